@@ -1,0 +1,364 @@
+"""Train a CartoonGAN (Chen, Lai, Liu: CartoonGAN, CVPR 2018) on unpaired photographs and drawings.
+
+    python CartoonGAN.py --name Paprika --src_data data/src_data --tgt_data data/tgt_data
+
+Phase one trains the generator G as an auto-encoder of photographs under a content loss. Phase two trains it
+against a discriminator D, which learns to call drawings real, and both G's results and edge-smoothed drawings
+fake.
+"""
+
+import collections
+import dataclasses
+import functools
+import math
+import sys
+import time
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import checkpoints
+import datasets
+import images
+import losses
+import networks
+import options
+import runs
+import utils
+from errors import RunFailed, WrongUse, exit_status, say
+
+CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
+SAMPLES = 5  # photographs of train, and of test, that are drawn at every sample
+
+
+@dataclasses.dataclass
+class Training:
+    """All that training changes; `phase`, `epoch` and `step` say what comes next."""
+
+    generator: networks.Generator
+    discriminator: networks.Discriminator | None  # None with --adv_lambda 0
+    vgg: networks.VGG19 | None  # None with --con_lambda 0; never changes
+    adam_g: torch.optim.Adam
+    adam_d: torch.optim.Adam | None
+    scaler: torch.amp.GradScaler
+    pool: utils.Pool
+    autocast: functools.partial
+    phase: int = 1
+    epoch: int = 1
+    step: int = 0
+    sums: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(float))
+    seconds: float = 0.0
+    unchecked: list = dataclasses.field(default_factory=list)
+
+
+# The method
+
+
+def reconstruction_step(t, args, photo):
+    """Phase one: G learns to keep the content of the photo (N,C,H,W in [-1, 1]). Returns the loss terms."""
+    with t.autocast():
+        result = t.generator(photo)
+    content = content_loss(t, result, photo)
+    update(t, t.adam_g, args.con_lambda * content)
+    t.scaler.update()
+    return {"content": content.detach()}
+
+
+def adversarial_step(t, args, photo, drawing, smoothed):
+    """Phase two: first D learns, then G through the D that has just learned. Returns the loss terms.
+
+    G runs once. D sees drawings, results and smoothed drawings as one batch, which changes nothing: instance
+    norm looks at each picture alone.
+    """
+    with t.autocast():
+        result = t.generator(photo)
+
+    shown = t.pool.exchange(result.detach(), (args.seed, datasets.POOL, t.phase, t.epoch, t.step))
+    with t.autocast():
+        on_drawing, on_result, on_smoothed = t.discriminator(torch.cat([drawing, shown, smoothed])).chunk(3)
+    discriminator = losses.discriminator(on_drawing, on_result, on_smoothed, args.gan_mode)
+    update(t, t.adam_d, discriminator)
+
+    t.discriminator.requires_grad_(False)
+    with t.autocast():
+        on_result = t.discriminator(result)
+    t.discriminator.requires_grad_(True)
+    adversarial = losses.adversarial(on_result, args.gan_mode)
+    terms = {"discriminator": discriminator.detach(), "adversarial": adversarial.detach()}
+    total = args.adv_lambda * adversarial
+    if t.vgg:
+        content = content_loss(t, result, photo)
+        total = total + args.con_lambda * content
+        terms["content"] = content.detach()
+    update(t, t.adam_g, total)
+    t.scaler.update()
+    return terms
+
+
+def content_loss(t, result, photo):
+    """How far VGG19's conv4_4 features of the result are from those of the photo."""
+    with t.autocast():
+        with torch.no_grad():
+            wanted = t.vgg(photo)
+        return losses.content(t.vgg(result), wanted)
+
+
+def update(t, adam, loss):
+    """One step of an optimiser down a loss."""
+    adam.zero_grad(set_to_none=True)
+    t.scaler.scale(loss).backward()
+    t.scaler.step(adam)
+
+
+def learning_rate_factor(policy, phase, epoch, epochs):
+    """What the learning rate is multiplied by in an epoch (from 1) of a phase.
+
+    "step": in phase two a tenth after one half of the epochs, a hundredth after three quarters. "linear": in
+    both phases 1 for the first half, then evenly down towards 0.
+    """
+    if policy == "linear":
+        constant = epochs // 2
+        return 1 - max(0, epoch - constant) / (epochs - constant + 1)
+    done = (epoch - 1) / epochs
+    return 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)) if phase == 2 else 1
+
+
+# The loop
+
+
+def train(t, args, data, folder, settings, device):
+    """Train to the end, or to a signal; returns the exit status."""
+    samples = sample_photographs(data, args, device)
+    steps = len(data.photos) // args.batch_size
+    saved = time.monotonic()
+    with utils.Stop() as stop:
+
+        def pause():
+            """Save if it is time; True if the run must stop here."""
+            nonlocal saved
+            if stop.received or time.monotonic() - saved >= 60 * args.save_minutes:
+                save(t, folder, settings)
+                saved = time.monotonic()
+            return stop.received
+
+        for phase, epochs in ((1, args.pre_train_epoch), (2, args.train_epoch)):
+            if t.phase > phase:
+                continue
+            batches = training_batches(t, args, data, device)
+            while t.epoch <= epochs:
+                set_learning_rates(t, args, epochs)
+                began = time.monotonic() - t.seconds
+                with progress_bar(t, args, epochs, steps) as bar:
+                    while t.step < steps:
+                        t.unchecked.append(one_step(t, args, next(batches)))
+                        t.step += 1
+                        t.seconds = time.monotonic() - began
+                        bar.update(args.batch_size)
+                        if t.step % CHECK_EVERY == 0:
+                            check_losses(t)
+                            bar.set_postfix({term: f"{total / t.step:.4f}" for term, total in t.sums.items()})
+                        if pause():
+                            return stopped(folder, stop)
+                end_epoch(t, args, epochs, steps, folder, samples)
+                if pause():
+                    return stopped(folder, stop)
+            batches.close()
+            if phase == 1:
+                t.phase, t.epoch = 2, 1
+        save(t, folder, settings)
+    print(
+        f"finished: look into {folder}/Transfer, losses.png and metrics.csv; weights in generator_latest.pth"
+    )
+    return 0
+
+
+def training_batches(t, args, data, device):
+    """The stream of batches of the phase that `t` is in, from its epoch and step on."""
+    drawings = len(data.pairs) if t.phase == 2 else 0
+    channels = args.in_ngc, args.in_ndc
+    dataset = datasets.TrainingImages(data.photos, data.pairs, args.input_size, args.resize, *channels)
+    place = t.phase, t.epoch, t.step
+    draws = datasets.draws(
+        len(data.photos), drawings, args.batch_size, args.seed, *place, args.independent_edges
+    )
+    workers = utils.default_workers(device) if args.workers is None else args.workers
+    return datasets.load_batches(dataset, draws, workers, device)
+
+
+def one_step(t, args, batch):
+    """The step of the phase that `t` is in; without a discriminator phase two goes on as phase one did."""
+    batch = [utils.to_range(image) for image in batch]
+    if t.phase == 1 or not t.discriminator:
+        return reconstruction_step(t, args, batch[0])
+    return adversarial_step(t, args, *batch)
+
+
+def set_learning_rates(t, args, epochs):
+    """Give the optimisers the rates of the epoch that `t` is in."""
+    factor = learning_rate_factor(args.lr_policy, t.phase, t.epoch, epochs)
+    rate_g = args.pre_lr if t.phase == 1 and args.pre_lr else args.lrG
+    for adam, rate in ((t.adam_g, rate_g), (t.adam_d, args.lrD)):
+        for group in adam.param_groups if adam else ():
+            group["lr"] = rate * factor
+
+
+def check_losses(t):
+    """Add the losses since the last look to the epoch's sums. Raises RunFailed if one is not finite."""
+    for step, terms in enumerate(t.unchecked, t.step - len(t.unchecked) + 1):
+        values = torch.stack(list(terms.values())).tolist()
+        for term, value in zip(terms, values, strict=True):
+            if not math.isfinite(value):
+                raise RunFailed(
+                    f"the {term} loss is {value} in phase {t.phase}, epoch {t.epoch}, step {step}: "
+                    "the last saved state is untouched; try a lower learning rate, or --precision fp32"
+                )
+            t.sums[term] += value
+    t.unchecked.clear()
+
+
+def end_epoch(t, args, epochs, steps, folder, samples):
+    """Record the epoch that was just finished, draw the samples if it is time, and move on to the next."""
+    check_losses(t)
+    means = {term: total / steps for term, total in t.sums.items()}
+    speed = steps * args.batch_size / t.seconds
+    row = {"phase": t.phase, "epoch": t.epoch, **means}
+    row |= {"seconds": round(t.seconds, 3), "images_per_second": round(speed, 3)}
+    row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
+    runs.add_metrics(folder / "metrics.csv", row)
+    text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
+    print(
+        f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}; {t.seconds:.1f} s, {speed:.1f} images/s",
+        flush=True,
+    )
+    if t.epoch % args.sample_every == 0 or t.epoch == epochs:
+        draw_samples(t, folder, samples)
+        runs.plot_losses(folder / "metrics.csv", folder / "losses.png")
+    t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
+    t.sums.clear()
+
+
+def progress_bar(t, args, epochs, steps):
+    """A bar of the images of an epoch, silent where the output is no terminal."""
+    size = args.batch_size
+    name = f"phase {t.phase}, epoch {t.epoch}/{epochs}"
+    return tqdm(desc=name, initial=t.step * size, total=steps * size, unit="image", disable=None, leave=False)
+
+
+def stopped(folder, stop):
+    """Tell how to go on; returns the exit status of a program that a signal ended."""
+    resume = options.command_line("CartoonGAN.py", ["--resume", str(folder)])
+    say(f"stopped, everything is saved; go on with: {resume}")
+    return 128 + stop.received
+
+
+# Sample images
+
+
+def sample_photographs(data, args, device):
+    """(name, photo) of a few training and test photographs, whole, of at most twice input_size."""
+    chosen = []
+    for name, paths in (("train", data.photos), ("test", data.tests)):
+        places = np.unique(np.linspace(0, len(paths) - 1, SAMPLES).round().astype(int))
+        for number, place in enumerate(places, 1):
+            photo = images.fit_within(images.read(paths[place], args.in_ngc), 2 * args.input_size)
+            chosen.append((f"{name}_{number}", utils.to_batch(photo, device)))
+    return chosen
+
+
+@torch.no_grad()
+def draw_samples(t, folder, samples):
+    """Write each photo beside G's result, into Reconstruction/ (phase one, the newest only) or Transfer/."""
+    run = folder.name.removesuffix("_results")
+    where = folder / ("Reconstruction" if t.phase == 1 else "Transfer")
+    where.mkdir(exist_ok=True)
+    for name, photo in samples:
+        with t.autocast():
+            result = networks.stylise(t.generator, photo)
+        kind, number = name.split("_")
+        file = f"{run}_{kind}_recon_{number}.png" if t.phase == 1 else f"{t.epoch}_epoch_{run}_{name}.png"
+        images.write(where / file, images.side_by_side(utils.to_image(photo[0]), utils.to_image(result[0])))
+
+
+# Starting and saving
+
+
+def build(args, device, precision):
+    """Networks with fresh weights, their optimisers and the frozen VGG19: training at its start."""
+    torch.manual_seed(args.seed)
+    layout = {"device": device, "memory_format": torch.channels_last}
+    betas = (args.beta1, args.beta2)
+    shape = (args.in_ngc, args.out_ngc, args.ngf, args.nb, args.res_convs, args.upsample)
+    generator = networks.Generator(*shape).to(**layout)
+    discriminator = adam_d = vgg = None
+    if args.adv_lambda and args.train_epoch:
+        discriminator = networks.Discriminator(args.in_ndc, args.out_ndc, args.ndf).to(**layout)
+        adam_d = torch.optim.Adam(discriminator.parameters(), args.lrD, betas)
+    if args.con_lambda:
+        vgg = checkpoints.load_vgg(args.vgg_model, args.seed).to(**layout)
+        vgg.features.to(utils.DTYPES[precision])
+        if args.vgg_model == "random":
+            say("warning: VGG19 has random weights: good for trying the program, not for results")
+    adam_g = torch.optim.Adam(generator.parameters(), args.lrG, betas)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    autocast = functools.partial(utils.autocast, device, precision)
+    return Training(
+        generator, discriminator, vgg, adam_g, adam_d, scaler, utils.Pool(args.pool_size), autocast
+    )
+
+
+def start_from_weights(t, args):
+    """Take the weights that the two --latest options name; a generator's skip phase one."""
+    if path := args.latest_generator_model:
+        loaded = checkpoints.load_generator(path)
+        for key, value in t.generator.architecture.items():
+            if loaded.architecture[key] != value:
+                raise WrongUse(f"{path} has {key} {loaded.architecture[key]}, but --{key} is {value}")
+        t.generator.load_state_dict(loaded.state_dict())
+        t.phase = 2
+    if (path := args.latest_discriminator_model) and t.discriminator:
+        checkpoints.fill(t.discriminator, checkpoints.load(path), path)
+
+
+def save(t, folder, settings):
+    """Write the weights, then the state. A loss or weight that is not finite raises RunFailed before that."""
+    check_losses(t)
+    for name, network in (("generator", t.generator), ("discriminator", t.discriminator)):
+        if network and not all(value.isfinite().all() for value in network.state_dict().values()):
+            where = f"phase {t.phase}, epoch {t.epoch}, step {t.step}"
+            raise RunFailed(
+                f"a weight of the {name} is not finite in {where}: the last saved state is untouched"
+            )
+    checkpoints.save(folder / "generator_latest.pth", checkpoints.generator_file(t.generator))
+    if t.discriminator:
+        checkpoints.save(folder / "discriminator_latest.pth", t.discriminator.state_dict())
+    checkpoints.save_state(folder / "state_latest.pth", t, settings)
+
+
+def main(argv=None):
+    args, given, folder, earlier, state = runs.find(argv)
+    device = utils.choose_device(args.device)
+    precision = utils.choose_precision(args.precision, device)
+    torch.backends.cudnn.benchmark = True
+    t = build(args, device, precision)
+    if not state:
+        start_from_weights(t, args)
+    data = datasets.find(args, drawings=t.discriminator is not None)
+    with runs.held(folder):
+        if state:
+            checkpoints.restore_state(folder / "state_latest.pth", t, state)
+            runs.cut_metrics(folder / "metrics.csv", t.phase, t.epoch)
+        settings = runs.settings(args, given, earlier, argv, device, precision, data.record)
+        runs.write_settings(folder, settings)
+        counts = ", ".join(f"{kind['count']} {name}" for name, kind in data.record.items())
+        print(f"{folder}: {counts}; {settings['device']}, {precision}", flush=True)
+        try:
+            return train(t, args, data, folder, settings, device)
+        except torch.OutOfMemoryError:
+            raise RunFailed(
+                f"out of memory on {device}: try a smaller --batch_size or --input_size"
+            ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

@@ -1,0 +1,124 @@
+"""Saving and loading of weights and training states. Nothing read from a file is ever run as code."""
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+import torchvision
+
+from errors import WrongUse
+from files import replacing
+from networks import VGG19, Generator
+
+
+def save(path, content):
+    """Write a dictionary of tensors and plain values whole, synced to the disk."""
+    with replacing(Path(path)) as part:
+        torch.save(content, part)
+
+
+def load(path):
+    """Read what `save`, or torch.save, wrote: tensors on the CPU and plain values. Raises WrongUse."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WrongUse(f"no file {path}") from None
+    except pickle.UnpicklingError:
+        raise WrongUse(f"{path} is not a file of weights, or wants to run code: refused") from None
+    except (OSError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise WrongUse(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+
+
+def generator_file(generator):
+    """What generator_latest.pth holds: the weights and the architecture that they fit."""
+    return {"architecture": generator.architecture, "state_dict": generator.state_dict()}
+
+
+def load_generator(path):
+    """The Generator in a checkpoint, built with the architecture that the file tells. Raises WrongUse."""
+    content = load(path)
+    if not isinstance(content, dict) or set(content) != {"architecture", "state_dict"}:
+        raise WrongUse(f"{path} is no generator_latest.pth of this program")
+    try:
+        generator = Generator(**content["architecture"])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WrongUse(f"{path}: the architecture in it cannot be built: {error}") from None
+    fill(generator, content["state_dict"], path)
+    return generator
+
+
+def fill(network, weights, path):
+    """Load a state dict into a network. Raises WrongUse naming the first key or shape that does not fit."""
+    own = network.state_dict()
+    if not isinstance(weights, dict):
+        raise WrongUse(f"{path} holds no weights by name")
+    for key in sorted(own.keys() | weights.keys()):
+        mine, given = own.get(key), weights.get(key)
+        if mine is None or not isinstance(given, torch.Tensor) or mine.shape != given.shape:
+            shapes = [list(x.shape) if isinstance(x, torch.Tensor) else "nothing" for x in (given, mine)]
+            raise WrongUse(
+                f"{path} does not fit this network: {key} is {shapes[0]} there and {shapes[1]} here"
+            )
+    network.load_state_dict(weights)
+
+
+def load_vgg(source, seed=0):
+    """VGG19 up to conv4_4.
+
+    `source` is a file in torchvision's layout (`vgg19-dcbb9e9d.pth`, or any with its `features.N` keys), None
+    for torchvision's own ImageNet weights through its cache and download, or "random" for He-initialised
+    weights (He et al., ICCV 2015) from `seed`. Raises WrongUse.
+    """
+    vgg = VGG19()
+    if source == "random":
+        generator = torch.Generator().manual_seed(seed)
+        for key, value in vgg.state_dict().items():
+            value.zero_() if key.endswith("bias") else torch.nn.init.kaiming_normal_(
+                value, generator=generator
+            )
+        return vgg
+    weights = load(source) if source else _imagenet_vgg19()
+    if not isinstance(weights, dict):
+        raise WrongUse(f"{source} holds no weights by name")
+    # The layers past conv4_4 and the classifier are left out: they are never run.
+    fill(vgg, {key: weights[key] for key in vgg.state_dict() if key in weights}, source)
+    return vgg
+
+
+def _imagenet_vgg19():
+    weights = torchvision.models.VGG19_Weights.IMAGENET1K_V1
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        file = f"{torch.hub.get_dir()}/checkpoints/{weights.url.rsplit('/', 1)[1]}"
+        raise WrongUse(
+            f"torchvision could not get VGG19's weights ({error}): put them at {file}, or name a file with "
+            "--vgg_model FILE, or try the program with --vgg_model random"
+        ) from None
+
+
+STATEFUL = ("generator", "discriminator", "adam_g", "adam_d", "scaler")
+
+
+def save_state(path, training, settings):
+    """Write all that a CartoonGAN.Training needs to go on, and the settings it was started with."""
+    state = {name: getattr(training, name).state_dict() for name in STATEFUL if getattr(training, name)}
+    state |= {"pool": training.pool.batches, "place": (training.phase, training.epoch, training.step)}
+    state |= {"sums": dict(training.sums), "seconds": training.seconds, "settings": settings}
+    save(path, state)
+
+
+def restore_state(path, training, state):
+    """Put `training` where it was when `state` was written. Raises WrongUse, naming `path`, if they differ."""
+    try:
+        for name in STATEFUL:
+            if getattr(training, name):
+                getattr(training, name).load_state_dict(state[name])
+        training.phase, training.epoch, training.step = state["place"]
+        training.sums.update(state["sums"])
+        training.seconds = state["seconds"]
+        device = next(training.generator.parameters()).device
+        training.pool.batches = [batch.to(device) for batch in state["pool"]]
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise WrongUse(f"{path} does not fit this run: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,187 @@
+"""The training data: finding and checking it, and the endless, seeded stream of batches made of it."""
+
+import functools
+import hashlib
+import itertools
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+import edge_promoting
+import images
+from errors import WrongUse, say
+
+# Each stream of random numbers has a number of its own, so that no two ever share a seed.
+PHOTOS, DRAWINGS, SMOOTHED, POOL = range(4)
+
+
+class Data(NamedTuple):
+    """Paths of what is trained on and sampled, and the record of it for settings.json."""
+
+    photos: list
+    tests: list
+    pairs: list
+    record: dict
+
+
+def find(args, drawings):
+    """Check the folders that the options name, and return Data; `drawings`: whether those are needed.
+
+    Says which images are left out because they cannot be read, and how many photographs stand in both train
+    and test. Raises WrongUse if a folder is missing, empty or smaller than a batch.
+    """
+    photo_dir, test_dir, drawing_dir = (
+        Path(args.src_data, "train"),
+        Path(args.src_data, "test"),
+        Path(args.tgt_data, "train"),
+    )
+    pair_dir = Path(args.pair_dir or Path(args.tgt_data, "pair"))
+    ready = old_pairs(pair_dir) if drawings else []
+    photos = image_files(photo_dir, args.batch_size, "photographs")
+    tests = image_files(test_dir, 1, "photographs")
+    if drawings and not ready:
+        image_files(drawing_dir, args.batch_size, "drawings")
+
+    photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
+    tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
+    if twice := len(set(photos.digests) & set(tests.digests)):
+        say(f"warning: {twice} photographs stand in both {photo_dir} and {test_dir}")
+    record = {"photographs": _record(photos), "test photographs": _record(tests)}
+    if not drawings:
+        return Data(photos.paths, tests.paths, [], record)
+
+    if ready:
+        say(f"using the {len(ready)} ready-made pairs in {pair_dir}")
+        pairs = readable(images.check(ready, "pairs"), args.batch_size, "pairs", pair_dir)
+    else:
+        made_for = f"{args.input_size}{'_squash' if args.resize == 'squash' else ''}"
+        pairs = edge_promoting.make_pairs(drawing_dir, pair_dir / made_for, args.input_size, args.resize)
+        pairs = readable(pairs, args.batch_size, "drawings", drawing_dir)
+    return Data(photos.paths, tests.paths, pairs.paths, {**record, "drawings": _record(pairs)})
+
+
+def image_files(folder, least, wanted):
+    """The image files below `folder`. Raises WrongUse if it is missing or holds fewer than `least`."""
+    layout = "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings (data/README.md)"
+    if not folder.is_dir():
+        raise WrongUse(f"no folder {folder}: {layout}")
+    paths = [folder / name for name in images.find(folder)]
+    if not paths:
+        raise WrongUse(f"no images in {folder}: {layout}")
+    _require(len(paths), least, wanted, folder)
+    return paths
+
+
+def readable(checked, least, wanted, folder):
+    """Say which images of images.Checked cannot be read. Raises WrongUse if fewer than `least` remain."""
+    for path, reason in checked.unreadable.items():
+        say(f"left out {path}: {reason}")
+    _require(len(checked.paths), least, f"readable {wanted}", folder)
+    return checked
+
+
+def _require(count, least, wanted, folder):
+    if count < least:
+        raise WrongUse(
+            f"{count} {wanted} in {folder} but --batch_size {least}: add some or choose a smaller batch"
+        )
+
+
+def _record(checked):
+    """Counts, and one digest of the files' content whatever their names and order."""
+    joined = hashlib.blake2b("".join(sorted(checked.digests)).encode(), digest_size=8).hexdigest()
+    return {"count": len(checked.paths), "left out": len(checked.unreadable), "fingerprint": joined}
+
+
+def old_pairs(pair_dir):
+    """Numbered files directly in `pair_dir`, drawing and smoothed, as the old public script wrote them.
+
+    Empty when `pair_dir` has a folder of this program's (named by a size).
+    """
+    inside = list(pair_dir.iterdir()) if pair_dir.is_dir() else []
+    if any(path.is_dir() and path.name[0].isdigit() for path in inside):
+        return []
+    numbered = [path for path in inside if path.stem.isdigit() and path.suffix.lower() in images.EXTENSIONS]
+    return sorted(numbered, key=lambda path: int(path.stem))
+
+
+class TrainingImages(Dataset):
+    """Training squares, uint8 C,size,size. An item is a photo, or a photo, a drawing and a smoothed drawing.
+
+    It is asked for by draws (see `draws`), which settle all that is random about it.
+    """
+
+    def __init__(self, photos, pairs, size, resize, photo_channels, drawing_channels):
+        self.photos, self.pairs = photos, pairs
+        self.size, self.resize = size, resize
+        self.photo_channels, self.drawing_channels = photo_channels, drawing_channels
+
+    def __getitem__(self, draws):
+        photo, *drawings = draws
+        image = images.read(self.photos[photo[0]], self.photo_channels, at_least=self.size)
+        pairs = {draw: images.read(self.pairs[draw[0]], self.drawing_channels) for draw in drawings}
+        halves = [np.split(pairs[draw], 2, axis=1)[side] for side, draw in enumerate(drawings)]
+        return [self._square(*square) for square in zip([image, *halves], draws, strict=True)]
+
+    def _square(self, image, draw):
+        image = images.fit_training(image, self.size, self.resize)
+        rng = np.random.default_rng(draw[1])
+        top, left = (int(rng.integers(side - self.size + 1)) for side in image.shape[:2])
+        image = image[top : top + self.size, left : left + self.size]
+        if rng.random() < 0.5:
+            image = image[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def draws(photos, drawings, batch, seed, phase, epoch, step, independent=False):
+    """Yield, from (epoch, step) on and without end, what each batch of a phase is made of.
+
+    A draw is (index of the image, key of its random generator). An epoch is one shuffled pass over the
+    `photos`, whole batches only: the few left over differ from epoch to epoch. The `drawings` come from an
+    endless reshuffle of their own; the smoothed ones are the same draws, or with `independent` others.
+    Nothing here has a state: everything is a function of the arguments.
+    """
+    steps = photos // batch
+    for position in itertools.count((epoch - 1) * steps + step):
+        epoch, step = divmod(position, steps)
+        places = range(step * batch, (step + 1) * batch)
+        streams = [[_draw(photos, seed, PHOTOS, phase, epoch, place) for place in places]]
+        if drawings:
+            for stream in (DRAWINGS, SMOOTHED if independent else DRAWINGS):
+                shown = range(position * batch, (position + 1) * batch)
+                streams.append([_draw(drawings, seed, stream, phase, *divmod(n, drawings)) for n in shown])
+        yield list(zip(*streams, strict=True))
+
+
+def _draw(count, seed, stream, phase, turn, place):
+    index = int(_order(count, seed, stream, phase, turn)[place])
+    return index, (seed, stream, phase, turn, index)
+
+
+@functools.lru_cache(maxsize=8)
+def _order(count, *key):
+    return np.random.default_rng(key).permutation(count)
+
+
+def load_batches(dataset, batches, workers, device):
+    """Iterate over the batches of `draws`, loaded ahead by `workers` processes: uint8 N,C,H,W on `device`."""
+    loader = DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_start_worker,
+    )
+    for batch in loader:
+        yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
+
+
+def _start_worker(_):
+    # Ctrl-C reaches the whole process group; the training process decides when the workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    images.cv2.setNumThreads(1)

@@ -1,0 +1,53 @@
+"""Files that are written whole or not at all, and folders that one process at a time may use."""
+
+import contextlib
+import fcntl
+import os
+
+
+@contextlib.contextmanager
+def replacing(path, sync=True):
+    """Yield a path beside `path` to write to; when the block ends without error it takes `path`'s place.
+
+    A process killed at any moment leaves the old file or the new one, never a part of one. With `sync` the
+    same holds when the machine loses power.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        if sync:
+            _sync(part)
+        os.replace(part, path)
+        if sync:
+            _sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a UTF-8 text file whole."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def locked(folder, wait):
+    """Hold `folder` against other processes; yields whether it was free. A killed process leaves no lock."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            free = True
+        except BlockingIOError:
+            free = False
+        yield free
+    finally:
+        os.close(handle)
+
+
+def _sync(path):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,167 @@
+"""Reading, writing and resizing images. An image here is a uint8 array of height x width x channels.
+
+Three channels are RGB, one is grey. Pillow decodes (it knows EXIF orientation, palettes and CMYK, and it
+says why a file cannot be read); OpenCV resizes.
+"""
+
+import hashlib
+import io
+import os
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm.contrib.concurrent import thread_map
+
+from errors import WrongUse
+from files import replacing
+
+try:
+    import cv2
+except ImportError as error:
+    raise SystemExit(
+        f"error: OpenCV cannot be loaded ({error}): `apt-get install libgl1 libglib2.0-0`, "
+        "or `pip uninstall opencv-python` and `pip install opencv-python-headless` in its place"
+    ) from error
+
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+# Large photographs are welcome; Pillow still refuses what is twice over its limit (a decompression bomb).
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class Unreadable(Exception):
+    """An image that cannot be decoded; the text is the reason, without the file's name."""
+
+
+def find(folder):
+    """The image files below `folder`, as sorted paths relative to it. Hidden files are left out."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.parts))
+
+
+def decode(data, channels=3, at_least=None):
+    """Decode the bytes of an image file, upright, to `channels` 3 (RGB) or 1 (grey).
+
+    Transparent pixels are laid on white; 16-bit values are scaled to 8. With `at_least` a JPEG may be
+    decoded at a half, quarter or eighth of its size, its shorter side staying at least so many pixels.
+    Raises Unreadable.
+    """
+    try:
+        image = Image.open(io.BytesIO(data))
+        if at_least:
+            image.draft(None, _draft_size(image.size, at_least))
+        image = ImageOps.exif_transpose(image)
+        return np.atleast_3d(np.asarray(_plain(image).convert("RGB" if channels == 3 else "L")))
+    except UnidentifiedImageError:
+        raise Unreadable("not an image" if data else "the file is empty") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Unreadable(str(error)) from None
+
+
+def read(path, channels=3, at_least=None):
+    """Read an image file as `decode` does. Raises WrongUse naming the file."""
+    try:
+        return decode(path.read_bytes(), channels, at_least)
+    except Unreadable as error:
+        raise WrongUse(f"cannot read {path}: {error}") from None
+
+
+class Checked(NamedTuple):
+    """Image files that were read through: paths, digests of their content, {path: reason} of the bad ones."""
+
+    paths: list
+    digests: list
+    unreadable: dict
+
+    @classmethod
+    def of(cls, paths, sources, results):
+        """From the (digest, reason) of each source: `paths` are kept where the source could be read."""
+        good = [(path, digest) for path, (digest, reason) in zip(paths, results, strict=True) if not reason]
+        bad = {source: reason for source, (_, reason) in zip(sources, results, strict=True) if reason}
+        return cls([path for path, _ in good], [digest for _, digest in good], bad)
+
+
+def check(paths, description):
+    """Read every image through once, at reduced size where its format allows, and return Checked."""
+    return Checked.of(paths, paths, for_each(_check, paths, description))
+
+
+def for_each(work, items, description):
+    """[work(item) for item in items] on all cores, with a bar; decoding and OpenCV let other threads run."""
+    cv2.setNumThreads(1)
+    workers = len(os.sched_getaffinity(0))
+    return thread_map(
+        work, items, max_workers=workers, desc=description, unit="image", disable=None, leave=False
+    )
+
+
+def digest(data):
+    """A short fingerprint of a file's bytes."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def write(path, image, **options):
+    """Write an image whole, in the format that the extension names; `options` go to Pillow."""
+    with replacing(path, sync=False) as part:
+        Image.fromarray(image.squeeze()).save(
+            part, format=Image.registered_extensions()[path.suffix], **options
+        )
+
+
+def resize(image, width, height):
+    """Resize to width x height: by area when either side shrinks, else cubic."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height < image.shape[0] or width < image.shape[1]
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return np.atleast_3d(resized)
+
+
+def fit_training(image, size, how):
+    """Make the shorter side `size` ("crop": a square is cut later), or the whole a square ("squash")."""
+    height, width = image.shape[:2]
+    if how == "squash":
+        return resize(image, size, size)
+    scale = size / min(height, width)
+    return resize(image, max(size, round(width * scale)), max(size, round(height * scale)))
+
+
+def fit_within(image, longest):
+    """Shrink so that the longer side is at most `longest`, keeping the aspect; never enlarges."""
+    height, width = image.shape[:2]
+    scale = min(1, longest / max(height, width))
+    return resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def side_by_side(left, right):
+    """Two images of the same size in one, left and right; grey becomes RGB if either is RGB."""
+    channels = max(left.shape[2], right.shape[2])
+    return np.concatenate([np.repeat(x, channels // x.shape[2], axis=2) for x in (left, right)], axis=1)
+
+
+def _check(path):
+    """Returns (digest, None) or (None, the reason why the image cannot be read)."""
+    try:
+        data = path.read_bytes()
+        decode(data, at_least=64)
+        return digest(data), None
+    except (OSError, Unreadable) as error:
+        return None, getattr(error, "strerror", None) or str(error)
+
+
+def _draft_size(size, at_least):
+    # Twice the wanted size, so that the resize that follows still averages.
+    scale = 2 * at_least / min(size)
+    return (max(1, int(size[0] * scale)), max(1, int(size[1] * scale)))
+
+
+def _plain(image):
+    """Without transparency and with 8 bits a channel."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image

@@ -1,0 +1,175 @@
+"""The networks of CartoonGAN (Chen, Lai, Liu, CVPR 2018, Figure 2) and the VGG19 layers of its content loss.
+
+Tensors are N,C,H,W; pictures lie in [-1, 1], RGB (or one grey channel). Nothing here reads or writes files.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+EPS = 1e-5
+STRIDE = 4  # the generator halves a picture twice
+SMALLEST = 16  # pixels a side: room for the reflection of 3 before the first layer and of 1 in the blocks
+
+
+class Generator(nn.Module):
+    """Photo (N,in_ngc,H,W) to cartoon (N,out_ngc,H,W), both in [-1, 1]; H and W multiples of 4, at least 16.
+
+    Two strided pairs of convolutions down, `nb` residual blocks, two pairs up. `res_convs` is the number of
+    convolutions in a residual block (2 in the paper). `upsample` is "deconv", the paper's transposed
+    convolution, or "resize", nearest neighbour and a convolution, which paints no checkerboard
+    (Odena et al., Distill 2016). The result is float32 whatever the precision before the last tanh.
+    """
+
+    def __init__(self, in_ngc=3, out_ngc=3, ngf=64, nb=8, res_convs=2, upsample="deconv"):
+        super().__init__()
+        self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
+        self.architecture |= {"res_convs": res_convs, "upsample": upsample}
+        self.down = nn.Sequential(
+            nn.Conv2d(in_ngc, ngf, 7, padding=3, padding_mode="reflect"),
+            *_norm_relu(ngf),
+            nn.Conv2d(ngf, 2 * ngf, 3, stride=2, padding=1),
+            nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
+            *_norm_relu(2 * ngf),
+            nn.Conv2d(2 * ngf, 4 * ngf, 3, stride=2, padding=1),
+            nn.Conv2d(4 * ngf, 4 * ngf, 3, padding=1),
+            *_norm_relu(4 * ngf),
+        )
+        self.blocks = nn.Sequential(*(ResidualBlock(4 * ngf, res_convs) for _ in range(nb)))
+        self.up = nn.Sequential(
+            *_double(4 * ngf, 2 * ngf, upsample),
+            nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
+            *_norm_relu(2 * ngf),
+            *_double(2 * ngf, ngf, upsample),
+            nn.Conv2d(ngf, ngf, 3, padding=1),
+            *_norm_relu(ngf),
+            nn.Conv2d(ngf, out_ngc, 7, padding=3, padding_mode="reflect"),
+        )
+        _initialise(self)
+
+    def forward(self, photo):
+        return torch.tanh(at_least_float32(self.up(self.blocks(self.down(photo)))))
+
+
+class ResidualBlock(nn.Module):
+    """x + f(x), f being `convs` 3x3 convolutions with reflection padding; norm alone before the sum."""
+
+    def __init__(self, channels, convs):
+        super().__init__()
+        layers = []
+        for _ in range(convs):
+            layers += [
+                nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+                *_norm_relu(channels),
+            ]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, x):
+        return x + self.layers(x)
+
+
+class Discriminator(nn.Module):
+    """Picture (N,in_ndc,H,W) to logits (N,out_ndc,ceil(H/4),ceil(W/4)): a drawing with clear edges, or not."""
+
+    def __init__(self, in_ndc=3, out_ndc=1, ndf=32):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_ndc, ndf, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(ndf, 2 * ndf, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * ndf, 4 * ndf, 3, padding=1),
+            InstanceNorm(4 * ndf),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(4 * ndf, 4 * ndf, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(4 * ndf, 8 * ndf, 3, padding=1),
+            InstanceNorm(8 * ndf),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(8 * ndf, 8 * ndf, 3, padding=1),
+            InstanceNorm(8 * ndf),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(8 * ndf, out_ndc, 3, padding=1),
+        )
+        _initialise(self)
+
+    def forward(self, picture):
+        return self.layers(picture)
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Affine instance norm (Ulyanov et al., 2016) that keeps the memory layout of its input.
+
+    PyTorch's own always gives back contiguous channels; a convolution of channels_last is two to five times
+    faster on the CPU (measured in bfloat16), and every layer between must then agree.
+    """
+
+    def __init__(self, channels):
+        super().__init__(channels, EPS, affine=True)
+
+    def forward(self, x):
+        layout = (
+            torch.channels_last
+            if x.is_contiguous(memory_format=torch.channels_last)
+            else torch.contiguous_format
+        )
+        return super().forward(x).contiguous(memory_format=layout)
+
+
+class VGG19(nn.Module):
+    """Picture (N,1 or 3,H,W) in [-1, 1] to conv4_4's feature map (N,512,H/8,W/8), before its ReLU.
+
+    The first author says "before relu" of this layer (Yijunmaverick/CartoonGAN-Test-Pytorch-Torch, issue 5).
+    Keys are torchvision's, `features.0` to `features.25`; weights are frozen. Grey is fed as three equal
+    channels. The input is normalised as torchvision's ImageNet weights want it.
+    """
+
+    def __init__(self):
+        super().__init__()
+        layers, channels = [], 3
+        for width, convs in ((64, 2), (128, 2), (256, 4), (512, 4)):
+            for _ in range(convs):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers[:-2])
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+
+    def normalise(self, picture):
+        """[-1, 1] to what the ImageNet weights were trained on: ((x + 1) / 2 - mean) / std, RGB."""
+        return ((picture + 1) / 2 - self.mean) / self.std
+
+    def forward(self, picture):
+        return self.features(self.normalise(picture))
+
+
+def stylise(generator, photo):
+    """Apply the generator to photos (N,C,H,W) of any size: padded by repeating the edge, and cropped back."""
+    height, width = photo.shape[2:]
+    right, below = (max(SMALLEST, -(-side // STRIDE) * STRIDE) - side for side in (width, height))
+    return generator(F.pad(photo, (0, right, 0, below), mode="replicate"))[..., :height, :width]
+
+
+def at_least_float32(x):
+    """float16 and bfloat16 become float32; wider types stay."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _norm_relu(channels):
+    return InstanceNorm(channels), nn.ReLU(inplace=True)
+
+
+def _double(channels, out, how):
+    if how == "deconv":
+        return (nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1),)
+    return nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(channels, out, 3, padding=1)
+
+
+def _initialise(network):
+    """Convolution weights from N(0, 0.02), biases 0; norms stay at weight 1, bias 0."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, 0, 0.02)
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,232 @@
+"""The options of the commands: their names, defaults, help and checks. `@file` reads options from a file."""
+
+import argparse
+import math
+import shlex
+import sys
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and whose `@file` arguments may hold comments and blank lines."""
+
+    def __init__(self, description):
+        super().__init__(description=description, fromfile_prefix_chars="@", allow_abbrev=False)
+
+    def convert_arg_line_to_args(self, line):
+        return shlex.split(line, comments=True)
+
+    def error(self, message):
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def number(kind, low, high=math.inf, above=False):
+    """An argparse type: a finite int or float from `low` (above it, with `above`) to `high`."""
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (low < value <= high if above else low <= value <= high) or math.isinf(value):
+            limits = f"{'above' if above else 'of at least'} {low}" + (
+                f" and at most {high}" if high < math.inf else ""
+            )
+            raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind]} {limits}")
+        return value
+
+    return parse
+
+
+_KINDS = {int: "a whole number", float: "a number"}
+
+
+def file_name_part(text):
+    """An argparse type: a text that can be part of a folder's name."""
+    if not text or "/" in text or "\0" in text or text.startswith("."):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be part of a folder's name")
+    return text
+
+
+def image_size(text):
+    """An argparse type: the side of a training image, a multiple of 4 (the generator halves it twice)."""
+    value = number(int, 16)(text)
+    if value % 4:
+        raise argparse.ArgumentTypeError(f"{value} is not a multiple of 4")
+    return value
+
+
+def training_parser():
+    """The parser of CartoonGAN.py."""
+    parser = Parser("Train a CartoonGAN: photographs in one folder, drawings in another, no pairs.")
+    whole, real = number(int, 0), number(float, 0)
+
+    group = parser.add_argument_group("data and results")
+    add = group.add_argument
+    add("--name", type=file_name_part, default="project_name", help="name of the experiment (%(default)s)")
+    add("--tag", type=file_name_part, help="appended to the run folder's name")
+    add("--src_data", default="data/src_data", help="folder with train/ and test/ photographs (%(default)s)")
+    add("--tgt_data", default="data/tgt_data", help="folder with train/ drawings (%(default)s)")
+    add("--pair_dir", help="where edge-smoothed drawings are kept (TGT_DATA/pair)")
+    add("--results_dir", default="results", help="where run folders are made (%(default)s)")
+    add(
+        "--vgg_model",
+        help="VGG19 weights: a file, or 'random' to try the program (torchvision's ImageNet weights)",
+    )
+
+    group = parser.add_argument_group("networks")
+    add = group.add_argument
+    channels = {"type": int, "choices": (1, 3), "default": 3}
+    add("--in_ngc", **channels, help="channels of the photographs: 3 colour, 1 grey (%(default)s)")
+    add("--out_ngc", **channels, help="channels of the results (%(default)s)")
+    add("--in_ndc", **channels, help="channels that the discriminator sees, as many as out_ngc (%(default)s)")
+    add(
+        "--out_ndc",
+        type=number(int, 1),
+        default=1,
+        help="channels of the discriminator's answer (%(default)s)",
+    )
+    add("--ngf", type=number(int, 1), default=64, help="filters of the generator's first layer (%(default)s)")
+    add(
+        "--ndf",
+        type=number(int, 1),
+        default=32,
+        help="filters of the discriminator's first layer (%(default)s)",
+    )
+    add("--nb", type=whole, default=8, help="residual blocks (%(default)s)")
+    add(
+        "--res_convs", type=int, choices=(2, 3), default=2, help="convolutions a residual block (%(default)s)"
+    )
+    add(
+        "--upsample",
+        choices=("deconv", "resize"),
+        default="deconv",
+        help="transposed convolution, or nearest neighbour and convolution (%(default)s)",
+    )
+
+    group = parser.add_argument_group("method")
+    add = group.add_argument
+    add(
+        "--input_size", type=image_size, default=256, help="side of the training images, pixels (%(default)s)"
+    )
+    add(
+        "--resize",
+        choices=("crop", "squash"),
+        default="crop",
+        help="random square of the image, or the whole image made square (%(default)s)",
+    )
+    add("--batch_size", type=number(int, 1), default=8, help="images a step (%(default)s)")
+    add(
+        "--pre_train_epoch",
+        type=whole,
+        default=10,
+        help="epochs of phase one, content loss alone (%(default)s)",
+    )
+    add("--train_epoch", type=whole, default=100, help="epochs of phase two, adversarial (%(default)s)")
+    add("--con_lambda", type=real, default=10, help="weight of the content loss (%(default)s)")
+    add(
+        "--adv_lambda",
+        type=real,
+        default=1,
+        help="weight of the adversarial loss; 0: no discriminator (%(default)s)",
+    )
+    add(
+        "--gan_mode",
+        choices=("bce", "lsgan"),
+        default="bce",
+        help="adversarial loss: log loss, or least squares (%(default)s)",
+    )
+    add(
+        "--pool_size",
+        type=whole,
+        default=0,
+        help="older batches of fakes also shown to D; 0: none (%(default)s)",
+    )
+    add(
+        "--independent_edges",
+        action="store_true",
+        help="smoothed drawings of a batch drawn apart from its drawings",
+    )
+
+    group = parser.add_argument_group("optimiser")
+    add = group.add_argument
+    rate = number(float, 0, above=True)
+    beta = number(float, 0, math.nextafter(1, 0))
+    add("--lrG", type=rate, default=2e-4, help="learning rate of the generator (%(default)s)")
+    add("--lrD", type=rate, default=2e-4, help="learning rate of the discriminator (%(default)s)")
+    add("--pre_lr", type=rate, help="learning rate of the generator in phase one (lrG)")
+    add(
+        "--lr_policy",
+        choices=("step", "linear"),
+        default="step",
+        help="a tenth at 1/2 and 3/4 of phase two, or in both phases half constant, then to 0 (%(default)s)",
+    )
+    add("--beta1", type=beta, default=0.5, help="Adam's beta 1 (%(default)s)")
+    add("--beta2", type=beta, default=0.999, help="Adam's beta 2 (%(default)s)")
+
+    group = parser.add_argument_group("running")
+    add = group.add_argument
+    add("--seed", type=whole, default=0, help="seed of everything random (%(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+    add(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="auto: bf16 where the processor has it, fp16 on an older GPU, else fp32 (%(default)s)",
+    )
+    add("--workers", type=whole, help="processes that load images (1 on the CPU, up to 8 with a GPU)")
+    add("--sample_every", type=number(int, 1), default=1, help="epochs between sample images (%(default)s)")
+    add(
+        "--save_minutes",
+        type=real,
+        default=5,
+        help="minutes between saved states; 0: every step (%(default)s)",
+    )
+    add(
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="RUN_FOLDER",
+        help="go on with the run of these settings, or with the run in this folder",
+    )
+    add(
+        "--latest_generator_model",
+        metavar="PTH",
+        help="start from these generator weights and skip phase one",
+    )
+    add("--latest_discriminator_model", metavar="PTH", help="start from these discriminator weights")
+    return parser
+
+
+def parse_training(argv=None, saved=None):
+    """Parse CartoonGAN.py's options and check them against each other.
+
+    `saved`, the settings of an earlier run, take the place of the defaults. Returns (options, names of the
+    options given on the command line). A wrong option ends the program with one line and exit status 2.
+    """
+    parser = training_parser()
+    parser.set_defaults(**(saved or {}))
+    args = parser.parse_args(argv)
+    _check_training(parser, args)
+    absent = object()
+    seen = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(vars(args), absent)))
+    return args, sorted(key for key, value in vars(seen).items() if value is not absent)
+
+
+def _check_training(parser, args):
+    if args.in_ndc != args.out_ngc:
+        parser.error(
+            f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}: the discriminator sees the results"
+        )
+    if not args.pre_train_epoch + args.train_epoch:
+        parser.error("--pre_train_epoch 0 and --train_epoch 0: nothing to train")
+    if not args.con_lambda + args.adv_lambda:
+        parser.error("--con_lambda 0 and --adv_lambda 0: nothing to train")
+    if args.pre_train_epoch and not args.con_lambda and not args.latest_generator_model:
+        parser.error("--con_lambda 0 needs --pre_train_epoch 0: phase one trains the content loss alone")
+    if args.latest_generator_model and not args.train_epoch:
+        parser.error("--latest_generator_model skips phase one, and --train_epoch 0 leaves nothing to train")
+
+
+def command_line(program, argv):
+    """The command as a person would type it again."""
+    return shlex.join(["python", program, *(sys.argv[1:] if argv is None else argv)])

@@ -1,0 +1,198 @@
+"""The run folder: its name, its settings, its metrics and plots. One folder a run, never overwritten."""
+
+import contextlib
+import csv
+import io
+import json
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import matplotlib.figure
+import numpy as np
+import torch
+import torchvision
+
+import checkpoints
+import options
+from errors import WrongUse
+from files import locked, replacing, write_text
+
+# What may differ when a run is resumed. `results_dir` and `resume` only say where the folder is.
+MAY_CHANGE = {"train_epoch", "workers", "device", "sample_every", "results_dir", "resume"}
+
+
+def run_name(args):
+    """NAME_PRE_EPOCHS_BATCH, then the learning rates where they are not 2e-4, then the tag."""
+    rates = f"{args.lrG:g}" if args.lrG == args.lrD else f"{args.lrG:g}-{args.lrD:g}"
+    parts = [args.name, args.pre_train_epoch, args.train_epoch, args.batch_size]
+    parts += [rates] if rates != "0.0002" else []
+    parts += [args.tag] if args.tag else []
+    return "_".join(map(str, parts))
+
+
+def run_folder(args):
+    """RESULTS_DIR/<run name>_results."""
+    return Path(args.results_dir) / f"{run_name(args)}_results"
+
+
+def differences(asked, saved):
+    """One text for each option that differs from the saved run's and may not: "ngf is 64, was 32"."""
+    pairs = [(key, asked[key], saved.get(key)) for key in sorted(asked) if key not in MAY_CHANGE]
+    return [f"{key} is {new}, was {old}" for key, new, old in pairs if new != old]
+
+
+def find(argv):
+    """What a command line asks for: (options, names of those given, run folder, earlier settings, state).
+
+    The last two are None for a new run. A resumed run takes its options from the earlier settings. Raises
+    WrongUse if a new run would overwrite one, or if there is nothing to resume with these options.
+    """
+    args, given = options.parse_training(argv)
+    folder = run_folder(args) if args.resume in (None, True) else Path(args.resume)
+    if not args.resume:
+        _refuse_overwriting(folder, vars(args))
+        return args, given, folder, None, None
+    if not folder.is_dir():
+        raise WrongUse(f"no run to resume in {folder}: name its folder with --resume RUN_FOLDER")
+    path = folder / "state_latest.pth"
+    state = checkpoints.load(path) if path.exists() else None
+    earlier = state["settings"] if state else read_settings(folder)
+    if not earlier:
+        raise WrongUse(f"{folder} holds no settings.json and no state_latest.pth: nothing to resume")
+    asked = vars(args) if args.resume is True else {key: getattr(args, key) for key in given}
+    if changed := differences(asked, earlier["options"]):
+        raise WrongUse(
+            f"{folder} cannot go on with other settings ({'; '.join(changed)}): start a new run with --tag"
+        )
+    return *options.parse_training(argv, earlier["options"]), folder, earlier, state
+
+
+def _refuse_overwriting(folder, asked):
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    earlier = read_settings(folder)
+    changed = differences(asked, earlier["options"]) if earlier else ["its settings cannot be read"]
+    if changed:
+        raise WrongUse(
+            f"{folder} holds a run with other settings ({'; '.join(changed)}): name this one with --tag"
+        )
+    raise WrongUse(f"{folder} holds this run already: go on with --resume, or name another run with --tag")
+
+
+@contextlib.contextmanager
+def held(folder):
+    """Make the run folder and keep other processes out of it. Raises WrongUse if one is in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait=False) as free:
+        if not free:
+            raise WrongUse(f"{folder} is being written by another run")
+        yield
+
+
+def read_settings(folder):
+    """settings.json of a run as a dictionary; None if it is missing or damaged."""
+    try:
+        record = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("options"), dict) else None
+
+
+def write_settings(folder, record):
+    """Write settings.json whole."""
+    write_text(folder / "settings.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def settings(args, given, earlier, argv, device, precision, data):
+    """What settings.json records: every option, and all else that a result may depend on."""
+    machine = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"cpu, {torch.get_num_threads()} threads"
+    )
+    return {
+        "options": {**vars(args), "resume": None},
+        "given": given,
+        "commands": [*(earlier["commands"] if earlier else []), options.command_line("CartoonGAN.py", argv)],
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "host": platform.node(),
+        "device": machine,
+        "precision": precision,
+        "vgg": args.vgg_model or "torchvision, IMAGENET1K_V1" if args.con_lambda else None,
+        "data": data,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "opencv": cv2.__version__,
+            "numpy": np.__version__,
+        },
+        "code": _commit(),
+    }
+
+
+def _commit():
+    """The commit of the code, "+changes" if files differ from it; None outside a git checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changed else "")
+
+
+def add_metrics(path, row):
+    """Add an epoch's row to metrics.csv; a term of one phase alone leaves its cell empty in the other."""
+    _write_metrics(path, [*read_metrics(path), row])
+
+
+def cut_metrics(path, phase, epoch):
+    """Drop the rows from (phase, epoch) on: that epoch will be done, or finished, again."""
+    rows = [row for row in read_metrics(path) if (int(row["phase"]), int(row["epoch"])) < (phase, epoch)]
+    _write_metrics(path, rows)
+
+
+def read_metrics(path):
+    """The rows of metrics.csv as dictionaries of text, oldest first; none if there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _write_metrics(path, rows):
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def plot_losses(metrics, path):
+    """Draw each loss of metrics.csv by epoch into one PNG; phase one is shaded."""
+    rows = read_metrics(metrics)
+    terms = [
+        key
+        for key in rows[0]
+        if key not in ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
+    ]
+    before = sum(row["phase"] == "1" for row in rows)
+    figure = matplotlib.figure.Figure(figsize=(8, 2.4 * len(terms)), layout="constrained")
+    for axes, term in zip(figure.subplots(len(terms), squeeze=False)[:, 0], terms, strict=True):
+        points = [(place, float(row[term])) for place, row in enumerate(rows, 1) if row.get(term)]
+        axes.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else None)
+        axes.set(ylabel=term, xlim=(0.5, len(rows) + 0.5))
+        axes.axvspan(0.5, before + 0.5, color="0.93")
+        axes.grid(alpha=0.3)
+    axes.set_xlabel("epoch, phase one shaded")
+    with replacing(path, sync=False) as part:
+        figure.savefig(part, format="png", dpi=100)
