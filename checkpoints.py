@@ -110,7 +110,7 @@ def save_state(path, training, settings):
 
 
 def restore_state(path, training, state):
-    """Put `training` where it was when `state` was written. Raises WrongUse, naming `path`, if they differ."""
+    """Put `training` where it was when `state` was written. Raises WrongUse, naming `path`, on a misfit."""
     try:
         for name in STATEFUL:
             if getattr(training, name):

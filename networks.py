@@ -69,7 +69,7 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Picture (N,in_ndc,H,W) to logits (N,out_ndc,ceil(H/4),ceil(W/4)): a drawing with clear edges, or not."""
+    """Picture (N,in_ndc,H,W) to logits (N,out_ndc,ceil(H/4),ceil(W/4)): a clear drawing, or not."""
 
     def __init__(self, in_ndc=3, out_ndc=1, ndf=32):
         super().__init__()
