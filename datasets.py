@@ -123,7 +123,7 @@ class TrainingImages(Dataset):
         photo, *drawings = draws
         image = images.read(self.photos[photo[0]], self.photo_channels, at_least=self.size)
         pairs = {draw: images.read(self.pairs[draw[0]], self.drawing_channels) for draw in drawings}
-        halves = [np.split(pairs[draw], 2, axis=1)[side] for side, draw in enumerate(drawings)]
+        halves = [np.array_split(pairs[draw], 2, axis=1)[side] for side, draw in enumerate(drawings)]
         return [self._square(*square) for square in zip([image, *halves], draws, strict=True)]
 
     def _square(self, image, draw):
@@ -182,12 +182,13 @@ def load_batches(dataset, batches, workers, device):
         for batch in loader:
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
     except (OSError, WrongUse) as error:
-        # A worker's error comes with its traceback; the last line is what it says.
+        # A worker's error comes with its traceback as text; the last line is what it says. The frames that
+        # it holds would keep the workers alive, and the program could not end.
         raise RunFailed(f"a training image is lost: {str(error).strip().splitlines()[-1]}") from None
 
 
 def _start_worker(_):
-    # Ctrl-C, or a scheduler's SIGTERM, reaches the whole process group; the training process ends its workers.
+    # Ctrl-C, or a scheduler's SIGTERM, reaches the whole process group; the program ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     images.cv2.setNumThreads(1)

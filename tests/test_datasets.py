@@ -1,4 +1,5 @@
 import itertools
+import multiprocessing
 import shutil
 
 import numpy as np
@@ -279,6 +280,7 @@ def test_an_image_lost_during_training_is_one_line(made, workers, damage):
     with pytest.raises(RunFailed) as error:
         next(datasets.load_batches(training_images(made), draws, workers, torch.device("cpu")))
     assert str(made[0][0]) in str(error.value) and "\n" not in str(error.value)
+    assert multiprocessing.active_children() == []
 
 
 def test_a_pure_red_file_becomes_1_minus_1_minus_1(data):

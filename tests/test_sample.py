@@ -17,14 +17,15 @@ INK = np.array((0x22, 0x11, 0x33))
 
 
 def contents(folder):
+    """{path below the folder: bytes} of all files."""
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def noise(seed, channel):
-    """A photograph of which only one colour channel is not black."""
-    picture = np.zeros((500, 700, 3), np.uint8)
-    picture[..., channel] = np.kron(np.random.default_rng(seed).integers(0, 256, (50, 70)), np.ones((10, 10)))
-    return Image.fromarray(picture)
+    """A photograph of random squares, all of one hue."""
+    squares = np.random.default_rng(seed).integers(0, 256, (20, 28))
+    picture = np.kron(squares, np.ones((25, 25)))[..., None] * np.where(np.arange(3) == channel, 1, 0.7)
+    return Image.fromarray(picture.astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_command_on_a_bare_machine(made, tmp_path):
 
 
 def test_layout_and_sizes(made):
-    assert {path.relative_to(made).parent.as_posix() for path in contents_paths(made)} == set(FOLDERS)
+    assert {path.parent.as_posix() for path in contents(made)} == set(FOLDERS)
     for folder, count in FOLDERS.items():
         names = images.find(made / folder)
         assert len(names) == count == len(list((made / folder).iterdir()))
@@ -61,19 +62,15 @@ def test_layout_and_sizes(made):
             assert set(sizes) == {(144, 192, 3)}
 
 
-def contents_paths(folder):
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def test_no_training_photograph_shows_a_test_scene(monkeypatch, tmp_path):
-    """With stand-ins of one colour for the two halves, no cut has the other half's colour."""
+def test_no_training_photograph_is_cut_from_a_test_photograph(tmp_path):
+    """With stand-ins of one hue for each half, no cut has the hue of the other half."""
     for channel, names in enumerate((sample.TRAIN, sample.TEST)):
         for seed, name in enumerate(names):
             noise(seed, channel).save(tmp_path / name, quality=100, subsampling=0)
-    colours = {"train": set(), "test": set()}
+    hues = {"train": set(), "test": set()}
     for name, picture in sample.photographs(tmp_path, seed=0):
-        colours[Path(name).parent.name].add(int(np.asarray(picture).mean((0, 1)).argmax()))
-    assert colours == {"train": {0}, "test": {1}}
+        hues[Path(name).parent.name].add(int(np.asarray(picture).mean((0, 1)).argmax()))
+    assert hues == {"train": {0}, "test": {1}}
 
 
 def test_the_two_halves_use_no_view_of_the_same_scene():
@@ -83,9 +80,9 @@ def test_the_two_halves_use_no_view_of_the_same_scene():
 
 def test_cuts_avoid_blank_parts():
     photo = np.asarray(noise(0, 1)).copy()
-    photo[:, 250:] = photo[0, 0]
-    cuts = list(sample.cuts(sample.random.Random(0), Image.fromarray(photo).convert("RGB"), 6))
-    assert all(np.asarray(cut.convert("L")).std() > 35 for cut in cuts)
+    photo[:, 350:] = photo[0, 0]
+    cuts = list(sample.cuts(sample.random.Random(0), Image.fromarray(photo), 6))
+    assert len(cuts) == 6 and all(np.asarray(cut.convert("L")).std() > 35 for cut in cuts)
 
 
 def test_seed_and_repetition(made, tmp_path):
