@@ -8,6 +8,7 @@ fake.
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import math
@@ -132,7 +133,7 @@ def train(t, args, data, folder, settings, device):
     samples = sample_photographs(data, args, device)
     steps = len(data.photos) // args.batch_size
     saved = time.monotonic()
-    with utils.Stop() as stop:
+    with utils.Stop() as stop, contextlib.ExitStack() as ending:
 
         def pause():
             """Save if it is time; True if the run must stop here."""
@@ -145,7 +146,8 @@ def train(t, args, data, folder, settings, device):
         for phase, epochs in ((1, args.pre_train_epoch), (2, args.train_epoch)):
             if t.phase > phase:
                 continue
-            batches = training_batches(t, args, data, device)
+            # However the loop ends, its workers end with it: they ignore the signals of a plain exit.
+            batches = ending.enter_context(contextlib.closing(training_batches(t, args, data, device)))
             while t.epoch <= epochs:
                 set_learning_rates(t, args, epochs)
                 began = time.monotonic() - t.seconds

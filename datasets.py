@@ -184,6 +184,7 @@ def load_batches(dataset, batches, workers, device):
     except (OSError, WrongUse) as error:
         # A worker's error comes with its traceback as text; the last line is what it says. The frames that
         # it holds would keep the workers alive, and the program could not end.
+        error.__traceback__ = None
         raise RunFailed(f"a training image is lost: {str(error).strip().splitlines()[-1]}") from None
 
 
