@@ -15,22 +15,20 @@ import math
 import sys
 import time
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 import checkpoints
 import datasets
-import images
 import losses
 import networks
 import options
 import runs
+import samples
 import utils
 from errors import RunFailed, WrongUse, exit_status, say
 
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
-SAMPLES = 5  # photographs of train, and of test, that are drawn at every sample
 
 
 @dataclasses.dataclass
@@ -130,7 +128,7 @@ def learning_rate_factor(policy, phase, epoch, epochs):
 
 def train(t, args, data, folder, settings, device):
     """Train to the end, or to a signal; returns the exit status."""
-    samples = sample_photographs(data, args, device)
+    chosen = samples.choose(data, args, device)
     steps = len(data.photos) // args.batch_size
     saved = time.monotonic()
     with utils.Stop() as stop, contextlib.ExitStack() as ending:
@@ -162,16 +160,15 @@ def train(t, args, data, folder, settings, device):
                             bar.set_postfix({term: f"{total / t.step:.4f}" for term, total in t.sums.items()})
                         if pause():
                             return stopped(folder, stop)
-                end_epoch(t, args, epochs, steps, folder, samples)
+                end_epoch(t, args, epochs, steps, folder, chosen)
                 if pause():
                     return stopped(folder, stop)
             batches.close()
             if phase == 1:
                 t.phase, t.epoch = 2, 1
         save(t, folder, settings)
-    print(
-        f"finished: look into {folder}/Transfer, losses.png and metrics.csv; weights in generator_latest.pth"
-    )
+    pictures = folder / ("Transfer" if args.train_epoch else "Reconstruction")
+    print(f"finished: look into {pictures}, losses.png and metrics.csv; weights in generator_latest.pth")
     return 0
 
 
@@ -219,7 +216,7 @@ def check_losses(t):
     t.unchecked.clear()
 
 
-def end_epoch(t, args, epochs, steps, folder, samples):
+def end_epoch(t, args, epochs, steps, folder, photos):
     """Record the epoch that was just finished, draw the samples if it is time, and move on to the next."""
     check_losses(t)
     means = {term: total / steps for term, total in t.sums.items()}
@@ -234,7 +231,7 @@ def end_epoch(t, args, epochs, steps, folder, samples):
         flush=True,
     )
     if t.epoch % args.sample_every == 0 or t.epoch == epochs:
-        draw_samples(t, folder, samples)
+        samples.draw(t, folder, photos)
         runs.plot_losses(folder / "metrics.csv", folder / "losses.png")
     t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
     t.sums.clear()
@@ -254,35 +251,12 @@ def stopped(folder, stop):
     return 128 + stop.received
 
 
-# Sample images
-
-
-def sample_photographs(data, args, device):
-    """(name, photo) of a few training and test photographs, whole, of at most twice input_size."""
-    chosen = []
-    for name, paths in (("train", data.photos), ("test", data.tests)):
-        places = np.unique(np.linspace(0, len(paths) - 1, SAMPLES).round().astype(int))
-        for number, place in enumerate(places, 1):
-            photo = images.fit_within(images.read(paths[place], args.in_ngc), 2 * args.input_size)
-            chosen.append((f"{name}_{number}", utils.to_batch(photo, device)))
-    return chosen
-
-
-@torch.no_grad()
-def draw_samples(t, folder, samples):
-    """Write each photo beside G's result, into Reconstruction/ (phase one, the newest only) or Transfer/."""
-    run = folder.name.removesuffix("_results")
-    where = folder / ("Reconstruction" if t.phase == 1 else "Transfer")
-    where.mkdir(exist_ok=True)
-    for name, photo in samples:
-        with t.autocast():
-            result = networks.stylise(t.generator, photo)
-        kind, number = name.split("_")
-        file = f"{run}_{kind}_recon_{number}.png" if t.phase == 1 else f"{t.epoch}_epoch_{run}_{name}.png"
-        images.write(where / file, images.side_by_side(utils.to_image(photo[0]), utils.to_image(result[0])))
-
-
 # Starting and saving
+
+
+def has_discriminator(args):
+    """Whether the run trains one, and so needs drawings."""
+    return bool(args.adv_lambda and args.train_epoch)
 
 
 def build(args, device, precision):
@@ -293,7 +267,7 @@ def build(args, device, precision):
     shape = (args.in_ngc, args.out_ngc, args.ngf, args.nb, args.res_convs, args.upsample)
     generator = networks.Generator(*shape).to(**layout)
     discriminator = adam_d = vgg = None
-    if args.adv_lambda and args.train_epoch:
+    if has_discriminator(args):
         discriminator = networks.Discriminator(args.in_ndc, args.out_ndc, args.ndf).to(**layout)
         adam_d = torch.optim.Adam(discriminator.parameters(), args.lrD, betas)
     if args.con_lambda:
@@ -323,18 +297,9 @@ def start_from_weights(t, args):
 
 
 def save(t, folder, settings):
-    """Write the weights, then the state. A loss or weight that is not finite raises RunFailed before that."""
+    """Write the weights and the state, after a look at the losses. Raises RunFailed if one is not finite."""
     check_losses(t)
-    for name, network in (("generator", t.generator), ("discriminator", t.discriminator)):
-        if network and not all(value.isfinite().all() for value in network.state_dict().values()):
-            where = f"phase {t.phase}, epoch {t.epoch}, step {t.step}"
-            raise RunFailed(
-                f"a weight of the {name} is not finite in {where}: the last saved state is untouched"
-            )
-    checkpoints.save(folder / "generator_latest.pth", checkpoints.generator_file(t.generator))
-    if t.discriminator:
-        checkpoints.save(folder / "discriminator_latest.pth", t.discriminator.state_dict())
-    checkpoints.save_state(folder / "state_latest.pth", t, settings)
+    checkpoints.save_run(folder, t, settings)
 
 
 def main(argv=None):
@@ -342,10 +307,11 @@ def main(argv=None):
     device = utils.choose_device(args.device)
     precision = utils.choose_precision(args.precision, device)
     torch.backends.cudnn.benchmark = True
+    datasets.find(args, has_discriminator(args))  # what is wrong there is told before anything slow
     t = build(args, device, precision)
     if not state:
         start_from_weights(t, args)
-    data = datasets.find(args, drawings=t.discriminator is not None)
+    data = datasets.prepare(args, has_discriminator(args))
     with runs.held(folder):
         if state:
             checkpoints.restore_state(folder / "state_latest.pth", t, state)
@@ -358,9 +324,12 @@ def main(argv=None):
         try:
             return train(t, args, data, folder, settings, device)
         except torch.OutOfMemoryError:
-            raise RunFailed(
-                f"out of memory on {device}: try a smaller --batch_size or --input_size"
-            ) from None
+            reason = f"out of memory on {device}: try a smaller --batch_size or --input_size"
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            reason = "a process that loads images was killed (out of memory?): try --workers 0"
+        raise RunFailed(reason)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 import torchvision
 
-from errors import WrongUse, first_line
+from errors import RunFailed, WrongUse, first_line
 from files import replacing
 from networks import VGG19, Generator
 
@@ -100,16 +100,29 @@ def _imagenet_vgg19():
 STATEFUL = ("generator", "discriminator", "adam_g", "adam_d", "scaler")
 
 
-def save_state(path, training, settings):
-    """Write all that a CartoonGAN.Training needs to go on, and the settings it was started with."""
+def save_run(folder, training, settings):
+    """Write the weights of a CartoonGAN.Training, then the state, which alone is enough to go on.
+
+    A weight that is not finite raises RunFailed before anything is written.
+    """
+    place = training.phase, training.epoch, training.step
+    for name in ("generator", "discriminator"):
+        network = getattr(training, name)
+        if network and not all(value.isfinite().all() for value in network.state_dict().values()):
+            where = "phase {}, epoch {}, step {}".format(*place)
+            raise RunFailed(
+                f"a weight of the {name} is not finite in {where}: the last saved state is untouched"
+            )
+    save(folder / "generator_latest.pth", generator_file(training.generator))
+    if training.discriminator:
+        save(folder / "discriminator_latest.pth", training.discriminator.state_dict())
     state = {name: getattr(training, name).state_dict() for name in STATEFUL if getattr(training, name)}
-    state |= {"pool": training.pool.batches, "place": (training.phase, training.epoch, training.step)}
-    state |= {"sums": dict(training.sums), "seconds": training.seconds, "settings": settings}
-    save(path, state)
+    state |= {"pool": training.pool.batches, "place": place, "sums": dict(training.sums)}
+    save(folder / "state_latest.pth", state | {"seconds": training.seconds, "settings": settings})
 
 
 def load_state(path):
-    """Read what `save_state` wrote. Raises WrongUse."""
+    """Read the state that `save_run` wrote. Raises WrongUse."""
     state = load(path)
     if not isinstance(state, dict) or "settings" not in state:
         raise WrongUse(f"{path} is no state_latest.pth of this program")

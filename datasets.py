@@ -29,23 +29,28 @@ class Data(NamedTuple):
 
 
 def find(args, drawings):
-    """Check the folders that the options name, and return Data; `drawings`: whether those are needed.
+    """List the images in the folders that the options name: (photographs, tests, old_pairs), paths.
 
-    Says which images are left out because they cannot be read, and how many photographs stand in both train
-    and test. Raises WrongUse if a folder is missing, empty or smaller than a batch.
+    `drawings` tells whether those are needed. Raises WrongUse if a folder is missing, empty or smaller than a
+    batch. Nothing is read, so this is quick.
     """
-    photo_dir, test_dir, drawing_dir = (
-        Path(args.src_data, "train"),
-        Path(args.src_data, "test"),
-        Path(args.tgt_data, "train"),
-    )
-    pair_dir = Path(args.pair_dir or Path(args.tgt_data, "pair"))
-    ready = old_pairs(pair_dir) if drawings else []
+    photo_dir, test_dir, drawing_dir = _folders(args)
     photos = image_files(photo_dir, args.batch_size, "photographs")
     tests = image_files(test_dir, 1, "photographs")
+    ready = old_pairs(_pair_dir(args)) if drawings else []
     if drawings and not ready:
         image_files(drawing_dir, args.batch_size, "drawings")
+    return photos, tests, ready
 
+
+def prepare(args, drawings):
+    """Read all images through, make the pairs that are missing, and return Data.
+
+    Says which images are left out because they cannot be read, and how many photographs stand in both train
+    and test. Raises WrongUse as `find` does, and if too few images can be read.
+    """
+    photos, tests, ready = find(args, drawings)
+    photo_dir, test_dir, drawing_dir = _folders(args)
     photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
     tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
     if twice := len(set(photos.digests) & set(tests.digests)):
@@ -55,13 +60,22 @@ def find(args, drawings):
         return Data(photos.paths, tests.paths, [], record)
 
     if ready:
-        say(f"using the {len(ready)} ready-made pairs in {pair_dir}")
-        pairs = readable(images.check(ready, "pairs"), args.batch_size, "pairs", pair_dir)
+        say(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
+        pairs = images.check(ready, "pairs")
     else:
         made_for = f"{args.input_size}{'_squash' if args.resize == 'squash' else ''}"
-        pairs = edge_promoting.make_pairs(drawing_dir, pair_dir / made_for, args.input_size, args.resize)
-        pairs = readable(pairs, args.batch_size, "drawings", drawing_dir)
+        where = _pair_dir(args) / made_for
+        pairs = edge_promoting.make_pairs(drawing_dir, where, args.input_size, args.resize)
+    pairs = readable(pairs, args.batch_size, "drawings", drawing_dir)
     return Data(photos.paths, tests.paths, pairs.paths, {**record, "drawings": _record(pairs)})
+
+
+def _folders(args):
+    return Path(args.src_data, "train"), Path(args.src_data, "test"), Path(args.tgt_data, "train")
+
+
+def _pair_dir(args):
+    return Path(args.pair_dir or Path(args.tgt_data, "pair"))
 
 
 def image_files(folder, least, wanted):

@@ -89,7 +89,7 @@ def _stamp(path):
 
 def _cannot_write(out, error):
     return WrongUse(
-        f"cannot write {out} ({error.strerror}): name a folder for the smoothed drawings with --pair_dir DIR"
+        f"cannot write {out} ({error.strerror}): name another folder, in training with --pair_dir DIR"
     )
 
 

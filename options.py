@@ -209,7 +209,8 @@ def parse_training(argv=None, saved=None):
     parser = training_parser()
     parser.set_defaults(**(saved or {}))
     args = parser.parse_args(argv)
-    _check_training(parser, args)
+    if saved or not isinstance(args.resume, str):  # else the settings in that folder come first
+        _check_training(parser, args)
     absent = object()
     seen = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(vars(args), absent)))
     return args, sorted(key for key, value in vars(seen).items() if value is not absent)

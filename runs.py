@@ -1,7 +1,9 @@
 """The run folder: its name, its settings, its metrics and plots. One folder a run, never overwritten."""
 
+import argparse
 import contextlib
 import csv
+import glob
 import io
 import json
 import platform
@@ -51,7 +53,7 @@ def find(argv):
     WrongUse if a new run would overwrite one, or if there is nothing to resume with these options.
     """
     args, given = options.parse_training(argv)
-    folder = run_folder(args) if args.resume in (None, True) else Path(args.resume)
+    folder = _folder_to_resume(args) if args.resume else run_folder(args)
     if not args.resume:
         _refuse_overwriting(folder, vars(args))
         return args, given, folder, None, None
@@ -68,6 +70,16 @@ def find(argv):
             f"{folder} cannot go on with other settings ({'; '.join(changed)}): start a new run with --tag"
         )
     return *options.parse_training(argv, earlier["options"]), folder, earlier, state
+
+
+def _folder_to_resume(args):
+    if args.resume is not True:
+        return Path(args.resume)
+    folder = run_folder(args)
+    # The number of epochs may have been raised; the folder keeps the name that it began with.
+    pattern = glob.escape(run_name(argparse.Namespace(**{**vars(args), "train_epoch": "EPOCHS"})))
+    others = list(folder.parent.glob(f"{pattern.replace('_EPOCHS_', '_[0-9]*_')}_results"))
+    return others[0] if len(others) == 1 and not folder.is_dir() else folder
 
 
 def _refuse_overwriting(folder, asked):

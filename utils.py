@@ -36,12 +36,12 @@ def runs_on(capability, architectures):
 
     Machine code (sm_XY) runs on the same major and at least that minor; compute_XY also on all that is newer.
     """
-    for name in architectures:
-        kind, digits = re.match(r"(sm|compute)_(\d+)", name).groups()
+    built_for = [found.groups() for name in architectures if (found := re.match(r"(sm|compute)_(\d+)", name))]
+    for kind, digits in built_for:
         built = (int(digits[:-1]), int(digits[-1]))
         if built <= capability and (kind == "compute" or built[0] == capability[0]):
             return True
-    return False
+    return bool(architectures) and not built_for  # AMD's names, gfx…, say nothing of capabilities
 
 
 def choose_precision(name, device):

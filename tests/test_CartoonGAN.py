@@ -16,7 +16,6 @@ import pytest
 import skimage.data
 import torch
 from conftest import ROOT
-from PIL import Image
 
 import CartoonGAN
 import checkpoints
@@ -437,21 +436,19 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, 
     assert len(rows(folder)) == epoch - 1 + (2 if phase == 2 else 0)
 
 
-def test_colours_of_a_sample(data, tmp_path, monkeypatch):
-    """A red photograph is red on the left of a sample, and on the right what G makes of it: here itself."""
-    for path in (data / "src_data" / "test").iterdir():
-        Image.new("RGB", (24, 20), "red").save(path.with_suffix(".png"))
-        path.unlink()
-    monkeypatch.setattr(networks.Generator, "forward", lambda self, photo: photo)
-    t, args = build()
-    tests = sorted((data / "src_data" / "test").iterdir())
-    record = CartoonGAN.datasets.Data(tests, tests, [], {})
-    folder = tmp_path / "Red_results"
-    folder.mkdir()
-    CartoonGAN.draw_samples(t, folder, CartoonGAN.sample_photographs(record, args, CPU))
-    sample = images.read(folder / "Reconstruction" / "Red_test_recon_1.png")
-    assert sample.shape == (20, 48, 3)
-    assert (sample == [255, 0, 0]).all()
+def test_a_killed_loading_process_ends_the_run(data, tmp_path):
+    """Such as the system kills when memory runs out: the program must not wait for it for ever."""
+    options = command(data, tmp_path, "--workers", 1, "--train_epoch", 100000, "--sample_every", 100000)
+    program = [sys.executable, "CartoonGAN.py", *options]
+    process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob("*_results/metrics.csv")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(worker), signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert "a process that loads images was killed" in said and "Traceback" not in said
 
 
 def test_every_option_is_read():

@@ -1,4 +1,5 @@
 import io
+import math
 import os
 import pickle
 import signal
@@ -10,7 +11,7 @@ import torch
 
 import checkpoints
 import utils
-from errors import WrongUse
+from errors import RunFailed, WrongUse
 from networks import VGG19, Discriminator, Generator
 
 KILLED_WHILE_SAVING = """
@@ -270,7 +271,7 @@ def test_a_damaged_file_in_the_cache_is_one_line(cache, harmful):
 
 
 def training(discriminator=True, nb=1):
-    """What save_state and restore_state know of a CartoonGAN.Training."""
+    """What save_run and restore_state know of a CartoonGAN.Training."""
     t = types.SimpleNamespace(generator=Generator(ngf=4, nb=nb), discriminator=None, adam_d=None)
     t.adam_g = torch.optim.Adam(t.generator.parameters(), 2e-4)
     if discriminator:
@@ -296,8 +297,10 @@ def stepped(t):
 
 @pytest.mark.parametrize("discriminator", [True, False])
 def test_a_state_puts_all_back(tmp_path, discriminator):
-    before, path = stepped(training(discriminator)), tmp_path / "state.pth"
-    checkpoints.save_state(path, before, {"options": {"name": "a"}})
+    before, path = stepped(training(discriminator)), tmp_path / "state_latest.pth"
+    checkpoints.save_run(tmp_path, before, {"options": {"name": "a"}})
+    assert checkpoints.load_generator(tmp_path / "generator_latest.pth").architecture["ngf"] == 4
+    assert (tmp_path / "discriminator_latest.pth").exists() == discriminator
     state = checkpoints.load_state(path)
     assert state["settings"] == {"options": {"name": "a"}}
     after = training(discriminator)
@@ -314,8 +317,8 @@ def test_a_state_puts_all_back(tmp_path, discriminator):
 
 
 def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
-    path = tmp_path / "state.pth"
-    checkpoints.save_state(path, stepped(training(discriminator=False)), {})
+    path = tmp_path / "state_latest.pth"
+    checkpoints.save_run(tmp_path, stepped(training(discriminator=False)), {})
     extended = training()
     fresh = {key: value.clone() for key, value in extended.discriminator.state_dict().items()}
     checkpoints.restore_state(path, extended, checkpoints.load_state(path))
@@ -332,10 +335,20 @@ def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
     ],
 )
 def test_a_state_that_does_not_fit_is_one_line(tmp_path, change):
-    path = tmp_path / "state.pth"
-    checkpoints.save_state(path, training(), {})
+    path = tmp_path / "state_latest.pth"
+    checkpoints.save_run(tmp_path, training(), {})
     state = checkpoints.load_state(path)
     change(state)
     with pytest.raises(WrongUse) as error:
         checkpoints.restore_state(path, training(), state)
     assert one_line(error, f"{path} does not fit this run: ")
+
+
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, name):
+    t = training()
+    with torch.no_grad():
+        next(getattr(t, name).parameters()).view(-1)[3] = math.inf
+    with pytest.raises(RunFailed, match=f"a weight of the {name} is not finite in phase 1, epoch 1, step 0"):
+        checkpoints.save_run(tmp_path, t, {})
+    assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ def files(folder):
 
 
 def test_find(data, capsys):
-    found = datasets.find(options_of(data), drawings=True)
+    found = datasets.prepare(options_of(data), drawings=True)
     assert found.photos == files(data / "src_data/train")
     assert found.tests == files(data / "src_data/test")
     assert found.pairs == files(data / "tgt_data/pair/32") and len(found.pairs) == 6
@@ -37,13 +37,13 @@ def test_find(data, capsys):
 
 def test_squashed_pairs_have_a_folder_of_their_own_and_pair_dir_moves_it(data, tmp_path):
     args = options_of(data, "--resize", "squash", "--pair_dir", f"{tmp_path}/elsewhere")
-    assert datasets.find(args, drawings=True).pairs == files(tmp_path / "elsewhere/32_squash")
+    assert datasets.prepare(args, drawings=True).pairs == files(tmp_path / "elsewhere/32_squash")
     assert not (data / "tgt_data/pair").exists()
 
 
 def test_without_a_discriminator_no_drawings_are_needed(data):
     shutil.rmtree(data / "tgt_data")
-    found = datasets.find(options_of(data), drawings=False)
+    found = datasets.prepare(options_of(data), drawings=False)
     assert len(found.photos) == 6 and found.pairs == [] and "drawings" not in found.record
 
 
@@ -53,10 +53,10 @@ def test_a_missing_or_empty_folder_is_told_with_the_layout(data, part):
     for file in files(data / part):
         file.rename(file.with_suffix(".gif"))
     with pytest.raises(WrongUse, match=f"no images in {data / part}: {layout}"):
-        datasets.find(options_of(data), drawings=True)
+        datasets.prepare(options_of(data), drawings=True)
     shutil.rmtree(data / part)
     with pytest.raises(WrongUse, match=f"no folder {data / part}: {layout}"):
-        datasets.find(options_of(data), drawings=True)
+        datasets.prepare(options_of(data), drawings=True)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_fewer_than_a_batch(data, part, wanted):
     for file in files(data / part)[3:]:
         file.unlink()
     with pytest.raises(WrongUse, match=f"3 {wanted} in {data / part}, at least 4 needed: .*--batch_size"):
-        datasets.find(options_of(data), drawings=True)
-    found = datasets.find(options_of(data, "--batch_size", "3"), drawings=True)
+        datasets.prepare(options_of(data), drawings=True)
+    found = datasets.prepare(options_of(data, "--batch_size", "3"), drawings=True)
     assert len(found.photos if wanted == "photographs" else found.pairs) == 3
 
 
@@ -75,10 +75,10 @@ def test_fewer_than_a_batch(data, part, wanted):
     ("part", "wanted"), [("src_data/train", "photographs"), ("tgt_data/train", "drawings")]
 )
 def test_unreadable_images_are_left_out_while_a_batch_remains(data, part, wanted, capsys):
-    whole = datasets.find(options_of(data), drawings=True)
+    whole = datasets.prepare(options_of(data), drawings=True)
     for file in files(data / part)[:2]:
         file.write_text("no image")
-    found = datasets.find(options_of(data), drawings=True)
+    found = datasets.prepare(options_of(data), drawings=True)
     assert len(found.photos if wanted == "photographs" else found.pairs) == 4
     assert capsys.readouterr().err == "".join(
         f"left out {data / part}/{number}.jpg: not an image\n" for number in (0, 1)
@@ -89,33 +89,33 @@ def test_unreadable_images_are_left_out_while_a_batch_remains(data, part, wanted
     files(data / part)[2].write_bytes(b"")
     told = f"3 readable {wanted} in {data / part}, at least 4 needed"
     with pytest.raises(WrongUse, match=told):
-        datasets.find(options_of(data), drawings=True)
+        datasets.prepare(options_of(data), drawings=True)
     assert f"left out {data / part}/2.jpg: the file is empty\n" in capsys.readouterr().err
 
 
 def test_test_photographs_need_no_batch_but_one_that_can_be_read(data):
     tests = files(data / "src_data/test")
     tests[0].write_text("no image")
-    assert datasets.find(options_of(data), drawings=True).tests == tests[1:]
+    assert datasets.prepare(options_of(data), drawings=True).tests == tests[1:]
     for file in tests:
         file.write_text("no image")
     with pytest.raises(WrongUse) as error:
-        datasets.find(options_of(data), drawings=True)
+        datasets.prepare(options_of(data), drawings=True)
     assert str(error.value) == f"0 readable photographs in {data}/src_data/test, at least 1 needed: add some"
 
 
 def test_a_photograph_in_train_and_test_is_warned_of_whatever_its_name(data, capsys):
     for number in (0, 1):
         shutil.copy(data / f"src_data/train/{number}.jpg", data / f"src_data/test/same_{number}.jpg")
-    datasets.find(options_of(data), drawings=True)
+    datasets.prepare(options_of(data), drawings=True)
     said = f"warning: 2 photographs stand in both {data}/src_data/train and {data}/src_data/test\n"
     assert capsys.readouterr().err == said
 
 
 def test_the_fingerprint_tells_the_content_not_the_names(data):
-    before = datasets.find(options_of(data), drawings=True).record
+    before = datasets.prepare(options_of(data), drawings=True).record
     files(data / "src_data/train")[0].rename(data / "src_data/train/z.jpg")
-    assert datasets.find(options_of(data), drawings=True).record == before
+    assert datasets.prepare(options_of(data), drawings=True).record == before
 
 
 def test_numbered_pairs_are_used_as_they_are_when_no_sized_folder_exists(data, capsys):
@@ -126,13 +126,13 @@ def test_numbered_pairs_are_used_as_they_are_when_no_sized_folder_exists(data, c
     (pair_dir / "notes.txt").touch()
     drawings = data / "tgt_data/train"
     drawings.rename(data / "away")
-    found = datasets.find(options_of(data), drawings=True)
+    found = datasets.prepare(options_of(data), drawings=True)
     assert [path.name for path in found.pairs] == ["1.png", "2.png", "9.png", "10.png"]
     assert f"4 ready-made pairs in {pair_dir}" in capsys.readouterr().err
 
     (data / "away").rename(drawings)
     (pair_dir / "256").mkdir()
-    assert datasets.find(options_of(data), drawings=True).pairs == files(pair_dir / "32")
+    assert datasets.prepare(options_of(data), drawings=True).pairs == files(pair_dir / "32")
 
 
 # The stream of batches
@@ -255,7 +255,7 @@ def test_photographs_and_drawings_may_be_grey(made):
 
 
 def batches_of(data, workers, count):
-    found = datasets.find(options_of(data), drawings=True)
+    found = datasets.prepare(options_of(data), drawings=True)
     dataset = datasets.TrainingImages(found.photos, found.pairs, 32, "crop", 3, 3)
     draws = datasets.draws(6, 6, 4, 0, 2, 1, 0)
     loader = datasets.load_batches(dataset, draws, workers, torch.device("cpu"))

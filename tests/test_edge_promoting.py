@@ -195,7 +195,7 @@ def test_command(drawings, tmp_path, run_cli):
         ("no/such/folder OUT", "no folder no/such/folder"),
         ("IN OUT --size 30", "argument --size: 30 is not a multiple of 4"),
         ("IN", "the following arguments are required: out"),
-        ("IN IN/0.jpg/pairs", "/0.jpg/pairs (Not a directory): name a folder"),
+        ("IN IN/0.jpg/pairs", "/0.jpg/pairs (Not a directory): name another folder"),
     ],
 )
 def test_wrong_use_of_the_command_is_one_line(arguments, told, drawings, tmp_path, run_cli):

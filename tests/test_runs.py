@@ -159,6 +159,18 @@ def test_resume_by_name_compares_the_defaults_too(earlier):
         asked(folder, "--resume")
 
 
+def test_resume_by_name_finds_the_folder_when_the_epochs_were_raised(earlier):
+    folder = earlier("--ngf", "16")
+    args, _, found, _, _ = asked(folder, "--ngf", "16", "--train_epoch", "1000", "--resume")
+    assert found == folder and args.train_epoch == 1000
+
+
+def test_resume_of_a_folder_may_repeat_an_option_that_needs_another(earlier):
+    grey = ["--in_ngc", "1", "--out_ngc", "1", "--in_ndc", "1"]
+    folder = earlier(*grey)
+    assert runs.find(["--resume", str(folder), "--out_ngc", "1"])[0].in_ndc == 1
+
+
 def test_resume_without_a_run(tmp_path):
     for argv in (["--resume", str(tmp_path / "none")], ["--results_dir", str(tmp_path), "--resume"]):
         with pytest.raises(WrongUse, match=f"no run to resume in {tmp_path}/.*--resume RUN_FOLDER"):

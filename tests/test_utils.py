@@ -30,6 +30,7 @@ OLDER_WHEEL = ["sm_70", *NEWER_WHEEL]
         ((12, 1), NEWER_WHEEL, True),
         ((7, 0), ["compute_75"], False),
         ((7, 0), [], False),
+        ((9, 4), ["gfx942"], True),
     ],
 )
 def test_runs_on(capability, architectures, runs):
