@@ -177,10 +177,8 @@ def training_batches(t, args, data, device):
     drawings = len(data.pairs) if t.phase == 2 else 0
     channels = args.in_ngc, args.in_ndc
     dataset = datasets.TrainingImages(data.photos, data.pairs, args.input_size, args.resize, *channels)
-    place = t.phase, t.epoch, t.step
-    draws = datasets.draws(
-        len(data.photos), drawings, args.batch_size, args.seed, *place, args.independent_edges
-    )
+    counts, place = (len(data.photos), drawings, args.batch_size), (t.phase, t.epoch, t.step)
+    draws = datasets.draws(*counts, args.seed, *place, args.independent_edges)
     workers = utils.default_workers(device) if args.workers is None else args.workers
     return datasets.load_batches(dataset, draws, workers, device)
 
@@ -226,10 +224,8 @@ def end_epoch(t, args, epochs, steps, folder, photos):
     row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
     runs.add_metrics(folder / "metrics.csv", row)
     text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
-    print(
-        f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}; {t.seconds:.1f} s, {speed:.1f} images/s",
-        flush=True,
-    )
+    text += f"; {t.seconds:.1f} s, {speed:.1f} images/s"
+    print(f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}", flush=True)
     if t.epoch % args.sample_every == 0 or t.epoch == epochs:
         samples.draw(t, folder, photos)
         runs.plot_losses(folder / "metrics.csv", folder / "losses.png")
@@ -278,9 +274,8 @@ def build(args, device, precision):
     adam_g = torch.optim.Adam(generator.parameters(), args.lrG, betas)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     autocast = functools.partial(utils.autocast, device, precision)
-    return Training(
-        generator, discriminator, vgg, adam_g, adam_d, scaler, utils.Pool(args.pool_size), autocast
-    )
+    pool = utils.Pool(args.pool_size)
+    return Training(generator, discriminator, vgg, adam_g, adam_d, scaler, pool, autocast)
 
 
 def start_from_weights(t, args):
