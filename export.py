@@ -31,19 +31,20 @@ def export(generator, path):
     # Two pictures, not one: what is traced with one holds for one only.
     photo = torch.zeros(2, generator.architecture["in_ngc"], 64, 96)
     shape = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    program = torch.onnx.export(
+        generator.eval(),
+        (photo,),
+        input_names=["photo"],
+        output_names=["cartoon"],
+        dynamic_shapes=(shape,),
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    for node in program.model.graph:
+        node.metadata_props.clear()  # stack traces, with the names of this machine's folders
     with replacing(path) as part:
-        torch.onnx.export(
-            generator.eval(),
-            (photo,),
-            part,
-            input_names=["photo"],
-            output_names=["cartoon"],
-            dynamic_shapes=(shape,),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        program.save(part, external_data=False)
 
 
 def difference(generator, path):
