@@ -34,12 +34,13 @@ def test_parity_of_every_layout(tmp_path, layout, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "net.pth"]
 
 
-def test_a_model_that_differs_is_told(tmp_path, monkeypatch, capsys):
+def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch, capsys):
     torch.save(checkpoints.generator_file(Generator(ngf=4, nb=0)), tmp_path / "net.pth")
     monkeypatch.setattr(export, "difference", lambda *_: [0.0, float("nan")])
     argv = [str(tmp_path / "net.pth"), str(tmp_path / "model.onnx")]
     assert errors.exit_status(lambda: export.main(argv)) == 1
-    assert "do not use it" in capsys.readouterr().err
+    assert "differs by [0.0, nan]" in capsys.readouterr().err
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_missing_packages_are_named(tmp_path, monkeypatch, capsys):
