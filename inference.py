@@ -79,7 +79,8 @@ def receptive_field(generator):
 def is_out_of_memory(error):
     """Whether an exception says that a GPU, PyTorch's CPU allocator or NumPy got no memory."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+        isinstance(error, RuntimeError)
+        and any(words in str(error) for words in ("allocate memory", "out of memory"))
     )
 
 

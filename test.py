@@ -112,6 +112,7 @@ def run_pictures(pictures, apply, args, channels, most):
         def done(picture):
             nonlocal failed
             bar.update()
+            picture.frames, picture.results = [], []  # the list of all pictures outlives them
             if picture.failure:
                 say(f"{picture.source}: {picture.failure}")
                 failed += 1
@@ -214,7 +215,6 @@ def write(picture, channels, side_by_side):
         if getattr(error, "errno", None):  # a full disk, no permission: the same for every picture
             raise
         picture.failure = f"cannot be written to {picture.target}: {error}"
-    picture.frames, picture.results = [], []
     return picture
 
 
