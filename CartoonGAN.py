@@ -349,6 +349,7 @@ def main(argv=None):
     with runs.held(folder):
         if state:
             checkpoints.restore_state(folder / "state_latest.pth", t, state)
+        if earlier:
             runs.cut_metrics(folder / "metrics.csv", t.phase, t.epoch)
         settings = runs.settings(args, given, earlier, argv, device, precision, data.record)
         runs.write_settings(folder, settings)

@@ -1,14 +1,13 @@
 """Saving and loading of weights and training states. Nothing read from a file is ever run as code."""
 
 import pickle
-import zipfile
 from pathlib import Path
 
 import torch
 import torchvision
 
 import layouts
-from errors import WrongUse
+from errors import WrongUse, first_line
 from files import replacing
 from networks import VGG19, Generator
 
@@ -27,8 +26,8 @@ def load(path):
         raise WrongUse(f"no file {path}") from None
     except pickle.UnpicklingError:
         raise WrongUse(f"{path} is not a file of weights, or wants to run code: refused") from None
-    except (OSError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise WrongUse(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # a damaged file can fail anywhere in the reading, in any way
+        raise WrongUse(f"cannot read {path}: {first_line(error)}") from None
 
 
 def generator_file(generator):
@@ -42,7 +41,7 @@ def load_generator(path):
     try:
         generator = Generator(**architecture)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise WrongUse(f"{path}: the architecture in it cannot be built: {error}") from None
+        raise WrongUse(f"{path}: the architecture in it cannot be built: {first_line(error)}") from None
     fill(generator, weights, path)
     return generator
 
@@ -52,7 +51,7 @@ def fill(network, weights, path):
     own = network.state_dict()
     if not isinstance(weights, dict):
         raise WrongUse(f"{path} holds no weights by name")
-    for key in sorted(own.keys() | weights.keys()):
+    for key in sorted(own.keys() | weights.keys(), key=str):
         mine, given = own.get(key), weights.get(key)
         if mine is None or not isinstance(given, torch.Tensor) or mine.shape != given.shape:
             shapes = [list(x.shape) if isinstance(x, torch.Tensor) else "nothing" for x in (given, mine)]
@@ -88,12 +87,12 @@ def load_vgg(source, seed=0):
 def _imagenet_vgg19():
     weights = torchvision.models.VGG19_Weights.IMAGENET1K_V1
     try:
-        return weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:
+        return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:  # no network, a full disk, a download that was cut, …
         file = f"{torch.hub.get_dir()}/checkpoints/{weights.url.rsplit('/', 1)[1]}"
         raise WrongUse(
-            f"torchvision could not get VGG19's weights ({error}): put them at {file}, or name a file with "
-            "--vgg_model FILE, or try the program with --vgg_model random"
+            f"torchvision could not get VGG19's weights ({first_line(error)}): put them at {file}, "
+            "or name a file with --vgg_model FILE, or try the program with --vgg_model random"
         ) from None
 
 
@@ -108,11 +107,20 @@ def save_state(path, training, settings):
     save(path, state)
 
 
+def load_state(path):
+    """Read what `save_state` wrote. Raises WrongUse."""
+    state = load(path)
+    if not isinstance(state, dict) or "settings" not in state:
+        raise WrongUse(f"{path} is no state_latest.pth of this program")
+    return state
+
+
 def restore_state(path, training, state):
     """Put `training` where it was when `state` was written. Raises WrongUse, naming `path`, on a misfit."""
     try:
         for name in STATEFUL:
-            if getattr(training, name):
+            # After --train_epoch 0 there is no discriminator yet: it starts as built.
+            if getattr(training, name) and name in state:
                 getattr(training, name).load_state_dict(state[name])
         training.phase, training.epoch, training.step = state["place"]
         training.sums.update(state["sums"])
@@ -120,4 +128,4 @@ def restore_state(path, training, state):
         device = next(training.generator.parameters()).device
         training.pool.batches = [batch.to(device) for batch in state["pool"]]
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise WrongUse(f"{path} does not fit this run: {str(error).splitlines()[0]}") from None
+        raise WrongUse(f"{path} does not fit this run: {first_line(error)}") from None

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import edge_promoting
 import images
-from errors import WrongUse, say
+from errors import RunFailed, WrongUse, say
 
 # Each stream of random numbers has a number of its own, so that no two ever share a seed.
 PHOTOS, DRAWINGS, SMOOTHED, POOL = range(4)
@@ -86,9 +86,8 @@ def readable(checked, least, wanted, folder):
 
 def _require(count, least, wanted, folder):
     if count < least:
-        raise WrongUse(
-            f"{count} {wanted} in {folder} but --batch_size {least}: add some or choose a smaller batch"
-        )
+        choice = " or choose a smaller --batch_size" if least > 1 else ""
+        raise WrongUse(f"{count} {wanted} in {folder}, at least {least} needed: add some{choice}")
 
 
 def _record(checked):
@@ -168,7 +167,10 @@ def _order(count, *key):
 
 
 def load_batches(dataset, batches, workers, device):
-    """Iterate over the batches of `draws`, loaded ahead by `workers` processes: uint8 N,C,H,W on `device`."""
+    """Iterate over the batches of `draws`, loaded ahead by `workers` processes: uint8 N,C,H,W on `device`.
+
+    Raises RunFailed if an image can no longer be read.
+    """
     loader = DataLoader(
         dataset,
         batch_sampler=batches,
@@ -176,12 +178,16 @@ def load_batches(dataset, batches, workers, device):
         pin_memory=device.type == "cuda",
         worker_init_fn=_start_worker,
     )
-    for batch in loader:
-        yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
+    try:
+        for batch in loader:
+            yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
+    except (OSError, WrongUse) as error:
+        # A worker's error comes with its traceback; the last line is what it says.
+        raise RunFailed(f"a training image is lost: {str(error).strip().splitlines()[-1]}") from None
 
 
 def _start_worker(_):
-    # Ctrl-C reaches the whole process group; the training process decides when the workers end.
+    # Ctrl-C, or a scheduler's SIGTERM, reaches the whole process group; the training process ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     images.cv2.setNumThreads(1)

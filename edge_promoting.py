@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 import images
 import options
-from errors import WrongUse, exit_status, say
+from errors import WrongUse, exit_status, first_line, say
 from files import locked
 from images import cv2
 
@@ -64,7 +64,7 @@ def _make_pair(drawings, out, name, size, how):
             return digest, None
         drawing = images.fit_training(images.decode(data, at_least=size), size, how)
     except (OSError, images.Unreadable) as error:
-        return None, str(error)
+        return None, first_line(error)
     info = PngImagePlugin.PngInfo()
     info.add_text("pair", stamp)
     try:

@@ -15,6 +15,11 @@ class RunFailed(Exception):
     status = 1
 
 
+def first_line(error):
+    """What an error says in its first line, or its kind where it says nothing. A file's name is left out."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+
+
 def say(line):
     """Print one line to standard error, above a progress bar if there is one."""
     from tqdm import tqdm

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from tqdm.contrib.concurrent import thread_map
 
-from errors import WrongUse
+from errors import WrongUse, first_line
 from files import replacing
 
 try:
@@ -57,8 +57,8 @@ def decode(data, channels=3, at_least=None):
         return np.atleast_3d(np.asarray(_plain(image).convert("RGB" if channels == 3 else "L")))
     except UnidentifiedImageError:
         raise Unreadable("not an image" if data else "the file is empty") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Unreadable(str(error)) from None
+    except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
+        raise Unreadable(first_line(error)) from None
 
 
 def decode_frames(data, channels=3):
@@ -82,7 +82,7 @@ def decode_frames(data, channels=3):
     except MemoryError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
-        raise Unreadable(str(error) or type(error).__name__) from None
+        raise Unreadable(first_line(error)) from None
 
 
 def read(path, channels=3, at_least=None):
@@ -176,7 +176,7 @@ def _check(path):
         decode(data, at_least=64)
         return digest(data), None
     except (OSError, Unreadable) as error:
-        return None, getattr(error, "strerror", None) or str(error)
+        return None, first_line(error)
 
 
 def _draft_size(size, at_least):

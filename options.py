@@ -14,7 +14,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, fromfile_prefix_chars="@", allow_abbrev=False)
 
     def convert_arg_line_to_args(self, line):
-        return shlex.split(line, comments=True)
+        try:
+            return shlex.split(line, comments=True)
+        except ValueError as error:
+            self.error(f"{error} in the line {line!r}")
 
     def error(self, message):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
@@ -28,7 +31,7 @@ def number(kind, low, high=math.inf, above=False):
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not (low < value <= high if above else low <= value <= high) or math.isinf(value):
+        if not (low < value <= high if above else low <= value <= high) or value == math.inf:
             limits = f"{'above' if above else 'of at least'} {low}" + (
                 f" and at most {high}" if high < math.inf else ""
             )
@@ -166,7 +169,7 @@ def training_parser():
 
     group = parser.add_argument_group("running")
     add = group.add_argument
-    add("--seed", type=whole, default=0, help="seed of everything random (%(default)s)")
+    add("--seed", type=number(int, 0, 2**64 - 1), default=0, help="seed of everything random (%(default)s)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
     add(
         "--precision",

@@ -58,7 +58,7 @@ def find(argv):
     if not folder.is_dir():
         raise WrongUse(f"no run to resume in {folder}: name its folder with --resume RUN_FOLDER")
     path = folder / "state_latest.pth"
-    state = checkpoints.load(path) if path.exists() else None
+    state = checkpoints.load_state(path) if path.exists() else None
     earlier = state["settings"] if state else read_settings(folder)
     if not earlier:
         raise WrongUse(f"{folder} holds no settings.json and no state_latest.pth: nothing to resume")
@@ -125,7 +125,7 @@ def settings(args, given, earlier, argv, device, precision, data):
         "data": data,
         "versions": {
             "python": platform.python_version(),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),  # a class of its own, which no state could hold
             "torchvision": torchvision.__version__,
             "opencv": cv2.__version__,
             "numpy": np.__version__,

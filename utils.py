@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import torch
 
-from errors import WrongUse, say
+from errors import WrongUse, first_line, say
 
 # Device and precision
 
@@ -27,7 +27,7 @@ def choose_device(name):
                 )
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise WrongUse(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from None
+        raise WrongUse(f"--device {name} cannot be used: {first_line(error)}") from None
     return device
 
 

@@ -1,0 +1,61 @@
+"""What several test files share: tiny data, and commands run in the repository as a person runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).parents[1]
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def run_cli():
+    """Run `python *args` in the repository: run_cli("CartoonGAN.py", "--name", "x") -> CompletedProcess."""
+
+    def run(*args):
+        command = [sys.executable, *map(str, args)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder with six photographs, three test photographs and six drawings of 48 to 80 pixels a side."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "data"
+    for part, count, make in (
+        ("src_data/train", 6, _photograph),
+        ("src_data/test", 3, _photograph),
+        ("tgt_data/train", 6, _drawing),
+    ):
+        (folder / part).mkdir(parents=True)
+        for number in range(count):
+            size = tuple(int(side) for side in rng.integers(48, 81, 2))
+            make(rng, size).save(folder / part / f"{number}.jpg", quality=95)
+    return folder
+
+
+def _photograph(rng, size):
+    """Soft blots of colour."""
+    blots = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(blots).resize(size, Image.Resampling.BICUBIC)
+
+
+def _drawing(rng, size):
+    """Flat shapes with an ink outline."""
+    paper, *inks = (tuple(int(value) for value in colour) for colour in rng.integers(90, 256, (4, 3)))
+    drawing = Image.new("RGB", size, paper)
+    for ink in inks:
+        left, top, width, height = (int(value) for value in rng.integers(5, 30, 4))
+        box = (left, top, left + width + 8, top + height + 8)
+        ImageDraw.Draw(drawing).ellipse(box, fill=ink, outline="black", width=2)
+    return drawing

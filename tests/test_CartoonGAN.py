@@ -1,0 +1,422 @@
+"""The method, the loop, and runs that are stopped, killed and resumed."""
+
+import collections
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from PIL import Image
+
+import CartoonGAN
+import checkpoints
+import edge_promoting
+import errors
+import images
+import losses
+import networks
+import options
+import utils
+
+CPU = torch.device("cpu")
+SHARED = ROOT.parent / "shared"
+TINY = (
+    "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu --precision fp32"
+)
+
+
+def build(text="", precision="fp32"):
+    """A Training at its start with tiny networks, and its options."""
+    args, _ = options.parse_training(f"{TINY} {text}".split())
+    return CartoonGAN.build(args, CPU, precision), args
+
+
+def pictures(count, size, seed=0, dtype=torch.float32):
+    """Smooth random pictures in [-1, 1]."""
+    rough = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(rough, size, mode="bicubic").clamp(0, 1).mul(2).sub(1).to(dtype)
+
+
+def cut(folder, count, size):
+    """`count` squares from the middle of images spread over a folder, uint8 arrays."""
+    paths = [folder / name for name in images.find(folder)]
+    for path in paths[:: max(1, len(paths) // count)][:count]:
+        image = images.fit_training(images.read(path), size, "crop")
+        top, left = ((side - size) // 2 for side in image.shape[:2])
+        yield np.ascontiguousarray(image[top : top + size, left : left + size])
+
+
+def as_tensor(squares):
+    return torch.cat([utils.to_batch(square, CPU) for square in squares])
+
+
+# The method
+
+
+def two_pass_gradients(t, args, photo, drawing, smoothed):
+    """D's and G's gradients by the plain reading: every picture through its own pass, G run twice."""
+    real, fake = torch.ones, torch.zeros
+
+    def distance(logits, target):
+        target = target(logits.shape, dtype=logits.dtype)
+        if args.gan_mode == "lsgan":
+            return torch.nn.functional.mse_loss(logits, target)
+        return torch.nn.functional.binary_cross_entropy(torch.sigmoid(logits), target)
+
+    discriminator, generator = t.discriminator, t.generator
+    discriminator.zero_grad()
+    result = generator(photo).detach()
+    loss = distance(discriminator(drawing), real) + distance(discriminator(result), fake)
+    (loss + distance(discriminator(smoothed), fake)).backward()
+    gradients_d = [parameter.grad.clone() for parameter in discriminator.parameters()]
+    t.adam_d.step()
+
+    generator.zero_grad()
+    result = generator(photo)
+    content = (t.vgg(result) - t.vgg(photo)).abs().mean()
+    (args.adv_lambda * distance(discriminator(result), real) + args.con_lambda * content).backward()
+    return gradients_d, [parameter.grad.clone() for parameter in generator.parameters()]
+
+
+@pytest.mark.parametrize("mode", ["bce", "lsgan"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+def test_one_pass_step_has_the_gradients_of_the_plain_two_pass_step(mode, dtype, tolerance):
+    fast, args = build(f"--gan_mode {mode} --con_lambda 3 --adv_lambda 2")
+    plain, _ = build(f"--gan_mode {mode}")
+    for t in (fast, plain):
+        for network in (t.generator, t.discriminator, t.vgg):
+            network.to(dtype)
+        # Plain descent, so that the update of D carries no more error into G's pass than the gradients have.
+        t.adam_d = torch.optim.SGD(t.discriminator.parameters(), 0.1)
+        t.adam_g = torch.optim.SGD(t.generator.parameters(), 0.1)
+    fast.phase = 2
+    batch = [pictures(2, 16, seed, dtype) for seed in range(3)]
+    wanted_d, wanted_g = two_pass_gradients(plain, args, *batch)
+    CartoonGAN.adversarial_step(fast, args, *batch)
+    for network, wanted in ((fast.discriminator, wanted_d), (fast.generator, wanted_g)):
+        got = torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
+        wanted = torch.cat([gradient.flatten() for gradient in wanted])
+        assert wanted.norm() > 0
+        assert (got - wanted).norm() / wanted.norm() < tolerance
+
+
+def test_the_generator_step_leaves_the_discriminator_trainable_and_vgg_frozen():
+    t, args = build()
+    frozen = {key: value.clone() for key, value in t.vgg.state_dict().items()}
+    before = {key: value.clone() for key, value in t.discriminator.state_dict().items()}
+    t.phase = 2
+    CartoonGAN.adversarial_step(t, args, *(pictures(2, 16, seed) for seed in range(3)))
+    assert all(parameter.requires_grad for parameter in t.discriminator.parameters())
+    assert all(torch.equal(value, frozen[key]) for key, value in t.vgg.state_dict().items())
+    assert not all(torch.equal(value, before[key]) for key, value in t.discriminator.state_dict().items())
+
+
+@pytest.mark.parametrize("text", ["--gan_mode lsgan --pool_size 2", "--con_lambda 0 --pre_train_epoch 0"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_steps(text, precision):
+    """The scaler's branch too, which only a GPU without bf16 takes by itself."""
+    t, args = build(text, precision)
+    t.phase = 2
+    before = t.generator.down[0].weight.clone()
+    for t.step in range(12):  # fp16 skips its first steps until the scale fits
+        terms = CartoonGAN.adversarial_step(t, args, *(pictures(2, 16, seed) for seed in range(3)))
+    assert all(math.isfinite(value) and value.dtype == torch.float32 for value in terms.values())
+    assert set(terms) == {"discriminator", "adversarial"} | ({"content"} if args.con_lambda else set())
+    assert not torch.equal(before, t.generator.down[0].weight)
+    assert t.scaler.is_enabled() == (precision == "fp16")
+
+
+def test_without_adversarial_weight_there_is_no_discriminator():
+    t, args = build("--adv_lambda 0")
+    t.phase = 2
+    assert t.discriminator is None and t.adam_d is None
+    batch = [torch.zeros(2, 3, 16, 16, dtype=torch.uint8)]
+    assert set(CartoonGAN.one_step(t, args, batch)) == {"content"}
+
+
+def test_learning_rates():
+    factors = lambda *args, epochs: [
+        CartoonGAN.learning_rate_factor(*args, e, epochs) for e in range(1, epochs + 1)
+    ]
+    assert factors("step", 1, epochs=8) == [1] * 8
+    assert factors("step", 2, epochs=8) == pytest.approx([1] * 4 + [0.1] * 2 + [0.01] * 2)
+    assert factors("step", 2, epochs=1) == [1]
+    for phase in (1, 2):
+        assert factors("linear", phase, epochs=6) == pytest.approx([1, 1, 1, 0.75, 0.5, 0.25])
+    t, args = build("--lrG 0.1 --lrD 0.3 --pre_lr 0.5 --lr_policy linear")
+    rates = []
+    for t.phase, t.epoch in ((1, 1), (1, 10), (2, 6)):
+        CartoonGAN.set_learning_rates(t, args, 10)
+        rates.append((t.adam_g.param_groups[0]["lr"], t.adam_d.param_groups[0]["lr"]))
+    assert rates == [pytest.approx(pair) for pair in ((0.5, 0.3), (0.5 / 6, 0.05), (0.1 * 5 / 6, 0.25))]
+
+
+def drawings(count, size):
+    """Real drawings where there are any, else made ones: uint8 squares."""
+    if (SHARED / "data").is_dir():
+        return list(cut(SHARED / "data" / "tgt_data" / "train", count, size))
+    rng = np.random.default_rng(0)
+    return [
+        toy_drawing(np.uint8(127.5 * (1 + pictures(1, size, int(seed))[0].permute(1, 2, 0).numpy())))
+        for seed in rng.integers(0, 1 << 30, count)
+    ]
+
+
+def toy_drawing(photo):
+    """Posterised, tinted pale blue and outlined in black: a style that a small network can learn."""
+    flat = np.round(photo / 255 * 3) / 3 * 127 + np.array([40, 90, 127])
+    edges = images.cv2.Canny(images.cv2.cvtColor(photo, images.cv2.COLOR_RGB2GRAY), 60, 120)
+    flat[images.cv2.dilate(edges, np.ones((2, 2), np.uint8)) > 0] = 0
+    return flat.astype(np.uint8)
+
+
+def test_discriminator_learns_drawings_from_their_smoothed_copies():
+    """Were the halves of a pair swapped, this would come out the other way round."""
+    torch.manual_seed(0)
+    squares = drawings(96, 48)
+    drawing = as_tensor(squares)
+    smoothed = as_tensor([edge_promoting.smooth_edges(square) for square in squares])
+    network = networks.Discriminator(ndf=8)
+    adam = torch.optim.Adam(network.parameters(), 1e-3, (0.5, 0.999))
+    for step in range(200):
+        chosen = torch.randperm(64, generator=torch.Generator().manual_seed(step))[:8]
+        on_drawing, on_smoothed = network(torch.cat([drawing[chosen], smoothed[chosen]])).chunk(2)
+        adam.zero_grad()
+        losses.discriminator(on_drawing, on_smoothed, on_smoothed, "bce").backward()
+        adam.step()
+    with torch.no_grad():
+        difference = (network(drawing[64:]) - network(smoothed[64:])).mean((1, 2, 3))
+    assert (difference > 0).float().mean() > 0.9
+
+
+def test_phase_one_halves_the_content_loss():
+    """Measured: 0.475 falls to 0.233 in 31 steps and to 0.191 in 61."""
+    args, _ = options.parse_training(
+        ["--vgg_model", "random", "--input_size", "64", "--ngf", "16", "--nb", "8"]
+    )
+    t = CartoonGAN.build(args, CPU, "fp32")
+    if (SHARED / "data").is_dir():
+        photo = as_tensor(cut(SHARED / "data" / "src_data" / "test", 4, 64))
+    else:
+        photo = pictures(4, 64)
+    photo = photo.contiguous(memory_format=torch.channels_last)
+    values = [CartoonGAN.reconstruction_step(t, args, photo)["content"].item() for _ in range(50)]
+    assert min(values[-5:]) < values[0] / 2
+
+
+# Runs
+
+
+def command(data, results, *more):
+    """The options of a tiny run of two and three epochs: three steps each, the data's six photographs."""
+    folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", results]
+    text = f"{TINY} --name Tiny --pre_train_epoch 2 --train_epoch 3 --workers 0 --save_minutes 0"
+    return [*map(str, folders), *text.split(), *map(str, more)]
+
+
+def rows(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(folder):
+    return {name: checkpoints.load(folder / f"{name}_latest.pth") for name in ("generator", "discriminator")}
+
+
+def same(one, two):
+    """Whether two nested dictionaries of tensors and values are equal to the bit."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
+
+
+@pytest.fixture
+def finished(data, tmp_path):
+    """The folder of an undisturbed run."""
+    assert CartoonGAN.main(command(data, tmp_path / "whole", "--pool_size", 4)) == 0
+    return tmp_path / "whole" / "Tiny_2_3_2_results"
+
+
+def test_what_a_run_leaves(finished, data):
+    assert {path.name for path in finished.iterdir()} == {
+        *("Reconstruction", "Transfer", "metrics.csv", "losses.png", "settings.json"),
+        *("generator_latest.pth", "discriminator_latest.pth", "state_latest.pth"),
+    }
+    names = {f"train_{n}" for n in range(1, 6)} | {f"test_{n}" for n in range(1, 4)}
+    transfer = {f"{epoch}_epoch_Tiny_2_3_2_{name}.png" for epoch in (1, 2, 3) for name in names}
+    assert {path.name for path in (finished / "Transfer").iterdir()} == transfer
+    recon = {"Tiny_2_3_2_{}_recon_{}.png".format(*name.split("_")) for name in names}
+    assert {path.name for path in (finished / "Reconstruction").iterdir()} == recon
+    photo = images.fit_within(images.read(data / "src_data" / "test" / "0.jpg"), 32)
+    sample = images.read(finished / "Transfer" / "3_epoch_Tiny_2_3_2_test_1.png")
+    assert sample.shape == (photo.shape[0], 2 * photo.shape[1], 3)
+    assert (sample[:, : photo.shape[1]] == photo).all()
+
+    assert [(row["phase"], row["epoch"]) for row in rows(finished)] == [*zip("11222", "12123", strict=True)]
+    assert float(rows(finished)[-1]["learning_rate"]) == pytest.approx(2e-5)
+    assert all(float(row["content"]) > 0 for row in rows(finished))
+    assert [bool(row["discriminator"]) for row in rows(finished)] == [False, False, True, True, True]
+    settings = json.loads((finished / "settings.json").read_text())
+    assert settings["options"]["ngf"] == 4 and settings["vgg"] == "random"
+    assert "pool_size" in settings["given"] and "lrG" not in settings["given"]
+    assert settings["data"]["photographs"]["count"] == 6
+    assert checkpoints.load_generator(finished / "generator_latest.pth").architecture["ngf"] == 4
+
+
+class Killed(BaseException):
+    """Ends a run at once, as SIGKILL does: nothing on the way out catches it."""
+
+
+@pytest.mark.parametrize(
+    "at", [2, 3, 8, 14], ids=["in phase one", "between epochs", "in phase two", "after a learning-rate step"]
+)
+def test_a_killed_run_resumes_to_the_same_weights(at, finished, data, tmp_path, monkeypatch):
+    more = ["--pool_size", 4, "--workers", 2]
+    step, left = CartoonGAN.one_step, iter(range(at))
+
+    def dies(*args):
+        if next(left, None) is None:
+            raise Killed
+        return step(*args)
+
+    monkeypatch.setattr(CartoonGAN, "one_step", dies)
+    with pytest.raises(Killed):
+        CartoonGAN.main(command(data, tmp_path / "killed", *more))
+    monkeypatch.setattr(CartoonGAN, "one_step", step)
+    folder = tmp_path / "killed" / "Tiny_2_3_2_results"
+    assert CartoonGAN.main([*command(data, tmp_path / "killed", *more), "--resume"]) == 0
+    assert same(weights(folder), weights(finished))
+    kept = [key for key in rows(finished)[0] if key not in ("seconds", "images_per_second")]
+    assert [[row[key] for key in kept] for row in rows(folder)] == [
+        [row[key] for key in kept] for row in rows(finished)
+    ]
+    assert not list(folder.rglob("*.part"))
+
+
+def test_a_run_goes_on_to_more_epochs(finished, capsys):
+    assert CartoonGAN.main(["--resume", str(finished), "--train_epoch", "4", "--sample_every", "4"]) == 0
+    assert [(row["phase"], row["epoch"]) for row in rows(finished)][-2:] == [("2", "3"), ("2", "4")]
+    assert (finished / "Transfer" / "4_epoch_Tiny_2_3_2_test_1.png").exists()
+    assert len(json.loads((finished / "settings.json").read_text())["commands"]) == 2
+
+
+def test_phase_one_alone_can_go_on_to_phase_two(data, tmp_path):
+    assert CartoonGAN.main([*command(data, tmp_path), "--train_epoch", "0"]) == 0
+    folder = tmp_path / "Tiny_2_0_2_results"
+    assert not (folder / "Transfer").exists()
+    assert CartoonGAN.main(["--resume", str(folder), "--train_epoch", "1"]) == 0
+    assert [(row["phase"], row["epoch"]) for row in rows(folder)] == [("1", "1"), ("1", "2"), ("2", "1")]
+
+
+def test_start_from_weights_skips_phase_one(finished, data, tmp_path, capsys):
+    start = [
+        "--latest_generator_model",
+        finished / "generator_latest.pth",
+        "--train_epoch",
+        1,
+        "--tag",
+        "more",
+    ]
+    start += [
+        "--latest_discriminator_model",
+        finished / "discriminator_latest.pth",
+        "--lrG",
+        1e-9,
+        "--lrD",
+        1e-9,
+    ]
+    assert CartoonGAN.main(command(data, tmp_path / "more", *start)) == 0
+    folder = tmp_path / "more" / "Tiny_2_1_2_1e-09_more_results"
+    assert [(row["phase"], row["epoch"]) for row in rows(folder)] == [("2", "1")]
+    one, two = (weights(where)["generator"]["state_dict"] for where in (folder, finished))
+    assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one)
+    with pytest.raises(errors.WrongUse, match="has ngf 4, but --ngf is 8"):
+        CartoonGAN.main(command(data, tmp_path / "other", *start, "--ngf", 8))
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(("phase", "term"), [(1, "content"), (2, "adversarial"), (2, "discriminator")])
+def test_a_loss_that_is_not_finite_ends_the_run(phase, term, data, tmp_path, monkeypatch):
+    real = getattr(losses, term)
+    planted = collections.Counter()
+
+    def plant(*args):
+        planted["calls"] += 1
+        return real(*args) * (math.nan if planted["calls"] == 5 else 1)
+
+    monkeypatch.setattr(losses, term, plant)
+    monkeypatch.setattr(CartoonGAN, "CHECK_EVERY", 1)
+    with pytest.raises(
+        errors.RunFailed, match=f"{term} loss is nan in phase {phase}, epoch 2, step 2"
+    ) as caught:
+        CartoonGAN.main(command(data, tmp_path))
+    assert caught.value.status == 1
+    folder = tmp_path / "Tiny_2_3_2_results"
+    assert checkpoints.load_state(folder / "state_latest.pth")["place"] == (phase, 2, 1)
+    assert all(value.isfinite().all() for value in weights(folder)["generator"]["state_dict"].values())
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, data, tmp_path):
+    options = command(data, tmp_path, "--workers", 1, "--save_minutes", 5, "--train_epoch", 100000)
+    options += ["--sample_every", "100000"]
+    program = [sys.executable, "CartoonGAN.py", *options]
+    process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    folder = tmp_path / "Tiny_2_100000_2_results"
+    while not (folder / "metrics.csv").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    os.killpg(process.pid, number)  # as a terminal does: the workers get it too
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == status, said
+    assert f"python CartoonGAN.py --resume {folder}" in said
+    assert "Traceback" not in said
+    phase, epoch, _ = checkpoints.load_state(folder / "state_latest.pth")["place"]
+    assert len(rows(folder)) == epoch - 1 + (2 if phase == 2 else 0)
+
+
+def test_colours_of_a_sample(data, tmp_path, monkeypatch):
+    """A red photograph is red on the left of a sample, and on the right what G makes of it: here itself."""
+    for path in (data / "src_data" / "test").iterdir():
+        Image.new("RGB", (24, 20), "red").save(path.with_suffix(".png"))
+        path.unlink()
+    monkeypatch.setattr(networks.Generator, "forward", lambda self, photo: photo)
+    t, args = build()
+    tests = sorted((data / "src_data" / "test").iterdir())
+    record = CartoonGAN.datasets.Data(tests, tests, [], {})
+    folder = tmp_path / "Red_results"
+    folder.mkdir()
+    CartoonGAN.draw_samples(t, folder, CartoonGAN.sample_photographs(record, args, CPU))
+    sample = images.read(folder / "Reconstruction" / "Red_test_recon_1.png")
+    assert sample.shape == (20, 48, 3)
+    assert (sample == [255, 0, 0]).all()
+
+
+def test_every_option_is_read():
+    """An option that nothing reads is a defect."""
+    code = "".join(path.read_text() for path in ROOT.glob("*.py"))
+    for name in vars(options.training_parser().parse_args([])):
+        assert f"args.{name}" in code, name
+
+
+def test_wrong_use_as_a_person_meets_it(run_cli, data, tmp_path):
+    start = ["CartoonGAN.py", *command(data, tmp_path)]
+    for more, words in (
+        (["--src_data", tmp_path / "none"], "no folder"),
+        (["--vgg_model", tmp_path / "none.pth"], "no file"),
+        (["--batch_size", 7], "6 photographs"),
+        (["--resume"], "no run to resume"),
+    ):
+        done = run_cli(*start, *more)
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: VGG19")]
+        assert done.returncode == 2 and len(lines) == 1 and words in lines[0], done.stderr
+    assert not list(Path(tmp_path).glob("*_results"))

@@ -1,0 +1,211 @@
+import errno
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge_promoting
+import images
+from edge_promoting import make_pairs, smooth_edges
+from errors import WrongUse
+from images import cv2
+
+REAL = Path(__file__).parents[2] / "shared/data/tgt_data/train"
+KILLED_AT_THE_THIRD_PAIR = """
+import os, signal, sys
+from PIL import Image
+import edge_promoting
+save, begun = Image.Image.save, []
+def killed(image, part, **options):
+    begun.append(part)
+    save(image, part, **options)
+    if len(begun) >= 3:
+        os.truncate(part, os.path.getsize(part) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+Image.Image.save = killed
+edge_promoting.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def drawings(data):
+    return data / "tgt_data/train"
+
+
+def smoothed_pixel_by_pixel(drawing):
+    """The definition, read plainly: a mean with weights 1-4-6-4-1 where an edge lies within two pixels."""
+    edges = cv2.Canny(cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY), 100, 200)
+    weights = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
+    around = np.pad(drawing.astype(float), ((2, 2), (2, 2), (0, 0)), mode="reflect")
+    smoothed = drawing.astype(float)
+    for y, x in np.ndindex(edges.shape):
+        if edges[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].any():
+            smoothed[y, x] = (weights[..., None] * around[y : y + 5, x : x + 5]).sum((0, 1))
+    return smoothed
+
+
+def assert_as_defined(drawing):
+    smoothed = smooth_edges(drawing)
+    assert smoothed.dtype == np.uint8 and smoothed.shape == drawing.shape
+    assert np.abs(smoothed - smoothed_pixel_by_pixel(drawing)).max() <= 1
+    assert (smoothed != drawing).any()
+
+
+def test_smooth_edges_is_as_defined_on_made_drawings(drawings):
+    for path in sorted(drawings.iterdir())[:3]:
+        assert_as_defined(images.read(path))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real drawings in ../shared")
+def test_smooth_edges_is_as_defined_on_real_drawings():
+    for path in sorted(REAL.iterdir())[::500]:
+        assert_as_defined(images.read(path)[64:144, 64:160])
+
+
+def test_smooth_edges_is_as_defined_at_the_border():
+    drawing = np.full((24, 24, 3), 255, np.uint8)
+    drawing[:2], drawing[:, -2:] = (0, 0, 200), (200, 0, 0)
+    assert_as_defined(drawing)
+
+
+def test_smooth_edges_leaves_what_is_far_from_edges():
+    drawing = np.full((40, 40, 3), 255, np.uint8)
+    drawing[:, 20:] = 0
+    changed = (smooth_edges(drawing) != drawing).any(axis=(0, 2))
+    assert changed[18:22].all()
+    assert not changed[:16].any() and not changed[24:].any()
+    plain = np.full((16, 16, 3), 130, np.uint8)
+    assert np.array_equal(smooth_edges(plain), plain)
+
+
+@pytest.mark.parametrize("how", ["crop", "squash"])
+def test_a_pair_is_the_drawing_and_its_smoothed_copy(drawings, tmp_path, how):
+    pairs = make_pairs(drawings, tmp_path / "pairs", 32, how)
+    assert len(pairs.paths) == 6 and not pairs.unreadable
+    for path in pairs.paths:
+        left, right = np.split(images.read(path), 2, axis=1)
+        drawing = images.read(drawings / path.stem, at_least=32)
+        assert np.array_equal(left, images.fit_training(drawing, 32, how))
+        assert np.array_equal(right, smooth_edges(left))
+
+
+def test_pairs_are_named_by_the_whole_path_of_the_drawing(drawings, tmp_path):
+    for path in list(drawings.iterdir())[1:]:
+        path.unlink()
+    (drawings / "b").mkdir()
+    shutil.move(drawings / "0.jpg", drawings / "a.jpg")
+    images.write(drawings / "a.png", images.read(drawings / "a.jpg"))
+    shutil.copy(drawings / "a.jpg", drawings / "b/A.JPG")
+    out = tmp_path / "pairs"
+    make_pairs(drawings, out, 32)
+    files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert files == ["a.jpg.png", "a.png.png", "b/A.JPG.png"]
+
+
+def test_a_pair_is_made_again_only_when_its_drawing_or_the_settings_changed(drawings, tmp_path):
+    def made(size, how="crop"):
+        pairs = make_pairs(drawings, tmp_path / "pairs", size, how)
+        return {path.name: path.stat().st_mtime_ns for path in pairs.paths}
+
+    first = made(32)
+    (drawings / "0.jpg").touch()
+    assert made(32) == first
+    shutil.copyfile(drawings / "1.jpg", drawings / "0.jpg")
+    second = made(32)
+    assert {name for name in first if second[name] != first[name]} == {"0.jpg.png"}
+    third, fourth = made(48), made(48, "squash")
+    assert all(second[name] != third[name] != fourth[name] for name in first)
+
+
+def test_a_damaged_pair_is_made_again(drawings, tmp_path):
+    out = tmp_path / "pairs"
+    path = make_pairs(drawings, out, 32).paths[0]
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    make_pairs(drawings, out, 32)
+    assert path.read_bytes() == whole
+
+
+def test_unreadable_drawings_are_reported_and_the_others_made(drawings, tmp_path):
+    (drawings / "2.jpg").write_bytes((drawings / "2.jpg").read_bytes()[:-300])
+    (drawings / "3.jpg").write_text("no drawing")
+    (drawings / "4.jpg").unlink()
+    (drawings / "4.jpg").symlink_to("gone.jpg")
+    pairs = make_pairs(drawings, tmp_path / "pairs", 32)
+    assert [path.name for path in pairs.paths] == ["0.jpg.png", "1.jpg.png", "5.jpg.png"]
+    assert len(pairs.digests) == 3
+    assert {path.name for path in pairs.unreadable} == {"2.jpg", "3.jpg", "4.jpg"}
+    assert "truncated" in pairs.unreadable[drawings / "2.jpg"]
+    assert pairs.unreadable[drawings / "3.jpg"] == "not an image"
+    assert pairs.unreadable[drawings / "4.jpg"] == "No such file or directory"
+
+
+def test_a_folder_that_cannot_be_made_names_the_option(drawings, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WrongUse, match=r"cannot write .*/file/pairs .*--pair_dir DIR"):
+        make_pairs(drawings, tmp_path / "file/pairs", 32)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_folder_that_cannot_be_written_names_the_option(drawings, tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(images, "write", refuse)
+    with pytest.raises(WrongUse, match=r"cannot write .*/pairs \(not here\): .*--pair_dir DIR"):
+        make_pairs(drawings, tmp_path / "pairs", 32)
+
+
+def test_pairs_that_are_up_to_date_need_no_leave_to_write(drawings, tmp_path, monkeypatch):
+    made = make_pairs(drawings, tmp_path / "pairs", 32)
+    monkeypatch.setattr(images, "write", None)
+    assert make_pairs(drawings, tmp_path / "pairs", 32) == made
+
+
+def test_kill_9_leaves_no_half_written_pair_and_the_next_run_finishes(drawings, tmp_path, run_cli):
+    out = tmp_path / "pairs"
+    end = run_cli("-c", KILLED_AT_THE_THIRD_PAIR, drawings, out, "--size", 32)
+    assert end.returncode == -signal.SIGKILL
+    assert list(out.glob(".*.part"))
+    left = list(out.glob("[!.]*"))
+    assert len(left) < 6 and not images.check(left, "pairs").unreadable
+    assert len(make_pairs(drawings, out, 32).paths) == 6
+    assert not images.check(list(out.iterdir()), "pairs").unreadable
+    assert not list(out.glob(".*"))
+
+
+def test_command(drawings, tmp_path, run_cli):
+    command = "edge_promoting.py", drawings, tmp_path / "pairs", "--size", 32
+    end = run_cli(*command)
+    assert (end.returncode, end.stdout, end.stderr) == (0, f"6 pairs in {tmp_path}/pairs\n", "")
+    height, width = images.read(tmp_path / "pairs/0.jpg.png").shape[:2]
+    assert min(height, width / 2) == 32
+
+    (drawings / "3.jpg").write_text("no drawing")
+    end = run_cli(*command)
+    assert (end.returncode, end.stdout) == (1, f"5 pairs in {tmp_path}/pairs\n")
+    assert end.stderr == f"cannot read {drawings}/3.jpg: not an image\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("no/such/folder OUT", "no folder no/such/folder"),
+        ("IN OUT --size 30", "argument --size: 30 is not a multiple of 4"),
+        ("IN", "the following arguments are required: out"),
+        ("IN IN/0.jpg/pairs", "/0.jpg/pairs (Not a directory): name a folder"),
+    ],
+)
+def test_wrong_use_of_the_command_is_one_line(arguments, told, drawings, tmp_path, run_cli):
+    places = arguments.replace("IN", str(drawings)).replace("OUT", str(tmp_path / "pairs"))
+    end = run_cli("edge_promoting.py", *places.split())
+    assert (end.returncode, end.stdout) == (2, "")
+    assert end.stderr.startswith("error: ") and end.stderr.count("\n") == 1 and told in end.stderr
+
+
+def test_an_empty_folder_is_a_failure(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    assert edge_promoting.main([str(tmp_path / "in"), str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().out == f"0 pairs in {tmp_path}/out\n"

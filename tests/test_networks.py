@@ -1,0 +1,167 @@
+"""The networks against the paper's Figure 2, and VGG19 against torchvision's own."""
+
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+
+import checkpoints
+import images
+import utils
+from networks import VGG19, Discriminator, Generator, InstanceNorm, stylise
+
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+def layers(network, kinds, shape):
+    """(name, kernel, stride, output shape) of each layer of `kinds`, in the order in which they run."""
+    seen = []
+
+    def note(layer, _, output):
+        kernel, stride = getattr(layer, "kernel_size", (0,))[0], getattr(layer, "stride", (0,))[0]
+        seen.append((type(layer).__name__, kernel, stride, tuple(output.shape[1:])))
+
+    hooks = [layer.register_forward_hook(note) for layer in network.modules() if isinstance(layer, kinds)]
+    network(torch.zeros(shape))
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def test_generator_is_figure_2_layer_by_layer():
+    norm = lambda channels, side: ("InstanceNorm", 0, 0, (channels, side, side))
+    relu = lambda channels, side: ("ReLU", 0, 0, (channels, side, side))
+    conv = lambda kernel, channels, stride, side: ("Conv2d", kernel, stride, (channels, side, side))
+    transposed = lambda channels, side: ("ConvTranspose2d", 3, 2, (channels, side, side))
+    block = [conv(3, 256, 1, 8), norm(256, 8), relu(256, 8), conv(3, 256, 1, 8), norm(256, 8)]
+    figure = [
+        *(conv(7, 64, 1, 32), norm(64, 32), relu(64, 32)),
+        *(conv(3, 128, 2, 16), conv(3, 128, 1, 16), norm(128, 16), relu(128, 16)),
+        *(conv(3, 256, 2, 8), conv(3, 256, 1, 8), norm(256, 8), relu(256, 8)),
+        *(8 * block),
+        *(transposed(128, 16), conv(3, 128, 1, 16), norm(128, 16), relu(128, 16)),
+        *(transposed(64, 32), conv(3, 64, 1, 32), norm(64, 32), relu(64, 32)),
+        conv(7, 3, 1, 32),
+    ]
+    assert layers(Generator(), (*CONVOLUTIONS, InstanceNorm, nn.ReLU), (1, 3, 32, 32)) == figure
+
+
+def test_discriminator_is_figure_2_layer_by_layer():
+    norm = lambda channels, side: ("InstanceNorm", 0, 0, (channels, side, side))
+    leaky = lambda channels, side: ("LeakyReLU", 0, 0, (channels, side, side))
+    conv = lambda channels, stride, side: ("Conv2d", 3, stride, (channels, side, side))
+    figure = [
+        *(conv(32, 1, 32), leaky(32, 32)),
+        *(conv(64, 2, 16), leaky(64, 16), conv(128, 1, 16), norm(128, 16), leaky(128, 16)),
+        *(conv(128, 2, 8), leaky(128, 8), conv(256, 1, 8), norm(256, 8), leaky(256, 8)),
+        *(conv(256, 1, 8), norm(256, 8), leaky(256, 8)),
+        conv(1, 1, 8),
+    ]
+    network = Discriminator()
+    assert layers(network, (*CONVOLUTIONS, InstanceNorm, nn.LeakyReLU), (1, 3, 32, 32)) == figure
+    assert all(layer.negative_slope == 0.2 for layer in network.modules() if isinstance(layer, nn.LeakyReLU))
+
+
+@pytest.mark.parametrize(("network", "count"), [(Generator, 11_129_667), (Discriminator, 1_129_665)])
+def test_parameter_counts(network, count):
+    assert sum(parameter.numel() for parameter in network().parameters()) == count
+
+
+@pytest.mark.parametrize("network", [Generator, Discriminator])
+def test_initial_weights(network):
+    torch.manual_seed(0)
+    made = [layer for layer in network().modules() if isinstance(layer, CONVOLUTIONS)]
+    weights = torch.cat([layer.weight.flatten() for layer in made])
+    assert abs(weights.std() - 0.02) < 2e-4
+    assert abs(weights.mean()) < 2e-4
+    assert all(layer.bias.eq(0).all() for layer in made)
+
+
+def test_reflection_padding_where_the_authors_have_it():
+    modes = {
+        layer.kernel_size[0]: layer.padding_mode
+        for layer in Generator(nb=0).modules()
+        if type(layer) is nn.Conv2d
+    }
+    assert modes == {7: "reflect", 3: "zeros"}
+    assert {layer.padding_mode for layer in Generator().blocks.modules() if type(layer) is nn.Conv2d} == {
+        "reflect"
+    }
+
+
+@pytest.mark.parametrize("upsample", ["deconv", "resize"])
+@pytest.mark.parametrize("res_convs", [2, 3])
+def test_variants_keep_the_size(upsample, res_convs):
+    network = Generator(in_ngc=1, out_ngc=3, ngf=4, nb=2, res_convs=res_convs, upsample=upsample)
+    assert network(torch.zeros(2, 1, 16, 24)).shape == (2, 3, 16, 24)
+    kinds = [type(layer) for layer in network.up.modules()]
+    assert (nn.ConvTranspose2d in kinds) == (upsample == "deconv")
+    assert sum(isinstance(layer, nn.Conv2d) for layer in network.blocks[0].modules()) == res_convs
+
+
+def test_result_is_float32_in_range_whatever_the_precision():
+    with torch.autocast("cpu", torch.bfloat16):
+        result = Generator(ngf=4, nb=1)(torch.rand(1, 3, 16, 16) * 2 - 1)
+    assert result.dtype == torch.float32
+    assert result.abs().max() <= 1
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_is_its_definition_and_keeps_the_layout(layout):
+    torch.manual_seed(0)
+    norm = InstanceNorm(3)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = torch.randn(2, 3, 5, 7).contiguous(memory_format=layout)
+    mean, variance = x.mean((2, 3), keepdim=True), x.var((2, 3), correction=0, keepdim=True)
+    expected = (x - mean) / (variance + 1e-5).sqrt() * norm.weight.view(1, 3, 1, 1) + norm.bias.view(
+        1, 3, 1, 1
+    )
+    assert torch.allclose(norm(x), expected, atol=1e-6)
+    assert norm(x).is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 150), (16, 16), (18, 33), (40, 20)])
+def test_stylise_takes_any_size(size):
+    network = Generator(ngf=4, nb=1)
+    photo = torch.rand(1, 3, *size) * 2 - 1
+    result = stylise(network, photo)
+    assert result.shape == photo.shape
+    if size[0] % 4 == size[1] % 4 == 0:
+        assert torch.equal(result, network(photo))
+
+
+def test_features_are_conv4_4_before_its_relu():
+    torch.manual_seed(0)
+    theirs = torchvision.models.vgg19(weights=None, init_weights=False).eval()
+    for layer in theirs.features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+    seen = {}
+    theirs.features[25].register_forward_hook(lambda _, __, output: seen.update(conv4_4=output.clone()))
+    ours = VGG19()
+    checkpoints.fill(ours, {key: theirs.state_dict()[key] for key in ours.state_dict()}, "torchvision")
+    picture = torch.rand(1, 3, 32, 32) * 2 - 1
+    theirs.features(ours.normalise(picture))
+    features = ours(picture)
+    assert features.shape == (1, 512, 4, 4)
+    assert features.min() < 0, "a ReLU has run"
+    assert torch.allclose(features, seen["conv4_4"], rtol=1e-4, atol=1e-5)
+    assert not any(parameter.requires_grad for parameter in ours.parameters())
+
+
+def test_grey_is_fed_as_three_equal_channels():
+    vgg = checkpoints.load_vgg("random")
+    grey = torch.rand(1, 1, 16, 16) * 2 - 1
+    assert torch.equal(vgg(grey), vgg(grey.expand(1, 3, 16, 16)))
+
+
+def test_red_reaches_vgg_as_torchvision_would_feed_it(tmp_path):
+    red = Image.new("RGB", (300, 260), "red")
+    red.save(tmp_path / "red.png")
+    picture = utils.to_batch(images.read(tmp_path / "red.png"), "cpu")
+    assert picture[0, :, 0, 0].tolist() == [1, -1, -1]
+    wanted = torchvision.models.VGG19_Weights.IMAGENET1K_V1.transforms()(red)
+    assert torch.allclose(VGG19().normalise(picture)[0, :, 0, 0], wanted[:, 0, 0], atol=1e-6)
+    assert (utils.to_image(picture[0]) == [255, 0, 0]).all()

@@ -1,0 +1,283 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import checkpoints
+import images
+import options
+import runs
+from errors import WrongUse
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """Leave a run folder with its settings.json, as a run with these options does; returns the folder."""
+
+    def leave(*argv):
+        argv = ["--name", "Paprika", "--results_dir", str(tmp_path), *argv]
+        args, given, folder, _, _ = runs.find(argv)
+        folder.mkdir()
+        runs.write_settings(folder, settings(args, given, argv))
+        return folder
+
+    return leave
+
+
+def settings(args, given, argv, earlier=None):
+    return runs.settings(
+        args, given, earlier, argv, torch.device("cpu"), "fp32", {"photographs": {"count": 6}}
+    )
+
+
+def asked(folder, *argv):
+    return runs.find(["--name", "Paprika", "--results_dir", str(folder.parent), *argv])
+
+
+# The folder's name
+
+
+@pytest.mark.parametrize(
+    ("name", "pre", "epochs", "batch", "more", "folder"),
+    [
+        ("Paprika", 20, 400, 16, "", "Paprika_20_400_16_results"),
+        ("HayaoBig", 20, 200, 32, "--lrG 0.0005 --lrD 0.0005", "HayaoBig_20_200_32_0.0005_results"),
+        ("Paprika", 15, 200, 32, "--lrG 0.001 --lrD 1e-3", "Paprika_15_200_32_0.001_results"),
+        ("HAZE", 30, 2000, 16, "", "HAZE_30_2000_16_results"),
+        ("deHaze", 20, 2000, 16, "", "deHaze_20_2000_16_results"),
+        ("sword", 20, 400, 16, "", "sword_20_400_16_results"),
+        ("Paprika", 20, 400, 16, "--tag res8", "Paprika_20_400_16_res8_results"),
+        ("P", 1, 2, 3, "--lrD 1e-5", "P_1_2_3_0.0002-1e-05_results"),
+        ("P", 1, 2, 3, "--lrG 1e-5 --lrD 1e-5 --tag a", "P_1_2_3_1e-05_a_results"),
+        ("P", 1, 2, 3, "--lrG 0.00020 --pre_lr 1e-3 --ngf 16 --seed 3", "P_1_2_3_results"),
+    ],
+)
+def test_the_name_of_the_folder(name, pre, epochs, batch, more, folder):
+    argv = f"--name {name} --pre_train_epoch {pre} --train_epoch {epochs} --batch_size {batch} {more}"
+    args, _ = options.parse_training([*argv.split(), "--results_dir", "out"])
+    assert runs.run_folder(args) == Path("out", folder)
+
+
+# New runs and old ones
+
+
+def test_a_new_run(tmp_path):
+    (tmp_path / "Paprika_10_100_8_results").mkdir()
+    args, given, folder, earlier, state = asked(tmp_path / "Paprika_10_100_8_results", "--ngf", "16")
+    assert (args.ngf, given) == (16, ["name", "ngf", "results_dir"])
+    assert folder == tmp_path / "Paprika_10_100_8_results"
+    assert earlier is state is None
+
+
+def test_the_same_run_is_not_done_twice(earlier):
+    folder = earlier("--ngf", "16")
+    with pytest.raises(WrongUse, match=f"{folder} holds this run already: go on with --resume, or .* --tag"):
+        asked(folder, "--ngf", "16", "--workers", "0")
+
+
+def test_another_run_of_the_same_name_is_not_written_over(earlier):
+    folder = earlier("--ngf", "16")
+    with pytest.raises(WrongUse, match=r"\(ngf is 64, was 16; upsample is resize, was deconv\): .* --tag"):
+        asked(folder, "--upsample", "resize")
+    assert (
+        asked(folder, "--upsample", "resize", "--tag", "b")[2] == folder.parent / "Paprika_10_100_8_b_results"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"options": 1}', b"\xff\xfe"])
+def test_a_folder_with_damaged_settings_is_not_written_over(earlier, content):
+    folder = earlier()
+    (folder / "settings.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert runs.read_settings(folder) is None
+    with pytest.raises(WrongUse, match=r"\(its settings cannot be read\): name this one with --tag"):
+        asked(folder)
+    with pytest.raises(WrongUse, match=r"no settings.json and no state_latest.pth: nothing to resume"):
+        asked(folder, "--resume")
+
+
+def test_a_folder_of_something_else_is_not_written_over(tmp_path):
+    (tmp_path / "Paprika_10_100_8_results").mkdir()
+    (tmp_path / "Paprika_10_100_8_results/thesis.tex").touch()
+    with pytest.raises(WrongUse, match="its settings cannot be read"):
+        asked(tmp_path / "Paprika_10_100_8_results")
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_resume_takes_the_settings_of_the_folder(earlier, by_name):
+    folder = earlier("--ngf", "16", "--tag", "b")
+    argv = ["--resume", str(folder)]
+    if by_name:
+        argv = [
+            "--name",
+            "Paprika",
+            "--results_dir",
+            str(folder.parent),
+            "--ngf",
+            "16",
+            "--tag",
+            "b",
+            "--resume",
+        ]
+    args, _, found, before, state = runs.find(argv)
+    assert (args.name, args.ngf, args.tag) == ("Paprika", 16, "b")
+    assert found == folder and state is None
+    assert before["options"]["ngf"] == 16
+
+
+def test_resume_may_change_what_leaves_the_method_alone(earlier):
+    folder = earlier("--ngf", "16")
+    changed = "--train_epoch 1000 --workers 3 --device cpu --sample_every 5"
+    args, _, found, _, _ = runs.find(["--resume", str(folder), *changed.split()])
+    assert (args.train_epoch, args.workers, args.device, args.sample_every) == (1000, 3, "cpu", 5)
+    assert args.ngf == 16 and found == folder
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        ("--ngf 32", "ngf is 32, was 16"),
+        ("--ngf 64", "ngf is 64, was 16"),
+        ("--con_lambda 3 --seed 1", "con_lambda is 3.0, was 10; seed is 1, was 0"),
+        ("--src_data elsewhere", "src_data is elsewhere, was data/src_data"),
+        ("--pre_train_epoch 1", "pre_train_epoch is 1, was 10"),
+        ("--tag b", "tag is b, was None"),
+    ],
+)
+def test_resume_refuses_other_differences_by_name(earlier, argv, told):
+    folder = earlier("--ngf", "16")
+    with pytest.raises(WrongUse) as error:
+        runs.find(["--resume", str(folder), *argv.split()])
+    assert str(error.value) == (
+        f"{folder} cannot go on with other settings ({told}): start a new run with --tag"
+    )
+
+
+def test_resume_by_name_compares_the_defaults_too(earlier):
+    folder = earlier("--ngf", "16")
+    with pytest.raises(WrongUse, match=r"ngf is 64, was 16"):
+        asked(folder, "--resume")
+
+
+def test_resume_without_a_run(tmp_path):
+    for argv in (["--resume", str(tmp_path / "none")], ["--results_dir", str(tmp_path), "--resume"]):
+        with pytest.raises(WrongUse, match=f"no run to resume in {tmp_path}/.*--resume RUN_FOLDER"):
+            runs.find(argv)
+
+
+def test_the_state_alone_is_enough_to_resume(earlier):
+    folder = earlier("--ngf", "16")
+    (folder / "settings.json").unlink()
+    record = settings(*options.parse_training(["--ngf", "16"]), ["--ngf", "16"])
+    checkpoints.save(folder / "state_latest.pth", {"settings": record})
+    args, _, _, before, state = runs.find(["--resume", str(folder)])
+    assert args.ngf == 16 and before == record and state == {"settings": record}
+
+
+@pytest.mark.parametrize("content", [{}, [1], {"weight": torch.zeros(1)}])
+def test_resume_from_something_else_than_a_state(earlier, content):
+    folder = earlier()
+    checkpoints.save(folder / "state_latest.pth", content)
+    with pytest.raises(WrongUse, match=r"is no state_latest\.pth of this program"):
+        runs.find(["--resume", str(folder)])
+
+
+def test_one_process_a_folder(tmp_path):
+    folder = tmp_path / "results/run"
+    told = pytest.raises(WrongUse, match=f"{folder} is being written by another run")
+    with runs.held(folder), told, runs.held(folder):
+        pass
+    with runs.held(folder):
+        assert list(folder.iterdir()) == []
+
+
+# What is recorded
+
+
+def test_settings_record_all_that_a_result_depends_on(earlier):
+    folder = earlier("--ngf", "16", "--vgg_model", "random")
+    text = (folder / "settings.json").read_text()
+    record = json.loads(text)
+    assert text.startswith("{\n")
+    assert record["options"].keys() == vars(options.parse_training([])[0]).keys()
+    assert record["given"] == ["name", "ngf", "results_dir", "vgg_model"]
+    assert record["vgg"] == "random" and record["precision"] == "fp32"
+    assert record["data"] == {"photographs": {"count": 6}}
+    assert record["versions"].keys() >= {"python", "torch", "torchvision", "opencv", "numpy"}
+    assert record["device"].startswith("cpu")
+    assert record.keys() >= {"code", "host", "started"}
+    (command,) = record["commands"]
+    assert command.startswith("python CartoonGAN.py --name Paprika ")
+
+
+def test_settings_of_a_resumed_run_keep_the_earlier_commands(earlier):
+    argv = ["--resume", str(earlier())]
+    args, given, _, before, _ = runs.find(argv)
+    record = settings(args, given, argv, before)
+    assert record["commands"] == [*before["commands"], f"python CartoonGAN.py --resume {argv[1]}"]
+    assert record["options"] == before["options"]
+
+
+def row(phase, epoch, **terms):
+    return {
+        "phase": phase,
+        "epoch": epoch,
+        "content": 0.5 / epoch,
+        **terms,
+        "seconds": 1.5,
+        "learning_rate": 2e-4,
+    }
+
+
+def filled(path):
+    for epoch in (1, 2):
+        runs.add_metrics(path, row(1, epoch))
+    for epoch in (1, 2, 3):
+        runs.add_metrics(path, row(2, epoch, discriminator=2.0, adversarial=0.7))
+    return path
+
+
+def places(path):
+    return [(row["phase"], row["epoch"]) for row in runs.read_metrics(path)]
+
+
+def test_metrics_of_both_phases_stand_in_one_table(tmp_path):
+    path = filled(tmp_path / "metrics.csv")
+    assert places(path) == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("2", "3")]
+    first, *_, last = runs.read_metrics(path)
+    assert first.keys() == last.keys()
+    assert (first["discriminator"], first["content"]) == ("", "0.5")
+    assert (last["discriminator"], last["adversarial"]) == ("2.0", "0.7")
+    lines = path.read_text().splitlines()
+    assert len(lines) == 6 and {line.count(",") for line in lines} == {lines[0].count(",")}
+
+
+@pytest.mark.parametrize(("phase", "epoch", "left"), [(1, 1, 0), (1, 2, 1), (2, 1, 2), (2, 3, 4), (2, 4, 5)])
+def test_cut_metrics_then_each_epoch_stands_once(tmp_path, phase, epoch, left):
+    path = filled(tmp_path / "metrics.csv")
+    whole = places(path)
+    runs.cut_metrics(path, phase, epoch)
+    assert places(path) == whole[:left]
+    for again in whole[left:]:
+        runs.add_metrics(path, row(*map(int, again)))
+    assert places(path) == whole
+
+
+def test_metrics_without_a_file(tmp_path):
+    path = tmp_path / "metrics.csv"
+    assert runs.read_metrics(path) == []
+    runs.cut_metrics(path, 1, 1)
+    assert runs.read_metrics(path) == []
+    runs.add_metrics(path, row(1, 1))
+    assert places(path) == [("1", "1")]
+
+
+def test_losses_are_drawn(tmp_path):
+    runs.plot_losses(filled(tmp_path / "metrics.csv"), tmp_path / "losses.png")
+    three_terms = images.read(tmp_path / "losses.png")
+    (tmp_path / "one.csv").write_text("phase,epoch,content,seconds,learning_rate\n2,1,0.5,1,0.1\n")
+    runs.plot_losses(tmp_path / "one.csv", tmp_path / "one.png")
+    one_term = images.read(tmp_path / "one.png")
+    assert three_terms.shape == (3 * one_term.shape[0], one_term.shape[1], 3)
+    assert three_terms.min() < 100
+    assert not list(tmp_path.glob(".*"))
