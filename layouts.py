@@ -14,10 +14,6 @@ import torch
 from errors import WrongUse
 from networks import CONVOLUTIONS, Generator, InstanceNorm
 
-KNOWN = (
-    "known are this program's generator_latest.pth, the authors' released models (conv01_1.weight, …) "
-    "and the old public script's generator (down_convs.0.weight, …)"
-)
 OPENED = ("state_dict", "params")  # wrappers that other programs put around the weights
 # Buffers that instance norm had before PyTorch 0.4 and never used.
 UNUSED = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
@@ -29,24 +25,24 @@ def to_ours(content, path):
     Raises WrongUse naming `path` where the layout is unknown, or something is missing or too much in it.
     """
     if isinstance(content, dict) and content.keys() == {"architecture", "state_dict"}:
-        return content["architecture"], _plain(content["state_dict"], path)
+        return content["architecture"], _unprefixed(content["state_dict"], path)
     while isinstance(content, dict) and (wrapper := next((key for key in OPENED if key in content), None)):
         content = content[wrapper]
-    weights = _plain(content, path)
-    if "conv01_1.weight" in weights:
-        return _authors(weights, path)
-    if "down_convs.0.weight" in weights:
-        return _old_script(weights, path)
-    raise WrongUse(f"{path} holds no generator in a known layout: {KNOWN}")
+    weights = _unprefixed(content, path)
+    for mark, read in (("conv01_1.weight", _authors), ("down_convs.0.weight", _old_script)):
+        if mark in weights and all(isinstance(value, torch.Tensor) for value in weights.values()):
+            return read(weights, path)
+    raise WrongUse(
+        f"{path} is no generator_latest.pth of this program, nor in another known layout: the authors' "
+        "(conv01_1.weight, …) or the old public script's (down_convs.0.weight, …)"
+    )
 
 
-def _plain(weights, path):
+def _unprefixed(weights, path):
     """Weights by name, without the `module.` of DataParallel."""
-    if not isinstance(weights, dict) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()
-    ):
-        raise WrongUse(f"{path} holds no weights by name: {KNOWN}")
-    return {key.removeprefix("module."): value for key, value in weights.items()}
+    if not isinstance(weights, dict):
+        raise WrongUse(f"{path} holds no weights by name")
+    return {key.removeprefix("module.") if isinstance(key, str) else key: weights[key] for key in weights}
 
 
 def _authors(weights, path):
@@ -64,7 +60,7 @@ def _authors(weights, path):
 
 
 def _old_script(weights, path):
-    weights = {key: value for key, value in weights.items() if not UNUSED.fullmatch(key)}
+    weights = {key: value for key, value in weights.items() if not UNUSED.fullmatch(str(key))}
     blocks = range(_count(weights, r"resnet_blocks\.(\d+)\.conv1\.weight"))
     convs = [f"down_convs.{place}" for place in (0, 3, 4, 7, 8)]
     convs += [f"resnet_blocks.{block}.conv{half}" for block in blocks for half in (1, 2)]
@@ -107,9 +103,9 @@ def _renamed(weights, path, convs, norms=(), scale="", shift="", **variant):
             width = layers[our].num_features
             ours |= {f"{our}.weight": torch.ones(width), f"{our}.bias": torch.zeros(width)}
     if weights:
-        raise WrongUse(f"{path} holds {min(weights)}, which its layout does not have")
+        raise WrongUse(f"{path} holds {min(weights, key=str)}, which its layout does not have")
     return architecture, ours
 
 
 def _count(weights, pattern):
-    return sum(re.fullmatch(pattern, key) is not None for key in weights)
+    return sum(re.fullmatch(pattern, str(key)) is not None for key in weights)

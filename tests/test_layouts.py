@@ -180,9 +180,10 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"features.0.weight": torch.zeros(1)}, "known are"),
-        ({"state_dict": 3}, "known are"),
-        ([1, 2], "known are"),
+        ({"features.0.weight": torch.zeros(1)}, "known layout"),
+        ({"state_dict": 3}, "no weights by name"),
+        ([1, 2], "no weights by name"),
+        (damaged(lambda w: w.update(epoch=3)), "known layout"),
         (damaged(lambda w: w.pop("conv07_2.bias")), "lacks conv07_2.bias"),
         (damaged(lambda w: w.update(more=torch.zeros(1))), "holds more"),
         (damaged(lambda w: w.update({"conv05_1.weight": torch.zeros(1)})), "does not fit"),
