@@ -72,7 +72,7 @@ def ways(generator, device):
 
 
 def measure(functions, rounds):
-    """{name: seconds}, the median of `rounds` in which the functions take turns, after one round to warm up."""
+    """{name: seconds}: the median of `rounds` in which the functions take turns, after one to warm up."""
     seconds = {name: [] for name in functions}
     for _ in range(rounds + 1):
         for name, function in functions.items():
@@ -131,10 +131,10 @@ def bench_inference(args):
     print("|---|---|---|---|---|---|")
     for name, way in compared.items():
         memory = peak_memory(generator, name, photos, torch.get_num_threads()) if device.type == "cpu" else 0
-        ratio, close = seconds[baseline] / seconds[name], psnr(way(photos), wanted)
+        ratio, same = seconds[baseline] / seconds[name], psnr(way(photos), wanted)
         speed = args.batch_size / seconds[name]
         print(
-            f"| {name} | {seconds[name]:.3f} | {speed:.2f} | {ratio:.2f} | {close:.1f} dB | {memory:.0f} MiB |"
+            f"| {name} | {seconds[name]:.3f} | {speed:.2f} | {ratio:.2f} | {same:.1f} dB | {memory:.0f} MiB |"
         )
     print(f"\nmedian of {args.rounds} rounds; PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
     bench_folder(compared[name], name, photos[0], args)
