@@ -14,6 +14,10 @@ import torch
 from errors import WrongUse
 from networks import CONVOLUTIONS, Generator, InstanceNorm
 
+KNOWN = (
+    "known are generators of this program, the authors' (conv01_1.weight, …) "
+    "and the old public script's (down_convs.0.weight, …)"
+)
 OPENED = ("state_dict", "params")  # wrappers that other programs put around the weights
 # Buffers that instance norm had before PyTorch 0.4 and never used.
 UNUSED = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
@@ -32,16 +36,13 @@ def to_ours(content, path):
     for mark, read in (("conv01_1.weight", _authors), ("down_convs.0.weight", _old_script)):
         if mark in weights and all(isinstance(value, torch.Tensor) for value in weights.values()):
             return read(weights, path)
-    raise WrongUse(
-        f"{path} is no generator_latest.pth of this program, nor in another known layout: the authors' "
-        "(conv01_1.weight, …) or the old public script's (down_convs.0.weight, …)"
-    )
+    raise WrongUse(f"{path} is no generator_latest.pth of this program, nor another known layout: {KNOWN}")
 
 
 def _unprefixed(weights, path):
     """Weights by name, without the `module.` of DataParallel."""
     if not isinstance(weights, dict):
-        raise WrongUse(f"{path} holds no weights by name")
+        raise WrongUse(f"{path} holds no weights by name: {KNOWN}")
     return {key.removeprefix("module.") if isinstance(key, str) else key: weights[key] for key in weights}
 
 

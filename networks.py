@@ -56,7 +56,11 @@ class Generator(nn.Module):
         _initialise(self)
 
     def forward(self, photo):
-        return torch.tanh(at_least_float32(self.up(self.blocks(self.down(photo)))))
+        x = photo
+        # Layer by layer: a call of self.up as a whole would hold its input to the end (0.5 GB at 3840x2160).
+        for layer in (*self.down, *self.blocks, *self.up):
+            x = layer(x)
+        return torch.tanh(at_least_float32(x))
 
 
 class ResidualBlock(nn.Module):

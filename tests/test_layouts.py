@@ -180,10 +180,10 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"features.0.weight": torch.zeros(1)}, "known layout"),
-        ({"state_dict": 3}, "no weights by name"),
-        ([1, 2], "no weights by name"),
-        (damaged(lambda w: w.update(epoch=3)), "known layout"),
+        ({"features.0.weight": torch.zeros(1)}, "known layout: known are"),
+        ({"state_dict": 3}, "no weights by name: known are"),
+        ([1, 2], "no weights by name: known are"),
+        (damaged(lambda w: w.update(epoch=3)), "known layout: known are"),
         (damaged(lambda w: w.pop("conv07_2.bias")), "lacks conv07_2.bias"),
         (damaged(lambda w: w.update(more=torch.zeros(1))), "holds more"),
         (damaged(lambda w: w.update({"conv05_1.weight": torch.zeros(1)})), "does not fit"),
