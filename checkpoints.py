@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 import torchvision
 
+import layouts
 from errors import RunFailed, WrongUse, first_line
 from files import replacing
 from networks import VGG19, Generator
@@ -35,15 +36,13 @@ def generator_file(generator):
 
 
 def load_generator(path):
-    """The Generator in a checkpoint, built with the architecture that the file tells. Raises WrongUse."""
-    content = load(path)
-    if not isinstance(content, dict) or set(content) != {"architecture", "state_dict"}:
-        raise WrongUse(f"{path} is no generator_latest.pth of this program")
+    """The Generator in a checkpoint of any layout that layouts.py knows. Raises WrongUse."""
+    architecture, weights = layouts.to_ours(load(path), path)
     try:
-        generator = Generator(**content["architecture"])
+        generator = Generator(**architecture)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WrongUse(f"{path}: the architecture in it cannot be built: {first_line(error)}") from None
-    fill(generator, content["state_dict"], path)
+    fill(generator, weights, path)
     return generator
 
 

@@ -11,7 +11,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from tqdm.contrib.concurrent import thread_map
 
 from errors import WrongUse, first_line
@@ -26,6 +26,7 @@ except ImportError as error:
     ) from error
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+ANIMATED = {"GIF", "PNG", "WEBP"}  # Pillow's formats that hold frames over time
 
 # Large photographs are welcome; Pillow still refuses what is twice over its limit (a decompression bomb).
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -35,9 +36,9 @@ class Unreadable(Exception):
     """An image that cannot be decoded; the text is the reason, without the file's name."""
 
 
-def find(folder):
+def find(folder, extensions=EXTENSIONS):
     """The image files below `folder`, as sorted paths relative to it. Hidden files are left out."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in extensions)
     return sorted(path for path in found if not any(part.startswith(".") for part in path.parts))
 
 
@@ -56,6 +57,30 @@ def decode(data, channels=3, at_least=None):
         return np.atleast_3d(np.asarray(_plain(image).convert("RGB" if channels == 3 else "L")))
     except UnidentifiedImageError:
         raise Unreadable("not an image" if data else "the file is empty") from None
+    except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
+        raise Unreadable(first_line(error)) from None
+
+
+def decode_frames(data, channels=3):
+    """Decode every frame of an image file, upright, with its transparency.
+
+    Returns (frames, info): uint8 arrays of `channels` and, where there is transparency, one more for alpha;
+    and what Pillow must be told to write them as they were (durations, loops), empty for a still. Only the
+    first page of a TIFF is read. Raises Unreadable.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
+                return [_with_alpha(ImageOps.exif_transpose(file), channels)], {}
+            frames, info = [], {"duration": [], "loop": file.info.get("loop")}
+            for frame in ImageSequence.Iterator(file):
+                frames.append(_with_alpha(ImageOps.exif_transpose(frame), channels))
+                info["duration"].append(frame.info.get("duration", 0))
+            return frames, {key: value for key, value in info.items() if value is not None}
+    except UnidentifiedImageError:
+        raise Unreadable("not an image" if data else "the file is empty") from None
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
         raise Unreadable(first_line(error)) from None
 
@@ -105,9 +130,12 @@ def digest(data):
 def write(path, image, **options):
     """Write an image whole, in the format that the extension names; `options` go to Pillow."""
     with replacing(path, sync=False) as part:
-        Image.fromarray(image.squeeze()).save(
-            part, format=Image.registered_extensions()[path.suffix], **options
-        )
+        as_pillow(image).save(part, format=Image.registered_extensions()[path.suffix.lower()], **options)
+
+
+def as_pillow(image):
+    """An image of 1 to 4 channels (an even number: the last is alpha) as Pillow's."""
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
 
 
 def resize(image, width, height):
@@ -155,6 +183,18 @@ def _draft_size(size, at_least):
     # Twice the wanted size, so that the resize that follows still averages.
     scale = 2 * at_least / min(size)
     return (max(1, int(size[0] * scale)), max(1, int(size[1] * scale)))
+
+
+def _with_alpha(image, channels):
+    """Pillow's image as an array of `channels`, and one more for alpha where it has transparency."""
+    mode = "RGB" if channels == 3 else "L"
+    if image.mode.startswith("I") or not image.has_transparency_data:
+        return np.atleast_3d(np.asarray(_plain(image).convert(mode)))
+    image = image.convert("RGBA")
+    alpha = np.asarray(image.getchannel("A"))[..., None]
+    # What nobody sees is white, as in `decode`: files hold anything there, and networks look at it all.
+    colour = np.where(alpha == 0, 255, np.atleast_3d(np.asarray(image.convert(mode))))
+    return np.concatenate([colour.astype(np.uint8), alpha], axis=2)
 
 
 def _plain(image):

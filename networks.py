@@ -9,6 +9,7 @@ from torch import nn
 
 EPS = 1e-5
 STRIDE = 4  # the generator halves a picture twice
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 SMALLEST = 16  # pixels a side: room for the reflection of 3 before the first layer and of 1 in the blocks
 
 
@@ -18,15 +19,19 @@ class Generator(nn.Module):
     Two strided pairs of convolutions down, `nb` residual blocks, two pairs up. `res_convs` is the number of
     convolutions in a residual block (2 in the paper). `upsample` is "deconv", the paper's transposed
     convolution, or "resize", nearest neighbour and a convolution, which paints no checkerboard
-    (Odena et al., Distill 2016). The result is float32 whatever the precision before the last tanh.
+    (Odena et al., Distill 2016). `padding`, of the first and last convolution and of the blocks, is "reflect"
+    or "zeros", and `eps` the norms': other programs' checkpoints differ in both (layouts.py). The result is
+    float32 whatever the precision before the last tanh.
     """
 
-    def __init__(self, in_ngc=3, out_ngc=3, ngf=64, nb=8, res_convs=2, upsample="deconv"):
+    def __init__(
+        self, in_ngc=3, out_ngc=3, ngf=64, nb=8, res_convs=2, upsample="deconv", padding="reflect", eps=EPS
+    ):
         super().__init__()
         self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
-        self.architecture |= {"res_convs": res_convs, "upsample": upsample}
+        self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
         self.down = nn.Sequential(
-            nn.Conv2d(in_ngc, ngf, 7, padding=3, padding_mode="reflect"),
+            nn.Conv2d(in_ngc, ngf, 7, padding=3, padding_mode=padding),
             *_norm_relu(ngf),
             nn.Conv2d(ngf, 2 * ngf, 3, stride=2, padding=1),
             nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
@@ -35,7 +40,7 @@ class Generator(nn.Module):
             nn.Conv2d(4 * ngf, 4 * ngf, 3, padding=1),
             *_norm_relu(4 * ngf),
         )
-        self.blocks = nn.Sequential(*(ResidualBlock(4 * ngf, res_convs) for _ in range(nb)))
+        self.blocks = nn.Sequential(*(ResidualBlock(4 * ngf, res_convs, padding) for _ in range(nb)))
         self.up = nn.Sequential(
             *_double(4 * ngf, 2 * ngf, upsample),
             nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
@@ -43,23 +48,30 @@ class Generator(nn.Module):
             *_double(2 * ngf, ngf, upsample),
             nn.Conv2d(ngf, ngf, 3, padding=1),
             *_norm_relu(ngf),
-            nn.Conv2d(ngf, out_ngc, 7, padding=3, padding_mode="reflect"),
+            nn.Conv2d(ngf, out_ngc, 7, padding=3, padding_mode=padding),
         )
+        for layer in self.modules():
+            if isinstance(layer, InstanceNorm):
+                layer.eps = eps
         _initialise(self)
 
     def forward(self, photo):
-        return torch.tanh(at_least_float32(self.up(self.blocks(self.down(photo)))))
+        x = photo
+        # Layer by layer: a call of self.up as a whole would hold its input to the end (0.5 GB at 3840x2160).
+        for layer in (*self.down, *self.blocks, *self.up):
+            x = layer(x)
+        return torch.tanh(at_least_float32(x))
 
 
 class ResidualBlock(nn.Module):
-    """x + f(x), f being `convs` 3x3 convolutions with reflection padding; norm alone before the sum."""
+    """x + f(x), f being `convs` padded 3x3 convolutions; norm alone before the sum."""
 
-    def __init__(self, channels, convs):
+    def __init__(self, channels, convs, padding):
         super().__init__()
         layers = []
         for _ in range(convs):
             layers += [
-                nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+                nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding),
                 *_norm_relu(channels),
             ]
         self.layers = nn.Sequential(*layers[:-1])
@@ -101,13 +113,20 @@ class InstanceNorm(nn.InstanceNorm2d):
     """Affine instance norm (Ulyanov et al., 2016) that keeps the memory layout of its input.
 
     PyTorch's own always gives back contiguous channels; a convolution of channels_last is two to five times
-    faster on the CPU (measured in bfloat16), and every layer between must then agree.
+    faster on the CPU (measured in bfloat16), and every layer between must then agree. Given a running_mean
+    and running_var (inference.py's tiles), it uses those in place of the picture's own.
     """
 
     def __init__(self, channels):
         super().__init__(channels, EPS, affine=True)
 
     def forward(self, x):
+        if x.shape[0] == 1 or self.running_mean is not None:
+            # Of one picture batch norm is the same, and needs no copy to keep the layout.
+            own = self.running_mean is None
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, own, 0, self.eps
+            )
         layout = (
             torch.channels_last
             if x.is_contiguous(memory_format=torch.channels_last)
@@ -148,8 +167,13 @@ class VGG19(nn.Module):
 def stylise(generator, photo):
     """Apply the generator to photos (N,C,H,W) of any size: padded by repeating the edge, and cropped back."""
     height, width = photo.shape[2:]
-    right, below = (max(SMALLEST, -(-side // STRIDE) * STRIDE) - side for side in (width, height))
-    return generator(F.pad(photo, (0, right, 0, below), mode="replicate"))[..., :height, :width]
+    around = (0, missing(width), 0, missing(height))
+    return generator(F.pad(photo, around, mode="replicate"))[..., :height, :width]
+
+
+def missing(side):
+    """How many pixels a side of a photo lacks to be one that the generator takes."""
+    return max(SMALLEST, -(-side // STRIDE) * STRIDE) - side
 
 
 def at_least_float32(x):
@@ -170,6 +194,6 @@ def _double(channels, out, how):
 def _initialise(network):
     """Convolution weights from N(0, 0.02), biases 0; norms stay at weight 1, bias 0."""
     for layer in network.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        if isinstance(layer, CONVOLUTIONS):
             nn.init.normal_(layer.weight, 0, 0.02)
             nn.init.zeros_(layer.bias)

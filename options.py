@@ -4,6 +4,7 @@ import argparse
 import math
 import shlex
 import sys
+from pathlib import Path
 
 
 class Parser(argparse.ArgumentParser):
@@ -229,6 +230,62 @@ def _check_training(parser, args):
         parser.error("--con_lambda 0 needs --pre_train_epoch 0: phase one trains the content loss alone")
     if args.latest_generator_model and not args.train_epoch:
         parser.error("--latest_generator_model skips phase one, and --train_epoch 0 leaves nothing to train")
+
+
+def testing_parser():
+    """The parser of test.py."""
+    parser = Parser("Apply a generator to pictures, or to a video.")
+    add = parser.add_argument
+    add("--pre_trained_model", required=True, metavar="CKPT", help="a generator, of any known layout")
+
+    add = parser.add_argument_group("pictures").add_argument
+    add(
+        "--image_dir",
+        nargs="+",
+        metavar="IN",
+        help="files, folders with subfolders, 'globs/**/*.jpg'",
+    )
+    add("--output_image_dir", type=Path, metavar="OUT", help="folder for the results")
+    add("--format", choices=("jpg", "png", "webp", "bmp", "tif", "gif"), help="write this (as the picture)")
+    add("--skip_existing", action="store_true", help="leave out pictures whose result is there already")
+    add("--batch_size", type=number(int, 1), help="pictures of one size at a time (8 on a GPU, 1 on the CPU)")
+
+    add = parser.add_argument_group("video").add_argument
+    add("--video", type=Path, metavar="IN.mp4", help="a video, in place of pictures")
+    add("--output", type=Path, metavar="OUT.mp4", help="the result of --video")
+
+    add = parser.add_argument_group("size").add_argument
+    add("--size", type=number(int, 1), metavar="N", help="shrink so that the longer side is at most N pixels")
+    add("--tile", type=image_size, metavar="N", help="work in tiles of N pixels a side: less memory")
+    add("--side_by_side", action="store_true", help="the photo left, the result right")
+
+    add = parser.add_argument_group("running").add_argument
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+    add(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="auto: bf16 where the processor has it, fp16 on an older GPU, else fp32 (%(default)s)",
+    )
+
+    add = parser.add_argument_group("of the old script; the checkpoint knows them").add_argument
+    for name in GENERATOR_SHAPE:
+        add(f"--{name}", type=number(int, 0), help="must be what the checkpoint holds")
+    add("--input_size", type=number(int, 1), help="without effect: pictures keep their size, see --size")
+    return parser
+
+
+GENERATOR_SHAPE = ("in_ngc", "out_ngc", "ngf", "nb")
+
+
+def parse_testing(argv=None):
+    """Parse test.py's options and check that there is one thing to do, whole."""
+    parser = testing_parser()
+    args = parser.parse_args(argv)
+    pictures, video = (args.image_dir, args.output_image_dir), (args.video, args.output)
+    if any(pictures) == any(video) or not (all(pictures) or all(video)):
+        parser.error("give --image_dir and --output_image_dir, or --video and --output")
+    return args
 
 
 def command_line(program, argv):

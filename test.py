@@ -1,0 +1,287 @@
+"""Apply a checkpoint to pictures, or to a video.
+
+python test.py --pre_trained_model generator_latest.pth --image_dir photos --output_image_dir cartoons
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import glob
+import itertools
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+import checkpoints
+import images
+import inference
+import options
+import utils
+import video
+from errors import RunFailed, WrongUse, exit_status, say
+
+EXTENSIONS = images.EXTENSIONS | {".gif"}
+GPU_BATCH = 8
+BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
+SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "GIF": {"disposal": 2}}
+NO_ALPHA = {"JPEG"}
+
+
+@dataclasses.dataclass
+class Picture:
+    """A picture file on its way: its frames, what Pillow must know of them, or why it failed."""
+
+    source: Path
+    target: Path
+    frames: list = dataclasses.field(default_factory=list)
+    info: dict = dataclasses.field(default_factory=dict)
+    results: list = dataclasses.field(default_factory=list)
+    failure: str = ""
+
+
+# Which pictures
+
+
+def find_pictures(sources, out):
+    """[(file, its path below `out`)] of files, folders and globs. Raises WrongUse where there is nothing."""
+    found = []
+    for source in sources:
+        base = Path(source)
+        if base.is_file():
+            found.append((base, Path(base.name)))
+            continue
+        if base.is_dir():
+            paths = [base / name for name in images.find(base, EXTENSIONS)]
+        else:
+            matches = (Path(match) for match in sorted(glob.glob(source, recursive=True)))
+            paths = [path for path in matches if path.suffix.lower() in EXTENSIONS and path.is_file()]
+            base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), base.parts[:-1]))
+        if base.resolve() in out.resolve().parents:  # the results of an earlier run are no pictures
+            paths = [path for path in paths if out.resolve() not in path.resolve().parents]
+        if not paths:
+            raise WrongUse(f"no pictures at {source}: looked for {' '.join(sorted(EXTENSIONS))}")
+        found += [(path, path.relative_to(base)) for path in paths]
+    return found
+
+
+def plan(found, out, extension):
+    """A Picture for each that find_pictures found, to be written as it is named or with `extension`.
+
+    Raises WrongUse where a result would take the place of a picture, or of another result.
+    """
+    sources, planned = {_identity(source) for source, _ in found}, {}
+    for source, name in found:
+        target = out / (name.with_suffix(f".{extension}") if extension else name)
+        if target.exists() and _identity(target) in sources:
+            raise WrongUse(f"{target} would overwrite a picture: name another --output_image_dir")
+        other = planned.setdefault(target, Picture(source, target))
+        if other.source != source:
+            raise WrongUse(f"{other.source} and {source} would both become {target}: leave one of them out")
+    return list(planned.values())
+
+
+def _identity(path):
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
+
+
+# What is done to them
+
+
+def run_pictures(pictures, apply, args, channels, most):
+    """Read, change and write pictures; returns how many failed, each told in a line.
+
+    `apply` makes a list of as many results out of a list of photos of one size, `most(height, width)` photos
+    at a time. Threads decode what comes next and encode what is done while the network works.
+    """
+    failed = 0
+    workers = len(os.sched_getaffinity(0))
+    prepare = functools.partial(read, channels=channels, longest=args.size)
+    finish = functools.partial(write, channels=channels, side_by_side=args.side_by_side)
+    with (
+        concurrent.futures.ThreadPoolExecutor(workers) as pool,
+        tqdm(total=len(pictures), unit="picture", disable=None, leave=False) as bar,
+    ):
+
+        def done(picture):
+            nonlocal failed
+            bar.update()
+            picture.frames, picture.results = [], []  # the list of all pictures outlives them
+            if picture.failure:
+                say(f"{picture.source}: {picture.failure}")
+                failed += 1
+
+        def readable():
+            for picture in ahead(pool, prepare, pictures, 2 * workers):
+                if picture.failure:
+                    done(picture)
+                else:
+                    yield picture
+
+        writing = collections.deque()
+        for (height, width, _), same in itertools.groupby(
+            readable(), lambda picture: picture.frames[0].shape
+        ):
+            at_once = most(height, width)
+            while group := list(itertools.islice(same, at_once)):
+                change(group, apply, channels, at_once)
+                writing += [pool.submit(finish, picture) for picture in group]
+                while len(writing) > 2 * workers:
+                    done(writing.popleft().result())
+        for future in writing:
+            done(future.result())
+    return failed
+
+
+def ahead(pool, work, items, count):
+    """work(item) of each item in turn, made by the pool up to `count` items before it is asked for."""
+    items = iter(items)
+    waiting = collections.deque(pool.submit(work, item) for item in itertools.islice(items, count))
+    while waiting:
+        yield waiting.popleft().result()
+        waiting.extend(pool.submit(work, item) for item in itertools.islice(items, 1))
+
+
+def read(picture, channels, longest):
+    """Fill in a Picture's frames, at most `longest` pixels long, or its failure; returns it."""
+    kind, suffix = Image.registered_extensions().get(picture.target.suffix.lower()), picture.target.suffix
+    try:
+        frames, picture.info = images.decode_frames(picture.source.read_bytes(), channels)
+        picture.frames = [images.fit_within(frame, longest) if longest else frame for frame in frames]
+    except images.Unreadable as error:
+        picture.failure = f"cannot be read: {error}"
+    except OSError as error:
+        picture.failure = f"cannot be read: {error.strerror}"
+    except MemoryError:
+        picture.failure = inference.ADVICE
+    if not picture.failure and kind not in Image.SAVE:
+        picture.failure = f"cannot be written as {suffix or 'a name without extension'}: give a --format"
+    if len(picture.frames) > 1 and kind not in images.ANIMATED:
+        picture.failure = f"{len(picture.frames)} frames do not fit a {suffix}: use --format gif, png or webp"
+    return picture
+
+
+def change(group, apply, channels, at_once):
+    """Fill in the results of Pictures whose frames have one size, or their failure."""
+    photos = [frame[..., :channels] for picture in group for frame in picture.frames]
+    try:
+        results = []
+        for start in range(0, len(photos), at_once):
+            results += apply(photos[start : start + at_once])
+    except (RuntimeError, MemoryError) as error:
+        if not inference.is_out_of_memory(error):
+            raise
+        results = None
+    if results:
+        for picture in group:
+            picture.results, results = results[: len(picture.frames)], results[len(picture.frames) :]
+    elif at_once > 1:
+        for picture in group:
+            change([picture], apply, channels, 1)
+    else:
+        height, width = photos[0].shape[:2]
+        group[0].failure = f"{inference.ADVICE} (it has {width}x{height} pixels)"
+
+
+def write(picture, channels, side_by_side):
+    """Write a Picture's results beneath its own transparency, or fill in its failure; returns it."""
+    if picture.failure:
+        return picture
+    kind = Image.registered_extensions()[picture.target.suffix.lower()]
+    made = []
+    for frame, result in zip(picture.frames, picture.results, strict=True):
+        alpha = frame[..., channels:]
+        if side_by_side:
+            result = images.side_by_side(frame[..., :channels], result)
+            alpha = np.concatenate([alpha, alpha], axis=1)
+        if kind in NO_ALPHA and alpha.size:
+            result = np.rint(result + (255.0 - result) * (1 - alpha / 255)).astype(np.uint8)
+        else:
+            result = np.concatenate([result, alpha], axis=2)
+        made.append(result)
+    more = {"save_all": True, "append_images": [images.as_pillow(frame) for frame in made[1:]]}
+    picture.target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        images.write(
+            picture.target, made[0], **SAVING.get(kind, {}), **(more if made[1:] else {}), **picture.info
+        )
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None):  # a full disk, no permission: the same for every picture
+            raise
+        picture.failure = f"cannot be written to {picture.target}: {error}"
+    return picture
+
+
+# The command
+
+
+def check_shape(generator, args):
+    """Compare the options of the old script with the checkpoint. Raises WrongUse where they disagree."""
+    for name in options.GENERATOR_SHAPE:
+        given, held = getattr(args, name), generator.architecture[name]
+        if given not in (None, held):
+            raise WrongUse(f"--{name} is {given}, but {args.pre_trained_model} has {name} {held}")
+    if args.input_size:
+        say("--input_size has no effect: pictures keep their size (--size N limits the longer side)")
+
+
+def main(argv=None):
+    args = options.parse_testing(argv)
+    device = utils.choose_device(args.device)
+    if not args.video:
+        out = Path(args.output_image_dir)
+        pictures = plan(find_pictures(args.image_dir, out), out, args.format)
+    generator = checkpoints.load_generator(args.pre_trained_model)
+    check_shape(generator, args)
+    inference.prepare(generator, device, utils.choose_precision(args.precision, device))
+    channels = generator.architecture["in_ngc"]
+
+    def apply(photos):
+        if args.tile:
+            return [inference.stylise_in_tiles(generator, photo, args.tile) for photo in photos]
+        return inference.stylise(generator, photos)
+
+    if args.video:
+        frames = video.convert(
+            args.video, args.output, functools.partial(change_frame, apply, args, channels)
+        )
+        print(f"{frames} frames in {args.output}")
+        return
+
+    def most(height, width):
+        usual = GPU_BATCH if device.type == "cuda" else 1
+        return args.batch_size or max(1, min(usual, BATCH_PIXELS // (height * width)))
+
+    wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
+    began = time.monotonic()
+    failed = run_pictures(wanted, apply, args, channels, most)
+    speed = len(wanted) / (time.monotonic() - began)
+    there = f", {len(pictures) - len(wanted)} were there already" if args.skip_existing else ""
+    print(f"{len(wanted) - failed} pictures written to {out}, {speed:.2f} pictures/s{there}")
+    if failed:
+        raise RunFailed(f"{failed} of {len(wanted)} pictures failed, each named above")
+
+
+def change_frame(apply, args, channels, frame):
+    """Apply the network to a frame of a video (RGB, uint8); returns RGB."""
+    if args.size:
+        frame = images.fit_within(frame, args.size)
+    photo = frame if channels == 3 else np.asarray(Image.fromarray(frame).convert("L"))[..., None]
+    try:
+        (result,) = apply([photo])
+    except (RuntimeError, MemoryError) as error:
+        if not inference.is_out_of_memory(error):
+            raise
+        raise RunFailed(inference.ADVICE) from None
+    result = np.repeat(result, 3 // result.shape[2], axis=2)
+    return images.side_by_side(frame, result) if args.side_by_side else result
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))
