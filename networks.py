@@ -121,18 +121,14 @@ class InstanceNorm(nn.InstanceNorm2d):
         super().__init__(channels, EPS, affine=True)
 
     def forward(self, x):
-        if x.shape[0] == 1 or self.running_mean is not None:
-            # Of one picture batch norm is the same, and needs no copy to keep the layout.
+        if self.running_mean is not None or (len(x) == 1 and not torch.is_grad_enabled()):
+            # Of one picture batch norm is the same; forward it is faster, and keeps the layout by itself.
             own = self.running_mean is None
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, own, 0, self.eps
-            )
-        layout = (
-            torch.channels_last
-            if x.is_contiguous(memory_format=torch.channels_last)
-            else torch.contiguous_format
-        )
-        return super().forward(x).contiguous(memory_format=layout)
+            statistics = self.running_mean, self.running_var
+            return F.batch_norm(x, *statistics, self.weight, self.bias, own, 0, self.eps)
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        y = super().forward(x)
+        return y.contiguous(memory_format=torch.channels_last) if last else y
 
 
 class VGG19(nn.Module):
