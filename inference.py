@@ -84,7 +84,7 @@ def _in_tiles(layers, x, tile):
                 (part[0, 0].numel(), *torch.var_mean(part.float(), (0, 2, 3), correction=0))
                 for *_, part in _tiles(layers[:place], x, tile)
             ]
-            norm.running_var, norm.running_mean = _pooled(parts)
+            norm.running_var, norm.running_mean = networks.pooled(parts)
         result = None
         for top, left, part in _tiles(layers, x, tile):
             if result is None:
@@ -107,18 +107,6 @@ def _tiles(layers, x, tile):
         down, across = int((top - above) * scale), int((left - before) * scale)
         side = int(tile * scale)
         yield int(top * scale), int(left * scale), part[..., down : down + side, across : across + side]
-
-
-def _pooled(parts):
-    """The variances and means of all pixels together, from (count, variances, means) of each part."""
-    counts, variances, means = (
-        torch.stack([torch.as_tensor(value, dtype=torch.double) for value in values])
-        for values in zip(*parts, strict=True)
-    )
-    share = (counts / counts.sum())[:, None].to(means.device)
-    mean = (share * means).sum(0)
-    variance = (share * (variances + (means - mean) ** 2)).sum(0)
-    return variance.float(), mean.float()
 
 
 def is_out_of_memory(error):

@@ -10,6 +10,7 @@ from torch import nn
 EPS = 1e-5
 STRIDE = 4  # the generator halves a picture twice
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+BAND = 2**16  # pixels that batch norm may add up in float32
 SMALLEST = 16  # pixels a side: room for the reflection of 3 before the first layer and of 1 in the blocks
 
 
@@ -123,12 +124,40 @@ class InstanceNorm(nn.InstanceNorm2d):
     def forward(self, x):
         if self.running_mean is not None or (len(x) == 1 and not torch.is_grad_enabled()):
             # Of one picture batch norm is the same; forward it is faster, and keeps the layout by itself.
-            own = self.running_mean is None
-            statistics = self.running_mean, self.running_var
-            return F.batch_norm(x, *statistics, self.weight, self.bias, own, 0, self.eps)
+            variance, mean = self.running_var, self.running_mean
+            if mean is None and x.device.type == "cpu":
+                variance, mean = self._statistics(x)
+            return F.batch_norm(x, mean, variance, self.weight, self.bias, mean is None, 0, self.eps)
         last = x.is_contiguous(memory_format=torch.channels_last)
         y = super().forward(x)
         return y.contiguous(memory_format=torch.channels_last) if last else y
+
+    def _statistics(self, x):
+        """Variances and means of one large picture, band by band; of a smaller one (None, None).
+
+        PyTorch's channels_last batch norm on the CPU adds all pixels up in float32: the result was off by
+        4e-5 for 448x448 pixels, and by 0.01 for 3840x2160 (measured, 2.14.1).
+        """
+        rows = max(1, BAND // x.shape[3])
+        if x.shape[2] <= rows:
+            return None, None
+        parts = []
+        for band in x.split(rows, dim=2):
+            made = torch.native_batch_norm(band, self.weight, self.bias, None, None, True, 0, self.eps)
+            parts.append((band[0, 0].numel(), made[2].double() ** -2 - self.eps, made[1]))
+        return pooled(parts)
+
+
+def pooled(parts):
+    """Variances and means of pixels together, from (count, variances, means) of each part of them."""
+    counts, variances, means = (
+        torch.stack([torch.as_tensor(value, dtype=torch.double) for value in values])
+        for values in zip(*parts, strict=True)
+    )
+    share = (counts / counts.sum())[:, None].to(means.device)
+    mean = (share * means).sum(0)
+    variance = (share * (variances + (means - mean) ** 2)).sum(0)
+    return variance.float(), mean.float()
 
 
 class VGG19(nn.Module):

@@ -95,3 +95,18 @@ def test_out_of_memory_is_known_by_its_words():
         torch.empty(1 << 60, dtype=torch.uint8)
     assert inference.is_out_of_memory(told.value)
     assert not inference.is_out_of_memory(RuntimeError("shapes do not agree"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(300, 300), (3, 70000), (1100, 900)])
+def test_norms_of_large_pictures_are_exact(dtype, size):
+    torch.manual_seed(0)
+    x = (torch.randn(1, 2, *size) + torch.linspace(-1, 4, size[1])).to(dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    norm = InstanceNorm(2).requires_grad_(False)
+    variance, mean = torch.var_mean(x.double(), (2, 3), correction=0, keepdim=True)
+    expected = (x - mean) / (variance + norm.eps).sqrt()
+    with torch.inference_mode():
+        made = norm(x)
+    assert made.dtype == dtype
+    assert (made - expected).abs().max() < (2e-2 if dtype == torch.bfloat16 else 2e-5)
