@@ -9,7 +9,7 @@ import argparse
 import copy
 import functools
 import multiprocessing
-import resource
+import re
 import statistics
 import sys
 import tempfile
@@ -93,9 +93,15 @@ def peak_memory(*task):
 def _grow(generator, name, photos, threads):
     torch.set_num_threads(threads)
     work = ways(generator, torch.device("cpu"))[name]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    before = _resident("VmRSS")
     work(photos)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return _resident("VmHWM") - before
+
+
+def _resident(line):
+    """MiB of a line of /proc/self/status: VmRSS is now, VmHWM the peak."""
+    return int(re.search(rf"{line}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def psnr(one, other):

@@ -40,4 +40,5 @@ def test_inference_prints_its_table(run_cli):
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
     assert rows[0].split(" | ")[1:4] == ["seconds", "pictures/s", "ratio"]
     assert " 1.00 " in rows[1] and len(rows) >= 3
+    assert all(int(row.split(" | ")[-1].split()[0]) > 0 for row in rows[1:])
     assert "% of the network alone" in done.stdout
