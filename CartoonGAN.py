@@ -28,6 +28,7 @@ import samples
 import utils
 from errors import RunFailed, WrongUse, exit_status, say
 
+BAR = {"unit": "image", "disable": None, "leave": False}  # None: silent where the output is no terminal
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
 
 
@@ -149,12 +150,13 @@ def train(t, args, data, folder, settings, device):
             while t.epoch <= epochs:
                 set_learning_rates(t, args, epochs)
                 began = time.monotonic() - t.seconds
-                with progress_bar(t, args, epochs, steps) as bar:
+                title = f"phase {phase}, epoch {t.epoch}/{epochs}"
+                with tqdm(desc=title, initial=t.step, total=steps, unit_scale=args.batch_size, **BAR) as bar:
                     while t.step < steps:
                         t.unchecked.append(one_step(t, args, next(batches)))
                         t.step += 1
                         t.seconds = time.monotonic() - began
-                        bar.update(args.batch_size)
+                        bar.update()
                         if t.step % CHECK_EVERY == 0:
                             check_losses(t)
                             bar.set_postfix({term: f"{total / t.step:.4f}" for term, total in t.sums.items()})
@@ -231,13 +233,6 @@ def end_epoch(t, args, epochs, steps, folder, photos):
         runs.plot_losses(folder / "metrics.csv", folder / "losses.png")
     t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
     t.sums.clear()
-
-
-def progress_bar(t, args, epochs, steps):
-    """A bar of the images of an epoch, silent where the output is no terminal."""
-    size = args.batch_size
-    name = f"phase {t.phase}, epoch {t.epoch}/{epochs}"
-    return tqdm(desc=name, initial=t.step * size, total=steps * size, unit="image", disable=None, leave=False)
 
 
 def stopped(folder, stop):

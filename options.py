@@ -170,13 +170,7 @@ def training_parser():
     group = parser.add_argument_group("running")
     add = group.add_argument
     add("--seed", type=number(int, 0, 2**64 - 1), default=0, help="seed of everything random (%(default)s)")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
-    add(
-        "--precision",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        default="auto",
-        help="auto: bf16 where the processor has it, fp16 on an older GPU, else fp32 (%(default)s)",
-    )
+    _add_device(add)
     add("--workers", type=whole, help="processes that load images (1 on the CPU, up to 8 with a GPU)")
     add("--sample_every", type=number(int, 1), default=1, help="epochs between sample images (%(default)s)")
     add(
@@ -199,6 +193,16 @@ def training_parser():
     )
     add("--latest_discriminator_model", metavar="PTH", help="start from these discriminator weights")
     return parser
+
+
+def _add_device(add):
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+    add(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="auto: bf16 where the processor has it, fp16 on an older GPU, else fp32 (%(default)s)",
+    )
 
 
 def parse_training(argv=None, saved=None):
@@ -260,13 +264,7 @@ def testing_parser():
     add("--side_by_side", action="store_true", help="the photo left, the result right")
 
     add = parser.add_argument_group("running").add_argument
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
-    add(
-        "--precision",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        default="auto",
-        help="auto: bf16 where the processor has it, fp16 on an older GPU, else fp32 (%(default)s)",
-    )
+    _add_device(add)
 
     add = parser.add_argument_group("of the old script; the checkpoint knows them").add_argument
     for name in GENERATOR_SHAPE:
