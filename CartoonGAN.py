@@ -309,6 +309,12 @@ def main(argv=None):
             checkpoints.restore_state(folder / "state_latest.pth", t, state)
         if earlier:
             runs.cut_metrics(folder / "metrics.csv", t.phase, t.epoch)
+        if state and t.phase == 2 and t.step == 0 and t.epoch > args.train_epoch:
+            done = f"{t.epoch - 1} epochs of phase two are done"
+            if t.epoch - 1 > args.train_epoch:
+                raise WrongUse(f"{folder}: {done}, more than --train_epoch {args.train_epoch}")
+            print(f"{folder}: nothing to do, all {done}; train longer with --train_epoch N")
+            return 0
         settings = runs.settings(args, given, earlier, argv, device, precision, data.record)
         runs.write_settings(folder, settings)
         counts = ", ".join(f"{kind['count']} {name}" for name, kind in data.record.items())

@@ -137,11 +137,10 @@ def bench_inference(args):
     print("|---|---|---|---|---|---|")
     for name, way in compared.items():
         memory = peak_memory(generator, name, photos, torch.get_num_threads()) if device.type == "cpu" else 0
-        ratio, same = seconds[baseline] / seconds[name], psnr(way(photos), wanted)
+        ratio = seconds[baseline] / seconds[name]
+        same = "-" if name == baseline else f"{psnr(way(photos), wanted):.1f} dB"
         speed = args.batch_size / seconds[name]
-        print(
-            f"| {name} | {seconds[name]:.3f} | {speed:.2f} | {ratio:.2f} | {same:.1f} dB | {memory:.0f} MiB |"
-        )
+        print(f"| {name} | {seconds[name]:.3f} | {speed:.2f} | {ratio:.2f} | {same} | {memory:.0f} MiB |")
     print(f"\nmedian of {args.rounds} rounds; PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
     bench_folder(compared[name], name, photos[0], args)
 

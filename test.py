@@ -261,9 +261,9 @@ def main(argv=None):
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
     failed = run_pictures(wanted, apply, args, channels, most)
-    speed = len(wanted) / (time.monotonic() - began)
+    speed = f", {len(wanted) / (time.monotonic() - began):.2f} pictures/s" if wanted else ""
     there = f", {len(pictures) - len(wanted)} were there already" if args.skip_existing else ""
-    print(f"{len(wanted) - failed} pictures written to {out}, {speed:.2f} pictures/s{there}")
+    print(f"{len(wanted) - failed} pictures written to {out}{speed}{there}")
     if failed:
         raise RunFailed(f"{failed} of {len(wanted)} pictures failed, each named above")
 

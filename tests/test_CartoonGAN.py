@@ -361,6 +361,15 @@ def test_a_run_goes_on_to_more_epochs(finished, capsys):
     assert len(json.loads((finished / "settings.json").read_text())["commands"]) == 2
 
 
+def test_a_finished_run_is_left_as_it_is(finished, capsys):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    assert CartoonGAN.main(["--resume", str(finished)]) == 0
+    assert "nothing to do, all 3 epochs of phase two are done; train longer" in capsys.readouterr().out
+    with pytest.raises(errors.WrongUse, match="3 epochs of phase two are done, more than --train_epoch 2"):
+        CartoonGAN.main(["--resume", str(finished), "--train_epoch", "2"])
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
 def test_phase_one_alone_can_go_on_to_phase_two(data, tmp_path):
     assert CartoonGAN.main([*command(data, tmp_path), "--train_epoch", "0"]) == 0
     folder = tmp_path / "Tiny_2_0_2_results"
