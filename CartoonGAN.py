@@ -3,8 +3,7 @@
     python CartoonGAN.py --name Paprika --src_data data/src_data --tgt_data data/tgt_data
 
 Phase one trains the generator G as an auto-encoder of photographs under a content loss. Phase two trains it
-against a discriminator D, which learns to call drawings real, and both G's results and edge-smoothed drawings
-fake.
+against a discriminator D that learns to call drawings real, G's results and edge-smoothed drawings fake.
 """
 
 import collections
@@ -309,7 +308,7 @@ def main(argv=None):
             checkpoints.restore_state(folder / "state_latest.pth", t, state)
         if earlier:
             runs.cut_metrics(folder / "metrics.csv", t.phase, t.epoch)
-        if state and t.phase == 2 and t.step == 0 and t.epoch > args.train_epoch:
+        if state and t.phase == 2 and t.epoch > args.train_epoch:
             done = f"{t.epoch - 1} epochs of phase two are done"
             if t.epoch - 1 > args.train_epoch:
                 raise WrongUse(f"{folder}: {done}, more than --train_epoch {args.train_epoch}")
