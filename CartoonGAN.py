@@ -259,13 +259,13 @@ def build(args, device, precision):
     discriminator = adam_d = vgg = None
     if has_discriminator(args):
         discriminator = networks.Discriminator(args.in_ndc, args.out_ndc, args.ndf).to(**layout)
-        adam_d = torch.optim.Adam(discriminator.parameters(), args.lrD, betas)
+        adam_d = torch.optim.Adam(discriminator.parameters(), args.lrD, betas, fused=True)
     if args.con_lambda:
         vgg = checkpoints.load_vgg(args.vgg_model, args.seed).to(**layout)
         vgg.features.to(utils.DTYPES[precision])
         if args.vgg_model == "random":
             say("warning: VGG19 has random weights: good for trying the program, not for results")
-    adam_g = torch.optim.Adam(generator.parameters(), args.lrG, betas)
+    adam_g = torch.optim.Adam(generator.parameters(), args.lrG, betas, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     autocast = functools.partial(utils.autocast, device, precision)
     pool = utils.Pool(args.pool_size)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from PIL import Image
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 import checkpoints
 import images
 import utils
-from networks import VGG19, Discriminator, Generator, InstanceNorm, stylise
+from networks import VGG19, Conv2d, Discriminator, Generator, InstanceNorm, stylise
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -82,10 +83,10 @@ def test_reflection_padding_where_the_authors_have_it():
     modes = {
         layer.kernel_size[0]: layer.padding_mode
         for layer in Generator(nb=0).modules()
-        if type(layer) is nn.Conv2d
+        if isinstance(layer, nn.Conv2d)
     }
     assert modes == {7: "reflect", 3: "zeros"}
-    assert {layer.padding_mode for layer in Generator().blocks.modules() if type(layer) is nn.Conv2d} == {
+    assert {layer.padding_mode for layer in Generator().blocks.modules() if isinstance(layer, nn.Conv2d)} == {
         "reflect"
     }
 
@@ -165,3 +166,39 @@ def test_red_reaches_vgg_as_torchvision_would_feed_it(tmp_path):
     wanted = torchvision.models.VGG19_Weights.IMAGENET1K_V1.transforms()(red)
     assert torch.allclose(VGG19().normalise(picture)[0, :, 0, 0], wanted[:, 0, 0], atol=1e-6)
     assert (utils.to_image(picture[0]) == [255, 0, 0]).all()
+
+
+@pytest.mark.parametrize("size", [(3, 5, 12, 10), (1, 4, 300, 300)])
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous", "strided"])
+@pytest.mark.parametrize("grad_layout", ["channels_last", "contiguous", "expanded"])
+def test_instance_norm_and_its_gradients_are_pytorch_s(size, layout, grad_layout):
+    """Mixed layouts too: PyTorch's own batch norm kernels give wrong values for some of them."""
+    torch.manual_seed(0)
+    x, grad = torch.randn(size), torch.randn(size)
+    norm = InstanceNorm(size[1])
+    torch.nn.init.normal_(norm.weight)
+    wanted = [x.double().requires_grad_(), *(p.detach().double().requires_grad_() for p in norm.parameters())]
+    if grad_layout == "expanded":
+        grad = torch.ones(()).expand(size)
+    F.instance_norm(wanted[0], weight=wanted[1], bias=wanted[2]).backward(grad.double().contiguous())
+
+    x = {
+        "channels_last": x.contiguous(memory_format=torch.channels_last),
+        "contiguous": x,
+        "strided": F.pad(x, (1, 1, 1, 1))[..., 1:-1, 1:-1],
+    }[layout].requires_grad_()
+    if grad_layout == "channels_last":
+        grad = grad.contiguous(memory_format=torch.channels_last)
+    norm(x).backward(grad)
+    for mine, theirs in zip((x, *norm.parameters()), wanted, strict=True):
+        # A constant gradient gives the input and the weight none: rounding alone is left.
+        assert (mine.grad - theirs.grad).norm() < 1e-4 * max(theirs.grad.norm(), grad.norm())
+
+
+def test_reflection_padding_keeps_the_precision_under_autocast(monkeypatch):
+    pad, padded = F.pad, []
+    monkeypatch.setattr(F, "pad", lambda *args: padded.append(pad(*args)) or padded[-1])
+    convolution = Conv2d(3, 4, 7, padding=3, padding_mode="reflect")
+    with torch.autocast("cpu", torch.bfloat16):
+        convolution(torch.ones(1, 3, 8, 8, dtype=torch.bfloat16))
+    assert [(x.dtype, x.shape) for x in padded] == [(torch.bfloat16, (1, 3, 14, 14))]
