@@ -179,16 +179,15 @@ def test_phase_one_is_content_alone():
     assert set(CartoonGAN.one_step(t, args, [torch.zeros(2, 3, 16, 16, dtype=torch.uint8)])) == {"content"}
 
 
-def test_style_loss_falls():
-    """Measured: STYLE."""
-    t, args = build(
-        "--adv_lambda 0 --con_lambda 1 --style_lambda 10 --tv_lambda 1 --lrG 1e-3 --input_size 32"
-    )
+def test_style_loss_falls_below_that_of_the_photographs():
+    """Measured: 7.19 falls to 0.30 in 30 steps; the photographs themselves stand at 3.34."""
+    t, args = build("--adv_lambda 0 --con_lambda 1 --style_lambda 10 --tv_lambda 1 --lrG 1e-3")
     photo = as_tensor(crops(skimage.data.astronaut(), 4, 32))
     drawing = as_tensor([toy_drawing(square) for square in crops(skimage.data.coffee(), 4, 32)])
-    values = [CartoonGAN.perceptual_step(t, args, photo, drawing)["style"].item() for _ in range(60)]
-    print(values[0], values[-1])
-    assert max(values[-5:]) < values[0] / 2
+    photos = CartoonGAN.perceptual_terms(t, args, photo, photo, drawing)[1]["style"].item()
+    values = [CartoonGAN.perceptual_step(t, args, photo, drawing)["style"].item() for _ in range(30)]
+    assert max(values[-5:]) < values[0] / 3
+    assert max(values[-5:]) < photos / 2
 
 
 def test_learning_rates():

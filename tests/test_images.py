@@ -214,5 +214,5 @@ def test_grey_stays_grey_and_values_end_at_black_and_white():
     wanted = grey[::-1, ::-1, :1]
     assert (images.with_luminance(grey, wanted) == wanted).all()
     red = np.full((1, 1, 3), [250, 10, 10], np.uint8)
-    assert images.with_luminance(red, np.full((1, 1, 1), 255, np.uint8)).tolist() == [[[255, 182, 182]]]
+    assert images.with_luminance(red, np.full((1, 1, 1), 255, np.uint8)).tolist() == [[[255, 183, 183]]]
     assert images.with_luminance(red, np.zeros((1, 1, 1), np.uint8)).tolist() == [[[168, 0, 0]]]
