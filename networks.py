@@ -1,4 +1,4 @@
-"""The networks of CartoonGAN (Chen, Lai, Liu, CVPR 2018, Figure 2) and the VGG19 layers of its content loss.
+"""The networks of CartoonGAN (Chen, Lai, Liu, CVPR 2018, Figure 2) and the VGG19 layers of its losses.
 
 Tensors are N,C,H,W; pictures lie in [-1, 1], RGB (or one grey channel). Nothing here reads or writes files.
 """
@@ -11,6 +11,8 @@ EPS = 1e-5
 STRIDE = 4  # the generator halves a picture twice
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 BAND = 2**16  # pixels that batch norm may add up in float32
+# Places in VGG19.features: relu1_1, relu2_1, relu3_1 and relu4_1 (Gatys et al., CVPR 2016); conv4_4.
+STYLE, CONTENT = (1, 6, 11, 20), (25,)
 SMALLEST = 16  # pixels a side: room for the reflection of 3 before the first layer and of 1 in the blocks
 
 
@@ -240,6 +242,18 @@ class VGG19(nn.Module):
 
     def forward(self, picture):
         return self.features(self.normalise(picture))
+
+    def maps(self, picture, places):
+        """The outputs of some layers of `features`, in one pass that ends at the last of them.
+
+        ReLUs work in place: a convolution's own output is there to be had only where the pass ends.
+        """
+        x, maps = self.normalise(picture), []
+        for place, layer in enumerate(self.features[: max(places, default=-1) + 1]):
+            x = layer(x)
+            if place in places:
+                maps.append(x)
+        return maps
 
 
 def stylise(generator, photo):

@@ -10,7 +10,7 @@ from torch import nn
 import checkpoints
 import images
 import utils
-from networks import VGG19, Conv2d, Discriminator, Generator, InstanceNorm, stylise
+from networks import CONTENT, STYLE, VGG19, Conv2d, Discriminator, Generator, InstanceNorm, stylise
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -133,14 +133,15 @@ def test_stylise_takes_any_size(size):
         assert torch.equal(result, network(photo))
 
 
-def test_features_are_conv4_4_before_its_relu():
+def test_features_are_conv4_4_before_its_relu_and_four_relus_for_style():
     torch.manual_seed(0)
     theirs = torchvision.models.vgg19(weights=None, init_weights=False).eval()
     for layer in theirs.features:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
-    seen = {}
-    theirs.features[25].register_forward_hook(lambda _, __, output: seen.update(conv4_4=output.clone()))
+    seen = []
+    for place in (1, 6, 11, 20, 25):
+        theirs.features[place].register_forward_hook(lambda _, __, output: seen.append(output.clone()))
     ours = VGG19()
     checkpoints.fill(ours, {key: theirs.state_dict()[key] for key in ours.state_dict()}, "torchvision")
     picture = torch.rand(1, 3, 32, 32) * 2 - 1
@@ -148,8 +149,25 @@ def test_features_are_conv4_4_before_its_relu():
     features = ours(picture)
     assert features.shape == (1, 512, 4, 4)
     assert features.min() < 0, "a ReLU has run"
-    assert torch.allclose(features, seen["conv4_4"], rtol=1e-4, atol=1e-5)
+    assert torch.allclose(features, seen[-1], rtol=1e-4, atol=1e-5)
+    assert [tuple(x.shape[1:]) for x in seen] == [
+        *((64, 32, 32), (128, 16, 16), (256, 8, 8)),
+        *((512, 4, 4), (512, 4, 4)),
+    ]
+    for got, wanted in zip(ours.maps(picture, STYLE + CONTENT), seen, strict=True):
+        assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-5)
     assert not any(parameter.requires_grad for parameter in ours.parameters())
+
+
+def test_maps_run_once_and_end_at_the_last_that_is_wanted():
+    vgg, ran = checkpoints.load_vgg("random"), []
+    for place, layer in enumerate(vgg.features):
+        layer.register_forward_hook(lambda *_, place=place: ran.append(place))
+    picture = torch.zeros(1, 3, 16, 16)
+    for places, wanted in ((STYLE, 21), (STYLE + CONTENT, 26), ((), 0)):
+        ran.clear()
+        assert len(vgg.maps(picture, places)) == len(places)
+        assert ran == list(range(wanted))
 
 
 def test_grey_is_fed_as_three_equal_channels():
