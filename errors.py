@@ -1,5 +1,6 @@
 """Errors told in one line: what is wrong, where, and what to do next."""
 
+import os
 import sys
 
 
@@ -21,10 +22,11 @@ def first_line(error):
 
 
 def say(line):
-    """Print one line to standard error, above a progress bar if there is one."""
+    """Print one line to standard error, above a progress bar; of several processes only the first does."""
     from tqdm import tqdm
 
-    tqdm.write(line, file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":
+        tqdm.write(line, file=sys.stderr)
 
 
 def exit_status(main):
@@ -35,8 +37,11 @@ def exit_status(main):
     """
     try:
         return main() or 0
-    except (WrongUse, RunFailed) as error:
+    except WrongUse as error:
         say(f"error: {error}")
+        return error.status
+    except RunFailed as error:
+        print(f"error: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         say("stopped")
