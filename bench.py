@@ -235,7 +235,7 @@ def print_table(seconds, pictures, size):
 
 
 def bench_edge(args):
-    """Print the tables of `edge`: the smoothing of one drawing, then the whole command on a folder."""
+    """Print the tables of `edge`: the smoothing of one drawing, then making the pairs of a folder."""
     cv2.setNumThreads(1)
     pages = drawings(args.drawings, min(args.count, DISTINCT), *DRAWING)
     ways = {
@@ -243,7 +243,7 @@ def bench_edge(args):
         "smooth_edges": lambda: [edge_promoting.smooth_edges(page) for page in pages],
     }
     seconds = measure(ways, args.rounds)
-    seconds["smooth_edges"] /= len(pages)  # one alone, after the long loop, finds cold caches
+    seconds["smooth_edges"] /= len(pages)  # the mean: one call right after the long loop is slower
     changed = (edge_promoting.smooth_edges(pages[0]) != pages[0]).any(2).mean()
     kind = f"mosaics of {args.drawings}" if args.drawings else "shapes with outlines"
     print(
@@ -256,7 +256,7 @@ def bench_edge(args):
 
 
 def bench_pairs(pages, rounds, args):
-    """Print what a folder takes, beside decoding and encoding images as large on all cores."""
+    """Print what make_pairs takes on a folder, beside decoding and encoding images as large on all cores."""
     pairs = [images.fit_training(page, args.input_size, "crop") for page in pages]
     pairs = [images.side_by_side(page, edge_promoting.smooth_edges(page)) for page in pairs]
     with tempfile.TemporaryDirectory() as temporary:
