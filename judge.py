@@ -1,5 +1,6 @@
 """Results measured beside the photographs that they are of and the drawings that they are to resemble."""
 
+import collections
 import functools
 import math
 from typing import NamedTuple
@@ -70,42 +71,44 @@ class Judge:
 
     def _look(self, paths, title, make=None):
         """(Look, row) of what `make` makes of the pictures, or without it of the pictures themselves."""
-        features, places, edges, changes = [], [], [], []
-        means = {
-            key: [] for key in ("ssim", "checkerboard", "checkerboard_photo", "psnr_clear", "ssim_clear")
-        }
-        bar = tqdm(total=len(paths), desc=title, unit="picture", disable=None, leave=False)
-        for start in range(0, len(paths), BATCH):
-            squares, before = [], []
-            for place, path in enumerate(paths[start : start + BATCH], start):
-                picture = images.read(path)
-                photo = self.fit(picture)
-                made = make(path, picture) if make else photo
-                result = _sized_as(photo, made)
-                if make:
+        features, places, changes, alone = [], [], [], collections.defaultdict(list)
+        with tqdm(total=len(paths), desc=title, unit="picture", disable=None, leave=False) as bar:
+            for start in range(0, len(paths), BATCH):
+                squares, before = [], []
+                for place, path in enumerate(paths[start : start + BATCH], start):
+                    photo, result, values = self._picture(path, make)
+                    for key, value in values.items():
+                        alone[key].append(value)
+                    cuts = self.cut(result)
+                    squares += cuts
                     before += self.cut(photo)
-                    means["ssim"].append(measures.ssim(result, photo))
-                    means["checkerboard_photo"].append(measures.checkerboard(_sized_as(made, picture)))
-                if path in self.clear:
-                    clear = _sized_as(photo, _clear(images.read(self.clear[path]), picture))
-                    means["psnr_clear"].append(measures.psnr(result, clear))
-                    means["ssim_clear"].append(measures.ssim(result, clear))
-                means["checkerboard"].append(measures.checkerboard(made))
-                edges.append(measures.edges(result))
-                cuts = self.cut(result)
-                squares += cuts
-                places += [place] * len(cuts)
-                bar.update()
-            maps, pooled = self._features(squares)
-            features.append(pooled)
-            if make:
-                wanted, _ = self._features(before)
-                changes.append([(maps - wanted).abs().sum().item(), wanted.abs().sum().item()])
-        bar.close()
-        row = {"pictures": len(paths), "squares": len(places), "line_edges": _share(edges)}
+                    places += [place] * len(cuts)
+                    bar.update()
+                maps, pooled = self._features(squares)
+                features.append(pooled)
+                if make:
+                    wanted, _ = self._features(before)
+                    changes.append([(maps - wanted).abs().sum().item(), wanted.abs().sum().item()])
+        row = {"pictures": len(paths), "squares": len(places), "line_edges": _share(alone.pop("edges"))}
         row |= {"content_change": _share(changes)} if make else {}
-        row |= {key: float(np.mean(values)) for key, values in means.items() if values}
+        row |= {key: float(np.mean(values)) for key, values in alone.items()}
         return Look(torch.cat(features), torch.tensor(places)), row
+
+    def _picture(self, path, make):
+        """(photo, result, what is measured of this one result): both in the size of training."""
+        picture = images.read(path)
+        photo = self.fit(picture)
+        made = make(path, picture) if make else photo
+        result = _sized_as(photo, made)
+        values = {"edges": measures.edges(result), "checkerboard": measures.checkerboard(made)}
+        if make:
+            values["checkerboard_photo"] = measures.checkerboard(_sized_as(made, picture))
+            values["ssim"] = measures.ssim(result, photo)
+        if path in self.clear:
+            clear = _sized_as(photo, _clear(images.read(self.clear[path]), picture))
+            values["psnr_clear"] = measures.psnr(result, clear)
+            values["ssim_clear"] = measures.ssim(result, clear)
+        return photo, result, values
 
     @torch.inference_mode()
     def _features(self, squares):
@@ -131,9 +134,7 @@ def _halves(look):
     order = look.pictures.unique()
     order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0))]
     first = torch.isin(look.pictures, order[: len(order) // 2])
-    return Look(look.features[first], look.pictures[first]), Look(
-        look.features[~first], look.pictures[~first]
-    )
+    return [Look(look.features[half], look.pictures[half]) for half in (first, ~first)]
 
 
 def _sized_as(wanted, image):
