@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import signal
 import sys
 import time
 
@@ -22,6 +23,7 @@ import datasets
 import losses
 import networks
 import options
+import records
 import runs
 import samples
 import utils
@@ -126,7 +128,7 @@ def learning_rate_factor(policy, phase, epoch, epochs):
 # The loop
 
 
-def train(t, args, data, folder, settings, device):
+def train(t, args, data, folder, settings, device, record):
     """Train to the end, or to a signal; returns the exit status."""
     chosen = samples.choose(data, args, device)
     steps = len(data.photos) // args.batch_size
@@ -160,16 +162,18 @@ def train(t, args, data, folder, settings, device):
                             check_losses(t)
                             bar.set_postfix({term: f"{total / t.step:.4f}" for term, total in t.sums.items()})
                         if pause():
-                            return stopped(folder, stop)
-                end_epoch(t, args, epochs, steps, folder, chosen)
+                            return stopped(folder, stop, record)
+                end_epoch(t, args, epochs, steps, folder, chosen, record)
                 if pause():
-                    return stopped(folder, stop)
+                    return stopped(folder, stop, record)
             batches.close()
             if phase == 1:
                 t.phase, t.epoch = 2, 1
         save(t, folder, settings)
-    pictures = folder / ("Transfer" if args.train_epoch else "Reconstruction")
-    print(f"finished: look into {pictures}, losses.png and metrics.csv; weights in generator_latest.pth")
+    record.end("finished")
+    if best := runs.best(runs.read_metrics(folder / "metrics.csv")):
+        print(f"lowest KID to the drawings: {best[runs.KID]} after epoch {best['epoch']}, generator_best.pth")
+    print(f"finished: open {folder / 'index.html'}; weights in generator_latest.pth")
     return 0
 
 
@@ -215,7 +219,7 @@ def check_losses(t):
     t.unchecked.clear()
 
 
-def end_epoch(t, args, epochs, steps, folder, photos):
+def end_epoch(t, args, epochs, steps, folder, photos, record):
     """Record the epoch that was just finished, draw the samples if it is time, and move on to the next."""
     check_losses(t)
     means = {term: total / steps for term, total in t.sums.items()}
@@ -224,19 +228,23 @@ def end_epoch(t, args, epochs, steps, folder, photos):
     row |= {"seconds": round(t.seconds, 3), "images_per_second": round(speed, 3)}
     row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
     runs.add_metrics(folder / "metrics.csv", row)
+    record.epoch(row, t.generator)
     text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
     text += f"; {t.seconds:.1f} s, {speed:.1f} images/s"
+    if t.epoch < epochs:
+        text += f", about {runs.duration((epochs - t.epoch) * t.seconds)} to go in this phase"
     print(f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}", flush=True)
     if t.epoch % args.sample_every == 0 or t.epoch == epochs:
-        samples.draw(t, folder, photos)
         runs.plot_losses(folder / "metrics.csv", folder / "losses.png")
+        record.samples(t, photos)
     t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
     t.sums.clear()
 
 
-def stopped(folder, stop):
+def stopped(folder, stop, record):
     """Tell how to go on; returns the exit status of a program that a signal ended."""
     resume = options.command_line("CartoonGAN.py", ["--resume", str(folder)])
+    record.end("stopped", signal.Signals(stop.received).name)
     say(f"stopped, everything is saved; go on with: {resume}")
     return 128 + stop.received
 
@@ -316,17 +324,17 @@ def main(argv=None):
             return 0
         settings = runs.settings(args, given, earlier, argv, device, precision, data.record)
         runs.write_settings(folder, settings)
-        counts = ", ".join(f"{kind['count']} {name}" for name, kind in data.record.items())
-        print(f"{folder}: {counts}; {settings['device']}, {precision}", flush=True)
-        try:
-            return train(t, args, data, folder, settings, device)
-        except torch.OutOfMemoryError:
-            reason = f"out of memory on {device}: try a smaller --batch_size or --input_size"
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            reason = "a process that loads images was killed (out of memory?): try --workers 0"
-        raise RunFailed(reason)
+        runs.introduce(folder, settings)
+        with records.Record(folder, args, settings["commands"][-1], (t.phase, t.epoch)) as record:
+            try:
+                return train(t, args, data, folder, settings, device, record)
+            except torch.OutOfMemoryError:
+                reason = f"out of memory on {device}: try a smaller --batch_size or --input_size"
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                reason = "a process that loads images was killed (out of memory?): try --workers 0"
+            raise RunFailed(reason)
 
 
 if __name__ == "__main__":
