@@ -1,11 +1,11 @@
-"""Pages to browse runs with: one for a folder of runs, one for each run in it. Also for runs of the old scripts.
+"""Pages to browse runs with: one for a folder of runs, one for each run in it, also of the old scripts.
 
     python gallery.py results            writes results/index.html and results/RUN/index.html
     python gallery.py results --list     prints the same table
     python gallery.py --slim RUN         removes what only resuming needs from a finished run
 
-Pages open from the disk. What a run shows lies beside its page in page.js, a script, since a page opened from the
-disk may not read other files.
+Pages open from the disk. A page opened from there may read no file but scripts: what a run has to show lies
+beside its page in one, page.js, which the comparison of runs reads too.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def update(folder):
 
 
 def write(results, names=None):
-    """Write the overview of a folder of runs, and the pages of the runs named (all). Raises OSError, WrongUse.
+    """Write the overview of a folder of runs, and the pages of those named (all). Raises OSError, WrongUse.
 
     Each file takes its place whole. A run whose page cannot be written is named in a line; the others go on.
     """

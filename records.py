@@ -1,4 +1,4 @@
-"""What a run records as it goes, beside its metrics: log, TensorBoard events, checkpoints to keep, its page."""
+"""What a run records as it goes, beside its metrics: log, TensorBoard events, kept checkpoints, its page."""
 
 import contextlib
 
@@ -15,7 +15,8 @@ from errors import first_line, say
 class Record(contextlib.AbstractContextManager):
     """The records of a run that is at work in `folder`; as a context it logs how the run ends.
 
-    `place`, (phase, epoch), is what comes first: events that an earlier process wrote from there on are purged.
+    `place` is the (phase, epoch) to begin with: what an earlier process told TensorBoard from there on is
+    purged.
     """
 
     def __init__(self, folder, args, command, place):

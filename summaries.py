@@ -1,4 +1,4 @@
-"""What lies in a run folder, as plain values for the pages: read with patience, naming what is missing or damaged."""
+"""What lies in a run folder, as plain values for the pages, and what of it is missing or damaged."""
 
 import json
 import math
@@ -145,7 +145,7 @@ def _number(text, where, problems):
 
 
 def _evaluation(folder, problems):
-    """The rows that evaluate.py left, as (name, {measure: number}), the results' own first; any shape will do."""
+    """The rows that evaluate.py left, as (name, {measure: number}), the results' own first, of any shape."""
     path = folder / "evaluation.json"
     if not path.exists():
         return []
@@ -175,10 +175,10 @@ _PHOTO = re.compile(r"(train|test)_(?:recon_)?(\d+)\.\w+$")
 def _samples(folder, problems):
     """The sample images, in few words: their names follow from epochs and photographs.
 
-    Returns ({"epochs": lists of epochs, "photos": [...], "others": [...]}, URL of the newest picture). A photo
-    has a name, the URL of its reconstruction or None, and `series`, (list, before, after): the URL of epoch e
-    of that list is before + e + after. It is a `pair` where photo and result lie side by side. Others
-    are (letters shared with the URL before, the rest).
+    Returns ({"epochs": lists of epochs, "photos": [...], "others": [...]}, _newest(...)). A photo has a name,
+    the URL of its reconstruction or None, and `series`, (list, before, after): the URL of epoch e of that list
+    is before + e + after. It is a `pair` where photo and result lie side by side. Others, whose names tell no
+    epoch, are (letters shared with the URL before, the rest).
     """
     photos, others = {}, []
     for part in ("Reconstruction", "Transfer"):
@@ -243,10 +243,12 @@ def url(name):
 
 def _fronts(texts):
     """Each text as (letters shared with the one before, the rest)."""
-    return [
-        (shared := len(os.path.commonprefix([before, text])), text[shared:])
-        for before, text in zip(["", *texts], texts, strict=False)
-    ]
+    fronts = []
+    for before, text in zip(["", *texts], texts, strict=False):
+        pairs = enumerate(zip(before, text, strict=False))
+        shared = next((at for at, (one, two) in pairs if one != two), min(len(before), len(text)))
+        fronts.append((shared, text[shared:]))
+    return fronts
 
 
 def _newest(photos, lists, others):
