@@ -57,8 +57,8 @@ def write(results, names=None):
 def write_run(run, home):
     """Write page.js and index.html of one run; `home` is where the overview and plotly lie, seen from it."""
     folder = run["folder"]
-    text = _templates().from_string("window.PAGE = {{ page|tojson }};\n").render(page=run["page"])
-    write_text(folder / "page.js", text)
+    data = jinja2.utils.htmlsafe_json_dumps(run["page"], separators=(",", ":"))
+    write_text(folder / "page.js", f"window.PAGE = {data};\n")
     resume = None
     if (folder / "state_latest.pth").exists():
         resume = options.command_line("CartoonGAN.py", ["--resume", str(folder)])
@@ -100,7 +100,6 @@ def _templates():
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters |= {"size": size, "figure": figure, "url": summaries.url}
     return environment
 

@@ -41,7 +41,7 @@ class Record(contextlib.AbstractContextManager):
         if self.args.checkpoint_every and row["epoch"] % self.args.checkpoint_every == 0:
             checkpoints.save(self.folder / f"generator_{row['epoch']}.pth", file)
         best = runs.best(runs.read_metrics(self.folder / "metrics.csv"))
-        if best and int(best["phase"]) == 2 and int(best["epoch"]) == row["epoch"]:
+        if best and int(best["epoch"]) == row["epoch"]:
             checkpoints.save(self.folder / "generator_best.pth", file)
 
     def samples(self, training, photos):

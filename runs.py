@@ -270,8 +270,8 @@ def read_metrics(path):
 
 
 def best(rows):
-    """The row of metrics.csv with the lowest KID to the drawings; None if it was never measured."""
-    measured = [row for row in rows if row.get(KID) not in (None, "")]
+    """The row of phase two with the lowest KID to the drawings; None if it was never measured."""
+    measured = [row for row in rows if str(row.get("phase")) == "2" and row.get(KID) not in (None, "")]
     return min(measured, key=lambda row: float(row[KID])) if measured else None
 
 

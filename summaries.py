@@ -72,6 +72,7 @@ def read(folder):
         "bytes": size,
         "newest": newest,
         "record": record,
+        "started": str(record.get("started") or "")[:16],
         "given": set(map(str, _if_a(list, record.get("given")))),
         "commands": [plain(str(command)) for command in _if_a(list, record.get("commands"))],
         "versions": _if_a(dict, record.get("versions")),
@@ -176,9 +177,9 @@ def _samples(folder, problems):
     """The sample images, in few words: their names follow from epochs and photographs.
 
     Returns ({"epochs": lists of epochs, "photos": [...], "others": [...]}, _newest(...)). A photo has a name,
-    the URL of its reconstruction or None, and `series`, (list, before, after): the URL of epoch e of that list
-    is before + e + after. It is a `pair` where photo and result lie side by side. Others, whose names tell no
-    epoch, are (letters shared with the URL before, the rest).
+    the URL of its reconstruction or None, and `series`, (list, before, after): the picture of epoch e of that
+    list lies at before + e + after. It is a `pair` where photo and result lie side by side. Others, whose
+    names tell no epoch, are (letters shared with the URL before, the rest).
     """
     photos, others = {}, []
     for part in ("Reconstruction", "Transfer"):
