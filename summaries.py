@@ -19,7 +19,7 @@ WHERE = {"name", "tag", "results_dir", "resume"}  # options that say which run i
 def find(results):
     """The run folders in a folder of runs, by name: those with `_results` in the end or a sign of a run."""
     folders = [path for path in results.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return sorted(path for path in folders if is_run(path))
+    return sorted((path for path in folders if is_run(path)), key=lambda path: _natural(path.name))
 
 
 def is_run(folder):

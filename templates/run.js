@@ -10,6 +10,7 @@ if (!page) $("main").prepend(make("p", { className: "problems" }, "page.js is mi
 const slider = $("#epoch");
 let photo = samples.photos[0];
 let stage, timer;
+const loaded = new Promise((resolve) => addEventListener("load", resolve)); // the large picture comes first
 const epoch = () => epochs[slider.value];
 const alt = (each) => `${each.name} at ${titleOf(epoch())}${each.pair ? ": photo left, result right" : ""}`;
 
@@ -18,6 +19,11 @@ function choose(each) {
   if (!stage || !stage.classList.contains(part)) $("#stage").replaceChildren((stage = frame(part)));
   photo = each;
   for (const button of $$("#photos button")) button.ariaPressed = String(button.photo === photo);
+  update();
+  loaded.then(fillStrip);
+}
+
+function fillStrip() {
   const strip = epochs.filter((at) => address(samples, photo, at)).map((at) => {
     const picture = show(frame(photo.pair ? "result" : "whole"), address(samples, photo, at), `${photo.name}, ${titleOf(at)}`);
     const button = make("button", { onclick: () => move(epochs.indexOf(at)) }, picture, make("span", {}, titleOf(at)));
@@ -26,7 +32,15 @@ function choose(each) {
   });
   $("#strip").replaceChildren(...strip);
   $("#strip-of").textContent = photo.name;
-  update();
+  markStrip();
+}
+
+function markStrip() {
+  for (const button of $$("#strip button")) {
+    const here = button.epoch === epoch();
+    button.ariaCurrent = String(here);
+    if (here) $("#strip").scrollLeft = button.offsetLeft - $("#strip").clientWidth / 2 + button.clientWidth / 2;
+  }
 }
 
 function move(place) {
@@ -37,18 +51,13 @@ function move(place) {
 function update() {
   $("#at").textContent = slider.ariaValueText = titleOf(epoch());
   show(stage, address(samples, photo, epoch()), alt(photo));
-  for (const button of $$("#strip button")) {
-    const here = button.epoch === epoch();
-    button.ariaCurrent = String(here);
-    if (here) $("#strip").scrollLeft = button.offsetLeft - $("#strip").clientWidth / 2 + button.clientWidth / 2;
-  }
+  markStrip();
   clearTimeout(timer); // the small pictures follow when the slider rests
-  timer = setTimeout(updateAll, 150);
-  const place = new URLSearchParams({ epoch: epoch(), photo: photo.name });
-  history.replaceState(null, "", `#${place}`); // a reload shows the same picture
+  timer = setTimeout(() => loaded.then(rest), 150);
 }
 
-function updateAll() {
+function rest() {
+  history.replaceState(null, "", `#${new URLSearchParams({ epoch: epoch(), photo: photo.name })}`); // for a reload
   $("#all-at").textContent = titleOf(epoch());
   for (const button of $$("#photos button")) show($(".frame", button), address(samples, button.photo, epoch()), alt(button.photo));
 }

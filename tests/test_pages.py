@@ -117,7 +117,7 @@ def test_the_slider_and_the_keys_change_the_epoch(results, page):
         soon(page, lambda file=file: shown(page) == file)
     one(page, "#epoch").send_keys(Keys.HOME, Keys.ARROW_RIGHT)  # the slider by its own keys
     soon(page, lambda: shown(page) == name(1))
-    assert page.current_url.endswith("#epoch=1&photo=test+1")
+    soon(page, lambda: page.current_url.endswith("#epoch=1&photo=test+1"))
     assert "test 1 at epoch 1" in one(page, "#stage img").get_attribute("alt")
     page.refresh()
     soon(page, lambda: shown(page) == name(1))

@@ -126,8 +126,13 @@ def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path)
 
 
 def test_runs_are_found_by_their_name_or_what_lies_in_them(tmp_path):
-    for name in ("Hayao_results", "plain", ".hidden_results", "renamed", "Paprika_results"):
+    for name in ("Hayao_results", "plain", ".hidden_results", "renamed", "P 10_results", "P 9_results"):
         (tmp_path / name).mkdir()
     (tmp_path / "renamed" / "metrics.csv").touch()
     (tmp_path / "file_results").touch()
-    assert [path.name for path in summaries.find(tmp_path)] == ["Hayao_results", "Paprika_results", "renamed"]
+    assert [path.name for path in summaries.find(tmp_path)] == [
+        "Hayao_results",
+        "P 9_results",
+        "P 10_results",
+        "renamed",
+    ]
