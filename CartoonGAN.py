@@ -4,6 +4,7 @@
 
 Phase one trains the generator G as an auto-encoder of photographs under a content loss. Phase two trains it
 against a discriminator D that learns to call drawings real, G's results and edge-smoothed drawings fake.
+With --adv_lambda 0 there is no D: add a --style_lambda for style transfer as by Johnson et al. (ECCV 2016).
 """
 
 import collections
@@ -39,7 +40,7 @@ class Training:
 
     generator: networks.Generator
     discriminator: networks.Discriminator | None  # None with --adv_lambda 0
-    vgg: networks.VGG19 | None  # None with --con_lambda 0; never changes
+    vgg: networks.VGG19 | None  # None without --con_lambda and --style_lambda; never changes
     adam_g: torch.optim.Adam
     adam_d: torch.optim.Adam | None
     scaler: torch.amp.GradScaler
@@ -60,7 +61,7 @@ def reconstruction_step(t, args, photo):
     """Phase one: G learns to keep the content of the photo (N,C,H,W in [-1, 1]). Returns the loss terms."""
     with t.autocast():
         result = t.generator(photo)
-    content = content_loss(t, result, photo)
+        content = content_loss(t, t.vgg(result), photo)
     update(t, t.adam_g, args.con_lambda * content)
     t.scaler.update()
     return {"content": content.detach()}
@@ -86,23 +87,46 @@ def adversarial_step(t, args, photo, drawing, smoothed):
         on_result = t.discriminator(result)
     t.discriminator.requires_grad_(True)
     adversarial = losses.adversarial(on_result, args.gan_mode)
-    terms = {"discriminator": discriminator.detach(), "adversarial": adversarial.detach()}
-    total = args.adv_lambda * adversarial
-    if t.vgg:
-        content = content_loss(t, result, photo)
-        total = total + args.con_lambda * content
-        terms["content"] = content.detach()
+    others, terms = perceptual_terms(t, args, result, photo, drawing)
+    update(t, t.adam_g, args.adv_lambda * adversarial + others)
+    t.scaler.update()
+    return {"discriminator": discriminator.detach(), "adversarial": adversarial.detach(), **terms}
+
+
+def perceptual_step(t, args, photo, drawing=None, _smoothed=None):
+    """Phase two without a discriminator; only a style loss needs the drawings. Returns the loss terms."""
+    with t.autocast():
+        result = t.generator(photo)
+    total, terms = perceptual_terms(t, args, result, photo, drawing)
     update(t, t.adam_g, total)
     t.scaler.update()
     return terms
 
 
-def content_loss(t, result, photo):
-    """How far VGG19's conv4_4 features of the result are from those of the photo."""
+def perceptual_terms(t, args, result, photo, drawing):
+    """G's terms of phase two beside the adversarial one: (weighted sum, terms), without those of weight 0."""
+    style = networks.STYLE if args.style_lambda else ()
+    content = networks.CONTENT if args.con_lambda else ()
+    terms = []
     with t.autocast():
-        with torch.no_grad():
-            wanted = t.vgg(photo)
-        return losses.content(t.vgg(result), wanted)
+        maps = t.vgg.maps(result, style + content) if t.vgg else []
+        if content:
+            terms.append(("content", args.con_lambda, content_loss(t, maps.pop(), photo)))
+        if style:
+            with torch.no_grad():
+                wanted = t.vgg.maps(drawing, style)
+            terms.append(("style", args.style_lambda, losses.style(maps, wanted)))
+    if args.tv_lambda:
+        terms.append(("total_variation", args.tv_lambda, losses.total_variation(result)))
+    total = sum(weight * loss for _, weight, loss in terms)
+    return total, {name: loss.detach() for name, _, loss in terms}
+
+
+def content_loss(t, shown, photo):
+    """How far `shown`, VGG19's conv4_4 features of a result, are from those of its photo."""
+    with torch.no_grad():
+        wanted = t.vgg(photo)
+    return losses.content(shown, wanted)
 
 
 def update(t, adam, loss):
@@ -189,11 +213,11 @@ def training_batches(t, args, data, device):
 
 
 def one_step(t, args, batch):
-    """The step of the phase that `t` is in; without a discriminator phase two goes on as phase one did."""
+    """The step of the phase that `t` is in."""
     batch = [utils.to_range(image) for image in batch]
-    if t.phase == 1 or not t.discriminator:
-        return reconstruction_step(t, args, batch[0])
-    return adversarial_step(t, args, *batch)
+    if t.phase == 1:
+        return reconstruction_step(t, args, *batch)
+    return (adversarial_step if t.discriminator else perceptual_step)(t, args, *batch)
 
 
 def set_learning_rates(t, args, epochs):
@@ -253,8 +277,13 @@ def stopped(folder, stop, record):
 
 
 def has_discriminator(args):
-    """Whether the run trains one, and so needs drawings."""
+    """Whether the run trains one."""
     return bool(args.adv_lambda and args.train_epoch)
+
+
+def needs_drawings(args):
+    """Whether a loss looks at drawings."""
+    return has_discriminator(args) or bool(args.style_lambda and args.train_epoch)
 
 
 def build(args, device, precision):
@@ -267,13 +296,13 @@ def build(args, device, precision):
     discriminator = adam_d = vgg = None
     if has_discriminator(args):
         discriminator = networks.Discriminator(args.in_ndc, args.out_ndc, args.ndf).to(**layout)
-        adam_d = torch.optim.Adam(discriminator.parameters(), args.lrD, betas)
-    if args.con_lambda:
+        adam_d = torch.optim.Adam(discriminator.parameters(), args.lrD, betas, fused=True)
+    if args.con_lambda or args.style_lambda:
         vgg = checkpoints.load_vgg(args.vgg_model, args.seed).to(**layout)
         vgg.features.to(utils.DTYPES[precision])
         if args.vgg_model == "random":
             say("warning: VGG19 has random weights: good for trying the program, not for results")
-    adam_g = torch.optim.Adam(generator.parameters(), args.lrG, betas)
+    adam_g = torch.optim.Adam(generator.parameters(), args.lrG, betas, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     autocast = functools.partial(utils.autocast, device, precision)
     pool = utils.Pool(args.pool_size)
@@ -306,11 +335,11 @@ def main(argv=None):
     device = utils.choose_device(args.device)
     precision = utils.choose_precision(args.precision, device)
     torch.backends.cudnn.benchmark = True
-    datasets.find(args, has_discriminator(args))  # what is wrong there is told before anything slow
+    datasets.find(args, needs_drawings(args))  # what is wrong there is told before anything slow
     t = build(args, device, precision)
     if not state:
         start_from_weights(t, args)
-    data = datasets.prepare(args, has_discriminator(args))
+    data = datasets.prepare(args, needs_drawings(args))
     with runs.held(folder):
         if state:
             checkpoints.restore_state(folder / "state_latest.pth", t, state)

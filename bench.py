@@ -157,7 +157,7 @@ def bench_folder(way, name, photo, args):
 
         def folder():
             pictures = test.plan(test.find_pictures([str(source)], out), out, None)
-            test.run_pictures(pictures, way, plain_copy, photo.shape[2], lambda height, width: 1)
+            test.run_pictures(pictures, way, plain_copy, lambda height, width: 1)
 
         seconds = measure({"alone": lambda: [way([photo]) for _ in range(count)], "folder": folder}, 3)
     print(

@@ -61,20 +61,20 @@ def decode(data, channels=3, at_least=None):
         raise Unreadable(first_line(error)) from None
 
 
-def decode_frames(data, channels=3):
+def decode_frames(data):
     """Decode every frame of an image file, upright, with its transparency.
 
-    Returns (frames, info): uint8 arrays of `channels` and, where there is transparency, one more for alpha;
+    Returns (frames, info): uint8 arrays of RGB and, where there is transparency, a fourth channel for alpha;
     and what Pillow must be told to write them as they were (durations, loops), empty for a still. Only the
     first page of a TIFF is read. Raises Unreadable.
     """
     try:
         with Image.open(io.BytesIO(data)) as file:
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
-                return [_with_alpha(ImageOps.exif_transpose(file), channels)], {}
+                return [_with_alpha(ImageOps.exif_transpose(file))], {}
             frames, info = [], {"duration": [], "loop": file.info.get("loop")}
             for frame in ImageSequence.Iterator(file):
-                frames.append(_with_alpha(ImageOps.exif_transpose(frame), channels))
+                frames.append(_with_alpha(ImageOps.exif_transpose(frame)))
                 info["duration"].append(frame.info.get("duration", 0))
             return frames, {key: value for key, value in info.items() if value is not None}
     except UnidentifiedImageError:
@@ -163,6 +163,21 @@ def fit_within(image, longest):
     return resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
+def luminance(image):
+    """The luminance of an RGB image, one channel: what `decode` makes of it in grey (ITU-R BT.601)."""
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+
+
+def with_luminance(image, wanted):
+    """An RGB image with another luminance (one channel) and its own chroma, R - Y and B - Y.
+
+    Adding the change to all three leaves chroma as it is, but where a value would leave 0 to 255. Grey stays
+    grey, and an image's own luminance gives back the image.
+    """
+    change = wanted.astype(np.int16) - luminance(image)
+    return np.clip(image + change, 0, 255).astype(np.uint8)
+
+
 def side_by_side(left, right):
     """Two images of the same size in one, left and right; grey becomes RGB if either is RGB."""
     channels = max(left.shape[2], right.shape[2])
@@ -185,15 +200,14 @@ def _draft_size(size, at_least):
     return (max(1, int(size[0] * scale)), max(1, int(size[1] * scale)))
 
 
-def _with_alpha(image, channels):
-    """Pillow's image as an array of `channels`, and one more for alpha where it has transparency."""
-    mode = "RGB" if channels == 3 else "L"
+def _with_alpha(image):
+    """Pillow's image as an array of RGB, and a fourth channel for alpha where it has transparency."""
     if image.mode.startswith("I") or not image.has_transparency_data:
-        return np.atleast_3d(np.asarray(_plain(image).convert(mode)))
+        return np.asarray(_plain(image).convert("RGB"))
     image = image.convert("RGBA")
     alpha = np.asarray(image.getchannel("A"))[..., None]
     # What nobody sees is white, as in `decode`: files hold anything there, and networks look at it all.
-    colour = np.where(alpha == 0, 255, np.atleast_3d(np.asarray(image.convert(mode))))
+    colour = np.where(alpha == 0, 255, np.asarray(image.convert("RGB")))
     return np.concatenate([colour.astype(np.uint8), alpha], axis=2)
 
 

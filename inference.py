@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+import images
 import networks
 import utils
 
@@ -24,6 +25,23 @@ def prepare(generator, device, precision):
         if isinstance(layer, networks.CONVOLUTIONS):
             layer.to(utils.DTYPES[precision])
     return generator
+
+
+def convert(generator, photos, tile=None):
+    """Apply a prepared generator to RGB images of one size, in tiles if told; returns as many RGB images.
+
+    A generator that takes one channel is given their luminance. Where it makes one channel, that is the
+    result's luminance, and the chroma is the photo's own.
+    """
+    grey_in, grey_out = (generator.architecture[key] == 1 for key in ("in_ngc", "out_ngc"))
+    given = [images.luminance(photo) for photo in photos] if grey_in else photos
+    if tile:
+        results = [stylise_in_tiles(generator, photo, tile) for photo in given]
+    else:
+        results = stylise(generator, given)
+    if grey_out:
+        results = [images.with_luminance(*pair) for pair in zip(photos, results, strict=True)]
+    return results
 
 
 @torch.inference_mode()

@@ -2,8 +2,10 @@
 
 L(G, D) = w_adv L_adv + w_con L_con (Chen, Lai, Liu, CVPR 2018, Equations 1 to 4). `mode` is "bce", the
 paper's log loss, or "lsgan", least squares (Mao et al., ICCV 2017), which the first author's code uses.
+Style and total variation are those of feed-forward style transfer (Johnson et al., ECCV 2016).
 """
 
+import torch
 import torch.nn.functional as F
 
 from networks import at_least_float32
@@ -26,6 +28,34 @@ def adversarial(result, mode):
 def content(result, photo):
     """Mean absolute difference of two feature maps (Equation 4)."""
     return F.l1_loss(at_least_float32(result), at_least_float32(photo))
+
+
+def style(result, drawing):
+    """Squared Frobenius norm of the difference of Gram matrices: a mean over pictures, added over layers.
+
+    This is Johnson et al.'s Equation 4, and but for a factor Gatys et al.'s (CVPR 2016, Equations 4 and 5).
+    `result` and `drawing` are lists of feature maps (N,C,H,W), a map a layer; their N, H and W may differ. No
+    drawing belongs to a photo, so each result is compared with the mean Gram matrix of all the drawings: what
+    they have in common, and not what one of them shows.
+    """
+    layers = zip(result, drawing, strict=True)
+    return sum((gram(shown) - gram(drawn).mean(0)).square().sum((1, 2)).mean() for shown, drawn in layers)
+
+
+def gram(maps):
+    """Gram matrices (N,C,C) of feature maps (N,C,H,W), over C H W (Johnson et al., Equation 3)."""
+    with torch.autocast(maps.device.type, enabled=False):  # it would multiply in half precision
+        flat = at_least_float32(maps).flatten(2)
+        return flat @ flat.mT / flat[0].numel()
+
+
+def total_variation(picture):
+    """Mean absolute difference of neighbours (N,C,H,W), across plus down (Rudin et al., Physica D 1992).
+
+    Absolute, where others square it: squares cost a sharp outline more than the blur in its place.
+    """
+    picture = at_least_float32(picture)
+    return picture.diff(dim=3).abs().mean() + picture.diff(dim=2).abs().mean()
 
 
 def _real(logits, mode):

@@ -134,6 +134,13 @@ def training_parser():
         help="weight of the adversarial loss; 0: no discriminator (%(default)s)",
     )
     add(
+        "--style_lambda",
+        type=real,
+        default=0,
+        help="weight of the style loss, Gram matrices of VGG19 features, phase two (%(default)s)",
+    )
+    add("--tv_lambda", type=real, default=0, help="weight of total variation, phase two (%(default)s)")
+    add(
         "--gan_mode",
         choices=("bce", "lsgan"),
         default="bce",
@@ -241,8 +248,8 @@ def _check_training(parser, args):
         )
     if not args.pre_train_epoch + args.train_epoch:
         parser.error("--pre_train_epoch 0 and --train_epoch 0: nothing to train")
-    if not args.con_lambda + args.adv_lambda:
-        parser.error("--con_lambda 0 and --adv_lambda 0: nothing to train")
+    if not args.con_lambda + args.adv_lambda + args.style_lambda:
+        parser.error("--con_lambda, --adv_lambda and --style_lambda are 0: nothing to train")
     if args.pre_train_epoch and not args.con_lambda and not args.latest_generator_model:
         parser.error("--con_lambda 0 needs --pre_train_epoch 0: phase one trains the content loss alone")
     if args.latest_generator_model and not args.train_epoch:
@@ -253,7 +260,12 @@ def testing_parser():
     """The parser of test.py."""
     parser = Parser("Apply a generator to pictures, or to a video.")
     add = parser.add_argument
-    add("--pre_trained_model", required=True, metavar="CKPT", help="a generator, of any known layout")
+    add(
+        "--pre_trained_model",
+        required=True,
+        metavar="CKPT",
+        help="a generator, of any known layout; one of a single channel changes luminance, and colour stays",
+    )
 
     add = parser.add_argument_group("pictures").add_argument
     add(

@@ -202,7 +202,9 @@ def settings(args, given, earlier, argv, device, precision, data):
         "host": platform.node(),
         "device": machine,
         "precision": precision,
-        "vgg": args.vgg_model or "torchvision, IMAGENET1K_V1" if args.con_lambda else None,
+        "vgg": args.vgg_model or "torchvision, IMAGENET1K_V1"
+        if args.con_lambda + args.style_lambda
+        else None,
         "data": data,
         "versions": {
             "python": platform.python_version(),

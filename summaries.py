@@ -12,7 +12,7 @@ import runs
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 SIGNS = ("settings.json", "metrics.csv", "Transfer", "Reconstruction")  # of a run folder
-NO_MEASURE = {"phase", "epoch", "seconds", "images_per_second", "learning_rate"}
+NO_MEASURE = {"phase", "epoch", "seconds", "images_per_second", "learning_rate", "pictures"}
 WHERE = {"name", "tag", "results_dir", "resume"}  # options that say which run it is, not what it does
 
 
@@ -56,6 +56,8 @@ def read(folder):
         if key not in NO_MEASURE and any(value is not None for value in values)
     }
     evaluation = _evaluation(folder, problems)
+    own = next((row for name, row in evaluation if folder.name in name), {})
+    own = {key: value for key, value in own.items() if key not in NO_MEASURE}
     return {
         "folder": folder,
         "name": name,
@@ -66,7 +68,7 @@ def read(folder):
         "seconds": middle("seconds"),
         "speed": middle("images_per_second"),
         "data": _data(record),
-        "last": {**last, **(evaluation[0][1] if evaluation else {})},
+        "last": {**last, **own},
         "best": runs.best(rows),
         "evaluation": evaluation,
         "bytes": size,
@@ -83,8 +85,8 @@ def read(folder):
 
 
 def plain(name):
-    """A file's name as text; bytes that are no UTF-8 become question marks in a diamond."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    """A text that can be written as UTF-8: what cannot becomes question marks."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _settings(folder, problems):
@@ -146,7 +148,7 @@ def _number(text, where, problems):
 
 
 def _evaluation(folder, problems):
-    """The rows that evaluate.py left, as (name, {measure: number}), the results' own first, of any shape."""
+    """The rows that evaluate.py left, as (name, {measure: number}); what has another shape is passed over."""
     path = folder / "evaluation.json"
     if not path.exists():
         return []
@@ -155,16 +157,13 @@ def _evaluation(folder, problems):
     except (OSError, ValueError) as error:
         problems.append(f"evaluation.json cannot be read: {error}")
         return []
-    rows = content.get("rows", content) if isinstance(content, dict) else content
-    pairs = rows.items() if isinstance(rows, dict) else enumerate(rows if isinstance(rows, list) else [], 1)
-    named = []
-    for key, row in pairs:
-        if not isinstance(row, dict):
-            continue
-        name = next((row[word] for word in ("name", "row", "of") if isinstance(row.get(word), str)), str(key))
-        numbers = {word: value for word, value in row.items() if type(value) in (int, float)}
-        named += [(name, {word: value for word, value in numbers.items() if math.isfinite(value)})]
-    return sorted(named, key=lambda row: "result" not in row[0].lower())
+    rows = _if_a(dict, _if_a(dict, content).get("rows")).items()
+    number = lambda value: type(value) in (int, float) and math.isfinite(value)
+    return [
+        (plain(name), {key: value for key, value in row.items() if number(value)})
+        for name, row in rows
+        if isinstance(row, dict)
+    ]
 
 
 # The samples

@@ -94,7 +94,7 @@ def _identity(path):
 # What is done to them
 
 
-def run_pictures(pictures, apply, args, channels, most):
+def run_pictures(pictures, apply, args, most):
     """Read, change and write pictures; returns how many failed, each told in a line.
 
     `apply` makes a list of as many results out of a list of photos of one size, `most(height, width)` photos
@@ -102,8 +102,8 @@ def run_pictures(pictures, apply, args, channels, most):
     """
     failed = 0
     workers = len(os.sched_getaffinity(0))
-    prepare = functools.partial(read, channels=channels, longest=args.size)
-    finish = functools.partial(write, channels=channels, side_by_side=args.side_by_side)
+    prepare = functools.partial(read, longest=args.size)
+    finish = functools.partial(write, side_by_side=args.side_by_side)
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
         tqdm(total=len(pictures), unit="picture", disable=None, leave=False) as bar,
@@ -130,7 +130,7 @@ def run_pictures(pictures, apply, args, channels, most):
         ):
             at_once = most(height, width)
             while group := list(itertools.islice(same, at_once)):
-                change(group, apply, channels, at_once)
+                change(group, apply, at_once)
                 writing += [pool.submit(finish, picture) for picture in group]
                 while len(writing) > 2 * workers:
                     done(writing.popleft().result())
@@ -148,11 +148,11 @@ def ahead(pool, work, items, count):
         waiting.extend(pool.submit(work, item) for item in itertools.islice(items, 1))
 
 
-def read(picture, channels, longest):
+def read(picture, longest):
     """Fill in a Picture's frames, at most `longest` pixels long, or its failure; returns it."""
     kind, suffix = Image.registered_extensions().get(picture.target.suffix.lower()), picture.target.suffix
     try:
-        frames, picture.info = images.decode_frames(picture.source.read_bytes(), channels)
+        frames, picture.info = images.decode_frames(picture.source.read_bytes())
         picture.frames = [images.fit_within(frame, longest) if longest else frame for frame in frames]
     except images.Unreadable as error:
         picture.failure = f"cannot be read: {error}"
@@ -167,9 +167,9 @@ def read(picture, channels, longest):
     return picture
 
 
-def change(group, apply, channels, at_once):
+def change(group, apply, at_once):
     """Fill in the results of Pictures whose frames have one size, or their failure."""
-    photos = [frame[..., :channels] for picture in group for frame in picture.frames]
+    photos = [frame[..., :3] for picture in group for frame in picture.frames]
     try:
         results = []
         for start in range(0, len(photos), at_once):
@@ -183,22 +183,22 @@ def change(group, apply, channels, at_once):
             picture.results, results = results[: len(picture.frames)], results[len(picture.frames) :]
     elif at_once > 1:
         for picture in group:
-            change([picture], apply, channels, 1)
+            change([picture], apply, 1)
     else:
         height, width = photos[0].shape[:2]
         group[0].failure = f"{inference.ADVICE} (it has {width}x{height} pixels)"
 
 
-def write(picture, channels, side_by_side):
+def write(picture, side_by_side):
     """Write a Picture's results beneath its own transparency, or fill in its failure; returns it."""
     if picture.failure:
         return picture
     kind = Image.registered_extensions()[picture.target.suffix.lower()]
     made = []
     for frame, result in zip(picture.frames, picture.results, strict=True):
-        alpha = frame[..., channels:]
+        alpha = frame[..., 3:]
         if side_by_side:
-            result = images.side_by_side(frame[..., :channels], result)
+            result = images.side_by_side(frame[..., :3], result)
             alpha = np.concatenate([alpha, alpha], axis=1)
         if kind in NO_ALPHA and alpha.size:
             result = np.rint(result + (255.0 - result) * (1 - alpha / 255)).astype(np.uint8)
@@ -240,17 +240,10 @@ def main(argv=None):
     generator = checkpoints.load_generator(args.pre_trained_model)
     check_shape(generator, args)
     inference.prepare(generator, device, utils.choose_precision(args.precision, device))
-    channels = generator.architecture["in_ngc"]
-
-    def apply(photos):
-        if args.tile:
-            return [inference.stylise_in_tiles(generator, photo, args.tile) for photo in photos]
-        return inference.stylise(generator, photos)
+    apply = functools.partial(inference.convert, generator, tile=args.tile)
 
     if args.video:
-        frames = video.convert(
-            args.video, args.output, functools.partial(change_frame, apply, args, channels)
-        )
+        frames = video.convert(args.video, args.output, functools.partial(change_frame, apply, args))
         print(f"{frames} frames in {args.output}")
         return
 
@@ -260,7 +253,7 @@ def main(argv=None):
 
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
-    failed = run_pictures(wanted, apply, args, channels, most)
+    failed = run_pictures(wanted, apply, args, most)
     speed = f", {len(wanted) / (time.monotonic() - began):.2f} pictures/s" if wanted else ""
     there = f", {len(pictures) - len(wanted)} were there already" if args.skip_existing else ""
     print(f"{len(wanted) - failed} pictures written to {out}{speed}{there}")
@@ -268,18 +261,16 @@ def main(argv=None):
         raise RunFailed(f"{failed} of {len(wanted)} pictures failed, each named above")
 
 
-def change_frame(apply, args, channels, frame):
+def change_frame(apply, args, frame):
     """Apply the network to a frame of a video (RGB, uint8); returns RGB."""
     if args.size:
         frame = images.fit_within(frame, args.size)
-    photo = frame if channels == 3 else np.asarray(Image.fromarray(frame).convert("L"))[..., None]
     try:
-        (result,) = apply([photo])
+        (result,) = apply([frame])
     except (RuntimeError, MemoryError) as error:
         if not inference.is_out_of_memory(error):
             raise
         raise RunFailed(inference.ADVICE) from None
-    result = np.repeat(result, 3 // result.shape[2], axis=2)
     return images.side_by_side(frame, result) if args.side_by_side else result
 
 

@@ -19,7 +19,7 @@ def convert(source, target, change):
     the file asks its player for. Results of odd size are padded by one pixel, which 4:2:0 video needs. Audio
     is copied as it is. Raises WrongUse, or RunFailed where the video is damaged or cannot be written.
     """
-    av = _library()
+    av = library()
     if not source.is_file():
         raise WrongUse(f"no file {source}")
     if target.suffix.lower() not in CONTAINERS:
@@ -38,7 +38,7 @@ def convert(source, target, change):
         raise RunFailed(f"cannot make {target} of {source}: {error.strerror}") from None
 
 
-def _library():
+def library():
     try:
         import av
     except ImportError as error:

@@ -110,9 +110,10 @@ if (others.length) {
 
 if (page) {
   $("#curves").hidden = false;
-  new IntersectionObserver((seen, observer) => {
-    if (!seen[0].isIntersecting) return;
-    observer.disconnect();
+  const curves = new IntersectionObserver((seen) => {
+    if (!seen.some((each) => each.isIntersecting)) return;
+    curves.disconnect();
     plot($("#curves .plots"), [page]);
-  }, { rootMargin: "200px" }).observe($("#curves"));
+  });
+  loaded.then(() => curves.observe($("#curves"))); // before, the pictures above have no height
 }

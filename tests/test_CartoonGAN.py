@@ -25,6 +25,7 @@ import images
 import losses
 import networks
 import options
+import test
 import utils
 
 CPU = torch.device("cpu")
@@ -141,6 +142,52 @@ def test_without_adversarial_weight_there_is_no_discriminator():
     assert t.discriminator is None and t.adam_d is None
     batch = [torch.zeros(2, 3, 16, 16, dtype=torch.uint8)]
     assert set(CartoonGAN.one_step(t, args, batch)) == {"content"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("--style_lambda 2 --tv_lambda 1", "discriminator adversarial content style total_variation"),
+        ("--adv_lambda 0 --style_lambda 2 --tv_lambda 1", "content style total_variation"),
+        ("--con_lambda 0 --pre_train_epoch 0 --style_lambda 2", "discriminator adversarial style"),
+        ("--con_lambda 0 --pre_train_epoch 0 --adv_lambda 0 --style_lambda 2", "style"),
+        ("--con_lambda 0 --pre_train_epoch 0 --tv_lambda 1", "discriminator adversarial total_variation"),
+    ],
+)
+def test_each_term_with_a_weight_is_there_by_its_name(text, wanted, channels, precision, monkeypatch):
+    grey = f"--in_ngc {channels} --out_ngc {channels} --in_ndc {channels}"
+    t, args = build(f"{text} {grey}", precision)
+    t.phase = 2
+    weighted, update = [], CartoonGAN.update
+    monkeypatch.setattr(
+        CartoonGAN, "update", lambda t, adam, loss: (weighted.append(loss), update(t, adam, loss))
+    )
+    batch = [torch.full((2, channels, 16, 16), value, dtype=torch.uint8) for value in (60, 128, 200)]
+    terms = CartoonGAN.one_step(t, args, batch)
+    assert list(terms) == wanted.split()
+    assert all(value.dtype == torch.float32 and value.isfinite() for value in terms.values())
+    weights = {"content": args.con_lambda, "style": args.style_lambda, "total_variation": args.tv_lambda}
+    weights |= {"adversarial": args.adv_lambda, "discriminator": 0}
+    total = sum(weights[term] * value for term, value in terms.items())
+    assert weighted[-1].item() == pytest.approx(total.item(), rel=1e-5)
+
+
+def test_phase_one_is_content_alone():
+    t, args = build("--style_lambda 2 --tv_lambda 1")
+    assert set(CartoonGAN.one_step(t, args, [torch.zeros(2, 3, 16, 16, dtype=torch.uint8)])) == {"content"}
+
+
+def test_style_loss_falls_below_that_of_the_photographs():
+    """Measured: 7.19 falls to 0.30 in 30 steps; the photographs themselves stand at 3.34."""
+    t, args = build("--adv_lambda 0 --con_lambda 1 --style_lambda 10 --tv_lambda 1 --lrG 1e-3")
+    photo = as_tensor(crops(skimage.data.astronaut(), 4, 32))
+    drawing = as_tensor([toy_drawing(square) for square in crops(skimage.data.coffee(), 4, 32)])
+    photos = CartoonGAN.perceptual_terms(t, args, photo, photo, drawing)[1]["style"].item()
+    values = [CartoonGAN.perceptual_step(t, args, photo, drawing)["style"].item() for _ in range(30)]
+    assert max(values[-5:]) < values[0] / 3
+    assert max(values[-5:]) < photos / 2
 
 
 def test_learning_rates():
@@ -405,6 +452,38 @@ def test_start_from_weights_skips_phase_one(finished, data, tmp_path, capsys):
     with pytest.raises(errors.WrongUse, match="has ngf 4, but --ngf is 8"):
         CartoonGAN.main(command(data, tmp_path / "other", *start, "--ngf", 8))
     assert not (tmp_path / "other").exists()
+
+
+def test_a_run_of_content_style_and_total_variation(data, tmp_path):
+    """Feed-forward style transfer: drawings, but no discriminator."""
+    more = ["--adv_lambda", 0, "--con_lambda", 1, "--style_lambda", 10, "--tv_lambda", 1]
+    assert CartoonGAN.main(command(data, tmp_path, *more)) == 0
+    folder = tmp_path / "Tiny_2_3_2_results"
+    assert not (folder / "discriminator_latest.pth").exists()
+    first, *_, last = rows(folder)
+    terms = [
+        key for key in last if key not in ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
+    ]
+    assert terms == ["content", "style", "total_variation"]
+    assert [bool(first[term]) for term in terms] == [True, False, False]
+    assert all(float(last[term]) > 0 for term in terms)
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["data"]["drawings"]["count"] == 6
+
+
+@pytest.mark.parametrize("adv_lambda", [0, 1])
+def test_one_channel_is_trained_and_applied(adv_lambda, data, tmp_path):
+    grey = ["--in_ngc", 1, "--out_ngc", 1, "--in_ndc", 1, "--style_lambda", 1, "--adv_lambda", adv_lambda]
+    assert CartoonGAN.main(command(data, tmp_path, *grey)) == 0
+    folder = tmp_path / "Tiny_2_3_2_results"
+    sample = images.read(folder / "Transfer" / "3_epoch_Tiny_2_3_2_test_1.png")
+    assert (sample == sample[..., :1]).all()
+    where = ["--image_dir", data / "src_data" / "test", "--output_image_dir", tmp_path / "out"]
+    argv = ["--pre_trained_model", folder / "generator_latest.pth", *where, "--format", "png"]
+    test.main([str(word) for word in [*argv, "--device", "cpu"]])
+    photo, result = (images.read(path) for path in (data / "src_data/test/0.jpg", tmp_path / "out/0.png"))
+    assert (result == images.with_luminance(photo, images.luminance(result))).mean() > 0.5
+    assert np.abs(result.astype(int) - photo).max() > 5
 
 
 @pytest.mark.parametrize(("phase", "term"), [(1, "content"), (2, "adversarial"), (2, "discriminator")])

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from test_layouts import authors_weights, script_weights
 
 import checkpoints
 import errors
 import export
 from networks import Generator
-from tests.test_layouts import authors_weights, script_weights
 
 for name in export.NEEDED:
     pytest.importorskip(name)

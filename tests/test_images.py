@@ -194,3 +194,25 @@ def test_a_missing_libgl_is_told_with_both_mends(run_cli):
     end = run_cli("-c", "import sys; sys.modules['cv2'] = None; import CartoonGAN")
     assert end.returncode == 1 and end.stderr.count("\n") == 1
     assert "apt-get install libgl1 libglib2.0-0" in end.stderr and "opencv-python-headless" in end.stderr
+
+
+def test_luminance_is_changed_and_chroma_is_kept():
+    """Chroma by its definition in ITU-R BT.601: R - Y and B - Y."""
+    photo = np.random.default_rng(0).integers(90, 160, (8, 9, 3)).astype(np.uint8)
+    grey = images.luminance(photo)
+    assert (grey == images.decode(encoded(Image.fromarray(photo)), channels=1)).all()
+    assert (images.with_luminance(photo, grey) == photo).all()
+    wanted = np.clip(grey + np.linspace(-30, 30, 9)[:, None], 0, 255).astype(np.uint8)
+    result = images.with_luminance(photo, wanted)
+    assert np.abs(images.luminance(result).astype(int) - wanted).max() <= 1
+    chroma = lambda image: image[..., [0, 2]] - (image @ [0.299, 0.587, 0.114])[..., None]
+    assert np.abs(chroma(result) - chroma(photo)).max() < 1e-9
+
+
+def test_grey_stays_grey_and_values_end_at_black_and_white():
+    grey = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
+    wanted = grey[::-1, ::-1, :1]
+    assert (images.with_luminance(grey, wanted) == wanted).all()
+    red = np.full((1, 1, 3), [250, 10, 10], np.uint8)
+    assert images.with_luminance(red, np.full((1, 1, 1), 255, np.uint8)).tolist() == [[[255, 183, 183]]]
+    assert images.with_luminance(red, np.zeros((1, 1, 1), np.uint8)).tolist() == [[[168, 0, 0]]]

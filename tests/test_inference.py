@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import images
 import inference
 from networks import Generator, InstanceNorm
 
@@ -110,3 +111,15 @@ def test_norms_of_large_pictures_are_exact(dtype, size):
         made = norm(x)
     assert made.dtype == dtype
     assert (made - expected).abs().max() < (2e-2 if dtype == torch.bfloat16 else 2e-5)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+@pytest.mark.parametrize(("in_ngc", "out_ngc"), [(1, 1), (3, 1), (1, 3), (3, 3)])
+def test_one_channel_is_luminance_beneath_the_photos_own_chroma(in_ngc, out_ngc, tile):
+    generator, colour = prepared(in_ngc=in_ngc, out_ngc=out_ngc), photo(20, 24) // 4 + 96
+    (result,) = inference.convert(generator, [colour], tile)
+    assert result.shape == colour.shape
+    (made,) = inference.stylise(generator, [colour if in_ngc == 3 else images.luminance(colour)])
+    wanted = made if out_ngc == 3 else images.with_luminance(colour, made)
+    assert np.abs(result.astype(int) - wanted).max() <= 1
+    assert (result != colour).mean() > 0.5

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,3 +61,61 @@ def test_half_precision_logits_and_features_are_widened(dtype):
     assert losses.adversarial(logits, "lsgan").dtype == torch.float32
     assert losses.adversarial(logits, "lsgan").item() == pytest.approx(299**2)
     assert losses.content(logits, -logits).dtype == torch.float32
+
+
+def maps(count, *shape, seed=0):
+    """Feature maps, a list of one layer for each shape (C,H,W)."""
+    rng = np.random.default_rng(seed)
+    return [torch.tensor(rng.normal(size=(count, *size)), dtype=torch.float32) for size in shape]
+
+
+def gram_in_numpy(maps):
+    """Of one picture's maps (C,H,W), element by element."""
+    maps = maps.numpy().astype(float)
+    return np.array([[(one * other).sum() / maps.size for other in maps] for one in maps])
+
+
+def test_gram_and_style_against_numpy():
+    result, drawing = maps(2, (3, 4, 5), (6, 2, 2)), maps(3, (3, 5, 4), (6, 1, 3), seed=1)
+    wanted = 0
+    for shown, drawn in zip(result, drawing, strict=True):
+        target = np.mean([gram_in_numpy(picture) for picture in drawn], axis=0)
+        differences = [gram_in_numpy(picture) - target for picture in shown]
+        wanted += np.mean([(difference**2).sum() for difference in differences])
+        assert losses.gram(shown).numpy() == pytest.approx(
+            np.array([gram_in_numpy(x) for x in shown]), rel=1e-5
+        )
+    assert losses.style(result, drawing).item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_style_looks_at_what_is_there_and_not_where():
+    (result,) = maps(1, (4, 6, 6))
+    moved = result.roll((2, 3), dims=(2, 3))
+    assert losses.style([result], [moved]).item() == pytest.approx(0, abs=1e-12)
+    assert losses.style([result], [moved.flip(1)]) > 1e-3
+
+
+def test_style_is_compared_with_the_mean_of_all_drawings():
+    """So a batch whose drawings change places changes nothing, and each result has a gradient of its own."""
+    (result,), (drawing,) = maps(3, (4, 5, 5)), maps(3, (4, 5, 5), seed=1)
+    value = losses.style([result], [drawing])
+    assert losses.style([result], [drawing.flip(0)]).item() == pytest.approx(value.item(), rel=1e-6)
+    alone = torch.stack([losses.style([one[None]], [drawing]) for one in result])
+    assert value.item() == pytest.approx(alone.mean().item(), rel=1e-6)
+
+
+def test_style_is_float32_under_autocast():
+    half = [layer.bfloat16() for layer in maps(2, (8, 16, 16))]
+    wanted = losses.style([layer.float() for layer in half], [layer[:1].float() for layer in half])
+    with torch.autocast("cpu", torch.bfloat16):
+        got = losses.style(half, [layer[:1] for layer in half])
+    assert got.dtype == torch.float32
+    assert got.item() == pytest.approx(wanted.item(), rel=1e-6)
+
+
+def test_total_variation():
+    assert losses.total_variation(torch.full((2, 3, 4, 5), 0.7)) == 0
+    ramp = torch.arange(5.0).expand(2, 3, 4, 5)  # 1 a pixel across
+    assert losses.total_variation(ramp).item() == 1
+    assert losses.total_variation(ramp - 2 * torch.arange(4.0)[:, None]).item() == 3
+    assert losses.total_variation(ramp.half()).dtype == torch.float32

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from PIL import Image
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 import checkpoints
 import images
 import utils
-from networks import VGG19, Discriminator, Generator, InstanceNorm, stylise
+from networks import CONTENT, STYLE, VGG19, Conv2d, Discriminator, Generator, InstanceNorm, stylise
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -82,10 +83,10 @@ def test_reflection_padding_where_the_authors_have_it():
     modes = {
         layer.kernel_size[0]: layer.padding_mode
         for layer in Generator(nb=0).modules()
-        if type(layer) is nn.Conv2d
+        if isinstance(layer, nn.Conv2d)
     }
     assert modes == {7: "reflect", 3: "zeros"}
-    assert {layer.padding_mode for layer in Generator().blocks.modules() if type(layer) is nn.Conv2d} == {
+    assert {layer.padding_mode for layer in Generator().blocks.modules() if isinstance(layer, nn.Conv2d)} == {
         "reflect"
     }
 
@@ -132,14 +133,15 @@ def test_stylise_takes_any_size(size):
         assert torch.equal(result, network(photo))
 
 
-def test_features_are_conv4_4_before_its_relu():
+def test_features_are_conv4_4_before_its_relu_and_four_relus_for_style():
     torch.manual_seed(0)
     theirs = torchvision.models.vgg19(weights=None, init_weights=False).eval()
     for layer in theirs.features:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
-    seen = {}
-    theirs.features[25].register_forward_hook(lambda _, __, output: seen.update(conv4_4=output.clone()))
+    seen = []
+    for place in (1, 6, 11, 20, 25):
+        theirs.features[place].register_forward_hook(lambda _, __, output: seen.append(output.clone()))
     ours = VGG19()
     checkpoints.fill(ours, {key: theirs.state_dict()[key] for key in ours.state_dict()}, "torchvision")
     picture = torch.rand(1, 3, 32, 32) * 2 - 1
@@ -147,8 +149,25 @@ def test_features_are_conv4_4_before_its_relu():
     features = ours(picture)
     assert features.shape == (1, 512, 4, 4)
     assert features.min() < 0, "a ReLU has run"
-    assert torch.allclose(features, seen["conv4_4"], rtol=1e-4, atol=1e-5)
+    assert torch.allclose(features, seen[-1], rtol=1e-4, atol=1e-5)
+    assert [tuple(x.shape[1:]) for x in seen] == [
+        *((64, 32, 32), (128, 16, 16), (256, 8, 8)),
+        *((512, 4, 4), (512, 4, 4)),
+    ]
+    for got, wanted in zip(ours.maps(picture, STYLE + CONTENT), seen, strict=True):
+        assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-5)
     assert not any(parameter.requires_grad for parameter in ours.parameters())
+
+
+def test_maps_run_once_and_end_at_the_last_that_is_wanted():
+    vgg, ran = checkpoints.load_vgg("random"), []
+    for place, layer in enumerate(vgg.features):
+        layer.register_forward_hook(lambda *_, place=place: ran.append(place))
+    picture = torch.zeros(1, 3, 16, 16)
+    for places, wanted in ((STYLE, 21), (STYLE + CONTENT, 26), ((), 0)):
+        ran.clear()
+        assert len(vgg.maps(picture, places)) == len(places)
+        assert ran == list(range(wanted))
 
 
 def test_grey_is_fed_as_three_equal_channels():
@@ -165,3 +184,39 @@ def test_red_reaches_vgg_as_torchvision_would_feed_it(tmp_path):
     wanted = torchvision.models.VGG19_Weights.IMAGENET1K_V1.transforms()(red)
     assert torch.allclose(VGG19().normalise(picture)[0, :, 0, 0], wanted[:, 0, 0], atol=1e-6)
     assert (utils.to_image(picture[0]) == [255, 0, 0]).all()
+
+
+@pytest.mark.parametrize("size", [(3, 5, 12, 10), (1, 4, 300, 300)])
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous", "strided"])
+@pytest.mark.parametrize("grad_layout", ["channels_last", "contiguous", "expanded"])
+def test_instance_norm_and_its_gradients_are_pytorch_s(size, layout, grad_layout):
+    """Mixed layouts too: PyTorch's own batch norm kernels give wrong values for some of them."""
+    torch.manual_seed(0)
+    x, grad = torch.randn(size), torch.randn(size)
+    norm = InstanceNorm(size[1])
+    torch.nn.init.normal_(norm.weight)
+    wanted = [x.double().requires_grad_(), *(p.detach().double().requires_grad_() for p in norm.parameters())]
+    if grad_layout == "expanded":
+        grad = torch.ones(()).expand(size)
+    F.instance_norm(wanted[0], weight=wanted[1], bias=wanted[2]).backward(grad.double().contiguous())
+
+    x = {
+        "channels_last": x.contiguous(memory_format=torch.channels_last),
+        "contiguous": x,
+        "strided": F.pad(x, (1, 1, 1, 1))[..., 1:-1, 1:-1],
+    }[layout].requires_grad_()
+    if grad_layout == "channels_last":
+        grad = grad.contiguous(memory_format=torch.channels_last)
+    norm(x).backward(grad)
+    for mine, theirs in zip((x, *norm.parameters()), wanted, strict=True):
+        # A constant gradient gives the input and the weight none: rounding alone is left.
+        assert (mine.grad - theirs.grad).norm() < 1e-4 * max(theirs.grad.norm(), grad.norm())
+
+
+def test_reflection_padding_keeps_the_precision_under_autocast(monkeypatch):
+    pad, padded = F.pad, []
+    monkeypatch.setattr(F, "pad", lambda *args: padded.append(pad(*args)) or padded[-1])
+    convolution = Conv2d(3, 4, 7, padding=3, padding_mode="reflect")
+    with torch.autocast("cpu", torch.bfloat16):
+        convolution(torch.ones(1, 3, 8, 8, dtype=torch.bfloat16))
+    assert [(x.dtype, x.shape) for x in padded] == [(torch.bfloat16, (1, 3, 14, 14))]

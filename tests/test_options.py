@@ -26,6 +26,8 @@ OLD_NAMES = {
 }
 NEW_NAMES = {
     "adv_lambda": 1,
+    "style_lambda": 0,
+    "tv_lambda": 0,
     "upsample": "deconv",
     "res_convs": 2,
     "gan_mode": "bce",
@@ -121,6 +123,8 @@ def test_saved_settings_take_the_place_of_defaults():
         "--con_lambda -1",
         "--con_lambda nan",
         "--adv_lambda inf",
+        "--style_lambda -1",
+        "--tv_lambda nan",
         "--beta1 1",
         "--beta2 -0.5",
         "--pool_size -1",
@@ -154,6 +158,8 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_option(argv, capsys):
         ("--in_ndc 1", "--in_ndc 1 but --out_ngc 3"),
         ("--pre_train_epoch 0 --train_epoch 0", "nothing to train"),
         ("--con_lambda 0 --adv_lambda 0", "nothing to train"),
+        ("--con_lambda 0 --adv_lambda 0 --tv_lambda 1", "nothing to train"),
+        ("--con_lambda 0 --adv_lambda 0 --style_lambda 1", "--con_lambda 0 needs --pre_train_epoch 0"),
         ("--con_lambda 0", "--con_lambda 0 needs --pre_train_epoch 0"),
         ("--latest_generator_model g.pth --train_epoch 0", "skips phase one"),
     ],

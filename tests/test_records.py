@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -9,7 +10,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import checkpoints
 import errors
 import gallery
-import images
 import networks
 import options
 import records
@@ -100,7 +100,7 @@ def test_a_fault_of_the_pages_does_not_end_a_run(tmp_path, monkeypatch, capsys):
 
 
 def test_samples_make_one_image_grid_and_the_pages(tmp_path, generator, monkeypatch):
-    picture = images.np.full((40, 600, 3), 200, images.np.uint8)
+    picture = np.full((40, 600, 3), 200, np.uint8)
     monkeypatch.setattr(records.samples, "draw", lambda *_: [picture] * 3)
     training = type("T", (), {"phase": 2, "epoch": 5})
     with start(tmp_path / "P_results") as record:

@@ -117,12 +117,17 @@ def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path)
     folder = leave_run(tmp_path, "P")
     row = {"phase": 2, "epoch": 4, "content": 0.5, "kid_drawings": 0.0123456, "images_per_second": 3}
     runs.add_metrics(folder / "metrics.csv", row)
-    rows = [{"name": "photos", "kid": 0.9}, {"name": "results", "kid": 0.25, "ssim": 0.7, "note": "n"}]
+    rows = {
+        "photos": {"kid": 0.9},
+        "a": 3,
+        "out/P_results": {"pictures": 9, "kid": 0.25, "ssim": 0.7, "x": "n"},
+    }
     (folder / "evaluation.json").write_text(json.dumps({"rows": rows, "features": "vgg19"}))
     run = summaries.read(folder)
     assert run["last"] == {"content": 0.5, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}
     assert run["best"]["epoch"] == 4
-    assert run["evaluation"] == [("results", {"kid": 0.25, "ssim": 0.7}), ("photos", {"kid": 0.9})]
+    own = {"pictures": 9, "kid": 0.25, "ssim": 0.7}
+    assert run["evaluation"] == [("photos", {"kid": 0.9}), ("out/P_results", own)]
 
 
 def test_runs_are_found_by_their_name_or_what_lies_in_them(tmp_path):

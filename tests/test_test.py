@@ -329,10 +329,26 @@ def test_nothing_to_do_is_wrong_use(command, tmp_path, capsys):
         assert stopped.value.code == 2
 
 
-def test_grey_networks(command, ckpt, tmp_path):
-    checkpoints.save(ckpt, checkpoints.generator_file(networks.Generator(in_ngc=1, out_ngc=1, ngf=4, nb=1)))
-    noise(16, 20, 4).save(tmp_path / "in/a.png")
-    noise(16, 20).save(tmp_path / "in/b.jpg")
-    assert command() == 0
-    with Image.open(tmp_path / "out/a.png") as alpha, Image.open(tmp_path / "out/b.jpg") as opaque:
-        assert (alpha.mode, opaque.mode) == ("LA", "L")
+def chroma(picture):
+    """R - Y and B - Y of RGB values (ITU-R BT.601)."""
+    return picture[..., [0, 2]] - (picture @ [0.299, 0.587, 0.114])[..., None]
+
+
+def test_a_grey_network_changes_luminance_and_keeps_chroma_and_transparency(command, ckpt, tmp_path):
+    network = networks.Generator(in_ngc=1, out_ngc=1, ngf=4, nb=1)
+    torch.nn.init.normal_(network.up[-1].weight, 0, 1e-3)  # mid-grey results: no value leaves 0 to 255
+    checkpoints.save(ckpt, checkpoints.generator_file(network))
+    soft = noise(16, 20).point(lambda value: value // 4 + 96)
+    soft.putalpha(noise(16, 20, 1))
+    soft.save(tmp_path / "in/a.png")
+    noise(16, 20, 1).save(tmp_path / "in/grey.png")
+    assert command("--side_by_side") == 0
+    made, given = rows(tmp_path / "out/a.png", "RGBA"), rows(tmp_path / "in/a.png", "RGBA")
+    seen = given[..., 3] > 0
+    left, right = made[:, :20], made[:, 20:]
+    assert (left[seen] == given[seen]).all()
+    assert (right[..., 3] == given[..., 3]).all()
+    assert np.abs(chroma(right[..., :3]) - chroma(given[..., :3]))[seen].max() < 1e-9
+    assert images.luminance(right[..., :3])[seen].std() < 2 < images.luminance(given[..., :3])[seen].std()
+    grey = rows(tmp_path / "out/grey.png")
+    assert (grey == grey[..., :1]).all()

@@ -167,9 +167,15 @@ def test_wrong_use_is_told(tmp_path, monkeypatch):
 def test_the_command(tmp_path, capsys, channels):
     make(tmp_path / "in.mp4")
     network = networks.Generator(in_ngc=channels, out_ngc=channels, ngf=4, nb=0)
+    torch.nn.init.zeros_(network.up[-1].weight)  # all results are mid-grey
     torch.save(checkpoints.generator_file(network), tmp_path / "net.pth")
     argv = ["--pre_trained_model", tmp_path / "net.pth", "--video", tmp_path / "in.mp4"]
     argv += ["--output", tmp_path / "out.mp4", "--size", "32", "--side_by_side", "--device", "cpu"]
     assert errors.exit_status(lambda: test.main([str(word) for word in argv])) == 0
     assert f"{len(TIMES)} frames" in capsys.readouterr().out
-    assert read(tmp_path / "out.mp4")[1][0].shape == (24, 64, 3)
+    frame = read(tmp_path / "out.mp4")[1][0].astype(int)
+    assert frame.shape == (24, 64, 3)
+    for colour, column in ((LEFT, 40), (RIGHT, 56)):
+        grey = np.array([128] * 3)
+        wanted = grey if channels == 3 else grey + colour - np.dot(colour, [0.299, 0.587, 0.114])
+        assert np.abs(frame[12, column] - wanted.clip(0, 255)).max() < 16

@@ -1,0 +1,57 @@
+"""The argument files in experiments/: each is parsed, keeps its form, and trains two tiny epochs."""
+
+import csv
+
+import pytest
+from conftest import ROOT
+
+import CartoonGAN
+import options
+import runs
+
+FILES = sorted((ROOT / "experiments").glob("*.txt"))
+# Appended to each: the last word on an option wins. Blocks, channels, losses and the rest stay the file's.
+SHORT = (
+    "--vgg_model random --ngf 4 --ndf 4 --input_size 16 --batch_size 2 --pre_train_epoch 1 --train_epoch 1"
+)
+
+
+def parsed(file):
+    return options.parse_training([f"@{file}"])[0]
+
+
+def test_all_are_there():
+    assert {file.stem for file in FILES} >= {
+        *("hayao_100", "hayao_2000", "hayao_2000_lr5e-4", "paprika_2000", "residual", "sword"),
+        *("dehaze_thin", "dehaze_thick", "haze", "dehaze_gray", "style", "upsample", "authors", "sample"),
+    }
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_comment_first_and_the_data_last(file):
+    first, *_, photos, drawings = file.read_text().splitlines()
+    assert first.startswith("# ")
+    assert photos.startswith("--src_data data/") and drawings.startswith("--tgt_data data/")
+
+
+def test_no_two_share_a_run_folder():
+    folders = [runs.run_folder(parsed(file)) for file in FILES]
+    assert len(set(folders)) == len(FILES)
+
+
+def test_the_way_on_that_paprika_names_is_to_its_own_folder():
+    (file,) = (file for file in FILES if file.stem == "paprika_2000")
+    assert f"--resume {runs.run_folder(parsed(file))} --train_epoch 1000" in file.read_text()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_two_tiny_epochs(file, data, tmp_path):
+    folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", tmp_path]
+    argv = [f"@{file}", *map(str, folders), *SHORT.split(), "--device", "cpu", "--workers", "0"]
+    assert CartoonGAN.main(argv) == 0
+    (metrics,) = tmp_path.glob("*_results/metrics.csv")
+    with open(metrics, newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [(row["phase"], row["epoch"]) for row in rows] == [("1", "1"), ("2", "1")]
+    args = parsed(file)
+    assert ("style" in rows[1], "total_variation" in rows[1]) == (args.style_lambda > 0, args.tv_lambda > 0)
