@@ -12,6 +12,7 @@ import contextlib
 import datetime
 import functools
 import sys
+import time
 import unicodedata
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import plotly.offline
 import options
 import runs
 import summaries
-from errors import WrongUse, exit_status, say
+from errors import RunFailed, WrongUse, exit_status, first_line, say
 from files import locked, write_text
 
 MARK = '<meta name="generator" content="CartoonGAN gallery.py">'
@@ -32,25 +33,26 @@ PLOTLY = "plotly.min.js"
 
 
 def update(folder):
-    """Write the page of one run and the overview of all that lie beside it. Raises OSError, WrongUse."""
+    """Write the page of one run and the overview of all that lie beside it. Raises what `write` raises."""
     folder = folder.resolve()
     write(folder.parent, {folder.name})
 
 
 def write(results, names=None):
-    """Write the overview of a folder of runs, and the pages of those named (all). Raises OSError, WrongUse.
+    """Write the overview of a folder of runs, and the pages of those named (all).
 
     Each file takes its place whole. A run whose page cannot be written is named in a line; the others go on.
+    Raises OSError, WrongUse for an overview that is not ours, RunFailed if another process holds the folder.
     """
-    found = [summaries.read(folder) for folder in summaries.find(results)]
     with _alone(results):
+        found = [summaries.read(folder) for folder in summaries.find(results)]
         _write_plotly(results)
         for run in found:
             if names is None or run["folder"].name in names:
                 try:
                     write_run(run, "..")
-                except OSError as error:
-                    say(f"warning: no page for {run['folder']}: {error.strerror}")
+                except (OSError, WrongUse) as error:
+                    say(f"warning: no page for {run['folder']}: {first_line(error)}")
         _write_page(results / "index.html", "index.html", **overview(found), title=results.resolve().name)
 
 
@@ -87,10 +89,16 @@ def _write_plotly(folder):
 
 @contextlib.contextmanager
 def _alone(folder):
-    """One process at a time writes the pages of a folder of runs, where its file system has locks."""
+    """Keep other processes from writing the pages of a folder of runs. Raises RunFailed after ten seconds."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            stack.enter_context(locked(folder, wait=True))
+        with contextlib.suppress(OSError):  # a file system without locks
+            for _ in range(100):
+                if stack.enter_context(locked(folder, wait=False)):
+                    break
+                stack.close()
+                time.sleep(0.1)
+            else:
+                raise RunFailed(f"{folder} is held by another process: its pages are not written")
         yield
 
 

@@ -20,7 +20,7 @@ class Record(contextlib.AbstractContextManager):
     """
 
     def __init__(self, folder, args, command, place):
-        self.folder, self.args = folder, args
+        self.folder, self.args, self.reason = folder, args, None
         runs.log(folder, "started", command)
         self.events = SummaryWriter(folder, purge_step=self.step(*place))
         self.page()
@@ -60,7 +60,10 @@ class Record(contextlib.AbstractContextManager):
         try:
             gallery.update(self.folder)
         except Exception as error:
-            say(f"warning: the pages could not be written: {first_line(error)}")
+            reason = first_line(error)
+            if reason != self.reason:  # once, and not at every sample
+                say(f"warning: the pages could not be written: {reason}")
+            self.reason = reason
 
     def end(self, event, reason=""):
         """Log how the run ended."""

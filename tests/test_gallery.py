@@ -15,7 +15,7 @@ import files
 import gallery
 import runs
 import summaries
-from errors import WrongUse
+from errors import RunFailed, WrongUse
 
 HOSTILE = [
     'a "quoted" name',
@@ -145,6 +145,14 @@ def test_pages_are_whole_when_the_writing_is_cut(tmp_path, monkeypatch, write, e
         (tmp_path / gallery.PLOTLY).write_text("another version")  # so that all four are written again
     gallery.update(folder)
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_folder_held_by_another_process_is_told_in_a_line(tmp_path, monkeypatch):
+    leave_run(tmp_path, "P")
+    monkeypatch.setattr(gallery.time, "sleep", lambda seconds: None)
+    with files.locked(tmp_path, wait=False), pytest.raises(RunFailed, match="held by another process"):
+        gallery.main([str(tmp_path)])
+    gallery.main([str(tmp_path)])
 
 
 def test_another_index_html_is_left_alone(tmp_path):
