@@ -12,9 +12,9 @@ import contextlib
 import dataclasses
 import functools
 import math
-import signal
 import sys
 import time
+from signal import Signals
 
 import torch
 from tqdm import tqdm
@@ -24,13 +24,15 @@ import datasets
 import losses
 import networks
 import options
+import processes
 import records
 import runs
 import samples
 import utils
 from errors import RunFailed, WrongUse, exit_status, say
 
-BAR = {"unit": "image", "disable": None, "leave": False}  # None: silent where the output is no terminal
+# None: silent where the output is no terminal
+BAR = {"unit": "image", "disable": None if processes.first() else True, "leave": False}
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
 
 
@@ -40,6 +42,8 @@ class Training:
 
     generator: networks.Generator
     discriminator: networks.Discriminator | None  # None with --adv_lambda 0
+    parallel_generator: torch.nn.Module  # the same two where gradients are wanted: averaged over processes
+    parallel_discriminator: torch.nn.Module | None
     vgg: networks.VGG19 | None  # None without --con_lambda and --style_lambda; never changes
     adam_g: torch.optim.Adam
     adam_d: torch.optim.Adam | None
@@ -60,7 +64,7 @@ class Training:
 def reconstruction_step(t, args, photo):
     """Phase one: G learns to keep the content of the photo (N,C,H,W in [-1, 1]). Returns the loss terms."""
     with t.autocast():
-        result = t.generator(photo)
+        result = t.parallel_generator(photo)
         content = content_loss(t, t.vgg(result), photo)
     update(t, t.adam_g, args.con_lambda * content)
     t.scaler.update()
@@ -74,18 +78,19 @@ def adversarial_step(t, args, photo, drawing, smoothed):
     norm looks at each picture alone.
     """
     with t.autocast():
-        result = t.generator(photo)
+        result = t.parallel_generator(photo)
 
     shown = t.pool.exchange(result.detach(), (args.seed, datasets.POOL, t.phase, t.epoch, t.step))
     with t.autocast():
-        on_drawing, on_result, on_smoothed = t.discriminator(torch.cat([drawing, shown, smoothed])).chunk(3)
+        on_drawing, on_result, on_smoothed = t.parallel_discriminator(
+            torch.cat([drawing, shown, smoothed])
+        ).chunk(3)
     discriminator = losses.discriminator(on_drawing, on_result, on_smoothed, args.gan_mode)
     update(t, t.adam_d, discriminator)
 
-    t.discriminator.requires_grad_(False)
+    frozen = {name: weight.detach() for name, weight in t.discriminator.named_parameters()}
     with t.autocast():
-        on_result = t.discriminator(result)
-    t.discriminator.requires_grad_(True)
+        on_result = torch.func.functional_call(t.discriminator, frozen, result)
     adversarial = losses.adversarial(on_result, args.gan_mode)
     others, terms = perceptual_terms(t, args, result, photo, drawing)
     update(t, t.adam_g, args.adv_lambda * adversarial + others)
@@ -96,7 +101,7 @@ def adversarial_step(t, args, photo, drawing, smoothed):
 def perceptual_step(t, args, photo, drawing=None, _smoothed=None):
     """Phase two without a discriminator; only a style loss needs the drawings. Returns the loss terms."""
     with t.autocast():
-        result = t.generator(photo)
+        result = t.parallel_generator(photo)
     total, terms = perceptual_terms(t, args, result, photo, drawing)
     update(t, t.adam_g, total)
     t.scaler.update()
@@ -114,7 +119,7 @@ def perceptual_terms(t, args, result, photo, drawing):
             terms.append(("content", args.con_lambda, content_loss(t, maps.pop(), photo)))
         if style:
             with torch.no_grad():
-                wanted = t.vgg.maps(drawing, style)
+                wanted = [processes.mean(losses.gram(x).mean(0)) for x in t.vgg.maps(drawing, style)]
             terms.append(("style", args.style_lambda, losses.style(maps, wanted)))
     if args.tv_lambda:
         terms.append(("total_variation", args.tv_lambda, losses.total_variation(result)))
@@ -152,20 +157,22 @@ def learning_rate_factor(policy, phase, epoch, epochs):
 # The loop
 
 
-def train(t, args, data, folder, settings, device, record):
-    """Train to the end, or to a signal; returns the exit status."""
-    chosen = samples.choose(data, args, device)
+def train(t, args, data, folder, settings, device, journal):
+    """Train to the end, or to a signal; returns the exit status. `journal` is the first process's alone."""
+    chosen = samples.choose(data, args, device) if processes.first() else []
     steps = len(data.photos) // args.batch_size
     saved = time.monotonic()
     with utils.Stop() as stop, contextlib.ExitStack() as ending:
 
         def pause():
-            """Save if it is time; True if the run must stop here."""
+            """Save if it is time; the number of the signal if the run must stop here."""
             nonlocal saved
-            if stop.received or time.monotonic() - saved >= 60 * args.save_minutes:
+            due = time.monotonic() - saved >= 60 * args.save_minutes
+            asked = processes.highest(stop.received or due)  # a signal's number is higher than True
+            if asked:
                 save(t, folder, settings)
                 saved = time.monotonic()
-            return stop.received
+            return asked if asked > 1 else None
 
         for phase, epochs in ((1, args.pre_train_epoch), (2, args.train_epoch)):
             if t.phase > phase:
@@ -185,19 +192,20 @@ def train(t, args, data, folder, settings, device, record):
                         if t.step % CHECK_EVERY == 0:
                             check_losses(t)
                             bar.set_postfix({term: f"{total / t.step:.4f}" for term, total in t.sums.items()})
-                        if pause():
-                            return stopped(folder, stop, record)
-                end_epoch(t, args, epochs, steps, folder, chosen, record)
-                if pause():
-                    return stopped(folder, stop, record)
+                        if signal := pause():
+                            return stopped(folder, signal, journal)
+                end_epoch(t, args, epochs, steps, folder, chosen, journal)
+                if signal := pause():
+                    return stopped(folder, signal, journal)
             batches.close()
             if phase == 1:
                 t.phase, t.epoch = 2, 1
         save(t, folder, settings)
-    record.end("finished")
-    if best := runs.best(runs.read_metrics(folder / "metrics.csv")):
-        print(f"lowest KID to the drawings: {best[runs.KID]} after epoch {best['epoch']}, generator_best.pth")
-    print(f"finished: open {folder / 'index.html'}; weights in generator_latest.pth")
+    if journal:
+        journal.end("finished")
+        if best := runs.best(runs.read_metrics(folder / "metrics.csv")):
+            print(f"lowest KID: {best[runs.KID]} after epoch {best['epoch']}, in generator_best.pth")
+        print(f"finished: open {folder / 'index.html'}; weights in generator_latest.pth")
     return 0
 
 
@@ -207,7 +215,7 @@ def training_batches(t, args, data, device):
     channels = args.in_ngc, args.in_ndc
     dataset = datasets.TrainingImages(data.photos, data.pairs, args.input_size, args.resize, *channels)
     counts, place = (len(data.photos), drawings, args.batch_size), (t.phase, t.epoch, t.step)
-    draws = datasets.draws(*counts, args.seed, *place, args.independent_edges)
+    draws = map(processes.share, datasets.draws(*counts, args.seed, *place, args.independent_edges))
     workers = utils.default_workers(device) if args.workers is None else args.workers
     return datasets.load_batches(dataset, draws, workers, device)
 
@@ -231,9 +239,11 @@ def set_learning_rates(t, args, epochs):
 
 def check_losses(t):
     """Add the losses since the last look to the epoch's sums. Raises RunFailed if one is not finite."""
-    for step, terms in enumerate(t.unchecked, t.step - len(t.unchecked) + 1):
-        values = torch.stack(list(terms.values())).tolist()
-        for term, value in zip(terms, values, strict=True):
+    if not t.unchecked:
+        return
+    values = processes.mean(torch.stack([torch.stack([*terms.values()]) for terms in t.unchecked])).tolist()
+    for step, row in enumerate(values, t.step - len(values) + 1):
+        for term, value in zip(t.unchecked[0], row, strict=True):
             if not math.isfinite(value):
                 raise RunFailed(
                     f"the {term} loss is {value} in phase {t.phase}, epoch {t.epoch}, step {step}: "
@@ -243,16 +253,24 @@ def check_losses(t):
     t.unchecked.clear()
 
 
-def end_epoch(t, args, epochs, steps, folder, photos, record):
-    """Record the epoch that was just finished, draw the samples if it is time, and move on to the next."""
+def end_epoch(t, args, epochs, steps, folder, photos, journal):
+    """Record the epoch that was just finished, and move on to the next."""
     check_losses(t)
+    if journal:
+        record(t, args, epochs, steps, folder, photos, journal)
+    t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
+    t.sums.clear()
+
+
+def record(t, args, epochs, steps, folder, photos, journal):
+    """Write what the epoch came to, and the samples if it is time."""
     means = {term: total / steps for term, total in t.sums.items()}
     speed = steps * args.batch_size / t.seconds
     row = {"phase": t.phase, "epoch": t.epoch, **means}
     row |= {"seconds": round(t.seconds, 3), "images_per_second": round(speed, 3)}
     row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
     runs.add_metrics(folder / "metrics.csv", row)
-    record.epoch(row, t.generator)
+    journal.epoch(row, t.generator)
     text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
     text += f"; {t.seconds:.1f} s, {speed:.1f} images/s"
     if t.epoch < epochs:
@@ -260,17 +278,16 @@ def end_epoch(t, args, epochs, steps, folder, photos, record):
     print(f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}", flush=True)
     if t.epoch % args.sample_every == 0 or t.epoch == epochs:
         runs.plot_losses(folder / "metrics.csv", folder / "losses.png")
-        record.samples(t, photos)
-    t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
-    t.sums.clear()
+        journal.samples(t, photos)
 
 
-def stopped(folder, stop, record):
+def stopped(folder, signal, journal):
     """Tell how to go on; returns the exit status of a program that a signal ended."""
     resume = options.command_line("CartoonGAN.py", ["--resume", str(folder)])
-    record.end("stopped", signal.Signals(stop.received).name)
+    if journal:
+        journal.end("stopped", Signals(signal).name)
     say(f"stopped, everything is saved; go on with: {resume}")
-    return 128 + stop.received
+    return 128 + signal
 
 
 # Starting and saving
@@ -305,8 +322,9 @@ def build(args, device, precision):
     adam_g = torch.optim.Adam(generator.parameters(), args.lrG, betas, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     autocast = functools.partial(utils.autocast, device, precision)
+    parallel = [network and processes.parallel(network, device) for network in (generator, discriminator)]
     pool = utils.Pool(args.pool_size)
-    return Training(generator, discriminator, vgg, adam_g, adam_d, scaler, pool, autocast)
+    return Training(generator, discriminator, *parallel, vgg, adam_g, adam_d, scaler, pool, autocast)
 
 
 def start_from_weights(t, args):
@@ -327,43 +345,68 @@ def start_from_weights(t, args):
 def save(t, folder, settings):
     """Write the weights and the state, after a look at the losses. Raises RunFailed if one is not finite."""
     check_losses(t)
-    checkpoints.save_run(folder, t, settings)
+    pool = [processes.gather(batch) for batch in t.pool.batches]
+    if processes.first():
+        checkpoints.save_run(folder, t, pool, settings)
+
+
+def already_done(t, args, folder):
+    """Tell that a run has nothing left to do; returns the exit status. Raises WrongUse if it did more."""
+    done = f"{t.epoch - 1} epochs of phase two are done"
+    if t.epoch - 1 > args.train_epoch:
+        raise WrongUse(f"{folder}: {done}, more than --train_epoch {args.train_epoch}")
+    if processes.first():
+        print(f"{folder}: nothing to do, all {done}; train longer with --train_epoch N")
+    return 0
+
+
+@contextlib.contextmanager
+def explained(device):
+    """Turn what can go wrong around the program into RunFailed."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        reason = f"out of memory on {device}: try a smaller --batch_size or --input_size"
+    except RuntimeError as error:
+        if "DataLoader worker" in str(error):
+            reason = "a process that loads images was killed (out of memory?): try --workers 0"
+        elif processes.lost(error):
+            reason = "another of the processes is gone; its own last line, or its end, tells why"
+        else:
+            raise
+    else:
+        return
+    raise RunFailed(reason)
 
 
 def main(argv=None):
     args, given, folder, earlier, state = runs.find(argv)
+    if args.batch_size % processes.count():
+        raise WrongUse(f"--batch_size {args.batch_size} cannot be shared by {processes.count()} processes")
     device = utils.choose_device(args.device)
     precision = utils.choose_precision(args.precision, device)
     torch.backends.cudnn.benchmark = True
     datasets.find(args, needs_drawings(args))  # what is wrong there is told before anything slow
-    t = build(args, device, precision)
-    if not state:
-        start_from_weights(t, args)
-    data = datasets.prepare(args, needs_drawings(args))
-    with runs.held(folder):
-        if state:
-            checkpoints.restore_state(folder / "state_latest.pth", t, state)
-        if earlier:
-            runs.cut_metrics(folder / "metrics.csv", t.phase, t.epoch)
-        if state and t.phase == 2 and t.epoch > args.train_epoch:
-            done = f"{t.epoch - 1} epochs of phase two are done"
-            if t.epoch - 1 > args.train_epoch:
-                raise WrongUse(f"{folder}: {done}, more than --train_epoch {args.train_epoch}")
-            print(f"{folder}: nothing to do, all {done}; train longer with --train_epoch N")
-            return 0
-        settings = runs.settings(args, given, earlier, argv, device, precision, data.record)
-        runs.write_settings(folder, settings)
-        runs.introduce(folder, settings)
-        with records.Record(folder, args, settings["commands"][-1], (t.phase, t.epoch)) as record:
-            try:
-                return train(t, args, data, folder, settings, device, record)
-            except torch.OutOfMemoryError:
-                reason = f"out of memory on {device}: try a smaller --batch_size or --input_size"
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                reason = "a process that loads images was killed (out of memory?): try --workers 0"
-            raise RunFailed(reason)
+    with explained(device), processes.together(device):
+        t = build(args, device, precision)
+        if not state:
+            start_from_weights(t, args)
+        data = processes.from_first(lambda: datasets.prepare(args, needs_drawings(args)))
+        with runs.held(folder) if processes.first() else contextlib.nullcontext():
+            if state:
+                checkpoints.restore_state(folder / "state_latest.pth", t, state)
+                if t.phase == 2 and t.epoch > args.train_epoch:
+                    return already_done(t, args, folder)
+            settings = runs.settings(args, given, earlier, argv, device, precision, data.record)
+            journal = None
+            if processes.first():
+                if earlier:
+                    runs.cut_metrics(folder / "metrics.csv", t.phase, t.epoch)
+                runs.write_settings(folder, settings)
+                runs.introduce(folder, settings)
+                journal = records.Journal(folder, args, settings["commands"][-1], (t.phase, t.epoch))
+            with journal or contextlib.nullcontext(), explained(device):
+                return train(t, args, data, folder, settings, device, journal)
 
 
 if __name__ == "__main__":

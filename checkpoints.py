@@ -7,6 +7,7 @@ import torch
 import torchvision
 
 import layouts
+import processes
 from errors import RunFailed, WrongUse, first_line
 from files import replacing
 from networks import VGG19, Generator
@@ -99,10 +100,11 @@ def _imagenet_vgg19():
 STATEFUL = ("generator", "discriminator", "adam_g", "adam_d", "scaler")
 
 
-def save_run(folder, training, settings):
+def save_run(folder, training, pool, settings):
     """Write the weights of a CartoonGAN.Training, then the state, which alone is enough to go on.
 
-    A weight that is not finite raises RunFailed before anything is written.
+    `pool` holds the whole batches of training.pool, of all processes together. A weight that is not finite
+    raises RunFailed before anything is written.
     """
     place = training.phase, training.epoch, training.step
     for name in ("generator", "discriminator"):
@@ -116,7 +118,7 @@ def save_run(folder, training, settings):
     if training.discriminator:
         save(folder / "discriminator_latest.pth", training.discriminator.state_dict())
     state = {name: getattr(training, name).state_dict() for name in STATEFUL if getattr(training, name)}
-    state |= {"pool": training.pool.batches, "place": place, "sums": dict(training.sums)}
+    state |= {"pool": pool, "place": place, "sums": dict(training.sums)}
     save(folder / "state_latest.pth", state | {"seconds": training.seconds, "settings": settings})
 
 
@@ -139,6 +141,6 @@ def restore_state(path, training, state):
         training.sums.update(state["sums"])
         training.seconds = state["seconds"]
         device = next(training.generator.parameters()).device
-        training.pool.batches = [batch.to(device) for batch in state["pool"]]
+        training.pool.batches = [processes.share(batch).to(device) for batch in state["pool"]]
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise WrongUse(f"{path} does not fit this run: {first_line(error)}") from None

@@ -31,7 +31,7 @@ def smooth_edges(drawing):
     grey = cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY)
     near = cv2.dilate(cv2.Canny(grey, *CANNY), np.ones((WIDTH, WIDTH), np.uint8))
     blurred = cv2.GaussianBlur(drawing, (WIDTH, WIDTH), 0, borderType=cv2.BORDER_REFLECT_101)
-    return np.where(near[..., None] > 0, blurred, drawing)
+    return cv2.copyTo(blurred, near, drawing.copy())
 
 
 def make_pairs(drawings, out, size, how="crop"):

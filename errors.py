@@ -1,6 +1,7 @@
 """Errors told in one line: what is wrong, where, and what to do next."""
 
 import collections
+import os
 import sys
 
 
@@ -25,11 +26,12 @@ said = collections.deque(maxlen=1000)  # what a run has yet to write into its lo
 
 
 def say(line):
-    """Print one line to standard error, above a progress bar if there is one."""
+    """Print one line to standard error, above a progress bar; of several processes only the first does."""
     from tqdm import tqdm
 
-    said.append(line)
-    tqdm.write(line, file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":
+        said.append(line)
+        tqdm.write(line, file=sys.stderr)
 
 
 def exit_status(main):
@@ -40,8 +42,11 @@ def exit_status(main):
     """
     try:
         return main() or 0
-    except (WrongUse, RunFailed) as error:
+    except WrongUse as error:
         say(f"error: {error}")
+        return error.status
+    except RunFailed as error:
+        print(f"error: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         say("stopped")

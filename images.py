@@ -53,8 +53,10 @@ def decode(data, channels=3, at_least=None):
         image = Image.open(io.BytesIO(data))
         if at_least:
             image.draft(None, _draft_size(image.size, at_least))
-        image = ImageOps.exif_transpose(image)
-        return np.atleast_3d(np.asarray(_plain(image).convert("RGB" if channels == 3 else "L")))
+        # Asked to convert or to turn, Pillow copies an image even where it changes nothing.
+        ImageOps.exif_transpose(image, in_place=True)
+        image, mode = _plain(image), "RGB" if channels == 3 else "L"
+        return np.atleast_3d(np.asarray(image if image.mode == mode else image.convert(mode)))
     except UnidentifiedImageError:
         raise Unreadable("not an image" if data else "the file is empty") from None
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
@@ -181,7 +183,7 @@ def with_luminance(image, wanted):
 def side_by_side(left, right):
     """Two images of the same size in one, left and right; grey becomes RGB if either is RGB."""
     channels = max(left.shape[2], right.shape[2])
-    return np.concatenate([np.repeat(x, channels // x.shape[2], axis=2) for x in (left, right)], axis=1)
+    return np.concatenate([np.broadcast_to(x, (*x.shape[:2], channels)) for x in (left, right)], axis=1)
 
 
 def _check(path):

@@ -30,16 +30,16 @@ def content(result, photo):
     return F.l1_loss(at_least_float32(result), at_least_float32(photo))
 
 
-def style(result, drawing):
+def style(result, wanted):
     """Squared Frobenius norm of the difference of Gram matrices: a mean over pictures, added over layers.
 
     This is Johnson et al.'s Equation 4, and but for a factor Gatys et al.'s (CVPR 2016, Equations 4 and 5).
-    `result` and `drawing` are lists of feature maps (N,C,H,W), a map a layer; their N, H and W may differ. No
-    drawing belongs to a photo, so each result is compared with the mean Gram matrix of all the drawings: what
-    they have in common, and not what one of them shows.
+    `result` is a list of feature maps (N,C,H,W), a map a layer; `wanted` a list of Gram matrices (C,C). No
+    drawing belongs to a photo, so these are the mean Gram matrices of all the drawings: what they have in
+    common, and not what one of them shows.
     """
-    layers = zip(result, drawing, strict=True)
-    return sum((gram(shown) - gram(drawn).mean(0)).square().sum((1, 2)).mean() for shown, drawn in layers)
+    layers = zip(result, wanted, strict=True)
+    return sum((gram(shown) - drawn).square().sum((1, 2)).mean() for shown, drawn in layers)
 
 
 def gram(maps):

@@ -177,7 +177,7 @@ def training_parser():
     group = parser.add_argument_group("running")
     add = group.add_argument
     add("--seed", type=number(int, 0, 2**64 - 1), default=0, help="seed of everything random (%(default)s)")
-    _add_device(add)
+    add_device(add)
     add("--workers", type=whole, help="processes that load images (1 on the CPU, up to 8 with a GPU)")
     add("--sample_every", type=number(int, 1), default=1, help="epochs between sample images (%(default)s)")
     add("--sample_format", choices=("png", "jpg", "webp"), default="png", help="of them (%(default)s)")
@@ -215,7 +215,8 @@ def training_parser():
     return parser
 
 
-def _add_device(add):
+def add_device(add):
+    """Add --device and --precision through a parser's `add_argument`."""
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
     add(
         "--precision",
@@ -289,7 +290,7 @@ def testing_parser():
     add("--side_by_side", action="store_true", help="the photo left, the result right")
 
     add = parser.add_argument_group("running").add_argument
-    _add_device(add)
+    add_device(add)
 
     add = parser.add_argument_group("of the old script; the checkpoint knows them").add_argument
     for name in GENERATOR_SHAPE:

@@ -12,8 +12,8 @@ import samples
 from errors import first_line, say
 
 
-class Record(contextlib.AbstractContextManager):
-    """The records of a run that is at work in `folder`; as a context it logs how the run ends.
+class Journal(contextlib.AbstractContextManager):
+    """The journal of a run that is at work in `folder`; as a context it logs how the run ends.
 
     `place` is the (phase, epoch) to begin with: what an earlier process told TensorBoard from there on is
     purged.

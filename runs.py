@@ -20,6 +20,7 @@ import torchvision
 
 import checkpoints
 import options
+import processes
 from errors import WrongUse
 from files import locked, replacing, write_text
 
@@ -57,6 +58,8 @@ def find(argv):
     WrongUse if a new run would overwrite one, or if there is nothing to resume with these options.
     """
     args, given = options.parse_training(argv)
+    if processes.restarts() and read_settings(run_folder(args)):
+        args.resume = args.resume or True
     folder = _folder_to_resume(args) if args.resume else run_folder(args)
     if not args.resume:
         _refuse_overwriting(folder, vars(args))

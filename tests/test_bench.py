@@ -5,6 +5,8 @@ import pytest
 import torch
 
 import bench
+import edge_promoting
+import images
 import inference
 from networks import Generator
 
@@ -34,11 +36,68 @@ def test_the_functions_take_turns():
     assert seconds.keys() == {"a", "b"}
 
 
+def table_rows(text):
+    return [line for line in text.splitlines() if line.startswith("| ")]
+
+
 def test_inference_prints_its_table(run_cli):
     done = run_cli("bench.py", "inference", "--size", 16, "--ngf", 4, "--rounds", 1)
     assert done.returncode == 0, done.stderr
-    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    rows = table_rows(done.stdout)
     assert rows[0].split(" | ")[1:4] == ["seconds", "pictures/s", "ratio"]
     assert " 1.00 " in rows[1] and len(rows) >= 3
     assert all(int(row.split(" | ")[-1].split()[0]) > 0 for row in rows[1:])
     assert "% of the network alone" in done.stdout
+
+
+def test_the_loop_smooths_as_smooth_edges_does(data):
+    for path in sorted((data / "tgt_data/train").iterdir()):
+        drawing = images.read(path)
+        wanted, got = bench.smooth_by_loop(drawing), edge_promoting.smooth_edges(drawing)
+        assert (wanted != drawing).any()
+        assert np.abs(wanted.astype(int) - got).max() <= 1  # OpenCV's weights are fixed-point numbers
+
+
+def test_drawings_have_edges_everywhere(data):
+    folder = data / "tgt_data/train"
+    for page in (*bench.drawings(None, 2, 120, 170), *bench.drawings(folder, 2, 120, 170)):
+        assert page.shape == (170, 120, 3)
+        changed = (edge_promoting.smooth_edges(page) != page).any(2)
+        assert all(part.any() for half in np.array_split(changed, 2) for part in np.array_split(half, 2, 1))
+
+
+def test_a_mosaic_keeps_the_scale(data):
+    folder = data / "tgt_data/train"
+    (page,) = bench.drawings(folder, 1, 20, 20)
+    assert any(np.array_equal(page, images.read(path)[:20, :20]) for path in folder.iterdir())
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(bench, "DRAWING", (48, 64))
+    monkeypatch.setattr(bench, "FRAME", (96, 64))
+
+
+def test_edge_prints_its_tables(tiny, data, capsys):
+    made = ["--drawings", str(data / "tgt_data/train")]
+    for choice in ([], made):
+        bench.main(["edge", "--input_size", "32", "--count", "10", "--rounds", "1", *choice])
+        rows = table_rows(capsys.readouterr().out)
+        assert [row.split(" | ")[0] for row in rows] == [
+            "| way",
+            "| baseline: loop over pixels",
+            "| smooth_edges",
+            "| way",
+            "| baseline: decode and encode",
+            "| edge_promoting.make_pairs",
+        ]
+        assert rows[1].endswith(" | 1 |") and rows[4].endswith(" | 1 |")
+
+
+def test_loading_prints_its_tables(tiny, capsys):
+    bench.main(["loading", "--input_size", "32", "--ngf", "4", "--batch_size", "2", "--rounds", "1"])
+    out = capsys.readouterr().out
+    rows = table_rows(out)
+    assert [len(row.split(" | ")) for row in rows] == [5] * 9
+    assert rows[1].endswith(" | 1 |") and rows[7].endswith(" | 1 |")
+    assert "% of the step" in out and "images/s alone" in out

@@ -298,7 +298,7 @@ def stepped(t):
 @pytest.mark.parametrize("discriminator", [True, False])
 def test_a_state_puts_all_back(tmp_path, discriminator):
     before, path = stepped(training(discriminator)), tmp_path / "state_latest.pth"
-    checkpoints.save_run(tmp_path, before, {"options": {"name": "a"}})
+    checkpoints.save_run(tmp_path, before, before.pool.batches, {"options": {"name": "a"}})
     assert checkpoints.load_generator(tmp_path / "generator_latest.pth").architecture["ngf"] == 4
     assert (tmp_path / "discriminator_latest.pth").exists() == discriminator
     state = checkpoints.load_state(path)
@@ -318,7 +318,7 @@ def test_a_state_puts_all_back(tmp_path, discriminator):
 
 def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
     path = tmp_path / "state_latest.pth"
-    checkpoints.save_run(tmp_path, stepped(training(discriminator=False)), {})
+    checkpoints.save_run(tmp_path, stepped(training(discriminator=False)), [], {})
     extended = training()
     fresh = {key: value.clone() for key, value in extended.discriminator.state_dict().items()}
     checkpoints.restore_state(path, extended, checkpoints.load_state(path))
@@ -336,7 +336,7 @@ def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
 )
 def test_a_state_that_does_not_fit_is_one_line(tmp_path, change):
     path = tmp_path / "state_latest.pth"
-    checkpoints.save_run(tmp_path, training(), {})
+    checkpoints.save_run(tmp_path, training(), [], {})
     state = checkpoints.load_state(path)
     change(state)
     with pytest.raises(WrongUse) as error:
@@ -350,5 +350,5 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, name):
     with torch.no_grad():
         next(getattr(t, name).parameters()).view(-1)[3] = math.inf
     with pytest.raises(RunFailed, match=f"a weight of the {name} is not finite in phase 1, epoch 1, step 0"):
-        checkpoints.save_run(tmp_path, t, {})
+        checkpoints.save_run(tmp_path, t, [], {})
     assert not list(tmp_path.iterdir())

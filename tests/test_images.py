@@ -111,7 +111,7 @@ def test_unreadable_files_are_told_with_a_reason(name, tmp_path):
 
 
 def test_whatever_a_decoder_raises_is_a_reason(monkeypatch):
-    def fail(_):
+    def fail(*_, **__):
         raise struct.error("required argument is not an integer")
 
     monkeypatch.setattr(images.ImageOps, "exif_transpose", fail)

@@ -19,7 +19,7 @@ import runs
 def start(folder, place=(1, 1), more=""):
     args, _ = options.parse_training(f"--pre_train_epoch 2 {more}".split())
     folder.mkdir(exist_ok=True)
-    return records.Record(folder, args, "python CartoonGAN.py", place)
+    return records.Journal(folder, args, "python CartoonGAN.py", place)
 
 
 def row(phase, epoch, **more):

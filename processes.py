@@ -1,0 +1,107 @@
+"""Several processes that train as one, started by torchrun. Alone, each function here passes through.
+
+What waits for the others (`mean`, `highest`, `gather`, `from_first`) must be called by every process alike.
+"""
+
+import contextlib
+import datetime
+import os
+
+import torch
+from torch import distributed
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
+
+PATIENCE = datetime.timedelta(hours=6)  # the others wait while the first makes pairs, or draws samples
+
+
+def count():
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def number():
+    """Which of them this is, from 0."""
+    return int(os.environ.get("RANK", 0))
+
+
+def first():
+    """Whether this is the one that prints and writes."""
+    return number() == 0
+
+
+def restarts():
+    """How often torchrun has started the processes again, after one had failed (--max-restarts)."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
+@contextlib.contextmanager
+def together(device):
+    """Join the other processes; each has come this far when the block begins."""
+    if count() == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    store, rank, world_size = next(rendezvous("env://", timeout=PATIENCE))
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        # Without --standalone torchrun keeps one store, with the addresses of those that are gone, and gloo
+        # waits for them. Several machines count restarts apart (pytorch/pytorch issue 108158).
+        store = distributed.PrefixStore(str(restarts()), store)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=PATIENCE)
+    yield
+    distributed.destroy_process_group()  # not after a failure: it would wait for those that are gone
+
+
+def lost(error):
+    """Whether an exception says that another process did not answer."""
+    return count() > 1 and (isinstance(error, distributed.DistError) or "gloo" in str(error))
+
+
+def parallel(network, device):
+    """The network, its gradients averaged over the processes by each backward pass."""
+    if count() == 1:
+        return network
+    devices = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(network, devices, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def share(batch):
+    """This process's part of a batch (a list, or a tensor along its first dimension)."""
+    each = len(batch) // count()
+    return batch[number() * each : (number() + 1) * each]
+
+
+def gather(part):
+    """The batch whose `share` each process holds, in all of them."""
+    if count() == 1:
+        return part
+    parts = [torch.empty_like(part) for _ in range(count())]
+    distributed.all_gather(parts, part.contiguous())
+    return torch.cat(parts)
+
+
+def mean(values):
+    """The mean of a tensor over the processes."""
+    if count() > 1:
+        distributed.all_reduce(values)
+        values /= count()
+    return values
+
+
+def highest(value):
+    """The highest of a whole number over the processes, so that all decide alike."""
+    if count() == 1:
+        return int(value)
+    values = torch.tensor(int(value))  # on the CPU: a GPU goes on working
+    distributed.all_reduce(values, distributed.ReduceOp.MAX)
+    return int(values)
+
+
+def from_first(make):
+    """What `make()` returns in the first process, in all of them; the others do not call it."""
+    made = [make() if first() else None]
+    if count() > 1:
+        distributed.broadcast_object_list(made)
+    return made[0]
