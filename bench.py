@@ -1,5 +1,6 @@
 """Measure speed and memory, each beside a baseline that is measured in the same run.
 
+    python bench.py training --batch_size 4
     python bench.py inference --size 448
     python bench.py edge --count 1000
     python bench.py loading --batch_size 4
@@ -23,7 +24,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+import baselines
 import CartoonGAN
 import checkpoints
 import datasets
@@ -42,45 +45,18 @@ FRAME = (1920, 1080)
 DISTINCT = 8  # drawings or frames that are made; more files hold the same ones again
 
 
-class PlainInstanceNorm(nn.Module):
-    """Instance norm by hand, as the public test scripts of the authors' models have it."""
-
-    def __init__(self, norm):
-        super().__init__()
-        self.scale, self.shift, self.eps = norm.weight, norm.bias, norm.eps
-
-    def forward(self, x):
-        flat = x.view(x.shape[0], x.shape[1], -1)
-        mean, variance = flat.mean(2)[..., None, None], flat.var(2, correction=0)[..., None, None]
-        return (x - mean) / (variance + self.eps).sqrt() * self.scale[:, None, None] + self.shift[
-            :, None, None
-        ]
-
-
-def plain(generator):
-    """The baseline: a copy of the generator in float32, contiguous, with the norm written by hand."""
-    generator = copy.deepcopy(generator).eval()
-    for parent in list(generator.modules()):
-        for name, layer in parent.named_children():
-            if isinstance(layer, networks.InstanceNorm):
-                setattr(parent, name, PlainInstanceNorm(layer))
-    return generator
-
-
-@torch.no_grad()
-def apply_plain(generator, photos):
-    """What a public test script does with photos (uint8 H,W,C): to [-1, 1], through the network, and back."""
-    batch = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).contiguous()
-    return [utils.to_image(result) for result in generator(utils.to_range(batch))]
-
-
 def ways(generator, device):
     """{name: function of photos} of the baseline and of test.py's way in each precision."""
-    found = {"baseline: plain fp32": functools.partial(apply_plain, plain(generator))}
+    found = {"baseline: plain fp32": functools.partial(baselines.apply_plain, baselines.plain(generator))}
     for precision in dict.fromkeys(("fp32", utils.choose_precision("auto", device))):
         ready = inference.prepare(copy.deepcopy(generator), device, precision)
         found[f"test.py --precision {precision}"] = functools.partial(inference.stylise, ready)
     return found
+
+
+def one_way(generator, name, photos):
+    """The work of one of `ways` on the CPU."""
+    return functools.partial(ways(generator, torch.device("cpu"))[name], photos)
 
 
 def measure(functions, rounds):
@@ -96,18 +72,19 @@ def measure(functions, rounds):
     return {name: statistics.median(values[1:]) for name, values in seconds.items()}
 
 
-def peak_memory(*task):
-    """MiB by which a process of its own grows at most while it does `task` (see `_grow`)."""
+def peak_memory(make, *args):
+    """MiB by which a process of its own grows at most while it does, twice, what make(*args) returns."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_grow, task)
+        return pool.apply(_grow, (torch.get_num_threads(), make, *args))
 
 
-def _grow(generator, name, photos, threads):
+def _grow(threads, make, *args):
     torch.set_num_threads(threads)
-    work = ways(generator, torch.device("cpu"))[name]
+    work = make(*args)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     before = _resident("VmRSS")
-    work(photos)
+    for _ in range(2):
+        work()
     return _resident("VmHWM") - before
 
 
@@ -148,7 +125,7 @@ def bench_inference(args):
     print("| way | seconds | pictures/s | ratio | PSNR to fp32 | peak memory |")
     print("|---|---|---|---|---|---|")
     for name, way in compared.items():
-        memory = peak_memory(generator, name, photos, torch.get_num_threads()) if device.type == "cpu" else 0
+        memory = peak_memory(one_way, generator, name, photos) if device.type == "cpu" else 0
         ratio = seconds[baseline] / seconds[name]
         same = "-" if name == baseline else f"{psnr(way(photos), wanted):.1f} dB"
         speed = args.batch_size / seconds[name]
@@ -175,19 +152,6 @@ def bench_folder(way, name, photo, args):
     print(
         f"a folder of {count} JPEGs, {name}: {seconds['alone'] / seconds['folder']:.0%} of the network alone"
     )
-
-
-def smooth_by_loop(drawing):
-    """The baseline: Canny, dilation, then pixel by pixel a 5x5 weighted sum a channel."""
-    edges = cv2.Canny(cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY), 100, 200)
-    weights = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
-    around = np.pad(drawing, ((2, 2), (2, 2), (0, 0)), mode="reflect")
-    smoothed = drawing.copy()
-    for y, x in zip(*cv2.dilate(edges, np.ones((5, 5), np.uint8)).nonzero(), strict=True):
-        for channel in range(3):
-            mean = np.sum(around[y : y + 5, x : x + 5, channel] * weights)
-            smoothed[y, x, channel] = mean + 0.5  # to the nearest, since a uint8 cuts off
-    return smoothed
 
 
 def drawings(folder, count, width, height):
@@ -234,12 +198,86 @@ def print_table(seconds, pictures, size):
         print(f"| {name} | {value:.4g} | {pictures / value:.4g} | {megabytes:.4g} | {baseline / value:.4g} |")
 
 
+def bench_training(args):
+    """Print the table of `training`: a step of phase two in each precision beside the public one."""
+    device = utils.choose_device("auto")
+    functions = {name: training_step(name, args) for name in steps(device)}
+    flops = {}
+    for name, function in functions.items():
+        with FlopCounterMode(display=False) as counter:
+            function()
+        flops[name] = counter.get_total_flops()
+    peaks = {f"peak {name}": convolution(name, args, device) for name in steps(device).values()}
+    seconds = measure(functions | peaks, args.rounds)
+    baseline, *_ = functions
+    print(f"phase two, {args.batch_size} x {args.input_size}x{args.input_size}, ngf {args.ngf}, {device}")
+    print("| step | seconds | images/s | ratio | GFLOP an image | GFLOP/s | of the peak | peak memory |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, precision in steps(device).items():
+        speed = flops[name] / seconds[name] / 1e9
+        peak = CONVOLUTION_FLOPS * args.batch_size / seconds[f"peak {precision}"] / 1e9
+        memory = (
+            peak_memory(training_step, name, args) if device.type == "cpu" else gpu_memory(functions[name])
+        )
+        print(
+            f"| {name} | {seconds[name]:.3f} | {args.batch_size / seconds[name]:.2f} "
+            f"| {seconds[baseline] / seconds[name]:.2f} | {flops[name] / args.batch_size / 1e9:.1f} "
+            f"| {speed:.0f} | {speed / peak:.0%} of {peak:.0f} | {memory:.0f} MiB |"
+        )
+    print(f"\nmedian of {args.rounds} rounds; PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def steps(device):
+    """{name of a training step: precision}; the baseline first."""
+    fast = {f"--precision {name}": name for name in ("fp32", utils.choose_precision("auto", device))}
+    return {"baseline: public scripts": "fp32", **fast}
+
+
+def training_step(name, args):
+    """A function without arguments that does one of `steps` on a kept batch of smooth noise."""
+    text = (
+        f"--vgg_model random --ngf {args.ngf} --input_size {args.input_size} --batch_size {args.batch_size}"
+    )
+    training, _ = options.parse_training(text.split())
+    device = utils.choose_device("auto")
+    t = CartoonGAN.build(training, device, steps(device)[name])
+    t.phase = 2
+    pictures = np.stack(photographs(None, 3 * args.batch_size, args.input_size))
+    batch = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).chunk(3)
+    if name.startswith("baseline"):
+        return functools.partial(baselines.public_step(t, training)[0], *batch)
+    return functools.partial(CartoonGAN.one_step, t, training, batch)
+
+
+CONVOLUTION_FLOPS = 3 * 2 * 256 * 256 * 9 * 64 * 64  # of one picture, forward and backward
+
+
+def convolution(precision, args, device):
+    """Forward and backward of the convolution that stands for the peak: 256 channels, 3x3, 64x64."""
+    layout = {"device": device, "dtype": utils.DTYPES[precision], "memory_format": torch.channels_last}
+    layer = nn.Conv2d(256, 256, 3, padding=1).to(**layout)
+    x = torch.randn(args.batch_size, 256, 64, 64).to(**layout).requires_grad_()
+
+    def work():
+        y = layer(x)
+        y.backward(torch.ones_like(y))
+
+    return work
+
+
+def gpu_memory(work):
+    """MiB that `work` takes at most on the GPU."""
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    return torch.cuda.max_memory_allocated() / 2**20
+
+
 def bench_edge(args):
     """Print the tables of `edge`: the smoothing of one drawing, then making the pairs of a folder."""
     cv2.setNumThreads(1)
     pages = drawings(args.drawings, min(args.count, DISTINCT), *DRAWING)
     ways = {
-        "baseline: loop over pixels": lambda: smooth_by_loop(pages[0]),
+        "baseline: loop over pixels": lambda: baselines.smooth_by_loop(pages[0]),
         "smooth_edges": lambda: [edge_promoting.smooth_edges(page) for page in pages],
     }
     seconds = measure(ways, args.rounds)
@@ -383,7 +421,12 @@ def images_per_second(batches, batch_size, task):
     return count * batch_size / (time.perf_counter() - began)
 
 
-MODES = {"inference": bench_inference, "edge": bench_edge, "loading": bench_loading}
+MODES = {
+    "training": bench_training,
+    "inference": bench_inference,
+    "edge": bench_edge,
+    "loading": bench_loading,
+}
 
 
 def main(argv=None):
@@ -396,7 +439,7 @@ def main(argv=None):
         "--input_size",
         type=options.image_size,
         default=256,
-        help="edge, loading: side of the training images (%(default)s)",
+        help="training, edge, loading: side of the training images (%(default)s)",
     )
     parser.add_argument(
         "--batch_size", type=options.number(int, 1), default=1, help="pictures at once (%(default)s)"

@@ -1,14 +1,20 @@
 """bench.py: its baseline computes the same pictures, its table is whole, its arithmetic is right."""
 
+import copy
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
+import baselines
 import bench
+import CartoonGAN
 import edge_promoting
 import images
 import inference
-from networks import Generator
+import options
+from networks import Generator, InstanceNorm
 
 
 def test_the_baseline_makes_the_same_pictures():
@@ -17,10 +23,52 @@ def test_the_baseline_makes_the_same_pictures():
     for parameter in generator.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)
     photos = [np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)]
-    (wanted,) = bench.apply_plain(bench.plain(generator), photos)
+    (wanted,) = baselines.apply_plain(baselines.plain(generator), photos)
     (got,) = inference.stylise(inference.prepare(generator, torch.device("cpu"), "fp32"), photos)
     assert wanted.std() > 10
     assert np.abs(got.astype(int) - wanted).max() <= 1
+
+
+def test_the_public_step_and_the_fast_step_agree():
+    """Losses, and weights but for the biases that a following instance norm makes irrelevant."""
+    text = "--vgg_model random --ngf 8 --ndf 8 --nb 1 --input_size 32 --batch_size 2 --con_lambda 3"
+    args, _ = options.parse_training(text.split())
+    t = CartoonGAN.build(args, torch.device("cpu"), "fp32")
+    t.phase = 2
+    public, *networks = baselines.public_step(t, args)
+    pictures = torch.from_numpy(np.stack(bench.photographs(None, 6, 32))).permute(0, 3, 1, 2).chunk(3)
+    starts = [dict(network.named_parameters()) for network in copy.deepcopy(networks)]
+    wanted, got = public(*pictures), CartoonGAN.one_step(t, args, pictures)
+    for term, value in wanted.items():
+        assert got[term].item() == pytest.approx(value.item(), rel=1e-4)
+    for mine, theirs, start in zip((t.generator, t.discriminator), networks, starts, strict=True):
+        left_out = set(irrelevant(mine))
+        names = [name for name in start if name not in left_out]
+        mine, theirs = dict(mine.named_parameters()), dict(theirs.named_parameters())
+        moved, apart = (
+            torch.cat([(theirs[name] - other[name]).flatten() for name in names]) for other in (start, mine)
+        )
+        # Adam moves a weight whose gradient is all rounding by up to the rate, in either way.
+        assert left_out and apart.norm() < 0.05 * moved.norm()
+
+
+def irrelevant(network):
+    """Names of the biases that a norm takes away again."""
+    layers = [(name, layer) for name, layer in network.named_modules() if not list(layer.children())]
+    for (name, _), (_, following) in itertools.pairwise(layers):
+        if isinstance(following, InstanceNorm):
+            yield f"{name}.bias"
+
+
+def test_training_prints_its_table(run_cli):
+    done = run_cli("bench.py", "training", "--input_size", 16, "--ngf", 4, "--batch_size", 2, "--rounds", 1)
+    assert done.returncode == 0, done.stderr
+    _, baseline, *others = table_rows(done.stdout)
+    assert " 1.00 " in baseline and others
+    # The public step computes G twice and weight gradients of VGG19.
+    counted = [float(row.split(" | ")[4]) for row in (baseline, *others)]
+    assert counted[0] > counted[1] > 0
+    assert all(int(row.split(" | ")[-1].split()[0]) > 0 for row in (baseline, *others))
 
 
 def test_psnr():
@@ -53,7 +101,7 @@ def test_inference_prints_its_table(run_cli):
 def test_the_loop_smooths_as_smooth_edges_does(data):
     for path in sorted((data / "tgt_data/train").iterdir()):
         drawing = images.read(path)
-        wanted, got = bench.smooth_by_loop(drawing), edge_promoting.smooth_edges(drawing)
+        wanted, got = baselines.smooth_by_loop(drawing), edge_promoting.smooth_edges(drawing)
         assert (wanted != drawing).any()
         assert np.abs(wanted.astype(int) - got).max() <= 1  # OpenCV's weights are fixed-point numbers
 
