@@ -14,6 +14,7 @@ import functools
 import math
 import sys
 import time
+from signal import Signals
 
 import torch
 from tqdm import tqdm
@@ -24,6 +25,7 @@ import losses
 import networks
 import options
 import processes
+import records
 import runs
 import samples
 import utils
@@ -155,8 +157,8 @@ def learning_rate_factor(policy, phase, epoch, epochs):
 # The loop
 
 
-def train(t, args, data, folder, settings, device):
-    """Train to the end, or to a signal; returns the exit status."""
+def train(t, args, data, folder, settings, device, journal):
+    """Train to the end, or to a signal; returns the exit status. `journal` is the first process's alone."""
     chosen = samples.choose(data, args, device) if processes.first() else []
     steps = len(data.photos) // args.batch_size
     saved = time.monotonic()
@@ -191,17 +193,19 @@ def train(t, args, data, folder, settings, device):
                             check_losses(t)
                             bar.set_postfix({term: f"{total / t.step:.4f}" for term, total in t.sums.items()})
                         if signal := pause():
-                            return stopped(folder, signal)
-                end_epoch(t, args, epochs, steps, folder, chosen)
+                            return stopped(folder, signal, journal)
+                end_epoch(t, args, epochs, steps, folder, chosen, journal)
                 if signal := pause():
-                    return stopped(folder, signal)
+                    return stopped(folder, signal, journal)
             batches.close()
             if phase == 1:
                 t.phase, t.epoch = 2, 1
         save(t, folder, settings)
-    if processes.first():
-        pictures = folder / ("Transfer" if args.train_epoch else "Reconstruction")
-        print(f"finished: look into {pictures}, losses.png and metrics.csv; weights in generator_latest.pth")
+    if journal:
+        journal.end("finished")
+        if best := runs.best(runs.read_metrics(folder / "metrics.csv")):
+            print(f"lowest KID: {best[runs.KID]} after epoch {best['epoch']}, in generator_best.pth")
+        print(f"finished: open {folder / 'index.html'}; weights in generator_latest.pth")
     return 0
 
 
@@ -249,16 +253,16 @@ def check_losses(t):
     t.unchecked.clear()
 
 
-def end_epoch(t, args, epochs, steps, folder, photos):
+def end_epoch(t, args, epochs, steps, folder, photos, journal):
     """Record the epoch that was just finished, and move on to the next."""
     check_losses(t)
-    if processes.first():
-        record(t, args, epochs, steps, folder, photos)
+    if journal:
+        record(t, args, epochs, steps, folder, photos, journal)
     t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
     t.sums.clear()
 
 
-def record(t, args, epochs, steps, folder, photos):
+def record(t, args, epochs, steps, folder, photos, journal):
     """Write what the epoch came to, and the samples if it is time."""
     means = {term: total / steps for term, total in t.sums.items()}
     speed = steps * args.batch_size / t.seconds
@@ -266,17 +270,22 @@ def record(t, args, epochs, steps, folder, photos):
     row |= {"seconds": round(t.seconds, 3), "images_per_second": round(speed, 3)}
     row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
     runs.add_metrics(folder / "metrics.csv", row)
+    journal.epoch(row, t.generator)
     text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
     text += f"; {t.seconds:.1f} s, {speed:.1f} images/s"
+    if t.epoch < epochs:
+        text += f", about {runs.duration((epochs - t.epoch) * t.seconds)} to go in this phase"
     print(f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}", flush=True)
     if t.epoch % args.sample_every == 0 or t.epoch == epochs:
-        samples.draw(t, folder, photos)
         runs.plot_losses(folder / "metrics.csv", folder / "losses.png")
+        journal.samples(t, photos)
 
 
-def stopped(folder, signal):
+def stopped(folder, signal, journal):
     """Tell how to go on; returns the exit status of a program that a signal ended."""
     resume = options.command_line("CartoonGAN.py", ["--resume", str(folder)])
+    if journal:
+        journal.end("stopped", Signals(signal).name)
     say(f"stopped, everything is saved; go on with: {resume}")
     return 128 + signal
 
@@ -389,13 +398,15 @@ def main(argv=None):
                 if t.phase == 2 and t.epoch > args.train_epoch:
                     return already_done(t, args, folder)
             settings = runs.settings(args, given, earlier, argv, device, precision, data.record)
+            journal = None
             if processes.first():
                 if earlier:
                     runs.cut_metrics(folder / "metrics.csv", t.phase, t.epoch)
                 runs.write_settings(folder, settings)
-                counts = ", ".join(f"{kind['count']} {name}" for name, kind in data.record.items())
-                print(f"{folder}: {counts}; {settings['device']}, {precision}", flush=True)
-            return train(t, args, data, folder, settings, device)
+                runs.introduce(folder, settings)
+                journal = records.Journal(folder, args, settings["commands"][-1], (t.phase, t.epoch))
+            with journal or contextlib.nullcontext(), explained(device):
+                return train(t, args, data, folder, settings, device, journal)
 
 
 if __name__ == "__main__":

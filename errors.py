@@ -1,5 +1,6 @@
 """Errors told in one line: what is wrong, where, and what to do next."""
 
+import collections
 import os
 import sys
 
@@ -21,11 +22,15 @@ def first_line(error):
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
+said = collections.deque(maxlen=1000)  # what a run has yet to write into its log
+
+
 def say(line):
     """Print one line to standard error, above a progress bar; of several processes only the first does."""
     from tqdm import tqdm
 
     if os.environ.get("RANK", "0") == "0":
+        said.append(line)
         tqdm.write(line, file=sys.stderr)
 
 

@@ -180,6 +180,19 @@ def training_parser():
     add_device(add)
     add("--workers", type=whole, help="processes that load images (1 on the CPU, up to 8 with a GPU)")
     add("--sample_every", type=number(int, 1), default=1, help="epochs between sample images (%(default)s)")
+    add("--sample_format", choices=("png", "jpg", "webp"), default="png", help="of them (%(default)s)")
+    add(
+        "--sample_keep",
+        type=number(int, 1),
+        metavar="N",
+        help="keep the samples of the epochs 1, 2, 4, 8, … and the last N (all)",
+    )
+    add(
+        "--checkpoint_every",
+        type=number(int, 1),
+        metavar="N",
+        help="also keep the generator of every N epochs of phase two (the latest alone)",
+    )
     add(
         "--save_minutes",
         type=real,

@@ -7,6 +7,7 @@ import glob
 import io
 import json
 import platform
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -24,7 +25,10 @@ from errors import WrongUse
 from files import locked, replacing, write_text
 
 # What may differ when a run is resumed. `results_dir` and `resume` only say where the folder is.
-MAY_CHANGE = {"train_epoch", "workers", "device", "sample_every", "results_dir", "resume"}
+MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
+MAY_CHANGE |= {"sample_every", "sample_format", "sample_keep", "checkpoint_every"}
+
+KID = "kid_drawings"  # the column of metrics.csv
 
 
 def run_name(args):
@@ -64,6 +68,11 @@ def find(argv):
         raise WrongUse(f"no run to resume in {folder}: name its folder with --resume RUN_FOLDER")
     path = folder / "state_latest.pth"
     state = checkpoints.load_state(path) if path.exists() else None
+    if not state and any(event == "slimmed" for _, event, _ in read_log(folder)):
+        raise WrongUse(
+            f"{folder} was slimmed and cannot go on: start a new run from its weights with "
+            "--latest_generator_model and --latest_discriminator_model"
+        )
     earlier = state["settings"] if state else read_settings(folder)
     if not earlier:
         raise WrongUse(f"{folder} holds no settings.json and no state_latest.pth: nothing to resume")
@@ -107,6 +116,66 @@ def held(folder):
         yield
 
 
+# The log: a line an event. Its last start or end tells the run's state, so nothing else has to.
+LOG = "log.txt"
+TIME = "%Y-%m-%d %H:%M:%S %z"
+ENDS = ("finished", "stopped", "failed")
+_EVENT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}) (\w+): (.*)")
+
+
+def log(folder, event, text=""):
+    """Add an event to log.txt: "started", "said", "slimmed" or one of ENDS, and one line about it."""
+    path = folder / LOG
+    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    line = f"{time.strftime(TIME)} {event}: {' '.join(text.split())}\n"
+    write_text(path, before + line.encode("utf-8", "replace").decode())
+
+
+def read_log(folder):
+    """The events of log.txt as (time, event, text), oldest first; none if there is no file."""
+    try:
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [found.groups() for line in lines if (found := _EVENT.fullmatch(line))]
+
+
+def state(folder):
+    """How a run stands: "running", "finished", "stopped", "failed" or "killed", and a reason.
+
+    Both are empty where nothing tells: no log and no process at work in the folder.
+    """
+    marks = [(event, text) for _, event, text in read_log(folder) if event in ("started", *ENDS)]
+    if marks and marks[-1][0] in ENDS:
+        return marks[-1]
+    try:
+        with locked(folder, wait=False) as free:
+            if not free:
+                return "running", ""
+    except OSError:  # a file system without locks
+        return "", ""
+    return ("killed", "it ended without a word") if marks else ("", "")
+
+
+def slim(folder, confirm):
+    """Remove what only resuming needs from a finished run, if confirm(question) is true.
+
+    Returns the bytes freed. Raises WrongUse if the run is not finished or is slim already.
+    """
+    path = folder / "state_latest.pth"
+    if not path.exists():
+        raise WrongUse(f"{folder} has no {path.name}: nothing to remove")
+    with held(folder):
+        if state(folder)[0] != "finished":
+            raise WrongUse(f"{folder} is not finished by its {LOG}: resuming needs its state")
+        size = path.stat().st_size
+        if not confirm(f"remove {path} ({size / 1e6:.1f} MB)? The run can then not go on to more epochs"):
+            return 0
+        log(folder, "slimmed", f"{path.name} removed, {size} bytes")
+        path.unlink()
+    return size
+
+
 def read_settings(folder):
     """settings.json of a run as a dictionary; None if it is missing or damaged."""
     try:
@@ -130,9 +199,9 @@ def settings(args, given, earlier, argv, device, precision, data):
     )
     return {
         "options": {**vars(args), "resume": None},
-        "given": given,
+        "given": sorted({*given, *(earlier["given"] if earlier else [])} - {"resume"}),
         "commands": [*(earlier["commands"] if earlier else []), options.command_line("CartoonGAN.py", argv)],
-        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "started": time.strftime(TIME),
         "host": platform.node(),
         "device": machine,
         "precision": precision,
@@ -149,6 +218,26 @@ def settings(args, given, earlier, argv, device, precision, data):
         },
         "code": _commit(),
     }
+
+
+def introduce(folder, settings):
+    """Print what a run is: its name, what differs from the defaults, its data, device and precision."""
+    defaults = vars(options.training_parser().parse_args([]))
+    asked = [f"{key} {value}" for key, value in settings["options"].items() if value != defaults.get(key)]
+    counts = [f"{kind['count']} {name}" for name, kind in settings["data"].items()]
+    print(f"run:     {folder}")
+    print(f"options: {', '.join(asked) or 'the defaults'}")
+    print(f"data:    {', '.join(counts)}")
+    print(f"device:  {settings['device']}, {settings['precision']}", flush=True)
+
+
+def duration(seconds):
+    """Seconds as a person says them: "3 h 20 min"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    )
 
 
 def _commit():
@@ -183,6 +272,12 @@ def read_metrics(path):
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def best(rows):
+    """The row of phase two with the lowest KID to the drawings; None if it was never measured."""
+    measured = [row for row in rows if str(row.get("phase")) == "2" and row.get(KID) not in (None, "")]
+    return min(measured, key=lambda row: float(row[KID])) if measured else None
 
 
 def _write_metrics(path, rows):

@@ -367,9 +367,11 @@ def finished(data, tmp_path):
 
 
 def test_what_a_run_leaves(finished, data):
+    (events,) = finished.glob("events.out.tfevents.*")
     assert {path.name for path in finished.iterdir()} == {
-        *("Reconstruction", "Transfer", "metrics.csv", "losses.png", "settings.json"),
+        *("Reconstruction", "Transfer", "metrics.csv", "losses.png", "settings.json", "log.txt"),
         *("generator_latest.pth", "discriminator_latest.pth", "state_latest.pth"),
+        *("index.html", "page.js", events.name),
     }
     names = {f"train_{n}" for n in range(1, 6)} | {f"test_{n}" for n in range(1, 4)}
     transfer = {f"{epoch}_epoch_Tiny_2_3_2_{name}.png" for epoch in (1, 2, 3) for name in names}

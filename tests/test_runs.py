@@ -293,3 +293,85 @@ def test_losses_are_drawn(tmp_path):
     assert three_terms.shape == (3 * one_term.shape[0], one_term.shape[1], 3)
     assert three_terms.min() < 100
     assert not list(tmp_path.glob(".*"))
+
+
+# The log, the state and the size
+
+
+def test_the_state_follows_from_the_log_and_the_lock(tmp_path):
+    assert runs.state(tmp_path) == ("", "")
+    runs.log(tmp_path, "started", "python CartoonGAN.py")
+    assert runs.state(tmp_path) == ("killed", "it ended without a word")
+    with runs.held(tmp_path):
+        assert runs.state(tmp_path) == ("running", "")
+    runs.log(tmp_path, "said", "warning: finished: not yet")
+    assert runs.state(tmp_path)[0] == "killed"
+    runs.log(tmp_path, "failed", "out of\nmemory")
+    assert runs.state(tmp_path) == ("failed", "out of memory")
+    runs.log(tmp_path, "started", "python CartoonGAN.py --resume")
+    assert runs.state(tmp_path)[0] == "killed"
+    runs.log(tmp_path, "finished")
+    runs.log(tmp_path, "slimmed", "state_latest.pth")
+    assert runs.state(tmp_path) == ("finished", "")
+    assert [event for _, event, _ in runs.read_log(tmp_path)] == [
+        *("started", "said", "failed", "started", "finished", "slimmed")
+    ]
+
+
+def test_a_folder_that_cannot_be_locked_has_a_state_as_well(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no locks here")
+
+    monkeypatch.setattr(runs, "locked", refuse)
+    assert runs.state(tmp_path) == ("", "")
+    runs.log(tmp_path, "started")
+    runs.log(tmp_path, "stopped", "SIGTERM")
+    assert runs.state(tmp_path) == ("stopped", "SIGTERM")
+
+
+def test_only_a_finished_run_can_be_slimmed_and_it_cannot_be_resumed(earlier):
+    folder = earlier()
+    state = folder / "state_latest.pth"
+    with pytest.raises(WrongUse, match="nothing to remove"):
+        runs.slim(folder, lambda question: True)
+    state.write_bytes(b"12345")
+    runs.log(folder, "started")
+    with pytest.raises(WrongUse, match="is not finished"):
+        runs.slim(folder, lambda question: True)
+    runs.log(folder, "finished")
+    assert runs.slim(folder, lambda question: False) == 0 and state.exists()
+    with runs.held(folder), pytest.raises(WrongUse, match="another run"):
+        runs.slim(folder, lambda question: True)
+    assert runs.slim(folder, lambda question: True) == 5 and not state.exists()
+    with pytest.raises(WrongUse, match="was slimmed"):
+        asked(folder, "--resume")
+
+
+def test_the_best_row_has_the_lowest_kid_of_phase_two():
+    rows = [
+        {"phase": phase, "epoch": epoch, runs.KID: kid}
+        for phase, epoch, kid in (("1", "1", "0.1"), ("2", "1", "0.5"), ("2", "2", "0.25"), ("2", "3", ""))
+    ]
+    assert runs.best(rows)["epoch"] == "2"
+    assert runs.best(rows[:1]) is None and runs.best([{"phase": "2", "epoch": "1"}]) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (61.7, "1 min 2 s"), (3599.6, "1 h 0 min"), (90000, "25 h 0 min")]
+)
+def test_durations(seconds, text):
+    assert runs.duration(seconds) == text
+
+
+def test_the_introduction_tells_what_differs_from_the_defaults(capsys):
+    argv = ["--name", "Paprika", "--ngf", "64", "--nb", "4"]
+    args, given = options.parse_training(argv)
+    runs.introduce(Path("results/P_results"), settings(args, given, argv))
+    said = capsys.readouterr().out
+    assert "results/P_results" in said and "name Paprika, nb 4\n" in said and "6 photographs" in said
+
+
+def test_options_given_when_the_run_began_stay_given(earlier):
+    folder = earlier("--nb", "4")
+    args, given, _, record, _ = asked(folder, "--nb", "4", "--resume")
+    assert settings(args, given, [], record)["given"] == ["name", "nb", "results_dir"]

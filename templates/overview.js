@@ -1,0 +1,108 @@
+"use strict";
+
+const body = $("#runs tbody");
+const rows = $$("tr", body);
+const heads = $$("#runs th");
+
+// Sort: numbers as numbers, whatever has no value last.
+
+function sort(column, descending) {
+  const value = (row) => row.cells[column].dataset.sort;
+  const nothing = (text) => text === "" || text === "nan";
+  const compare = (one, two) => {
+    const [a, b] = [value(one), value(two)];
+    if (nothing(a) || nothing(b)) return nothing(a) - nothing(b);
+    const order = isNaN(a) || isNaN(b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b;
+    return descending ? -order : order;
+  };
+  body.append(...rows.sort(compare));
+  for (const [at, head] of heads.entries()) head.ariaSort = at !== column ? null : descending ? "descending" : "ascending";
+}
+
+for (const [column, head] of heads.entries()) {
+  const button = $("button", head);
+  if (!button) continue;
+  button.onclick = () => sort(column, head.ariaSort === "ascending");
+  $("#sort").append(make("option", { value: column }, button.textContent));
+}
+$("#sort").onchange = () => sort(Number($("#sort").value), false);
+
+// Filter: every word must be in the row.
+
+$("#filter").oninput = () => {
+  const words = $("#filter").value.toLowerCase().split(/\s+/);
+  for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+};
+
+// Compare two to four runs.
+
+const ticked = () => rows.filter((row) => $("input", row).checked);
+body.onchange = () => {
+  const count = ticked().length;
+  $("#compare").disabled = count < 2 || count > 4;
+  $("#compare").textContent = count ? `Compare ${count} runs` : "Compare";
+  $("#hint").textContent = count > 4 ? "at most four" : count < 2 ? "tick two to four runs to compare" : "";
+};
+
+$("#compare").onclick = async () => {
+  const urls = ticked().map((row) => row.dataset.url);
+  const runs = [];
+  for (const url of urls) { // one after the other: each sets the same variable
+    try {
+      runs.push({ ...(await load(`${url}/page.js`)), url });
+    } catch {
+      $("#hint").textContent = `${decodeURIComponent(url)} has no page.js: python gallery.py writes it again`;
+      return;
+    }
+  }
+  comparePictures(runs);
+  compareSettings(runs);
+  $("#legend").replaceChildren(...runs.map(({ name }, at) => {
+    const dot = make("i", { className: "dot" });
+    dot.style.background = `var(${COLOURS[at]})`;
+    return make("span", {}, dot, name);
+  }));
+  $("#comparison").showModal();
+  plot($("#plots"), runs);
+};
+$("#close").onclick = () => $("#comparison").close();
+
+/** The same photo at the same epoch; the slider goes over the epochs that all have (else that any has). */
+function comparePictures(runs) {
+  const own = runs.map(({ samples }) => epochsOf(samples));
+  const every = [...new Set(own.flat())].sort((a, b) => (a === "recon" ? -1 : b === "recon" ? 1 : a - b));
+  const shared = every.filter((epoch) => own.every((epochs) => epochs.includes(epoch)));
+  const epochs = shared.length ? shared : every;
+  const names = [...new Set(runs.flatMap(({ samples }) => samples.photos.map(({ name }) => name)))];
+  const frames = runs.map(({ samples }) => frame(samples.photos[0]?.pair ? "swipe" : "whole"));
+  $("#pictures").replaceChildren(...runs.map(({ name }, at) => make("figure", {}, frames[at], make("figcaption", {}, name))));
+  const photo = make("select", { ariaLabel: "Photo" }, ...names.map((name) => make("option", {}, name)));
+  const slider = make("input", { type: "range", min: 0, max: epochs.length - 1, value: epochs.length - 1, ariaLabel: "Epoch" });
+  const at = make("output");
+  const update = () => {
+    const epoch = epochs[slider.value];
+    at.textContent = slider.ariaValueText = epoch === undefined ? "no pictures" : titleOf(epoch);
+    for (const [place, { samples, name, url }] of runs.entries()) {
+      const chosen = samples.photos.find((each) => each.name === photo.value);
+      const found = chosen && address(samples, chosen, epoch);
+      show(frames[place], found && `${url}/${found}`, `${name}: ${photo.value} at ${at.textContent}`);
+    }
+  };
+  slider.oninput = photo.onchange = update;
+  $("#place").replaceChildren(photo, slider, at);
+  update();
+}
+
+function compareSettings(runs) {
+  const text = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+  const keys = [...new Set(runs.flatMap(({ settings }) => Object.keys(settings)))];
+  const lines = keys.map((key) => {
+    const values = runs.map(({ settings }) => text(settings[key]));
+    const differs = new Set(values).size > 1;
+    return make("tr", { className: differs ? "differs" : "equal" }, make("th", {}, key), ...values.map((value) => make("td", {}, value)));
+  });
+  const head = make("tr", {}, make("th"), ...runs.map(({ name }) => make("th", {}, name)));
+  const fill = () => $("#settings").replaceChildren(head, ...lines.filter((line) => $("#all").checked || line.className === "differs"));
+  $("#all").onchange = fill;
+  fill();
+}
