@@ -46,9 +46,13 @@ def run_folder(args):
 
 
 def differences(asked, saved):
-    """One text for each option that differs from the saved run's and may not: "ngf is 64, was 32"."""
-    pairs = [(key, asked[key], saved.get(key)) for key in sorted(asked) if key not in MAY_CHANGE]
-    return [f"{key} is {new}, was {old}" for key, new, old in pairs if new != old]
+    """One text for each option that differs from the saved run's and may not: "ngf is 64, was 32".
+
+    An option that did not exist yet when the run was saved had its default.
+    """
+    default = options.training_parser().get_default
+    changed = {key: saved.get(key, default(key)) for key in sorted(asked.keys() - MAY_CHANGE)}
+    return [f"{key} is {asked[key]}, was {old}" for key, old in changed.items() if asked[key] != old]
 
 
 def find(argv):

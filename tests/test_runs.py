@@ -375,3 +375,9 @@ def test_options_given_when_the_run_began_stay_given(earlier):
     folder = earlier("--nb", "4")
     args, given, _, record, _ = asked(folder, "--nb", "4", "--resume")
     assert settings(args, given, [], record)["given"] == ["name", "nb", "results_dir"]
+
+
+def test_an_option_that_did_not_exist_yet_had_its_default():
+    asked = {"name": "a", "style_lambda": 0}
+    assert runs.differences(asked, {"name": "a"}) == []
+    assert runs.differences(asked | {"style_lambda": 2.0}, {"name": "a"}) == ["style_lambda is 2.0, was 0"]
