@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 import checkpoints
 import datasets
+import judge
 import losses
 import networks
 import options
@@ -160,6 +161,9 @@ def learning_rate_factor(policy, phase, epoch, epochs):
 def train(t, args, data, folder, settings, device, journal):
     """Train to the end, or to a signal; returns the exit status. `journal` is the first process's alone."""
     chosen = samples.choose(data, args, device) if processes.first() else []
+    measure = None
+    if args.eval_every and processes.first():
+        measure = judge.in_training(t, args, data, device, settings["precision"])
     steps = len(data.photos) // args.batch_size
     saved = time.monotonic()
     with utils.Stop() as stop, contextlib.ExitStack() as ending:
@@ -194,7 +198,7 @@ def train(t, args, data, folder, settings, device, journal):
                             bar.set_postfix({term: f"{total / t.step:.4f}" for term, total in t.sums.items()})
                         if signal := pause():
                             return stopped(folder, signal, journal)
-                end_epoch(t, args, epochs, steps, folder, chosen, journal)
+                end_epoch(t, args, epochs, steps, folder, chosen, measure, journal)
                 if signal := pause():
                     return stopped(folder, signal, journal)
             batches.close()
@@ -253,22 +257,24 @@ def check_losses(t):
     t.unchecked.clear()
 
 
-def end_epoch(t, args, epochs, steps, folder, photos, journal):
+def end_epoch(t, args, epochs, steps, folder, photos, measure, journal):
     """Record the epoch that was just finished, and move on to the next."""
     check_losses(t)
     if journal:
-        record(t, args, epochs, steps, folder, photos, journal)
+        record(t, args, epochs, steps, folder, photos, measure, journal)
     t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
     t.sums.clear()
 
 
-def record(t, args, epochs, steps, folder, photos, journal):
+def record(t, args, epochs, steps, folder, photos, measure, journal):
     """Write what the epoch came to, and the samples if it is time."""
     means = {term: total / steps for term, total in t.sums.items()}
     speed = steps * args.batch_size / t.seconds
     row = {"phase": t.phase, "epoch": t.epoch, **means}
     row |= {"seconds": round(t.seconds, 3), "images_per_second": round(speed, 3)}
     row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
+    if measure and t.epoch % args.eval_every == 0:
+        row |= measure()
     runs.add_metrics(folder / "metrics.csv", row)
     journal.epoch(row, t.generator)
     text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())

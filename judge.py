@@ -1,15 +1,20 @@
 """Results measured beside the photographs that they are of and the drawings that they are to resemble."""
 
 import collections
+import copy
 import functools
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+import checkpoints
+import datasets
 import images
+import inference
 import measures
 import utils
 
@@ -127,6 +132,24 @@ class Judge:
         if all(len(look.pictures.unique()) >= ENOUGH for look in looks):
             row[f"fid_{to}"] = measures.fid(*features)
         return row
+
+
+def in_training(t, args, data, device, precision):
+    """A function that measures the generator of a CartoonGAN.Training on the run's test photographs.
+
+    It gives columns for metrics.csv: numbers by name. KID is of VGG19's features.
+    """
+    folder = Path(args.tgt_data, "train")
+    drawings = images.check(datasets.image_files(folder, 2, "drawings"), "drawings").paths
+    vgg = t.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(device)
+    judge = Judge(data.tests, drawings, vgg, device, precision, args.input_size, args.resize)
+
+    def measure():
+        generator = inference.prepare(copy.deepcopy(t.generator), device, precision)
+        row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
+        return {key: value for key, value in row.items() if key not in ("pictures", "squares")}
+
+    return measure
 
 
 def _halves(look):

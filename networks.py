@@ -138,7 +138,7 @@ class InstanceNorm(nn.InstanceNorm2d):
         if self.running_mean is not None:
             mean, variance = self.running_mean, self.running_var
             return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0, self.eps)
-        if x.device.type == "cpu":
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():  # nor being exported
             return _NormPictureByPicture.apply(x, self.weight, self.bias, self.eps)
         if len(x) == 1 and not torch.is_grad_enabled():
             # Of one picture batch norm is the same; forward it is faster, and keeps the layout by itself.

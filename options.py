@@ -194,6 +194,12 @@ def training_parser():
         help="also keep the generator of every N epochs of phase two (the latest alone)",
     )
     add(
+        "--eval_every",
+        type=whole,
+        default=0,
+        help="epochs between measures of the test photographs, as by evaluate.py; 0: none (%(default)s)",
+    )
+    add(
         "--save_minutes",
         type=real,
         default=5,

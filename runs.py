@@ -26,7 +26,7 @@ from files import locked, replacing, write_text
 
 # What may differ when a run is resumed. `results_dir` and `resume` only say where the folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
-MAY_CHANGE |= {"sample_every", "sample_format", "sample_keep", "checkpoint_every"}
+MAY_CHANGE |= {"eval_every", "sample_every", "sample_format", "sample_keep", "checkpoint_every"}
 
 KID = "kid_drawings"  # the column of metrics.csv
 

@@ -562,6 +562,18 @@ def test_a_killed_loading_process_ends_the_run(data, tmp_path):
     assert "a process that loads images was killed" in said and "Traceback" not in said
 
 
+@pytest.mark.parametrize("grey", ["", "--in_ngc 1 --out_ngc 1 --in_ndc 1"])
+def test_measures_stand_in_the_metrics(grey, data, tmp_path):
+    options = command(data, tmp_path, "--eval_every", 2, *grey.split())
+    assert CartoonGAN.main(options) == 0
+    found = rows(tmp_path / "Tiny_2_3_2_results")
+    assert [bool(row["kid_drawings"]) for row in found] == [False, True, False, True, False]
+    for row in found[1::2]:
+        assert -1 <= float(row["ssim"]) <= 1 and float(row["content_change"]) > 0
+        assert row["checkerboard"] and row["line_edges"]
+    assert (tmp_path / "Tiny_2_3_2_results/generator_best.pth").exists()
+
+
 def test_every_option_is_read():
     """An option that nothing reads is a defect."""
     code = "".join(path.read_text() for path in ROOT.glob("*.py"))
