@@ -85,7 +85,7 @@ if (epochs.length) {
   slider.value = place < 0 ? epochs.length - 1 : place;
   choose(samples.photos.find((each) => each.name === asked.get("photo")) || photo);
   document.addEventListener("keydown", (event) => {
-    if (event.target.matches("input, pre, .strip") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input, .strip") || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step) move(Number(slider.value) + step);
     else if (event.key === " " && !event.target.matches("button, a, summary")) play(!playing);
