@@ -15,9 +15,10 @@ from errors import WrongUse, first_line, say
 
 def choose_device(name):
     """The torch device that `name` asks for; "auto" is the first GPU if there is one. Raises WrongUse."""
-    first = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # torchrun gives each process a GPU of its own
+    # torchrun gives each process a GPU of its own.
+    gpu = f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
     try:
-        device = torch.device((first if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        device = torch.device((gpu if torch.cuda.is_available() else "cpu") if name == "auto" else name)
         if device.type == "cuda":
             wanted, has = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
             if not runs_on(wanted, has):

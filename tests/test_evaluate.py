@@ -121,9 +121,9 @@ def test_one_channel(measured, tmp_path):
 
 
 def test_pairs_are_measured_beside_the_dark_channel_prior(measured, data, tmp_path):
-    hazy = copy_photos(data, tmp_path / "hazy")
     folder = tmp_path / "pairs"
     folder.mkdir()
+    hazy = copy_photos(data, folder / "hazy")
     with open(folder / "pairs.csv", "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["hazy", "clear", "beta"])
@@ -131,7 +131,7 @@ def test_pairs_are_measured_beside_the_dark_channel_prior(measured, data, tmp_pa
             image = images.read(path)
             images.write(path, (0.5 * image + 0.5 * 230).astype(np.uint8))
             clear = data / "src_data/test" / f"{path.stem}.jpg"
-            table.writerow([f"../hazy/{path.name}", clear, 1.0])
+            table.writerow([f"hazy/{path.name}", clear, 1.0])
     perfect = copy_photos(data, tmp_path / "perfect")
     lines, record = measured(perfect, "--pairs", folder, photos=hazy)
     rows = record["rows"]

@@ -174,3 +174,10 @@ def test_stop_gives_the_handlers_back_after_an_error():
     with pytest.raises(ZeroDivisionError), utils.Stop():
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_torchrun_gives_each_process_a_gpu_of_its_own(monkeypatch):
+    pretend_gpu(monkeypatch, OLDER_WHEEL)
+    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert utils.choose_device("auto") == torch.device("cuda:3")
