@@ -30,7 +30,7 @@ import records
 import runs
 import samples
 import utils
-from errors import RunFailed, WrongUse, exit_status, say
+from errors import RunFailed, WrongUse, exit_status, first_line, say
 
 # None: silent where the output is no terminal
 BAR = {"unit": "image", "disable": None if processes.first() else True, "leave": False}
@@ -198,6 +198,8 @@ def train(t, args, data, folder, settings, device, journal):
                             bar.set_postfix({term: f"{total / t.step:.4f}" for term, total in t.sums.items()})
                         if signal := pause():
                             return stopped(folder, signal, journal)
+                check_losses(t)
+                t.seconds = time.monotonic() - began
                 end_epoch(t, args, epochs, steps, folder, chosen, measure, journal)
                 if signal := pause():
                     return stopped(folder, signal, journal)
@@ -259,7 +261,6 @@ def check_losses(t):
 
 def end_epoch(t, args, epochs, steps, folder, photos, measure, journal):
     """Record the epoch that was just finished, and move on to the next."""
-    check_losses(t)
     if journal:
         record(t, args, epochs, steps, folder, photos, measure, journal)
     t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
@@ -377,7 +378,7 @@ def explained(device):
         if "DataLoader worker" in str(error):
             reason = "a process that loads images was killed (out of memory?): try --workers 0"
         elif processes.lost(error):
-            reason = "another of the processes is gone; its own last line, or its end, tells why"
+            reason = f"another of the processes is gone, or cannot be reached ({first_line(error)})"
         else:
             raise
     else:

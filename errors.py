@@ -42,11 +42,10 @@ def exit_status(main):
     """
     try:
         return main() or 0
-    except WrongUse as error:
+    except (WrongUse, RunFailed) as error:
         say(f"error: {error}")
-        return error.status
-    except RunFailed as error:
-        print(f"error: {error}", file=sys.stderr)
+        if os.environ.get("RANK", "0") != "0":
+            print(f"process {os.environ['RANK']}: error: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         say("stopped")

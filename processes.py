@@ -6,6 +6,7 @@ What waits for the others (`mean`, `highest`, `gather`, `from_first`) must be ca
 import contextlib
 import datetime
 import os
+import platform
 
 import torch
 from torch import distributed
@@ -33,6 +34,15 @@ def first():
 def restarts():
     """How often torchrun has started the processes again, after one had failed (--max-restarts)."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
+def launcher():
+    """What names this torchrun, the same after its restarts; None without one."""
+    if count() == 1:
+        return None
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        return f"{platform.node()} {os.getppid()}"
+    return os.environ.get("TORCHELASTIC_RUN_ID")
 
 
 @contextlib.contextmanager
@@ -77,8 +87,9 @@ def gather(part):
     """The batch whose `share` each process holds, in all of them."""
     if count() == 1:
         return part
+    part = part.contiguous()  # in any other layout NCCL would mix up the pixels
     parts = [torch.empty_like(part) for _ in range(count())]
-    distributed.all_gather(parts, part.contiguous())
+    distributed.all_gather(parts, part)
     return torch.cat(parts)
 
 

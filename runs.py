@@ -62,7 +62,8 @@ def find(argv):
     WrongUse if a new run would overwrite one, or if there is nothing to resume with these options.
     """
     args, given = options.parse_training(argv)
-    if processes.restarts() and read_settings(run_folder(args)):
+    saved = read_settings(run_folder(args)) if processes.restarts() else None
+    if saved and saved.get("launcher") == processes.launcher():  # else it is an older run of this name
         args.resume = args.resume or True
     folder = _folder_to_resume(args) if args.resume else run_folder(args)
     if not args.resume:
@@ -114,7 +115,8 @@ def _refuse_overwriting(folder, asked):
 def held(folder):
     """Make the run folder and keep other processes out of it. Raises WrongUse if one is in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, wait=False) as free:
+    # Loading processes of a killed first process live on for seconds, and hold what it held.
+    with locked(folder, wait=processes.restarts() > 0) as free:
         if not free:
             raise WrongUse(f"{folder} is being written by another run")
         yield
@@ -207,6 +209,7 @@ def settings(args, given, earlier, argv, device, precision, data):
         "commands": [*(earlier["commands"] if earlier else []), options.command_line("CartoonGAN.py", argv)],
         "started": time.strftime(TIME),
         "host": platform.node(),
+        "launcher": processes.launcher(),
         "device": machine,
         "precision": precision,
         "vgg": args.vgg_model or "torchvision, IMAGENET1K_V1"

@@ -15,10 +15,16 @@ from errors import WrongUse, first_line, say
 
 def choose_device(name):
     """The torch device that `name` asks for; "auto" is the first GPU if there is one. Raises WrongUse."""
-    # torchrun gives each process a GPU of its own.
-    gpu = f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if "LOCAL_RANK" in os.environ and name.startswith("cuda"):
+        if name != "cuda":
+            raise WrongUse(
+                f"--device {name} under torchrun, which gives each process a GPU: use --device cuda"
+            )
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
-        device = torch.device((gpu if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        device = torch.device(name)
         if device.type == "cuda":
             wanted, has = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
             if not runs_on(wanted, has):

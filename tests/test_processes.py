@@ -156,7 +156,7 @@ def test_a_killed_process_ends_the_group_with_one_line(data, tmp_path):
     status, _, errors = finish(started)
     assert status == 1
     told = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert told == ["error: another of the processes is gone; its own last line, or its end, tells why"]
+    assert len(told) == 1 and "another of the processes is gone" in told[0]
 
 
 def test_a_restarted_group_resumes_by_itself(data, tmp_path):
@@ -174,3 +174,14 @@ def test_wrong_use_is_told_once(data, tmp_path):
     assert status == 1  # torchrun's own
     told = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert told == ["error: --batch_size 3 cannot be shared by 2 processes"]
+
+
+def test_a_restart_does_not_go_on_with_an_older_run_of_the_name(data, tmp_path):
+    first = finish(torchrun(data, tmp_path, "--train_epoch=1"))
+    assert first[0] == 0, first[2]
+    before = rows(tmp_path / "Two_1_1_2_results")
+    status, out, errors = finish(torchrun(data, tmp_path, "--train_epoch=1", restarts=1))
+    assert status == 1 and "nothing to do" not in out
+    told = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(told) == 2 and all("holds this run already" in line for line in told)
+    assert rows(tmp_path / "Two_1_1_2_results") == before

@@ -180,4 +180,7 @@ def test_torchrun_gives_each_process_a_gpu_of_its_own(monkeypatch):
     pretend_gpu(monkeypatch, OLDER_WHEEL)
     monkeypatch.setattr(torch, "empty", lambda *_, device: device)
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert utils.choose_device("auto") == torch.device("cuda:3")
+    assert utils.choose_device("auto") == utils.choose_device("cuda") == torch.device("cuda:3")
+    assert utils.choose_device("cpu") == CPU
+    with pytest.raises(WrongUse, match="--device cuda:1 under torchrun"):
+        utils.choose_device("cuda:1")
