@@ -57,7 +57,7 @@ def smooth_by_loop(drawing):
 
 
 def public_step(t, args):
-    """The training step of the public scripts, on copies of the networks of a CartoonGAN.Training.
+    """The training step of the public scripts, on copies of the networks of a training.Training.
 
     Everything is float32 and contiguous. D sees drawings, results and smoothed drawings apart, results not
     detached, so its loss goes back through G as well; G runs a second time for its own step. VGG19's weights

@@ -36,6 +36,7 @@ import inference
 import networks
 import options
 import test
+import training
 import utils
 from errors import exit_status
 from images import cv2
@@ -238,15 +239,15 @@ def training_step(name, args):
     text = (
         f"--vgg_model random --ngf {args.ngf} --input_size {args.input_size} --batch_size {args.batch_size}"
     )
-    training, _ = options.parse_training(text.split())
+    args_given, _ = options.parse_training(text.split())
     device = utils.choose_device("auto")
-    t = CartoonGAN.build(training, device, steps(device)[name])
+    t = training.build(args_given, device, steps(device)[name])
     t.phase = 2
     pictures = np.stack(photographs(None, 3 * args.batch_size, args.input_size))
     batch = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).chunk(3)
     if name.startswith("baseline"):
-        return functools.partial(baselines.public_step(t, training)[0], *batch)
-    return functools.partial(CartoonGAN.one_step, t, training, batch)
+        return functools.partial(baselines.public_step(t, args_given)[0], *batch)
+    return functools.partial(CartoonGAN.one_step, t, args_given, batch)
 
 
 CONVOLUTION_FLOPS = 3 * 2 * 256 * 256 * 9 * 64 * 64  # of one picture, forward and backward
@@ -369,13 +370,13 @@ def bench_items(data, args):
 def bench_waiting(data, args):
     """Print what a training step of phase two takes with batches of the loader and with one kept batch."""
     options_given = f"--vgg_model random --input_size {args.input_size} --ngf {args.ngf}"
-    training, _ = options.parse_training(f"{options_given} --batch_size {args.batch_size}".split())
+    args_given, _ = options.parse_training(f"{options_given} --batch_size {args.batch_size}".split())
     device = utils.choose_device("auto")
     precision = utils.choose_precision("auto", device)
-    t = CartoonGAN.build(training, device, precision)
+    t = training.build(args_given, device, precision)
     t.phase = 2
     waits = []
-    with contextlib.closing(CartoonGAN.training_batches(t, training, data, device)) as batches:
+    with contextlib.closing(CartoonGAN.training_batches(t, args_given, data, device)) as batches:
 
         def wait():
             began = time.perf_counter()
@@ -384,7 +385,7 @@ def bench_waiting(data, args):
             return batch
 
         kept = wait()
-        step = functools.partial(CartoonGAN.one_step, t, training)
+        step = functools.partial(CartoonGAN.one_step, t, args_given)
         ways = {
             "baseline: one batch again": lambda: step(kept),
             "batches of the loader": lambda: step(wait()),

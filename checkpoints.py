@@ -101,7 +101,7 @@ STATEFUL = ("generator", "discriminator", "adam_g", "adam_d", "scaler")
 
 
 def save_run(folder, training, pool, settings):
-    """Write the weights of a CartoonGAN.Training, then the state, which alone is enough to go on.
+    """Write the weights of a training.Training, then the state, which alone is enough to go on.
 
     `pool` holds the whole batches of training.pool, of all processes together. A weight that is not finite
     raises RunFailed before anything is written.

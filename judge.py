@@ -135,7 +135,7 @@ class Judge:
 
 
 def in_training(t, args, data, device, precision):
-    """A function that measures the generator of a CartoonGAN.Training on the run's test photographs.
+    """A function that measures the generator of a training.Training on the run's test photographs.
 
     It gives columns for metrics.csv: numbers by name. KID is of VGG19's features.
     """

@@ -26,6 +26,7 @@ import losses
 import networks
 import options
 import test
+import training
 import utils
 
 CPU = torch.device("cpu")
@@ -38,7 +39,7 @@ TINY = (
 def build(text="", precision="fp32"):
     """A Training at its start with tiny networks, and its options."""
     args, _ = options.parse_training(f"{TINY} {text}".split())
-    return CartoonGAN.build(args, CPU, precision), args
+    return training.build(args, CPU, precision), args
 
 
 def pictures(count, size, seed=0, dtype=torch.float32):
@@ -273,7 +274,7 @@ def test_discriminator_learns_drawings_from_their_smoothed_copies():
 def test_phase_one_halves_the_content_loss():
     """Measured: 0.475 falls to 0.233 in 31 steps and to 0.191 in 61."""
     args, _ = options.parse_training(["--vgg_model", "random", "--input_size", "64", "--ngf", "16"])
-    t = CartoonGAN.build(args, CPU, "fp32")
+    t = training.build(args, CPU, "fp32")
     if (SHARED / "data").is_dir():
         photo = as_tensor(cut(SHARED / "data" / "src_data" / "test", 4, 64))
     else:
@@ -296,7 +297,7 @@ def toy_distances(adv_lambda):
     """
     text = "--vgg_model random --input_size 32 --ngf 8 --ndf 16 --nb 1 --con_lambda 3 --lrG 4e-4 --lrD 4e-4"
     args, _ = options.parse_training([*text.split(), "--adv_lambda", str(adv_lambda)])
-    t = CartoonGAN.build(args, CPU, utils.choose_precision("auto", CPU))
+    t = training.build(args, CPU, utils.choose_precision("auto", CPU))
     photo = as_tensor(crops(skimage.data.astronaut(), 40, 32) + crops(skimage.data.chelsea(), 24, 32))
     squares = [toy_drawing(square) for square in crops(skimage.data.coffee(), 64, 32)]
     drawing, smoothed = (

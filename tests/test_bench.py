@@ -14,6 +14,7 @@ import edge_promoting
 import images
 import inference
 import options
+import training
 from networks import Generator, InstanceNorm
 
 
@@ -33,7 +34,7 @@ def test_the_public_step_and_the_fast_step_agree():
     """Losses, and weights but for the biases that a following instance norm makes irrelevant."""
     text = "--vgg_model random --ngf 8 --ndf 8 --nb 1 --input_size 32 --batch_size 2 --con_lambda 3"
     args, _ = options.parse_training(text.split())
-    t = CartoonGAN.build(args, torch.device("cpu"), "fp32")
+    t = training.build(args, torch.device("cpu"), "fp32")
     t.phase = 2
     public, *networks = baselines.public_step(t, args)
     pictures = torch.from_numpy(np.stack(bench.photographs(None, 6, 32))).permute(0, 3, 1, 2).chunk(3)

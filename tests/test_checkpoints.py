@@ -271,7 +271,7 @@ def test_a_damaged_file_in_the_cache_is_one_line(cache, harmful):
 
 
 def training(discriminator=True, nb=1):
-    """What save_run and restore_state know of a CartoonGAN.Training."""
+    """What save_run and restore_state know of a training.Training."""
     t = types.SimpleNamespace(generator=Generator(ngf=4, nb=nb), discriminator=None, adam_d=None)
     t.adam_g = torch.optim.Adam(t.generator.parameters(), 2e-4)
     if discriminator:
