@@ -64,6 +64,7 @@ def adversarial_step(t, args, photo, drawing, smoothed):
         ).chunk(3)
     discriminator = losses.discriminator(on_drawing, on_result, on_smoothed, args.gan_mode)
     update(t, t.adam_d, discriminator)
+    watched = {"fakes_detected": losses.fakes_detected(on_result, args.gan_mode)}
 
     frozen = {name: weight.detach() for name, weight in t.discriminator.named_parameters()}
     with t.autocast():
@@ -72,7 +73,7 @@ def adversarial_step(t, args, photo, drawing, smoothed):
     others, terms = perceptual_terms(t, args, result, photo, drawing)
     update(t, t.adam_g, args.adv_lambda * adversarial + others)
     t.scaler.update()
-    return {"discriminator": discriminator.detach(), "adversarial": adversarial.detach(), **terms}
+    return {"discriminator": discriminator.detach(), "adversarial": adversarial.detach(), **terms, **watched}
 
 
 def perceptual_step(t, args, photo, drawing=None, _smoothed=None):
@@ -86,7 +87,10 @@ def perceptual_step(t, args, photo, drawing=None, _smoothed=None):
 
 
 def perceptual_terms(t, args, result, photo, drawing):
-    """G's terms of phase two beside the adversarial one: (weighted sum, terms), without those of weight 0."""
+    """G's terms of phase two beside the adversarial one: (weighted sum, terms), without those of weight 0.
+
+    Among the terms, how far the results are from their photographs.
+    """
     style = networks.STYLE if args.style_lambda else ()
     content = networks.CONTENT if args.con_lambda else ()
     terms = []
@@ -101,7 +105,8 @@ def perceptual_terms(t, args, result, photo, drawing):
     if args.tv_lambda:
         terms.append(("total_variation", args.tv_lambda, losses.total_variation(result)))
     total = sum(weight * loss for _, weight, loss in terms)
-    return total, {name: loss.detach() for name, _, loss in terms}
+    watched = {"change_from_photo": losses.change(result.detach(), photo)}
+    return total, {name: loss.detach() for name, _, loss in terms} | watched
 
 
 def content_loss(t, shown, photo):
@@ -112,10 +117,13 @@ def content_loss(t, shown, photo):
 
 
 def update(t, adam, loss):
-    """One step of an optimiser down a loss."""
+    """One step of an optimiser down a loss; one that the scaler skips, as float16 overflowed, is counted."""
     adam.zero_grad(set_to_none=True)
     t.scaler.scale(loss).backward()
+    taken = training.steps_taken(adam) if t.scaler.is_enabled() else None
     t.scaler.step(adam)
+    if t.scaler.is_enabled():
+        t.skipped += 1 - (training.steps_taken(adam) - taken)
 
 
 def learning_rate_factor(policy, phase, epoch, epochs):
@@ -176,7 +184,10 @@ def train(t, args, data, folder, settings, device, journal):
                             return stopped(folder, signal, journal)
                 check_losses(t)
                 t.seconds = time.monotonic() - began
-                end_epoch(t, args, epochs, steps, folder, chosen, measure, journal)
+                if journal:
+                    journal.epoch(t, epochs, steps, chosen, measure)
+                t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
+                t.sums.clear()
                 if signal := pause():
                     return stopped(folder, signal, journal)
             batches.close()
@@ -203,11 +214,13 @@ def training_batches(t, args, data, device):
 
 
 def one_step(t, args, batch):
-    """The step of the phase that `t` is in."""
+    """The step of the phase that `t` is in. Returns the loss terms and what is counted beside them."""
     batch = [utils.to_range(image) for image in batch]
-    if t.phase == 1:
-        return reconstruction_step(t, args, *batch)
-    return (adversarial_step if t.discriminator else perceptual_step)(t, args, *batch)
+    phase_two = adversarial_step if t.discriminator else perceptual_step
+    terms = (reconstruction_step if t.phase == 1 else phase_two)(t, args, *batch)
+    if t.scaler.is_enabled():
+        terms["skipped_steps"], t.skipped = t.skipped, 0
+    return terms
 
 
 def set_learning_rates(t, args, epochs):
@@ -235,42 +248,17 @@ def check_losses(t):
     t.unchecked.clear()
 
 
-def end_epoch(t, args, epochs, steps, folder, photos, measure, journal):
-    """Record the epoch that was just finished, and move on to the next."""
-    if journal:
-        record(t, args, epochs, steps, folder, photos, measure, journal)
-    t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
-    t.sums.clear()
-
-
-def record(t, args, epochs, steps, folder, photos, measure, journal):
-    """Write what the epoch came to, and the samples if it is time."""
-    means = {term: total / steps for term, total in t.sums.items()}
-    speed = steps * args.batch_size / t.seconds
-    row = {"phase": t.phase, "epoch": t.epoch, **means}
-    row |= {"seconds": round(t.seconds, 3), "images_per_second": round(speed, 3)}
-    row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
-    if measure and t.epoch % args.eval_every == 0:
-        row |= measure()
-    runs.add_metrics(folder / "metrics.csv", row)
-    journal.epoch(row, t.generator)
-    text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
-    text += f"; {t.seconds:.1f} s, {speed:.1f} images/s"
-    if t.epoch < epochs:
-        text += f", about {runs.duration((epochs - t.epoch) * t.seconds)} to go in this phase"
-    print(f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}", flush=True)
-    if t.epoch % args.sample_every == 0 or t.epoch == epochs:
-        runs.plot_losses(folder / "metrics.csv", folder / "losses.png")
-        journal.samples(t, photos)
-
-
 def stopped(folder, signal, journal):
     """Tell how to go on; returns the exit status of a program that a signal ended."""
-    resume = options.command_line("CartoonGAN.py", ["--resume", str(folder)])
     if journal:
         journal.end("stopped", Signals(signal).name)
-    say(f"stopped, everything is saved; go on with: {resume}")
+    say(f"stopped, everything is saved; go on with: {resuming(folder)}")
     return 128 + signal
+
+
+def resuming(folder):
+    """The command that goes on with a run, or begins it again where nothing was saved yet."""
+    return options.command_line("CartoonGAN.py", ["--resume", str(folder)])
 
 
 # Saving, and what goes wrong
@@ -295,12 +283,15 @@ def already_done(t, args, folder):
 
 
 @contextlib.contextmanager
-def explained(device):
-    """Turn what can go wrong around the program into RunFailed."""
+def explained(device, folder):
+    """Turn what can go wrong around the program into RunFailed; `folder` is the run's."""
     try:
         yield
     except torch.OutOfMemoryError:
         reason = f"out of memory on {device}: try a smaller --batch_size or --input_size"
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        reason = f"{first_line(error)}{where}: mend that, then go on with {resuming(folder)}"
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
             reason = "a process that loads images was killed (out of memory?): try --workers 0"
@@ -321,7 +312,7 @@ def main(argv=None):
     precision = utils.choose_precision(args.precision, device)
     torch.backends.cudnn.benchmark = True
     datasets.find(args, training.needs_drawings(args))  # what is wrong there is told before anything slow
-    with explained(device), processes.together(device):
+    with explained(device, folder), processes.together(device):
         t = training.build(args, device, precision)
         if not state:
             training.start_from_weights(t, args)
@@ -339,7 +330,7 @@ def main(argv=None):
                 runs.write_settings(folder, settings)
                 runs.introduce(folder, settings)
                 journal = records.Journal(folder, args, settings["commands"][-1], (t.phase, t.epoch))
-            with journal or contextlib.nullcontext(), explained(device):
+            with journal or contextlib.nullcontext(), explained(device, folder):
                 return train(t, args, data, folder, settings, device, journal)
 
 

@@ -1,5 +1,6 @@
 """Saving and loading of weights and training states. Nothing read from a file is ever run as code."""
 
+import io
 import pickle
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from networks import VGG19, Generator
 
 
 def save(path, content):
-    """Write a dictionary of tensors and plain values whole, synced to the disk."""
+    """Write a dictionary of tensors and plain values whole, synced to the disk. Raises OSError."""
+    serialised = io.BytesIO()  # PyTorch's own writer does not say what is wrong with a disk
+    torch.save(content, serialised)
     with replacing(Path(path)) as part:
-        torch.save(content, part)
+        part.write_bytes(serialised.getbuffer())
 
 
 def load(path):

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 import edge_promoting
+import files
 import images
 from errors import RunFailed, WrongUse, say
 
@@ -206,4 +207,5 @@ def _start_worker(_):
     # Ctrl-C, or a scheduler's SIGTERM, reaches the whole process group; the program ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    files.let_go()  # a worker outlives a killed program by seconds
     images.cv2.setNumThreads(1)

@@ -4,6 +4,8 @@ import contextlib
 import fcntl
 import os
 
+_held = set()  # handles of the folders that this process holds
+
 
 @contextlib.contextmanager
 def replacing(path, sync=True):
@@ -30,10 +32,17 @@ def write_text(path, text):
         part.write_text(text, encoding="utf-8")
 
 
+def sweep(folder):
+    """Remove what a killed process left of `replacing` below a folder that no other process writes to."""
+    for part in folder.rglob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def locked(folder, wait):
     """Hold `folder` against other processes; yields whether it was free. A killed process leaves no lock."""
     handle = os.open(folder, os.O_RDONLY)
+    _held.add(handle)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -42,7 +51,14 @@ def locked(folder, wait):
             free = False
         yield free
     finally:
+        _held.discard(handle)
         os.close(handle)
+
+
+def let_go():
+    """Let go of the folders that the parent of a forked process holds: the parent alone then holds them."""
+    while _held:
+        os.close(_held.pop())
 
 
 def _sync(path):

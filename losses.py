@@ -58,6 +58,16 @@ def total_variation(picture):
     return picture.diff(dim=3).abs().mean() + picture.diff(dim=2).abs().mean()
 
 
+def fakes_detected(result, mode):
+    """The share of D's logits for results that call them fake: below 0, or with "lsgan" below a half."""
+    return (result.detach() < (0 if mode == "bce" else 0.5)).float().mean()
+
+
+def change(result, photo):
+    """Mean absolute difference of results from their photos, in [-1, 1], as grey levels of 255."""
+    return (result - photo).abs().mean() * 127.5
+
+
 def _real(logits, mode):
     logits = at_least_float32(logits)
     return F.softplus(-logits).mean() if mode == "bce" else (logits - 1).square().mean()

@@ -11,6 +11,9 @@ import runs
 import samples
 from errors import first_line, say
 
+WON = 0.99  # share of the results that D calls fake
+FROZEN = 1  # grey level
+
 
 class Journal(contextlib.AbstractContextManager):
     """The journal of a run that is at work in `folder`; as a context it logs how the run ends.
@@ -20,7 +23,7 @@ class Journal(contextlib.AbstractContextManager):
     """
 
     def __init__(self, folder, args, command, place):
-        self.folder, self.args, self.reason = folder, args, None
+        self.folder, self.args, self.warned = folder, args, set()
         runs.log(folder, "started", command)
         self.events = SummaryWriter(folder, purge_step=self.step(*place))
         self.page()
@@ -29,19 +32,67 @@ class Journal(contextlib.AbstractContextManager):
         """The number of an epoch, counted over both phases."""
         return epoch + (self.args.pre_train_epoch if phase == 2 else 0)
 
-    def epoch(self, row, generator):
-        """Record an epoch: events of its row of metrics.csv, and the generator if it is one to keep."""
-        step = self.step(row["phase"], row["epoch"])
+    def epoch(self, t, epochs, steps, photos, measure):
+        """Record the epoch of `epochs` that a training.Training has just finished, of so many `steps`.
+
+        A row of metrics.csv, the same as events, the generator if it is one to keep, and what `measure`
+        gives and the samples of `photos` if it is time.
+        """
+        means = {term: total / steps for term, total in t.sums.items()}
+        if "skipped_steps" in means:
+            means["skipped_steps"] = round(t.sums["skipped_steps"])
+        speed = steps * self.args.batch_size / t.seconds
+        row = {"phase": t.phase, "epoch": t.epoch, **means}
+        row |= {"seconds": round(t.seconds, 3), "images_per_second": round(speed, 3)}
+        row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
+        if measure and t.epoch % self.args.eval_every == 0:
+            row |= measure()
+        runs.add_metrics(self.folder / "metrics.csv", row)
+        self.tell_tensorboard(row)
+        if t.phase == 2:
+            self.keep(t.generator, t.epoch)
+        text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
+        text += f"; {t.seconds:.1f} s, {speed:.1f} images/s"
+        if t.epoch < epochs:
+            text += f", about {runs.duration((epochs - t.epoch) * t.seconds)} to go in this phase"
+        print(f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}", flush=True)
+        self.watch(t.phase, means)
+        if t.epoch % self.args.sample_every == 0 or t.epoch == epochs:
+            runs.plot_losses(self.folder / "metrics.csv", self.folder / "losses.png")
+            self.samples(t, photos)
+
+    def watch(self, phase, means):
+        """Warn once of each of two faults that the losses do not tell, by the `means` of an epoch."""
+        if means.get("fakes_detected", 0) > WON:
+            self.warn(
+                "the discriminator called over 99% of the results fake for an epoch, so the generator learns "
+                "little from it: try a lower --lrD, --gan_mode lsgan, or more --pre_train_epoch"
+            )
+        if phase == 2 and means["change_from_photo"] < FROZEN:
+            self.warn(
+                "the results differ from their photographs by less than a grey level of 255: try a lower "
+                "--con_lambda, a higher --lrG, or look whether photographs and drawings are the same"
+            )
+
+    def warn(self, text):
+        """Say a warning that was not said yet."""
+        if text not in self.warned:
+            self.warned.add(text)
+            say(f"warning: {text}")
+
+    def tell_tensorboard(self, row):
+        """Add a row of metrics.csv to TensorBoard's events."""
         for name in row.keys() - {"phase", "epoch"}:
-            self.events.add_scalar(name, row[name], step)
+            self.events.add_scalar(name, row[name], self.step(row["phase"], row["epoch"]))
         self.events.flush()
-        if row["phase"] == 1:
-            return
+
+    def keep(self, generator, epoch):
+        """Keep the generator after an epoch of phase two if it is one to keep, or the best so far."""
         file = checkpoints.generator_file(generator)
-        if self.args.checkpoint_every and row["epoch"] % self.args.checkpoint_every == 0:
-            checkpoints.save(self.folder / f"generator_{row['epoch']}.pth", file)
+        if self.args.checkpoint_every and epoch % self.args.checkpoint_every == 0:
+            checkpoints.save(self.folder / f"generator_{epoch}.pth", file)
         best = runs.best(runs.read_metrics(self.folder / "metrics.csv"))
-        if best and int(best["epoch"]) == row["epoch"]:
+        if best and int(best["epoch"]) == epoch:
             checkpoints.save(self.folder / "generator_best.pth", file)
 
     def samples(self, training, photos):
@@ -60,10 +111,7 @@ class Journal(contextlib.AbstractContextManager):
         try:
             gallery.update(self.folder)
         except Exception as error:
-            reason = first_line(error)
-            if reason != self.reason:  # once, and not at every sample
-                say(f"warning: the pages could not be written: {reason}")
-            self.reason = reason
+            self.warn(f"the pages could not be written: {first_line(error)}")
 
     def end(self, event, reason=""):
         """Log how the run ended."""

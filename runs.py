@@ -21,8 +21,8 @@ import torchvision
 import checkpoints
 import options
 import processes
-from errors import WrongUse
-from files import locked, replacing, write_text
+from errors import WrongUse, say
+from files import locked, replacing, sweep, write_text
 
 # What may differ when a run is resumed. `results_dir` and `resume` only say where the folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
@@ -100,8 +100,8 @@ def _folder_to_resume(args):
 
 
 def _refuse_overwriting(folder, asked):
-    if not folder.exists() or not any(folder.iterdir()):
-        return
+    if not folder.exists() or all(path.name.startswith(".") for path in folder.iterdir()):
+        return  # a run that was killed at its start leaves nothing, or a hidden part of a file
     earlier = read_settings(folder)
     changed = differences(asked, earlier["options"]) if earlier else ["its settings cannot be read"]
     if changed:
@@ -119,6 +119,7 @@ def held(folder):
     with locked(folder, wait=processes.restarts() > 0) as free:
         if not free:
             raise WrongUse(f"{folder} is being written by another run")
+        sweep(folder)
         yield
 
 
@@ -216,6 +217,7 @@ def settings(args, given, earlier, argv, device, precision, data):
         if args.con_lambda + args.style_lambda
         else None,
         "data": data,
+        "data before": _data_before(data, earlier) if earlier else [],
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),  # a class of its own, which no state could hold
@@ -225,6 +227,21 @@ def settings(args, given, earlier, argv, device, precision, data):
         },
         "code": _commit(),
     }
+
+
+def _data_before(data, earlier):
+    """The records of other data that a resumed run was trained on before; says what is new."""
+    before, last = earlier.get("data before", []), earlier.get("data")
+    if last in (data, None):
+        return before
+    for kind in dict.fromkeys((*last, *data)):
+        then, now = (
+            f"{of[kind]['count']} ({of[kind]['fingerprint']})" if kind in of else "none"
+            for of in (last, data)
+        )
+        if then != now:
+            say(f"warning: the {kind} changed since this run stopped: {then} then, {now} now")
+    return [*before, last]
 
 
 def introduce(folder, settings):
@@ -305,8 +322,11 @@ def plot_losses(metrics, path):
         if key not in ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
     ]
     before = sum(row["phase"] == "1" for row in rows)
-    figure = matplotlib.figure.Figure(figsize=(8, 2.4 * len(terms)), layout="constrained")
-    for axes, term in zip(figure.subplots(len(terms), squeeze=False)[:, 0], terms, strict=True):
+    height = 2.4 * len(terms)
+    figure = matplotlib.figure.Figure(figsize=(8, height))
+    figure.subplots_adjust(left=0.13, right=0.98, top=1 - 0.1 / height, bottom=0.5 / height, hspace=0.1)
+    plots = figure.subplots(len(terms), sharex=True, squeeze=False)[:, 0]
+    for axes, term in zip(plots, terms, strict=True):
         points = [(place, float(row[term])) for place, row in enumerate(rows, 1) if row.get(term)]
         axes.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else None)
         axes.set(ylabel=term, xlim=(0.5, len(rows) + 0.5))

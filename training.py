@@ -33,6 +33,7 @@ class Training:
     sums: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(float))
     seconds: float = 0.0
     unchecked: list = dataclasses.field(default_factory=list)
+    skipped: torch.Tensor | int = 0  # steps of the optimisers since the last batch that float16 lost
 
 
 def has_discriminator(args):
@@ -67,6 +68,11 @@ def build(args, device, precision):
     parallel = [network and processes.parallel(network, device) for network in (generator, discriminator)]
     pool = utils.Pool(args.pool_size)
     return Training(generator, discriminator, *parallel, vgg, adam_g, adam_d, scaler, pool, autocast)
+
+
+def steps_taken(adam):
+    """How many steps an Adam has taken, without those that a GradScaler skipped: a tensor on its device."""
+    return next((state["step"].clone() for state in adam.state.values()), 0)
 
 
 def start_from_weights(t, args):

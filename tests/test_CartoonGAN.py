@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import itertools
 import json
 import math
 import os
@@ -30,6 +31,7 @@ import training
 import utils
 
 CPU = torch.device("cpu")
+WATCHED = ("change_from_photo", "fakes_detected")  # what is counted in phase two beside the losses
 SHARED = ROOT.parent / "shared"
 TINY = (
     "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu --precision fp32"
@@ -132,9 +134,25 @@ def test_half_precision_steps(text, precision):
     for t.step in range(12):  # fp16 skips its first steps until the scale fits
         terms = CartoonGAN.adversarial_step(t, args, *(pictures(2, 16, seed) for seed in range(3)))
     assert all(math.isfinite(value) and value.dtype == torch.float32 for value in terms.values())
-    assert set(terms) == {"discriminator", "adversarial"} | ({"content"} if args.con_lambda else set())
+    assert set(terms) == {"discriminator", "adversarial", *WATCHED} | (
+        {"content"} if args.con_lambda else set()
+    )
     assert not torch.equal(before, t.generator.down[0].weight)
     assert t.scaler.is_enabled() == (precision == "fp16")
+
+
+def test_steps_that_float16_skips_are_counted():
+    """Gradients that overflow are planted: of G at one step, of both networks at another."""
+    t, args = build("", "fp16")
+    t.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+    t.phase = 2
+    for weight, steps in ((t.generator.down[0].weight, (3, 5)), (t.discriminator.layers[0].weight, (5,))):
+        weight.register_hook(lambda gradient, steps=steps: gradient * (math.inf if t.step in steps else 1))
+    batch = [torch.full((2, 3, 16, 16), value, dtype=torch.uint8) for value in (60, 128, 200)]
+    counts = []
+    for t.step in range(7):
+        counts.append(CartoonGAN.one_step(t, args, batch)["skipped_steps"].item())
+    assert counts == [0, 0, 0, 1, 0, 2, 0]
 
 
 def test_bfloat16_trains_as_float32_does():
@@ -163,7 +181,7 @@ def test_without_adversarial_weight_there_is_no_discriminator():
     t.phase = 2
     assert t.discriminator is None and t.adam_d is None
     batch = [torch.zeros(2, 3, 16, 16, dtype=torch.uint8)]
-    assert set(CartoonGAN.one_step(t, args, batch)) == {"content"}
+    assert set(CartoonGAN.one_step(t, args, batch)) == {"content", "change_from_photo"}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -188,10 +206,11 @@ def test_each_term_with_a_weight_is_there_by_its_name(text, wanted, channels, pr
     )
     batch = [torch.full((2, channels, 16, 16), value, dtype=torch.uint8) for value in (60, 128, 200)]
     terms = CartoonGAN.one_step(t, args, batch)
-    assert list(terms) == wanted.split()
+    watched = [name for name in WATCHED if t.discriminator or name == "change_from_photo"]
+    assert list(terms) == wanted.split() + watched
     assert all(value.dtype == torch.float32 and value.isfinite() for value in terms.values())
     weights = {"content": args.con_lambda, "style": args.style_lambda, "total_variation": args.tv_lambda}
-    weights |= {"adversarial": args.adv_lambda, "discriminator": 0}
+    weights |= {"adversarial": args.adv_lambda, "discriminator": 0, **dict.fromkeys(WATCHED, 0)}
     total = sum(weights[term] * value for term, value in terms.items())
     assert weighted[-1].item() == pytest.approx(total.item(), rel=1e-5)
 
@@ -486,8 +505,8 @@ def test_a_run_of_content_style_and_total_variation(data, tmp_path):
     terms = [
         key for key in last if key not in ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
     ]
-    assert terms == ["content", "style", "total_variation"]
-    assert [bool(first[term]) for term in terms] == [True, False, False]
+    assert terms == ["content", "style", "total_variation", "change_from_photo"]
+    assert [bool(first[term]) for term in terms] == [True, False, False, False]
     assert all(float(last[term]) > 0 for term in terms)
     settings = json.loads((folder / "settings.json").read_text())
     assert settings["data"]["drawings"]["count"] == 6
@@ -527,6 +546,106 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, data, tmp_path, mon
     folder = tmp_path / "Tiny_2_3_2_results"
     assert checkpoints.load_state(folder / "state_latest.pth")["place"] == (phase, 2, 1)
     assert all(value.isfinite().all() for value in weights(folder)["generator"]["state_dict"].values())
+
+
+@pytest.mark.parametrize("plant", ["weight", "gradient"])
+@pytest.mark.parametrize("step", [1, 7])
+def test_a_weight_that_is_not_finite_is_never_saved(step, plant, data, tmp_path, monkeypatch):
+    """Planted in the step; losses are looked at every 20 steps, so the weights must be looked at too."""
+    real, done = CartoonGAN.one_step, itertools.count()
+
+    def planted(t, args, batch):
+        terms = real(t, args, batch)
+        if next(done) == step:
+            with torch.no_grad():
+                t.generator.down[0].weight[0, 0, 0, 0] = math.nan
+        return terms
+
+    def bad_gradient(t, args, batch):
+        if next(done) == step:
+            t.generator.down[0].weight.register_hook(lambda gradient: gradient * math.nan)
+        return real(t, args, batch)
+
+    monkeypatch.setattr(CartoonGAN, "one_step", planted if plant == "weight" else bad_gradient)
+    with pytest.raises(errors.RunFailed, match=r"a weight of the generator is not finite|loss is nan"):
+        CartoonGAN.main(command(data, tmp_path))
+    folder = tmp_path / "Tiny_2_3_2_results"
+    place = ((1, 1, 1), (2, 1, 1))[step == 7]
+    assert checkpoints.load_state(folder / "state_latest.pth")["place"] == place
+    assert all(value.isfinite().all() for value in weights(folder)["generator"]["state_dict"].values())
+    monkeypatch.setattr(CartoonGAN, "one_step", real)
+    assert CartoonGAN.main(["--resume", str(folder)]) == 0
+
+
+def test_the_usual_two_faults_are_told_once(data, tmp_path, monkeypatch, capsys):
+    """A generator that gives back the photo, and a discriminator that calls everything fake."""
+    stuck = lambda self, photo: photo + 0 * sum(weight.sum() for weight in self.parameters())
+    surely_fake = lambda self, x: x.mean((1, 2, 3)) * 0 - 5 + 0 * sum(w.sum() for w in self.parameters())
+    monkeypatch.setattr(networks.Generator, "forward", stuck)
+    monkeypatch.setattr(networks.Discriminator, "forward", surely_fake)
+    assert CartoonGAN.main(command(data, tmp_path)) == 0
+    said = capsys.readouterr().err
+    for words in ("called over 99% of the results fake", "differ from their photographs by less than"):
+        assert said.count(words) == 1
+    found = rows(tmp_path / "Tiny_2_3_2_results")
+    assert [row["fakes_detected"] for row in found] == ["", "", "1.0", "1.0", "1.0"]
+    assert [row["change_from_photo"] for row in found] == ["", "", "0.0", "0.0", "0.0"]
+    assert said.count("called over 99%") == (tmp_path / "Tiny_2_3_2_results/log.txt").read_text().count(
+        "over 99%"
+    )
+
+
+def test_a_healthy_run_is_not_warned_of(finished, capsys):
+    assert "warning: the" not in capsys.readouterr().err
+
+
+def test_float16_writes_the_skipped_steps(data, tmp_path):
+    assert CartoonGAN.main(command(data, tmp_path, "--precision", "fp16")) == 0
+    found = [int(row["skipped_steps"]) for row in rows(tmp_path / "Tiny_2_3_2_results")]
+    assert all(0 <= count <= 6 for count in found)
+
+
+def test_a_kill_inside_a_long_epoch_loses_what_save_minutes_says(data, tmp_path, monkeypatch):
+    """By a clock on which a step takes a minute: killed after 8, saved every 5 minutes, it loses 3."""
+    taken, step = [0], CartoonGAN.one_step
+    monkeypatch.setattr(CartoonGAN, "time", type("time", (), {"monotonic": lambda: 60.0 * taken[0]}))
+
+    def timed(*args):
+        if taken[0] == 8:
+            raise Killed
+        taken[0] += 1
+        return step(*args)
+
+    monkeypatch.setattr(CartoonGAN, "one_step", timed)
+    with pytest.raises(Killed):
+        CartoonGAN.main(
+            command(data, tmp_path, "--save_minutes", 5, "--batch_size", 1, "--pre_train_epoch", 9)
+        )
+    state = checkpoints.load_state(tmp_path / "Tiny_9_3_1_results" / "state_latest.pth")
+    assert state["place"] == (1, 1, 5)
+
+
+def test_changed_data_are_told_and_recorded(data, tmp_path, monkeypatch, capsys):
+    step, left = CartoonGAN.one_step, iter(range(4))
+    monkeypatch.setattr(
+        CartoonGAN, "one_step", lambda *args: step(*args) if next(left, None) is not None else 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        CartoonGAN.main(command(data, tmp_path))
+    monkeypatch.setattr(CartoonGAN, "one_step", step)
+    folder = tmp_path / "Tiny_2_3_2_results"
+    before = json.loads((folder / "settings.json").read_text())
+    (data / "src_data/train/0.jpg").unlink()
+    capsys.readouterr()
+    assert CartoonGAN.main(["--resume", str(folder)]) == 0
+    then, now = (before["data"], json.loads((folder / "settings.json").read_text())["data"])
+    told = [line for line in capsys.readouterr().err.splitlines() if "changed since" in line]
+    prints = [of["photographs"]["fingerprint"] for of in (then, now)]
+    assert told == [
+        f"warning: the photographs changed since this run stopped: 6 ({prints[0]}) then, 5 ({prints[1]}) now"
+    ]
+    assert json.loads((folder / "settings.json").read_text())["data before"] == [then]
+    assert "changed since this run stopped" in (folder / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

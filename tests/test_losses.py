@@ -123,3 +123,11 @@ def test_total_variation():
     assert losses.total_variation(ramp).item() == 1
     assert losses.total_variation(ramp - 2 * torch.arange(4.0)[:, None]).item() == 3
     assert losses.total_variation(ramp.half()).dtype == torch.float32
+
+
+def test_fakes_detected_and_change_by_hand():
+    logits = torch.tensor([-1.0, 0.2, 0.4, 0.6])
+    assert losses.fakes_detected(logits, "bce").item() == 0.25
+    assert losses.fakes_detected(logits, "lsgan").item() == 0.75
+    photo = torch.zeros(1, 3, 2, 2)
+    assert losses.change(photo + 2 / 255, photo).item() == pytest.approx(1)

@@ -1,0 +1,379 @@
+"""Runs that are killed, and disks that fail: nothing is lost, and the reason is told in one line.
+
+Each attempt is a process of its own. A fork server that has loaded PyTorch already starts it in no time.
+"""
+
+import contextlib
+import csv
+import errno
+import itertools
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+
+import CartoonGAN
+import checkpoints
+import errors
+import files
+import runs
+
+TINY = (
+    "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 32 --batch_size 4 --pool_size 2 --precision fp32"
+)
+TINY += " --name Kill --device cpu --pre_train_epoch 2 --train_epoch 3 --save_minutes 0 --workers 1"
+TINY += " --checkpoint_every 2 --sample_keep 2 --sample_format jpg"
+RUN = "Kill_2_3_4_results"
+AS_ROOT = os.geteuid() == 0
+NOBODY = 65534
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A context of multiprocessing whose processes have the program loaded."""
+    paths = [str(ROOT), str(ROOT / "tests"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["test_faults"])
+        context.Process(target=print).start()
+    return context
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """The sample data, less of it: 16 photographs, 16 drawings."""
+    folder = tmp_path_factory.mktemp("sample")
+    made = subprocess.run([sys.executable, "data/sample.py", "--out", folder], cwd=ROOT, check=False)
+    assert made.returncode == 0
+    for part in ("src_data", "tgt_data"):
+        for path in sorted((folder / part / "train").iterdir())[16:]:
+            path.unlink()
+    return folder
+
+
+def command(sample, place, *more):
+    """The options of a tiny run whose results and pairs lie in `place`."""
+    folders = ["--src_data", sample / "src_data", "--tgt_data", sample / "tgt_data"]
+    folders += ["--results_dir", place / "results", "--pair_dir", place / "pair"]
+    return [*map(str, folders), *TINY.split(), *map(str, more)]
+
+
+def attempt(argv, place, prepare=None, *arguments):
+    """What a process does: train, its words in place/said.txt; `prepare(*arguments)` goes before."""
+    with open(place / "said.txt", "a") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    if prepare:
+        prepare(*arguments)
+    os._exit(errors.exit_status(lambda: CartoonGAN.main(argv)))
+
+
+def start(server, argv, place, *preparation):
+    place.mkdir(exist_ok=True)
+    process = server.Process(target=attempt, args=(argv, place, *preparation))
+    process.start()
+    return process
+
+
+def finish(server, argv, place, *preparation, within=300):
+    """Run to the end; returns (exit status, or -9 for a process that was killed; what it said)."""
+    place.mkdir(exist_ok=True)
+    (place / "said.txt").write_text("")
+    process = start(server, argv, place, *preparation)
+    process.join(within)
+    assert process.exitcode is not None, (place / "said.txt").read_text()
+    return process.exitcode, (place / "said.txt").read_text()
+
+
+def going_on(argv, place):
+    """The command after a kill: to resume where there is something to resume, else the first one again."""
+    folder = place / "results" / RUN
+    begun = any((folder / name).exists() for name in ("settings.json", "state_latest.pth"))
+    return ["--resume", str(folder)] if begun else argv
+
+
+def weights(folder):
+    names = ("generator_latest.pth", "discriminator_latest.pth", "generator_2.pth")
+    return {name: checkpoints.load(folder / name) for name in names}
+
+
+def same(one, two):
+    """Whether two nested dictionaries of tensors and values are equal to the bit."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
+
+
+def metrics(folder):
+    """The rows of metrics.csv without those columns that tell the time."""
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{key: row[key] for key in row if key not in ("seconds", "images_per_second")} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def whole(server, sample, tmp_path_factory):
+    """The place of an undisturbed run, and the seconds that it took."""
+    place = tmp_path_factory.mktemp("whole")
+    began = time.monotonic()
+    status, said = finish(server, command(sample, place), place)
+    assert status == 0, said
+    return place, time.monotonic() - began
+
+
+def assert_as_if_undisturbed(place, whole):
+    folder, wanted = place / "results" / RUN, whole[0] / "results" / RUN
+    assert same(weights(folder), weights(wanted))
+    assert metrics(folder) == metrics(wanted)
+    assert [(row["phase"], row["epoch"]) for row in metrics(folder)] == [*zip("11222", "12123", strict=True)]
+    for part in ("Transfer", "Reconstruction"):
+        pictures = [{path.name: path.read_bytes() for path in (x / part).iterdir()} for x in (folder, wanted)]
+        assert pictures[0] == pictures[1]
+    assert not list(place.rglob("*.part"))
+    assert runs.state(folder)[0] == "finished"
+
+
+# Kills
+
+KINDS = ("pair", "settings.json", "log.txt", "plotly.min.js", "page.js", "index.html", "losses.png")
+KINDS += ("generator_latest.pth", "discriminator_latest.pth", "state_latest.pth", "metrics.csv")
+KINDS += ("Reconstruction", "Transfer", "generator_2.pth")
+PAGES = {"plotly.min.js", "page.js", "index.html"}
+
+
+def kind_of(path):
+    """What a file is, as KINDS names it."""
+    inside = next((part for part in ("pair", "Reconstruction", "Transfer") if part in path.parts), None)
+    return inside or path.name
+
+
+def when_writing(kind, count, act):
+    """In this process, have act(part, path, replace) called when file number `count` of a kind is written."""
+    left, replace = itertools.count(count, -1), os.replace
+
+    def watched(part, path):
+        if kind_of(path) == kind and not next(left):
+            act(part, path, replace)
+        replace(part, path)
+
+    files.os = type("os", (), {**vars(os), "replace": staticmethod(watched)})
+
+
+def die_half_written(part, path, replace):
+    os.truncate(part, os.stat(part).st_size // 2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_just_written(part, path, replace):
+    replace(part, path)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def full_disk(part, path, replace):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part))
+
+
+def over_quota(part, path, replace):
+    raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(part))
+
+
+def complete(server, sample, place, whole):
+    status, said = finish(server, going_on(command(sample, place), place), place)
+    assert status == 0 and "Traceback" not in said, said
+    assert_as_if_undisturbed(place, whole)
+
+
+@pytest.mark.parametrize(
+    "ways", [pytest.param(0, id="short"), pytest.param(1, id="long", marks=pytest.mark.slow)]
+)
+def test_a_run_killed_while_it_writes_anything_ends_as_if_undisturbed(ways, server, sample, whole, tmp_path):
+    for place, kind in enumerate(KINDS):
+        act = (die_half_written, die_just_written)[(place + ways) % 2]
+        argv = going_on(command(sample, tmp_path), tmp_path)
+        status, said = finish(server, argv, tmp_path, when_writing, kind, 1 if kind == "pair" else 0, act)
+        assert status == -signal.SIGKILL, f"{kind}: {status} {said}"
+    complete(server, sample, tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_a_run_killed_100_times_ends_as_if_undisturbed(server, sample, whole, tmp_path):
+    """By the clock, at any moment. A run that ends meanwhile is compared, and another begun."""
+    chance, kills, ended = random.Random(0), 0, 0
+    while kills < 100:
+        place = tmp_path / str(ended)
+        process = start(server, going_on(command(sample, place), place), place)
+        process.join(chance.uniform(0.02, whole[1] / 3))
+        process.kill()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL), (place / "said.txt").read_text()
+        kills += process.exitcode != 0
+        if process.exitcode == 0:
+            assert_as_if_undisturbed(place, whole)
+            ended += 1
+    complete(server, sample, place, whole)
+    print(f"{kills} kills, {ended + 1} runs")
+
+
+def test_the_lock_of_a_killed_run_is_gone_at_once(server, sample, tmp_path):
+    """Its loading processes live on for seconds."""
+    argv = command(sample, tmp_path, "--workers", 2)
+    assert finish(server, argv, tmp_path, when_writing, "metrics.csv", 0, die_just_written)[0] == -9
+    with files.locked(tmp_path / "results" / RUN, wait=False) as free:
+        assert free
+
+
+def test_a_second_run_in_the_folder_is_refused(server, sample, tmp_path):
+    process = start(server, command(sample, tmp_path), tmp_path)
+    settings = tmp_path / "results" / RUN / "settings.json"
+    while not settings.exists():
+        assert process.exitcode is None, (tmp_path / "said.txt").read_text()
+        time.sleep(0.05)
+    (tmp_path / "second").mkdir()
+    status, said = finish(server, ["--resume", str(settings.parent)], tmp_path / "second")
+    process.kill()
+    process.join()
+    assert (status, told(said)) == (2, [f"error: {settings.parent} is being written by another run"])
+
+
+# Disks
+
+
+def told(said):
+    """The lines of an error; nothing else may be said of it."""
+    assert "Traceback" not in said and "Exception" not in said, said
+    return [line for line in said.splitlines() if line.startswith("error: ")]
+
+
+def assert_failed_well(status, said, folder, words):
+    """Exit status 1, one line that says what is wrong and how to go on, and a state that can be read."""
+    lines = told(said)
+    assert status == 1 and len(lines) == 1 and words in lines[0], f"{status}: {said}"
+    assert f"go on with python CartoonGAN.py --resume {folder}" in lines[0]
+    if (folder / "state_latest.pth").exists():
+        checkpoints.load_state(folder / "state_latest.pth")
+
+
+@pytest.mark.parametrize("fail", [full_disk, pytest.param(over_quota, marks=pytest.mark.slow)])
+def test_whatever_cannot_be_written_ends_the_run_in_one_line(fail, server, sample, whole, tmp_path):
+    folder = tmp_path / "results" / RUN
+    for kind in KINDS:
+        argv = going_on(command(sample, tmp_path), tmp_path)
+        if kind in PAGES:
+            continue
+        status, said = finish(server, argv, tmp_path, when_writing, kind, 0, fail)
+        assert_failed_well(status, said, folder, "o space left" if fail == full_disk else "quota")
+        assert not list(folder.rglob("*.part"))
+    complete(server, sample, tmp_path, whole)
+
+
+@pytest.mark.parametrize("kind", sorted(PAGES))
+def test_a_page_that_cannot_be_written_ends_no_run(kind, server, sample, whole, tmp_path):
+    status, said = finish(server, command(sample, tmp_path), tmp_path, when_writing, kind, 0, full_disk)
+    assert status == 0 and not told(said), said
+    assert "warning: " in said and "No space left on device" in said
+    assert_as_if_undisturbed(tmp_path, whole)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of its own; resize("9m") sets its size."""
+    if not AS_ROOT:
+        pytest.skip("a disk can be mounted by root alone")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("no disk can be mounted here")
+    yield disk, lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.parametrize("size", ["4900k", "5100k", "5400k"])
+def test_a_full_disk(size, small_disk, server, sample, whole):
+    place, resize = small_disk
+    resize(size)
+    argv, folder = command(sample, place), place / "results" / RUN
+    status, said = finish(server, argv, place)
+    assert_failed_well(status, said, folder, "No space left on device")
+    resize("64m")
+    complete(server, sample, place, whole)
+
+
+def as_nobody():
+    """Have this process go on without the rights of root."""
+    if AS_ROOT:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        os.environ["HOME"] = "/nonexistent"
+
+
+@pytest.fixture
+def public(sample):
+    """A place, and the sample data, that every user can reach."""
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(tempfile.TemporaryDirectory(dir="/var/tmp"))
+        place = Path(place)
+        shutil.copytree(sample, place / "sample")
+        (place / "run").mkdir()
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        (place / "run").chmod(0o777)
+        yield place
+
+
+def test_a_folder_that_becomes_read_only(server, public):
+    place = public / "run"
+    argv, folder = command(public / "sample", place), place / "results" / RUN
+    process = start(server, argv, place, as_nobody)
+    while not (folder / "metrics.csv").exists():
+        assert process.exitcode is None, (place / "said.txt").read_text()
+        time.sleep(0.05)
+    folder.chmod(0o555)
+    process.join(60)
+    assert_failed_well(process.exitcode, (place / "said.txt").read_text(), folder, "Permission denied")
+    folder.chmod(0o777)
+    status, said = finish(server, ["--resume", str(folder)], place, as_nobody)
+    assert status == 0, said
+
+
+def test_a_folder_that_is_removed(server, sample, tmp_path):
+    folder = tmp_path / "results" / RUN
+    process = start(server, command(sample, tmp_path), tmp_path)
+    while not (folder / "metrics.csv").exists():
+        assert process.exitcode is None, (tmp_path / "said.txt").read_text()
+        time.sleep(0.05)
+    os.rename(folder, tmp_path / "elsewhere")
+    process.join(60)
+    assert_failed_well(
+        process.exitcode, (tmp_path / "said.txt").read_text(), folder, "No such file or directory"
+    )
+    os.rename(tmp_path / "elsewhere", folder)
+    status, said = finish(server, ["--resume", str(folder)], tmp_path)
+    assert status == 0, said
+
+
+def limit_files(size):
+    """Let no file of this process grow beyond a number of bytes, as a quota does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_files_that_may_not_grow(server, sample, whole, tmp_path):
+    folder = tmp_path / "results" / RUN
+    size = (whole[0] / "results" / RUN / "state_latest.pth").stat().st_size
+    status, said = finish(server, command(sample, tmp_path), tmp_path, limit_files, size // 2)
+    assert_failed_well(status, said, folder, "File too large")
+    complete(server, sample, tmp_path, whole)
