@@ -272,11 +272,10 @@ def _with_alpha(image):
     """Pillow's image as an array of RGB, and a fourth channel for alpha where it has transparency."""
     if image.mode.startswith("I") or not image.has_transparency_data:
         return np.asarray(_plain(image).convert("RGB"))
-    image = image.convert("RGBA")
-    alpha = np.asarray(image.getchannel("A"))[..., None]
+    pixels = np.array(image.convert("RGBA"))
     # What nobody sees is white, as in `decode`: files hold anything there, and networks look at it all.
-    colour = np.where(alpha == 0, 255, np.asarray(image.convert("RGB")))
-    return np.concatenate([colour.astype(np.uint8), alpha], axis=2)
+    np.copyto(pixels[..., :3], 255, where=pixels[..., 3:] == 0)
+    return pixels
 
 
 def _plain(image):

@@ -226,6 +226,13 @@ def test_an_animation_too_large_for_the_memory_is_refused_before_it_is_read():
         images.decode_frames(bytes(data))
 
 
+def test_frames_of_different_sizes_are_refused():
+    first, wider = (encoded(noise(width, 20).quantize(16), "gif") for width in (24, 60))
+    data = first[:-1] + wider[wider.index(b",\0\0\0\0") :]  # beyond the first one's canvas
+    with pytest.raises(images.Unreadable, match="its frames differ in size"):
+        images.decode_frames(data)
+
+
 @pytest.mark.parametrize("decode", [images.decode, images.decode_frames])
 def test_failures_leave_no_images_behind(decode):
     """An exception holds the frames that it went through; whoever keeps one would keep the pixels."""
