@@ -7,6 +7,7 @@ says why a file cannot be read); OpenCV resizes.
 import functools
 import hashlib
 import io
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -35,8 +36,9 @@ ALL_FRAMES = 2**29  # pixels that are held at once: 1.6 GB of them, and as much 
 
 # Large photographs are welcome; Pillow still refuses what is twice over its limit (a decompression bomb).
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Of damaged files Pillow warns in two lines without the file's name; what matters of it is raised as well.
+# Of damaged files Pillow warns in lines without the file's name; what matters of it is raised as well.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class Unreadable(Exception):
