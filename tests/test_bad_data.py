@@ -33,6 +33,8 @@ import test
 from data import haze
 from errors import RunFailed, WrongUse
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what images.py has said of these
+
 TINY = (
     "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu --precision fp32"
 )

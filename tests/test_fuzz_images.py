@@ -23,6 +23,8 @@ import networks
 import test
 from errors import RunFailed
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what images.py has said of these
+
 QUIET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 SHORT = settings(max_examples=80, derandomize=True, **QUIET)
 LONG = settings(max_examples=10000, print_blob=True, **QUIET)
