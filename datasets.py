@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 import edge_promoting
 import files
 import images
 from errors import RunFailed, WrongUse, say
+
+IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
 
 # Each stream of random numbers has a number of its own, so that no two ever share a seed.
 PHOTOS, DRAWINGS, SMOOTHED, POOL = range(4)
@@ -62,7 +64,7 @@ def prepare(args, drawings):
 
     if ready:
         say(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
-        pairs = images.check(ready, "pairs")
+        pairs = images.check(ready, "pairs", narrowest=2)  # each half of a pair is a picture
     else:
         made_for = f"{args.input_size}{'_squash' if args.resize == 'squash' else ''}"
         where = _pair_dir(args) / made_for
@@ -94,7 +96,7 @@ def image_files(folder, least, wanted):
 def readable(checked, least, wanted, folder):
     """Say which images of images.Checked cannot be read. Raises WrongUse if fewer than `least` remain."""
     for path, reason in checked.unreadable.items():
-        say(f"left out {path}: {reason}")
+        images.say_once(f"left out {path}: {reason}")
     _require(len(checked.paths), least, f"readable {wanted}", folder)
     return checked
 
@@ -123,26 +125,77 @@ def old_pairs(pair_dir):
     return sorted(numbered, key=lambda path: int(path.stem))
 
 
+def first_readable(paths, start, use):
+    """use(path) of the first that works of paths[start] and those after it; after the last comes the first.
+
+    Returns (what `use` made, {path: (reason, path that takes its place)} of those before). `use` may raise
+    images.CannotRead. Raises RunFailed if ten in a row, or all, cannot be read.
+    """
+    lost = {}
+    for index in range(start, start + min(IN_A_ROW, len(paths))):
+        path = paths[index % len(paths)]
+        try:
+            made = use(path)
+        except images.CannotRead as error:
+            lost[path] = error.reason
+        else:
+            return made, {each: (reason, path) for each, reason in lost.items()}
+    raise RunFailed(
+        f"training images are lost, {len(lost)} in a row, the last is {path}: {lost[path]}; "
+        "see to the disk, then go on with --resume"
+    )
+
+
+def lost_line(path, reason, instead):
+    """What is said of an image that got lost during a run."""
+    return f"lost {path} ({reason}): {instead} takes its place"
+
+
 class TrainingImages(Dataset):
     """Training squares, uint8 C,size,size. An item is a photo, or a photo, a drawing and a smoothed drawing.
 
-    It is asked for by draws (see `draws`), which settle all that is random about it.
+    It is asked for by draws (see `draws`), which settle all that is random about it. An image that can no
+    longer be read is replaced by the next that can. `lost` holds {path: (reason, path instead)} of those;
+    whoever reads it may empty it. Raises RunFailed as `first_readable` does.
     """
 
     def __init__(self, photos, pairs, size, resize, photo_channels, drawing_channels):
         self.photos, self.pairs = photos, pairs
         self.size, self.resize = size, resize
         self.photo_channels, self.drawing_channels = photo_channels, drawing_channels
+        self.lost = {}
 
     def __getitem__(self, draws):
         photo, *drawings = draws
-        image = images.read(self.photos[photo[0]], self.photo_channels, at_least=self.size)
-        pairs = {draw: images.read(self.pairs[draw[0]], self.drawing_channels) for draw in drawings}
-        halves = [np.array_split(pairs[draw], 2, axis=1)[side] for side, draw in enumerate(drawings)]
+        image = self._first_readable(self.photos, photo[0], self._photo)
+        pairs = {draw: self._first_readable(self.pairs, draw[0], self._pair) for draw in drawings}
+        halves = [pairs[draw][side] for side, draw in enumerate(drawings)]
         return [self._square(*square) for square in zip([image, *halves], draws, strict=True)]
 
+    def batch(self, items):
+        """(batch of items, what was lost on the way): in a worker process this is how the main one learns."""
+        lost, self.lost = self.lost, {}
+        return default_collate(items), lost
+
+    def _first_readable(self, *where):
+        image, lost = first_readable(*where)
+        self.lost |= lost
+        return image
+
+    def _photo(self, path):
+        return self._fitted(path, images.read(path, self.photo_channels, at_least=self.size))
+
+    def _pair(self, path):
+        halves = np.array_split(images.read(path, self.drawing_channels), 2, axis=1)
+        return [self._fitted(path, half) for half in halves]
+
+    def _fitted(self, path, image):
+        try:
+            return images.fit_training(image, self.size, self.resize)
+        except images.Unreadable as error:
+            raise images.CannotRead(path, error) from None
+
     def _square(self, image, draw):
-        image = images.fit_training(image, self.size, self.resize)
         rng = np.random.default_rng(draw[1])
         top, left = (int(rng.integers(side - self.size + 1)) for side in image.shape[:2])
         image = image[top : top + self.size, left : left + self.size]
@@ -184,23 +237,29 @@ def _order(count, *key):
 def load_batches(dataset, batches, workers, device):
     """Iterate over the batches of `draws`, loaded ahead by `workers` processes: uint8 N,C,H,W on `device`.
 
-    Raises RunFailed if an image can no longer be read.
+    Says once of each image that it can no longer be read. Raises RunFailed if so many are lost in a row.
     """
     loader = DataLoader(
         dataset,
         batch_sampler=batches,
+        collate_fn=dataset.batch,
         num_workers=workers,
         pin_memory=device.type == "cuda",
         worker_init_fn=_start_worker,
     )
+    told = set()
     try:
-        for batch in loader:
+        for batch, lost in loader:
+            for path in (path for path in lost if path not in told):
+                images.say_once(lost_line(path, *lost[path]))
+            told |= lost.keys()
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
-    except (OSError, WrongUse) as error:
-        # A worker's error comes with its traceback as text; the last line is what it says. The frames that
-        # it holds would keep the workers alive, and the program could not end.
+    except RunFailed as error:
+        # A worker's error comes with its traceback as text; the last line is its kind and what it says. The
+        # frames that it holds would keep the workers alive, and the program could not end.
         error.__traceback__ = None
-        raise RunFailed(f"a training image is lost: {str(error).strip().splitlines()[-1]}") from None
+        said = str(error).strip().splitlines()[-1]
+        raise RunFailed(said.removeprefix(f"{RunFailed.__module__}.{RunFailed.__name__}: ")) from None
 
 
 def _start_worker(_):

@@ -54,7 +54,7 @@ def make_pairs(drawings, out, size, how="crop"):
 
 
 def _make_pair(drawings, out, name, size, how):
-    """Returns (digest, None) or (None, the reason why the drawing cannot be read)."""
+    """Returns (digest, None) or (None, the reason why the drawing has no pair)."""
     path = out / f"{name}.png"
     try:
         data = (drawings / name).read_bytes()
@@ -75,6 +75,8 @@ def _make_pair(drawings, out, name, size, how):
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise _cannot_write(out, error) from None
+        if error.errno == errno.ENAMETOOLONG:  # a pair's name is longer than its drawing's
+            return None, first_line(error)
         raise
     return digest, None
 

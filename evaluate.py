@@ -6,6 +6,7 @@ Prints a table with a row for the photographs (the baseline), for the drawings (
 results, and writes it as JSON beside the first of the results.
 """
 
+import contextlib
 import functools
 import json
 import math
@@ -44,8 +45,10 @@ def open_results(source, folder, photos, fit, device, precision):
         return lambda _, photo: apply(generator, fit(photo)), photos
     found = match(source, folder, photos)
     make = lambda path, photo: of_one_shape(images.read(found[path]), photo, found[path])
-    first = next(iter(found))
-    make(first, images.read(first))  # what is wrong with all of them is told before anything slow
+    for path in found:  # what is wrong with all of them is told before anything slow
+        with contextlib.suppress(images.CannotRead):  # one that is damaged is told when its turn comes
+            make(path, images.read(path))
+            break
     return make, list(found)
 
 
@@ -226,7 +229,8 @@ def main(argv=None):
         for name, row in rows.items()
     }
     output = args.output or beside
-    write_text(output, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    write_text(output, text.encode("utf-8", "replace").decode())  # folders of names that are no UTF-8
     print(f"written to {output}")
 
 

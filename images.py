@@ -4,17 +4,20 @@ Three channels are RGB, one is grey. Pillow decodes (it knows EXIF orientation, 
 says why a file cannot be read); OpenCV resizes.
 """
 
+import functools
 import hashlib
 import io
+import logging
 import os
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from tqdm.contrib.concurrent import thread_map
 
-from errors import WrongUse, first_line
+from errors import WrongUse, first_line, say
 from files import replacing
 
 try:
@@ -28,39 +31,75 @@ except ImportError as error:
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 ANIMATED = {"GIF", "PNG", "WEBP"}  # Pillow's formats that hold frames over time
 
+LONGEST = 100  # times its width; fit_training would enlarge a line of 1x20000 pixels to four gigabytes
+ALL_FRAMES = 2**29  # pixels that are held at once: 1.6 GB of them, and as much of results
+
 # Large photographs are welcome; Pillow still refuses what is twice over its limit (a decompression bomb).
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Of damaged files Pillow warns in lines without the file's name; what matters of it is raised as well.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class Unreadable(Exception):
-    """An image that cannot be decoded; the text is the reason, without the file's name."""
+    """An image that cannot be decoded or used; the text is the reason, without the file's name."""
+
+
+class CannotRead(WrongUse):
+    """An image file that cannot be read: its `path` and the `reason`."""
+
+    def __init__(self, path, reason):
+        super().__init__(f"cannot read {path}: {reason}")
+        self.path, self.reason = path, reason
 
 
 def find(folder, extensions=EXTENSIONS):
-    """The image files below `folder`, as sorted paths relative to it. Hidden files are left out."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in extensions)
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.parts))
+    """The image files below `folder`, as sorted paths relative to it. Hidden files are left out.
+
+    Links to folders are not followed (they may lead in a circle). Those, and folders that cannot be read,
+    are told in a line each, once.
+    """
+    found = []
+    for base, folders, names in os.walk(folder, onerror=_unread_folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for link in filter(os.path.islink, (os.path.join(base, name) for name in folders)):
+            say_once(f"left out {link}: a link to a folder")
+        paths = (Path(base, name) for name in names if not name.startswith("."))
+        found += [path.relative_to(folder) for path in paths if path.suffix.lower() in extensions]
+    return sorted(found)
+
+
+def _unread_folder(error):
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        say_once(f"left out {error.filename}: {first_line(error)}")
+
+
+@functools.cache
+def say_once(line):
+    """Say a line, but not again what this process has said: files are met several times."""
+    say(line)
 
 
 def decode(data, channels=3, at_least=None):
     """Decode the bytes of an image file, upright, to `channels` 3 (RGB) or 1 (grey).
 
-    Transparent pixels are laid on white; 16-bit values are scaled to 8. With `at_least` a JPEG may be
-    decoded at a half, quarter or eighth of its size, its shorter side staying at least so many pixels.
-    Raises Unreadable.
+    Transparent pixels are laid on white; 16-bit and floating point values are scaled to 8 bits. With
+    `at_least`, for training, a JPEG may be decoded at a half, quarter or eighth of its size, its shorter side
+    staying at least so many pixels; and what fit_training refuses is refused. Raises Unreadable.
     """
     try:
         image = Image.open(io.BytesIO(data))
         if at_least:
+            refuse_long(*image.size)
             image.draft(None, _draft_size(image.size, at_least))
         # Asked to convert or to turn, Pillow copies an image even where it changes nothing.
         ImageOps.exif_transpose(image, in_place=True)
         image, mode = _plain(image), "RGB" if channels == 3 else "L"
         return np.atleast_3d(np.asarray(image if image.mode == mode else image.convert(mode)))
-    except UnidentifiedImageError:
-        raise Unreadable("not an image" if data else "the file is empty") from None
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
-        raise Unreadable(first_line(error)) from None
+        reason = _reason(error, data)
+    # Out here it has no context: that would hold the decoder's frames, and with them the pixels.
+    raise Unreadable(reason)
 
 
 def decode_frames(data):
@@ -68,31 +107,37 @@ def decode_frames(data):
 
     Returns (frames, info): uint8 arrays of RGB and, where there is transparency, a fourth channel for alpha;
     and what Pillow must be told to write them as they were (durations, loops), empty for a still. Only the
-    first page of a TIFF is read. Raises Unreadable.
+    first page of a TIFF is read. Raises Unreadable, also where frames differ in size or have more than 2**29
+    pixels in all, and MemoryError.
     """
     try:
         with Image.open(io.BytesIO(data)) as file:
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
                 return [_with_alpha(ImageOps.exif_transpose(file))], {}
+            width, height = file.size
+            if file.n_frames * width * height > ALL_FRAMES:
+                raise Unreadable(f"{file.n_frames} frames of {width}x{height} pixels are too much at once")
             frames, info = [], {"duration": [], "loop": file.info.get("loop")}
             for frame in ImageSequence.Iterator(file):
                 frames.append(_with_alpha(ImageOps.exif_transpose(frame)))
                 info["duration"].append(frame.info.get("duration", 0))
+            if len({frame.shape[:2] for frame in frames}) > 1:
+                raise Unreadable("its frames differ in size")
             return frames, {key: value for key, value in info.items() if value is not None}
-    except UnidentifiedImageError:
-        raise Unreadable("not an image" if data else "the file is empty") from None
     except MemoryError:
         raise
-    except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
-        raise Unreadable(first_line(error)) from None
+    except Exception as error:
+        reason = _reason(error, data)
+    raise Unreadable(reason)
 
 
 def read(path, channels=3, at_least=None):
-    """Read an image file as `decode` does. Raises WrongUse naming the file."""
+    """Read an image file as `decode` does. Raises CannotRead."""
     try:
         return decode(path.read_bytes(), channels, at_least)
-    except Unreadable as error:
-        raise WrongUse(f"cannot read {path}: {error}") from None
+    except (OSError, Unreadable) as error:
+        reason = first_line(error)
+    raise CannotRead(path, reason)
 
 
 class Checked(NamedTuple):
@@ -110,9 +155,13 @@ class Checked(NamedTuple):
         return cls([path for path, _ in good], [digest for _, digest in good], bad)
 
 
-def check(paths, description):
-    """Read every image through once, at reduced size where its format allows, and return Checked."""
-    return Checked.of(paths, paths, for_each(_check, paths, description))
+def check(paths, description, narrowest=1):
+    """Read every image through once, at reduced size where its format allows, and return Checked.
+
+    Those less than `narrowest` pixels wide count as unreadable.
+    """
+    work = functools.partial(_check, narrowest=narrowest)
+    return Checked.of(paths, paths, for_each(work, paths, description))
 
 
 def for_each(work, items, description):
@@ -150,12 +199,22 @@ def resize(image, width, height):
 
 
 def fit_training(image, size, how):
-    """Make the shorter side `size` ("crop": a square is cut later), or the whole a square ("squash")."""
+    """Make the shorter side `size` ("crop": a square is cut later), or the whole a square ("squash").
+
+    Raises Unreadable where the image is more than a hundred times as long as wide, or the reverse.
+    """
     height, width = image.shape[:2]
+    refuse_long(width, height)
     if how == "squash":
         return resize(image, size, size)
     scale = size / min(height, width)
     return resize(image, max(size, round(width * scale)), max(size, round(height * scale)))
+
+
+def refuse_long(width, height):
+    """Raises Unreadable for an image that is too long and thin to be trained on."""
+    if max(width, height) > LONGEST * min(width, height):
+        raise Unreadable(f"{width}x{height} pixels, more than {LONGEST} times as long as wide")
 
 
 def fit_within(image, longest):
@@ -186,14 +245,23 @@ def side_by_side(left, right):
     return np.concatenate([np.broadcast_to(x, (*x.shape[:2], channels)) for x in (left, right)], axis=1)
 
 
-def _check(path):
+def _check(path, narrowest):
     """Returns (digest, None) or (None, the reason why the image cannot be read)."""
     try:
         data = path.read_bytes()
-        decode(data, at_least=64)
+        width = decode(data, at_least=64).shape[1]
+        if width < narrowest:
+            raise Unreadable(f"{width} pixels wide, at least {narrowest} needed")
         return digest(data), None
     except (OSError, Unreadable) as error:
         return None, first_line(error)
+
+
+def _reason(error, data):
+    """Why the bytes of an image file could not be decoded, in a line."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image" if data else "the file is empty"
+    return first_line(error)
 
 
 def _draft_size(size, at_least):
@@ -206,15 +274,19 @@ def _with_alpha(image):
     """Pillow's image as an array of RGB, and a fourth channel for alpha where it has transparency."""
     if image.mode.startswith("I") or not image.has_transparency_data:
         return np.asarray(_plain(image).convert("RGB"))
-    image = image.convert("RGBA")
-    alpha = np.asarray(image.getchannel("A"))[..., None]
+    pixels = np.array(image.convert("RGBA"))
     # What nobody sees is white, as in `decode`: files hold anything there, and networks look at it all.
-    colour = np.where(alpha == 0, 255, np.asarray(image.convert("RGB")))
-    return np.concatenate([colour.astype(np.uint8), alpha], axis=2)
+    np.copyto(pixels[..., :3], 255, where=pixels[..., 3:] == 0)
+    return pixels
 
 
 def _plain(image):
-    """Without transparency and with 8 bits a channel."""
+    """Without transparency and with 8 bits a channel. Raises Unreadable for values of no known range."""
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not (values.min() >= 0 and values.max() <= 1):  # also where one is not a number
+            raise Unreadable("floating point values outside 0 to 1: save it with 8 or 16 bits")
+        return Image.fromarray(np.rint(255 * values).astype(np.uint8))
     if image.mode.startswith("I"):
         return Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
     if image.has_transparency_data:

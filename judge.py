@@ -17,6 +17,7 @@ import images
 import inference
 import measures
 import utils
+from errors import WrongUse
 
 BATCH = 8  # pictures that go through the networks at once
 ENOUGH = 2048  # pictures from which on FID is told: Inception's features have as many dimensions
@@ -47,7 +48,8 @@ class Judge:
     - `content_change`: mean absolute change of conv4_4, relative to the mean absolute value of the photos'.
     - `ssim`: of luminance, to the photo.
     - `line_edges`: the share of strong edges that belong to drawn lines, thin and dark.
-    - `checkerboard`: of results at their own size, `checkerboard_photo`: of the photos at that size.
+    - `checkerboard`: of results at their own size, `checkerboard_photo`: of the photos at that size; both
+      sides must have 12 pixels.
     - `psnr_clear`, `ssim_clear`: to the clear pictures of those photos that have one.
     """
 
@@ -75,26 +77,37 @@ class Judge:
         return row | self._distance("photos", look, self.of_photos)
 
     def _look(self, paths, title, make=None):
-        """(Look, row) of what `make` makes of the pictures, or without it of the pictures themselves."""
+        """(Look, row) of what `make` makes of the pictures, or without it of the pictures themselves.
+
+        Those that cannot be read are left out, each told once. Raises WrongUse if none can.
+        """
         features, places, changes, alone = [], [], [], collections.defaultdict(list)
         with tqdm(total=len(paths), desc=title, unit="picture", disable=None, leave=False) as bar:
             for start in range(0, len(paths), BATCH):
                 squares, before = [], []
                 for place, path in enumerate(paths[start : start + BATCH], start):
-                    photo, result, values = self._picture(path, make)
+                    bar.update()
+                    try:
+                        photo, result, values = self._picture(path, make)
+                    except images.CannotRead as error:
+                        images.say_once(f"left out {error.path}: {error.reason}")
+                        continue
                     for key, value in values.items():
                         alone[key].append(value)
                     cuts = self.cut(result)
                     squares += cuts
                     before += self.cut(photo)
                     places += [place] * len(cuts)
-                    bar.update()
+                if not squares:
+                    continue
                 maps, pooled = self._features(squares)
                 features.append(pooled)
                 if make:
                     wanted, _ = self._features(before)
                     changes.append([(maps - wanted).abs().sum().item(), wanted.abs().sum().item()])
-        row = {"pictures": len(paths), "squares": len(places), "line_edges": _share(alone.pop("edges"))}
+        if not places:
+            raise WrongUse(f"none of the {len(paths)} {title} can be read")
+        row = {"pictures": len(set(places)), "squares": len(places), "line_edges": _share(alone.pop("edges"))}
         row |= {"content_change": _share(changes)} if make else {}
         row |= {key: float(np.mean(values)) for key, values in alone.items()}
         return Look(torch.cat(features), torch.tensor(places)), row
@@ -102,12 +115,18 @@ class Judge:
     def _picture(self, path, make):
         """(photo, result, what is measured of this one result): both in the size of training."""
         picture = images.read(path)
-        photo = self.fit(picture)
+        try:
+            photo = self.fit(picture)
+        except images.Unreadable as error:
+            raise images.CannotRead(path, error) from None
         made = make(path, picture) if make else photo
         result = _sized_as(photo, made)
-        values = {"edges": measures.edges(result), "checkerboard": measures.checkerboard(made)}
+        values = {"edges": measures.edges(result)}
+        if min(made.shape[:2]) >= measures.NARROWEST:
+            values["checkerboard"] = measures.checkerboard(made)
+            if make:
+                values["checkerboard_photo"] = measures.checkerboard(_sized_as(made, picture))
         if make:
-            values["checkerboard_photo"] = measures.checkerboard(_sized_as(made, picture))
             values["ssim"] = measures.ssim(result, photo)
         if path in self.clear:
             clear = _sized_as(photo, _clear(images.read(self.clear[path]), picture))
@@ -137,16 +156,22 @@ class Judge:
 def in_training(t, args, data, device, precision):
     """A function that measures the generator of a training.Training on the run's test photographs.
 
-    It gives columns for metrics.csv: numbers by name. KID is of VGG19's features.
+    It gives columns for metrics.csv: numbers by name, none where no photograph is left. KID is of VGG19's
+    features.
     """
     folder = Path(args.tgt_data, "train")
-    drawings = images.check(datasets.image_files(folder, 2, "drawings"), "drawings").paths
+    drawings = images.check(datasets.image_files(folder, 2, "drawings"), "drawings")
+    drawings = datasets.readable(drawings, 1, "drawings", folder).paths
     vgg = t.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(device)
     judge = Judge(data.tests, drawings, vgg, device, precision, args.input_size, args.resize)
 
     def measure():
         generator = inference.prepare(copy.deepcopy(t.generator), device, precision)
-        row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
+        try:
+            row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
+        except WrongUse as error:
+            images.say_once(f"warning: nothing is measured: {error}")
+            return {}
         return {key: value for key, value in row.items() if key not in ("pictures", "squares")}
 
     return measure

@@ -133,6 +133,9 @@ def _close(grey, window):
     return closed[LINE + 1 : -LINE - 1, LINE + 1 : -LINE - 1]
 
 
+NARROWEST = 12  # pixels a side; the spectrum of fewer has nothing beside its peaks
+
+
 def checkerboard(image):
     """Energy of the pattern that transposed convolutions paint, in grey levels squared.
 
@@ -140,7 +143,8 @@ def checkerboard(image):
     spectrum of the rows, and of the columns, holds within 1/64 cycle a pixel of the frequencies 1/4 and 1/2
     in excess of what it holds 1/32 to 1/16 beside them, on average over the two directions and the channels.
     A checkerboard of single pixels that adds and takes a levels gives a^2, stripes a^2 / 2. Photographs have
-    no such peak, so theirs is about 0, a little above or below. Sides of at least 64 pixels.
+    no such peak, so theirs is about 0, a little above or below. Sides of at least 64 pixels;
+    below 12 it is not a number.
     """
     image = image.astype(np.float64)
     return float(_excess(image) + _excess(image.transpose(1, 0, 2))) / 2

@@ -40,7 +40,7 @@ def find(folder):
 
 def write(out, rows):
     """Write out/pairs.csv. A row is a dict of `hazy`, `clear` (paths; written relative to `out`) and more."""
-    with open(out / NAME, "w", newline="", encoding="utf-8") as file:
+    with open(out / NAME, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()
         table.writerows(
@@ -80,12 +80,14 @@ def _listed(folder):
     """[(name, hazy, clear)] of the pairs.csv in `folder`, or above it: then of those that lie in `folder`."""
     for home in (folder, *folder.resolve().parents):
         if (home / NAME).is_file():
-            with open(home / NAME, newline="", encoding="utf-8") as file:
+            with open(home / NAME, newline="", encoding="utf-8", errors="surrogateescape") as file:
                 rows = list(csv.DictReader(file))
             if not rows or not {"hazy", "clear"} <= rows[0].keys():
                 raise WrongUse(f"{home / NAME} is no table of pairs: its columns are hazy,clear and any more")
             found = [(Path(row["hazy"]), home / row["hazy"], home / row["clear"]) for row in rows]
-            return [row for row in found if row[1].resolve().is_relative_to(folder.resolve())]
+            # Path.resolve fails where a link leads in a circle.
+            real = lambda path: Path(os.path.realpath(path))
+            return [row for row in found if real(row[1]).is_relative_to(real(folder))]
     return []
 
 

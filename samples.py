@@ -1,24 +1,35 @@
 """Sample images: the same few photographs beside what the generator makes of them, epoch after epoch."""
 
+import functools
 import re
 
 import numpy as np
 import torch
 
+import datasets
 import images
 import networks
 import utils
+from errors import say
 
 COUNT = 5  # photographs of train, and as many of test
 
 
 def choose(data, args, device):
-    """(name, photo) of a few training and test photographs, whole, of at most twice input_size."""
+    """(name, photo) of a few training and test photographs, whole, of at most twice input_size.
+
+    For one that got lost since it was checked the next takes its place. Raises RunFailed as first_readable.
+    """
     chosen = []
     for name, paths in (("train", data.photos), ("test", data.tests)):
         places = np.unique(np.linspace(0, len(paths) - 1, COUNT).round().astype(int))
         for number, place in enumerate(places, 1):
-            photo = images.fit_within(images.read(paths[place], args.in_ngc), 2 * args.input_size)
+            photo, lost = datasets.first_readable(
+                paths, int(place), functools.partial(images.read, channels=args.in_ngc)
+            )
+            for path in lost:
+                say(datasets.lost_line(path, *lost[path]))
+            photo = images.fit_within(photo, 2 * args.input_size)
             chosen.append((f"{name}_{number}", utils.to_batch(photo, device)))
     return chosen
 

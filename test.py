@@ -6,6 +6,7 @@ python test.py --pre_trained_model generator_latest.pth --image_dir photos --out
 import collections
 import concurrent.futures
 import dataclasses
+import errno
 import functools
 import glob
 import itertools
@@ -24,7 +25,7 @@ import inference
 import options
 import utils
 import video
-from errors import RunFailed, WrongUse, exit_status, say
+from errors import RunFailed, WrongUse, exit_status, first_line, say
 
 EXTENSIONS = images.EXTENSIONS | {".gif"}
 GPU_BATCH = 8
@@ -60,10 +61,10 @@ def find_pictures(sources, out):
             paths = [base / name for name in images.find(base, EXTENSIONS)]
         else:
             matches = (Path(match) for match in sorted(glob.glob(source, recursive=True)))
-            paths = [path for path in matches if path.suffix.lower() in EXTENSIONS and path.is_file()]
+            paths = [path for path in matches if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
             base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), base.parts[:-1]))
-        if base.resolve() in out.resolve().parents:  # the results of an earlier run are no pictures
-            paths = [path for path in paths if out.resolve() not in path.resolve().parents]
+        if _real(base) in _real(out).parents:  # the results of an earlier run are no pictures
+            paths = [path for path in paths if _real(out) not in _real(path).parents]
         if not paths:
             raise WrongUse(f"no pictures at {source}: looked for {' '.join(sorted(EXTENSIONS))}")
         found += [(path, path.relative_to(base)) for path in paths]
@@ -86,8 +87,15 @@ def plan(found, out, extension):
     return list(planned.values())
 
 
+def _real(path):
+    return Path(os.path.realpath(path))  # Path.resolve fails where a link leads in a circle
+
+
 def _identity(path):
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except OSError:  # a link to nowhere; it is told when its turn comes
+        return path
     return stat.st_dev, stat.st_ino
 
 
@@ -212,9 +220,10 @@ def write(picture, side_by_side):
             picture.target, made[0], **SAVING.get(kind, {}), **(more if made[1:] else {}), **picture.info
         )
     except (OSError, ValueError) as error:
-        if getattr(error, "errno", None):  # a full disk, no permission: the same for every picture
+        # A full disk, no permission: the same for every picture.
+        if getattr(error, "errno", None) not in (None, errno.ENAMETOOLONG):
             raise
-        picture.failure = f"cannot be written to {picture.target}: {error}"
+        picture.failure = f"cannot be written to {picture.target}: {first_line(error)}"
     return picture
 
 

@@ -6,6 +6,7 @@ J is the clear picture, d in [0, 1] the depth, beta the density of the haze and 
 default ranges are RESIDE's (Li et al., "Benchmarking Single-Image Dehazing and Beyond", TIP 2019).
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import images
 import options
 import pairs
-from errors import RunFailed, WrongUse, exit_status, first_line, say
+from errors import RunFailed, WrongUse, exit_status, say
 from images import cv2
 
 
@@ -37,15 +38,14 @@ def make(source, target, depth, name, betas, airlights, seed):
     """Write the hazy copy of one file; returns (beta, airlight).
 
     What is random follows from `seed` and `name` alone. `depth` is a file (white is far) or None.
-    Raises images.Unreadable and OSError.
+    Raises images.CannotRead, and OSError where it cannot be written.
     """
-    rng = np.random.default_rng([seed, int(images.digest(name.encode()), 16)])
+    rng = np.random.default_rng([seed, int(images.digest(os.fsencode(name)), 16)])
     beta, airlight = rng.uniform(*betas), rng.uniform(*airlights)
-    image = images.decode(source.read_bytes())
+    image = images.read(source)
     height, width = image.shape[:2]
     if depth:
-        grey = images.decode(depth.read_bytes(), channels=1)
-        far = images.resize(grey, width, height)[..., 0] / 255
+        far = images.resize(images.read(depth, channels=1), width, height)[..., 0] / 255
     else:
         far = made_depth(height, width, rng)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,16 +126,18 @@ def main(argv=None):
             beta, airlight = make(
                 row["clear"], row["hazy"], depths[name], name.as_posix(), args.beta, args.airlight, args.seed
             )
-        except images.Unreadable as error:
-            say(f"left out {row['clear']}: {first_line(error)}")
+        except images.CannotRead as error:
+            say(f"left out {row['clear']}: {error.reason if error.path == row['clear'] else error}")
             return None
         return {**row, "beta": f"{beta:.4f}", "airlight": f"{airlight:.4f}"}
 
-    rows = images.for_each(work, sorted(hazy | tests), "haze")
+    wanted = sorted(hazy | tests)
+    rows = images.for_each(work, wanted, "haze")
     made = [row for row in rows if row]
+    lost = {name for name, row in zip(wanted, rows, strict=True) if not row}
     if not made:
         raise RunFailed(f"no image in {args.clear_dir} can be read")
-    for name in sorted(clear | tests):
+    for name in sorted((clear | tests) - lost):
         pairs.link(args.out / "clear" / name, args.clear_dir / name)
     pairs.write(args.out, made)
     print(f"{len(made)} hazy pictures in {args.out}/hazy, pairs in {args.out / pairs.NAME}")

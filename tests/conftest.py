@@ -20,12 +20,15 @@ torch.set_num_threads(1)
 
 @pytest.fixture
 def run_cli():
-    """Run `python *args` in the repository: run_cli("CartoonGAN.py", "--name", "x") -> CompletedProcess."""
+    """Run `python *args` in the repository: run_cli("CartoonGAN.py", "--name", "x") -> CompletedProcess.
 
-    def run(*args):
+    Keywords go to subprocess.run.
+    """
+
+    def run(*args, **options):
         command = [sys.executable, *map(str, args)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, **options)
 
     return run
 

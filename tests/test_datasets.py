@@ -274,12 +274,13 @@ def test_batches_are_the_same_for_any_number_of_workers(data):
 
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_text("no image")])
-def test_an_image_lost_during_training_is_one_line(made, workers, damage):
+def test_a_run_whose_images_are_all_lost_ends_in_one_line(made, workers, damage):
     damage(made[0][0])
     draws = datasets.draws(1, 0, 1, 0, 1, 1, 0)
     with pytest.raises(RunFailed) as error:
         next(datasets.load_batches(training_images(made), draws, workers, torch.device("cpu")))
-    assert str(made[0][0]) in str(error.value) and "\n" not in str(error.value)
+    assert str(error.value).startswith(f"training images are lost, 1 in a row, the last is {made[0][0]}: ")
+    assert "\n" not in str(error.value)
     assert multiprocessing.active_children() == []
 
 
