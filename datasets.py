@@ -251,7 +251,7 @@ def load_batches(dataset, batches, workers, device):
     try:
         for batch, lost in loader:
             for path in (path for path in lost if path not in told):
-                images.say_once(lost_line(path, *lost[path]))
+                images.say_once(lost_line(path, *lost[path]), everywhere=True)
             told |= lost.keys()
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
     except RunFailed as error:

@@ -1,6 +1,7 @@
 """Errors told in one line: what is wrong, where, and what to do next."""
 
 import collections
+import contextlib
 import os
 import sys
 
@@ -25,13 +26,20 @@ def first_line(error):
 said = collections.deque(maxlen=1000)  # what a run has yet to write into its log
 
 
-def say(line):
-    """Print one line to standard error, above a progress bar; of several processes only the first does."""
+def say(line, everywhere=False):
+    """Print one line to standard error, above a progress bar, control characters escaped.
+
+    Of several processes only the first does; with `everywhere` each, for what it alone has met.
+    """
     from tqdm import tqdm
 
-    if os.environ.get("RANK", "0") == "0":
+    rank = os.environ.get("RANK", "0")
+    line = "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in line)
+    if rank == "0":
         said.append(line)
         tqdm.write(line, file=sys.stderr)
+    elif everywhere:
+        print(f"process {rank}: {line}", file=sys.stderr)
 
 
 def exit_status(main):
@@ -40,12 +48,12 @@ def exit_status(main):
     Ctrl-C gives 130. An operating system error (disk full, no permission) gives 1. Anything else is a
     fault of the program and keeps its traceback.
     """
+    with contextlib.suppress(AttributeError):  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return main() or 0
     except (WrongUse, RunFailed) as error:
-        say(f"error: {error}")
-        if os.environ.get("RANK", "0") != "0":
-            print(f"process {os.environ['RANK']}: error: {error}", file=sys.stderr)
+        say(f"error: {error}", everywhere=True)
         return error.status
     except KeyboardInterrupt:
         say("stopped")

@@ -27,9 +27,9 @@ def replacing(path, sync=True):
 
 
 def write_text(path, text):
-    """Write a UTF-8 text file whole."""
+    """Write a UTF-8 text file whole. What is no UTF-8, as a file's name may be, is escaped."""
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def sweep(folder):

@@ -75,9 +75,9 @@ def _unread_folder(error):
 
 
 @functools.cache
-def say_once(line):
+def say_once(line, everywhere=False):
     """Say a line, but not again what this process has said: files are met several times."""
-    say(line)
+    say(line, everywhere)
 
 
 def decode(data, channels=3, at_least=None):

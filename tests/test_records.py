@@ -88,7 +88,7 @@ def test_what_is_said_stands_in_the_log(tmp_path):
         record.end("finished")
     assert [event[1:] for event in runs.read_log(record.folder)] == [
         ("started", "python CartoonGAN.py"),
-        ("said", "warning: one two"),
+        ("said", r"warning: one\ntwo"),
         ("finished", ""),
     ]
 
