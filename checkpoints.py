@@ -1,6 +1,11 @@
 """Saving and loading of weights and training states. Nothing read from a file is ever run as code."""
 
+import math
+import mmap
+import os
 import pickle
+import warnings
+import zipfile
 from pathlib import Path
 
 import torch
@@ -22,13 +27,32 @@ def save(path, content):
 def load(path):
     """Read what `save`, or torch.save, wrote: tensors on the CPU and plain values. Raises WrongUse."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_bombs(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a refused file one line is enough
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WrongUse(f"no file {path}") from None
     except pickle.UnpicklingError:
         raise WrongUse(f"{path} is not a file of weights, or wants to run code: refused") from None
     except Exception as error:  # a damaged file can fail anywhere in the reading, in any way
         raise WrongUse(f"cannot read {path}: {first_line(error)}") from None
+
+
+def _refuse_bombs(path):
+    """Raise WrongUse for a file that would take more memory than its own size, or never end."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise WrongUse(f"cannot read {path}: it is no file")
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        # The one thing that PyTorch lets a file make as large as it likes; no checkpoint has use for it.
+        bomb = content.find(b"bytearray") >= 0
+        if content[:4] == b"PK\3\4":
+            records = zipfile.ZipFile(file).infolist()
+            # torch.save stores its records as they are, one after the other.
+            bomb |= any(record.compress_type for record in records)
+            bomb |= sum(record.file_size for record in records) > len(content)
+    if bomb:
+        raise WrongUse(f"{path} would grow in memory, as no file of torch.save does: refused")
 
 
 def generator_file(generator):
@@ -39,26 +63,15 @@ def generator_file(generator):
 def load_generator(path):
     """The Generator in a checkpoint of any layout that layouts.py knows. Raises WrongUse."""
     architecture, weights = layouts.to_ours(load(path), path)
-    try:
-        generator = Generator(**architecture)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WrongUse(f"{path}: the architecture in it cannot be built: {first_line(error)}") from None
-    fill(generator, weights, path)
+    generator = Generator(**architecture)
+    generator.load_state_dict(weights)
     return generator
 
 
 def fill(network, weights, path):
     """Load a state dict into a network. Raises WrongUse naming the first key or shape that does not fit."""
-    own = network.state_dict()
-    if not isinstance(weights, dict):
-        raise WrongUse(f"{path} holds no weights by name")
-    for key in sorted(own.keys() | weights.keys(), key=str):
-        mine, given = own.get(key), weights.get(key)
-        if mine is None or not isinstance(given, torch.Tensor) or mine.shape != given.shape:
-            shapes = [list(x.shape) if isinstance(x, torch.Tensor) else "nothing" for x in (given, mine)]
-            raise WrongUse(
-                f"{path} does not fit this network: {key} is {shapes[0]} there and {shapes[1]} here"
-            )
+    if reason := layouts.misfit(network, weights):
+        raise WrongUse(f"{path} does not fit this network: {reason}{layouts.likeness(weights)}")
     network.load_state_dict(weights)
 
 
@@ -125,22 +138,105 @@ def save_run(folder, training, pool, settings):
 def load_state(path):
     """Read the state that `save_run` wrote. Raises WrongUse."""
     state = load(path)
-    if not isinstance(state, dict) or "settings" not in state:
-        raise WrongUse(f"{path} is no state_latest.pth of this program")
+    settings = state.get("settings") if isinstance(state, dict) else None
+    if not isinstance(settings, dict) or not isinstance(settings.get("options"), dict):
+        raise WrongUse(f"{path} is no state_latest.pth of this program, or holds no settings")
     return state
 
 
 def restore_state(path, training, state):
     """Put `training` where it was when `state` was written. Raises WrongUse, naming `path`, on a misfit."""
+    if reason := _state_fault(training, state):
+        raise WrongUse(f"{path} does not fit this run: {reason}: start a new run with --tag")
+    for name in STATEFUL:
+        mine = getattr(training, name)
+        # After --train_epoch 0 there is no discriminator yet: it starts as built.
+        if mine and name in state:
+            own = {"param_groups": mine.state_dict()["param_groups"]} if name in ADAMS else {}
+            mine.load_state_dict({**state[name], **own})
+    training.phase, training.epoch, training.step = state["place"]
+    training.sums.update(state["sums"])
+    training.seconds = state["seconds"]
+    device = next(training.generator.parameters()).device
+    training.pool.batches = [processes.share(batch).to(device) for batch in state["pool"]]
+
+
+ADAMS = {"adam_g": "generator", "adam_d": "discriminator"}
+
+
+def _state_fault(training, state):
+    """Why a state does not fit a training.Training, in a few words; "" if it does. Changes nothing."""
+    needed = {"generator", "adam_g", "scaler", "pool", "place", "sums", "seconds"}
+    needed |= {"discriminator", "adam_d"} if {"discriminator", "adam_d"} & state.keys() else set()
+    if missing := needed - state.keys():
+        return f"it lacks {min(missing)}"
+    place, options = state["place"], state["settings"]["options"]
+    if not _is_place(place, state["settings"]):
+        return "its place is no phase, epoch and step of this run"
+    if training.discriminator and "discriminator" not in state and tuple(place) > (2, 1, 0):
+        return "it lacks discriminator"
+    for adam, name in ADAMS.items():
+        network = getattr(training, name)
+        if not network or name not in state:
+            continue
+        if reason := layouts.misfit(network, state[name]) or _adam_fault(network, state[adam]):
+            return f"{name}: {reason}"
+    own, saved = training.scaler.state_dict(), state["scaler"]
+    changing = {"scale", "_growth_tracker"}
+    if not isinstance(saved, dict) or (own and own.keys() != saved.keys()):
+        return "its scaler is missing, or of another --precision"
+    if own and not all(_is_number(saved[k]) if k in changing else saved[k] == own[k] for k in own):
+        return "its scaler is damaged"
+    if not _is_number(state["seconds"]):
+        return "its seconds are no number"
+    sums = state["sums"]
+    losses = isinstance(sums, dict) and not {"phase", "epoch"} & sums.keys()
+    if not losses or not all(
+        str(key).isidentifier() and type(value) is float and math.isfinite(value)
+        for key, value in sums.items()
+    ):
+        return "its sums are no losses by name"
+    side, pool = options.get("input_size"), state["pool"]
+    shape = (options.get("batch_size"), options.get("out_ngc"), side, side)
+    if not isinstance(pool, list) or len(pool) > training.pool.size:
+        return "its pool is no list of batches, or longer than --pool_size"
+    if not all(layouts.is_dense(batch, shape) and layouts.is_finite(batch) for batch in pool):
+        return f"its pool holds what is no batch of {list(shape)}"
+    return ""
+
+
+def _is_number(value):
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def _is_place(place, settings):
+    """Whether (phase, epoch, step), what comes next, lies in the run that `settings` record."""
+    if not isinstance(place, (tuple, list)) or len(place) != 3 or not all(type(n) is int for n in place):
+        return False
+    phase, epoch, step = place
+    options = settings["options"]
     try:
-        for name in STATEFUL:
-            # After --train_epoch 0 there is no discriminator yet: it starts as built.
-            if getattr(training, name) and name in state:
-                getattr(training, name).load_state_dict(state[name])
-        training.phase, training.epoch, training.step = state["place"]
-        training.sums.update(state["sums"])
-        training.seconds = state["seconds"]
-        device = next(training.generator.parameters()).device
-        training.pool.batches = [processes.share(batch).to(device) for batch in state["pool"]]
-    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise WrongUse(f"{path} does not fit this run: {first_line(error)}") from None
+        steps = settings["data"]["photographs"]["count"] // options["batch_size"]
+        epochs = {1: options["pre_train_epoch"], 2: options["train_epoch"]}[phase]
+        # An epoch that is saved after its last step is still to be recorded.
+        return 1 <= epoch <= epochs + 1 and 0 <= step <= steps
+    except (KeyError, TypeError, ZeroDivisionError):
+        return False
+
+
+def _adam_fault(network, saved):
+    """Why a state of Adam does not fit a network: its own loading compares no shapes."""
+    moments = saved.get("state") if isinstance(saved, dict) else None
+    parameters = dict(enumerate(network.parameters()))
+    if not isinstance(moments, dict) or not moments.keys() <= parameters.keys():
+        return "its optimiser is damaged"
+    for key, held in moments.items():
+        shapes = {"step": (), "exp_avg": parameters[key].shape, "exp_avg_sq": parameters[key].shape}
+        if not isinstance(held, dict) or held.keys() != shapes.keys():
+            return "its optimiser is damaged"
+        for name, shape in shapes.items():
+            if not layouts.is_dense(held[name], shape) or not layouts.is_finite(held[name]):
+                return f"its optimiser's {name} of parameter {key} is no finite tensor of {list(shape)}"
+        if held["step"] < 0 or (held["exp_avg_sq"] < 0).any():
+            return f"its optimiser's moments of parameter {key} are negative"
+    return ""

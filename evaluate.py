@@ -185,8 +185,12 @@ def clear_pictures(folder, photos, photo_dir):
 
 def trained_with(source):
     """The options of the run that results are of; {} where no settings.json tells."""
-    settings = runs.read_settings(source if source.is_dir() else source.parent)
-    return settings["options"] if settings else {}
+    folder = source if source.is_dir() else source.parent
+    settings = runs.read_settings(folder) or {"options": {}}
+    used = {key: settings["options"][key] for key in ("input_size", "resize") if key in settings["options"]}
+    if fault := options.fault(used):
+        raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")
+    return used
 
 
 def main(argv=None):

@@ -2,8 +2,10 @@
 
 import argparse
 import math
+import os
 import shlex
 import sys
+import unicodedata
 from pathlib import Path
 
 
@@ -19,8 +21,46 @@ class Parser(argparse.ArgumentParser):
         except ValueError as error:
             self.error(f"{error} in the line {line!r}")
 
+    def _read_args_from_files(self, arg_strings, around=()):
+        # argparse's own would follow a file that includes itself, or /dev/zero, without end.
+        args = []
+        for arg in arg_strings:
+            if not arg.startswith("@"):
+                args.append(arg)
+                continue
+            path = os.path.realpath(arg[1:]) if os.path.isfile(arg[1:]) else self.error(f"no file {arg[1:]}")
+            if path in around:
+                self.error(f"{arg[1:]} includes itself")
+            try:
+                lines = Path(path).read_text(encoding="utf-8").splitlines()
+            except UnicodeDecodeError:
+                self.error(f"{arg[1:]} is no text in UTF-8")
+            except OSError as error:
+                self.error(f"cannot read {arg[1:]}: {error.strerror}")
+            inside = [each for line in lines for each in self.convert_arg_line_to_args(line)]
+            args += self._read_args_from_files(inside, (*around, path))
+        return args
+
     def error(self, message):
+        message = "".join("?" if _breaks(letter) else letter for letter in message)
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def _breaks(letter):
+    """Whether a letter could break a line, a terminal or an encoding: controls, separators, broken bytes."""
+    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def one_line(text):
+    """An argparse type: a text of one line that settings.json can hold and that can be a file's path."""
+    if any(map(_breaks, text)):
+        raise argparse.ArgumentTypeError(f"{text!r} holds control characters, or is not UTF-8")
+    if len(text.encode()) > PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in text.split("/")):
+        raise argparse.ArgumentTypeError(f"'{text[:40]}…' is too long for a file's name")
+    return text
+
+
+NAME_BYTES, PATH_BYTES = 255, 3000  # what file systems take, with room for what is added to a path
 
 
 def number(kind, low, high=math.inf, above=False):
@@ -46,9 +86,9 @@ _KINDS = {int: "a whole number", float: "a number"}
 
 def file_name_part(text):
     """An argparse type: a text that can be part of a folder's name."""
-    if not text or "/" in text or "\0" in text or text.startswith("."):
+    if not text or "/" in text or text.startswith("."):
         raise argparse.ArgumentTypeError(f"{text!r} cannot be part of a folder's name")
-    return text
+    return one_line(text)
 
 
 def image_size(text):
@@ -68,12 +108,20 @@ def training_parser():
     add = group.add_argument
     add("--name", type=file_name_part, default="project_name", help="name of the experiment (%(default)s)")
     add("--tag", type=file_name_part, help="appended to the run folder's name")
-    add("--src_data", default="data/src_data", help="folder with train/ and test/ photographs (%(default)s)")
-    add("--tgt_data", default="data/tgt_data", help="folder with train/ drawings (%(default)s)")
-    add("--pair_dir", help="where edge-smoothed drawings are kept (TGT_DATA/pair)")
-    add("--results_dir", default="results", help="where run folders are made (%(default)s)")
+    add(
+        "--src_data",
+        type=one_line,
+        default="data/src_data",
+        help="folder with train/ and test/ photographs (%(default)s)",
+    )
+    add(
+        "--tgt_data", type=one_line, default="data/tgt_data", help="folder with train/ drawings (%(default)s)"
+    )
+    add("--pair_dir", type=one_line, help="where edge-smoothed drawings are kept (TGT_DATA/pair)")
+    add("--results_dir", type=one_line, default="results", help="where run folders are made (%(default)s)")
     add(
         "--vgg_model",
+        type=one_line,
         help="VGG19 weights: a file, or 'random' to try the program (torchvision's ImageNet weights)",
     )
 
@@ -207,6 +255,7 @@ def training_parser():
     )
     add(
         "--resume",
+        type=one_line,
         nargs="?",
         const=True,
         metavar="RUN_FOLDER",
@@ -214,16 +263,22 @@ def training_parser():
     )
     add(
         "--latest_generator_model",
+        type=one_line,
         metavar="PTH",
         help="start from these generator weights and skip phase one",
     )
-    add("--latest_discriminator_model", metavar="PTH", help="start from these discriminator weights")
+    add(
+        "--latest_discriminator_model",
+        type=one_line,
+        metavar="PTH",
+        help="start from these discriminator weights",
+    )
     return parser
 
 
 def add_device(add):
     """Add --device and --precision through a parser's `add_argument`."""
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+    add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
     add(
         "--precision",
         choices=("auto", "fp32", "bf16", "fp16"),
@@ -246,6 +301,28 @@ def parse_training(argv=None, saved=None):
     absent = object()
     seen = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(vars(args), absent)))
     return args, sorted(key for key, value in vars(seen).items() if value is not absent)
+
+
+def fault(saved):
+    """What is wrong with options that were read from a file, as if they had been typed; "" if nothing."""
+    parser = training_parser()
+    known = {action.dest: action for action in parser._actions if action.default is not argparse.SUPPRESS}
+    for key, value in saved.items():
+        if key not in known:
+            return f"{str(key)[:40]!r} is no option of this program"
+        action, kind = known[key], type(value)
+        if (value is None and action.default is None) or (kind is bool and action.nargs == 0):
+            continue
+        try:
+            # `kind` before anything else: a list may hold itself, and a tensor is not to be compared.
+            fits = kind in (int, float, str) and parser._get_value(action, str(value)) == value
+            if fits:
+                parser._check_value(action, value)
+        except (argparse.ArgumentError, ValueError) as error:  # ValueError: a number of too many digits
+            return str(error)
+        if action.nargs == 0 or not fits:
+            return f"{key} cannot be of the kind {kind.__name__}"
+    return ""
 
 
 def _check_training(parser, args):
