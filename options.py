@@ -60,6 +60,11 @@ def one_line(text):
     return text
 
 
+def path(text):
+    """An argparse type: a path that can be told in one line."""
+    return Path(one_line(text))
+
+
 NAME_BYTES, PATH_BYTES = 255, 3000  # what file systems take, with room for what is added to a path
 
 
@@ -346,6 +351,7 @@ def testing_parser():
     add = parser.add_argument
     add(
         "--pre_trained_model",
+        type=one_line,
         required=True,
         metavar="CKPT",
         help="a generator, of any known layout; one of a single channel changes luminance, and colour stays",
@@ -354,18 +360,19 @@ def testing_parser():
     add = parser.add_argument_group("pictures").add_argument
     add(
         "--image_dir",
+        type=one_line,
         nargs="+",
         metavar="IN",
         help="files, folders with subfolders, 'globs/**/*.jpg'",
     )
-    add("--output_image_dir", type=Path, metavar="OUT", help="folder for the results")
+    add("--output_image_dir", type=path, metavar="OUT", help="folder for the results")
     add("--format", choices=("jpg", "png", "webp", "bmp", "tif", "gif"), help="write this (as the picture)")
     add("--skip_existing", action="store_true", help="leave out pictures whose result is there already")
     add("--batch_size", type=number(int, 1), help="pictures of one size at a time (8 on a GPU, 1 on the CPU)")
 
     add = parser.add_argument_group("video").add_argument
-    add("--video", type=Path, metavar="IN.mp4", help="a video, in place of pictures")
-    add("--output", type=Path, metavar="OUT.mp4", help="the result of --video")
+    add("--video", type=path, metavar="IN.mp4", help="a video, in place of pictures")
+    add("--output", type=path, metavar="OUT.mp4", help="the result of --video")
 
     add = parser.add_argument_group("size").add_argument
     add("--size", type=number(int, 1), metavar="N", help="shrink so that the longer side is at most N pixels")
