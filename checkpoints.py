@@ -31,6 +31,8 @@ def load(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a refused file one line is enough
             return torch.load(path, map_location="cpu", weights_only=True)
+    except WrongUse:
+        raise
     except FileNotFoundError:
         raise WrongUse(f"no file {path}") from None
     except pickle.UnpicklingError:
@@ -44,8 +46,8 @@ def _refuse_bombs(path):
     if os.path.exists(path) and not os.path.isfile(path):
         raise WrongUse(f"cannot read {path}: it is no file")
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        # The one thing that PyTorch lets a file make as large as it likes; no checkpoint has use for it.
-        bomb = content.find(b"bytearray") >= 0
+        # The one name that lets a pickle ask PyTorch for any amount; no checkpoint has use for it.
+        bomb = content.find(b"\nbytearray\n") >= 0
         if content[:4] == b"PK\3\4":
             records = zipfile.ZipFile(file).infolist()
             # torch.save stores its records as they are, one after the other.
@@ -185,8 +187,10 @@ def _state_fault(training, state):
     changing = {"scale", "_growth_tracker"}
     if not isinstance(saved, dict) or (own and own.keys() != saved.keys()):
         return "its scaler is missing, or of another --precision"
-    if own and not all(_is_number(saved[k]) if k in changing else saved[k] == own[k] for k in own):
-        return "its scaler is damaged"
+    for key, value in own.items():
+        known = type(saved[key]) is type(value) and saved[key] == value
+        if not (_is_number(saved[key]) if key in changing else known):
+            return "its scaler is damaged"
     if not _is_number(state["seconds"]):
         return "its seconds are no number"
     sums = state["sums"]
@@ -214,14 +218,16 @@ def _is_place(place, settings):
     if not isinstance(place, (tuple, list)) or len(place) != 3 or not all(type(n) is int for n in place):
         return False
     phase, epoch, step = place
-    options = settings["options"]
-    try:
-        steps = settings["data"]["photographs"]["count"] // options["batch_size"]
-        epochs = {1: options["pre_train_epoch"], 2: options["train_epoch"]}[phase]
-        # An epoch that is saved after its last step is still to be recorded.
-        return 1 <= epoch <= epochs + 1 and 0 <= step <= steps
-    except (KeyError, TypeError, ZeroDivisionError):
+    count, options = settings, settings["options"]
+    for key in ("data", "photographs", "count"):
+        count = count.get(key) if isinstance(count, dict) else None
+    batch, epochs = (
+        options.get(key) for key in ("batch_size", ["pre_train_epoch", "train_epoch"][phase > 1])
+    )
+    if phase not in (1, 2) or not all(type(n) is int for n in (count, batch, epochs)) or batch < 1:
         return False
+    # An epoch that was saved after its last step is still to be recorded.
+    return 1 <= epoch <= epochs + 1 and 0 <= step <= count // batch
 
 
 def _adam_fault(network, saved):

@@ -28,7 +28,10 @@ class Parser(argparse.ArgumentParser):
             if not arg.startswith("@"):
                 args.append(arg)
                 continue
-            path = os.path.realpath(arg[1:]) if os.path.isfile(arg[1:]) else self.error(f"no file {arg[1:]}")
+            # settings.json records the command, and could not hold a name of broken bytes.
+            if any(map(_breaks, arg)) or not os.path.isfile(arg[1:]):
+                self.error(f"no file {arg[1:]}, or its name is not UTF-8")
+            path = os.path.realpath(arg[1:])
             if path in around:
                 self.error(f"{arg[1:]} includes itself")
             try:
@@ -57,6 +60,12 @@ def one_line(text):
         raise argparse.ArgumentTypeError(f"{text!r} holds control characters, or is not UTF-8")
     if len(text.encode()) > PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in text.split("/")):
         raise argparse.ArgumentTypeError(f"'{text[:40]}…' is too long for a file's name")
+    return text
+
+
+def source(text):
+    """An argparse type: as `one_line`, but of any encoding: pictures are called what they are called."""
+    one_line(text.encode("utf-8", "replace").decode())
     return text
 
 
@@ -360,7 +369,7 @@ def testing_parser():
     add = parser.add_argument_group("pictures").add_argument
     add(
         "--image_dir",
-        type=one_line,
+        type=source,
         nargs="+",
         metavar="IN",
         help="files, folders with subfolders, 'globs/**/*.jpg'",

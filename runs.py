@@ -43,10 +43,9 @@ def run_name(args):
 
 def run_folder(args):
     """RESULTS_DIR/<run name>_results. Raises WrongUse for a name too long for the files of the run."""
-    name = run_name(args)
-    if len(name.encode()) > 200:  # of the 255 that a file's name may have; the samples' names are longer
-        raise WrongUse(f"{name[:40]}… is too long for a run's name: choose a shorter --name or --tag")
-    return Path(args.results_dir) / f"{name}_results"
+    if len(run_name(args).encode()) > 200:  # of 255 in a file's name; those of the samples are longer
+        raise WrongUse(f"the run's name is too long ({run_name(args)[:40]}…): shorten --name or --tag")
+    return Path(args.results_dir) / f"{run_name(args)}_results"
 
 
 def differences(asked, saved):
@@ -109,9 +108,8 @@ def _refuse_overwriting(folder, asked):
     if not folder.exists() or not any(folder.iterdir()):
         return
     earlier = read_settings(folder)
-    changed = ["its settings cannot be read"]
-    if earlier and not _fault(earlier):
-        changed = differences(asked, earlier["options"])
+    whole = earlier and not _fault(earlier)
+    changed = differences(asked, earlier["options"]) if whole else ["its settings cannot be read"]
     if changed:
         raise WrongUse(
             f"{folder} holds a run with other settings ({'; '.join(changed)}): name this one with --tag"
@@ -202,17 +200,14 @@ def read_settings(folder):
 def _fault(record):
     """What keeps a run from going on with settings that were read from a file; "" if nothing does."""
     for key in ("given", "commands"):
-        value = record.get(key)
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        if not isinstance(record.get(key), list) or {*map(type, record[key])} - {str}:
             return f"its {key} are no list of texts"
     return options.fault(record["options"])
 
 
 def write_settings(folder, record):
     """Write settings.json whole."""
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    # The command may hold broken bytes that the options do not; written so, JSON gives them back.
-    write_text(folder / "settings.json", text.encode("utf-8", "backslashreplace").decode())
+    write_text(folder / "settings.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def settings(args, given, earlier, argv, device, precision, data):
@@ -287,10 +282,7 @@ def add_metrics(path, row):
 
 
 def cut_metrics(path, phase, epoch):
-    """Drop the rows from (phase, epoch) on: that epoch will be done, or finished, again.
-
-    Raises WrongUse, and drops nothing, if one of the rows does not tell its place.
-    """
+    """Drop the rows from (phase, epoch) on, which will be done again. Raises WrongUse for a damaged row."""
     rows = read_metrics(path)
     for place, row in enumerate(rows, 1):
         if None in row or None in row.values() or not _is_place(row):  # too many cells, too few, no numbers
@@ -299,10 +291,7 @@ def cut_metrics(path, phase, epoch):
 
 
 def read_metrics(path):
-    """The rows of metrics.csv as dictionaries of text, oldest first; none if there is no file.
-
-    Raises WrongUse if it is no table of text.
-    """
+    """The rows of metrics.csv as dictionaries of text, oldest first; none without a file. Raises WrongUse."""
     if not path.exists():
         return []
     try:

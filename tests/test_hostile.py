@@ -86,6 +86,11 @@ def test_a_file_that_would_never_end_or_grow_is_refused(tmp_path, make, told):
     assert told in refusal(checkpoints.load, tmp_path / "a.pth")
 
 
+def test_a_run_may_be_called_what_a_bomb_is_called(tmp_path):
+    checkpoints.save(tmp_path / "a.pth", {"settings": {"options": {"name": "bytearray"}}})
+    assert checkpoints.load_state(tmp_path / "a.pth")["settings"]["options"] == {"name": "bytearray"}
+
+
 def architecture(**values):
     return lambda file: file["architecture"].update(values)
 
@@ -251,7 +256,10 @@ NAN = torch.full((4, 3, 7, 7), math.nan)
             for value in (math.nan, -1, "1", None)
         ),
         lambda state: state["scaler"].update(growth_factor="2"),
+        lambda state: state["scaler"].update(growth_factor=torch.ones(2)),
         lambda state: state["settings"]["data"].clear(),
+        lambda state: state["settings"].update(data=torch.ones(2)),
+        lambda state: state["settings"]["data"]["photographs"].update(count=torch.ones(2)),
         lambda state: state["settings"]["options"].update(batch_size=0),
     ],
 )

@@ -185,6 +185,7 @@ def test_an_evaluation_reads_no_damaged_settings(tmp_path, capsys):
         ({"a": "@/dev/zero"}, "no file /dev/zero"),
         ({"a": "@"}, "no file"),
         ({"a/b": ""}, "no file a"),
+        ({"a": "@\ab", "\ab": ""}, "no file ?b, or its name"),
         ({}, "no file a"),
     ],
 )
