@@ -107,7 +107,7 @@ def file_name_part(text):
 
 def image_size(text):
     """An argparse type: the side of a training image, a multiple of 4 (the generator halves it twice)."""
-    value = number(int, 16)(text)
+    value = number(int, 16, 2**14)(text)
     if value % 4:
         raise argparse.ArgumentTypeError(f"{value} is not a multiple of 4")
     return value
@@ -117,6 +117,7 @@ def training_parser():
     """The parser of CartoonGAN.py."""
     parser = Parser("Train a CartoonGAN: photographs in one folder, drawings in another, no pairs.")
     whole, real = number(int, 0), number(float, 0)
+    filters = number(int, 1, 4096)  # more is a slip of the finger, and would fail without a word of it
 
     group = parser.add_argument_group("data and results")
     add = group.add_argument
@@ -147,18 +148,18 @@ def training_parser():
     add("--in_ndc", **channels, help="channels that the discriminator sees, as many as out_ngc (%(default)s)")
     add(
         "--out_ndc",
-        type=number(int, 1),
+        type=filters,
         default=1,
         help="channels of the discriminator's answer (%(default)s)",
     )
-    add("--ngf", type=number(int, 1), default=64, help="filters of the generator's first layer (%(default)s)")
+    add("--ngf", type=filters, default=64, help="filters of the generator's first layer (%(default)s)")
     add(
         "--ndf",
-        type=number(int, 1),
+        type=filters,
         default=32,
         help="filters of the discriminator's first layer (%(default)s)",
     )
-    add("--nb", type=whole, default=8, help="residual blocks (%(default)s)")
+    add("--nb", type=number(int, 0, 1000), default=8, help="residual blocks (%(default)s)")
     add(
         "--res_convs", type=int, choices=(2, 3), default=2, help="convolutions a residual block (%(default)s)"
     )
@@ -240,7 +241,11 @@ def training_parser():
     add = group.add_argument
     add("--seed", type=number(int, 0, 2**64 - 1), default=0, help="seed of everything random (%(default)s)")
     add_device(add)
-    add("--workers", type=whole, help="processes that load images (1 on the CPU, up to 8 with a GPU)")
+    add(
+        "--workers",
+        type=number(int, 0, 1000),
+        help="processes that load images (1 on the CPU, up to 8 with a GPU)",
+    )
     add("--sample_every", type=number(int, 1), default=1, help="epochs between sample images (%(default)s)")
     add("--sample_format", choices=("png", "jpg", "webp"), default="png", help="of them (%(default)s)")
     add(

@@ -105,6 +105,9 @@ def _folder_to_resume(args):
 
 
 def _refuse_overwriting(folder, asked):
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise WrongUse(f"{path} is no folder: name another with --results_dir or --name")
     if not folder.exists() or not any(folder.iterdir()):
         return
     earlier = read_settings(folder)

@@ -31,7 +31,7 @@ TINY |= {"precision": "fp32", "vgg_model": "random", "src_data": "data/src_data"
 FITTING = {name: text for name, text in TINY.items() if isinstance(text, str)}
 FITTING |= {"name": "a", "tag": "a", "pair_dir": "made", "results_dir": "made"}
 FITTING |= {"latest_generator_model": "g.pth", "latest_discriminator_model": "d.pth"}
-NONSENSE = ["", " ", "-1", "0", "nan", "inf", "-inf", "1e99", "1e-99", "0x10", "½", "٣", "1_0", "None", "[1]"]
+NONSENSE = ["", " ", "-1", "0", "nan", "inf", "-inf", "1e99", "1e-99", "0x10", "½", "²", "None", "[1]"]
 NONSENSE += [
     "a",
     "../x",

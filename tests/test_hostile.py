@@ -112,10 +112,11 @@ ENORMOUS = {key: torch.zeros(1).expand(value.shape) for key, value in Generator(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (architecture(ngf=10**6), "does not fit this network"),
-        (architecture(ngf=10**12), "cannot be built"),
+        (architecture(ngf=4096), "does not fit this network"),
+        (architecture(ngf=10**6), "--ngf"),
         (architecture(ngf=10**600), "cannot be built"),
-        (architecture(nb=10**9), "nb is 1000000000, but there are 38 weights"),
+        (architecture(nb=10**9), "--nb"),
+        (architecture(nb=999), "nb is 999, but there are 38 weights"),
         (architecture(res_convs=10**9), "--res_convs"),
         (architecture(nb=-1), "--nb"),
         (architecture(ngf=0), "--ngf"),

@@ -216,6 +216,14 @@ def test_a_name_that_no_folder_should_have_is_one_line(tmp_path, monkeypatch, ca
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("results", ["/dev/null", "/dev/null/a", "file", "file/a", "."])
+def test_a_file_where_a_folder_should_be_is_one_line(tmp_path, monkeypatch, capsys, results):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "project_name_10_100_8_results").touch()
+    assert "is no folder" in refused(capsys, CartoonGAN.main, "--results_dir", results)
+
+
 def contents(root):
     """Every path below a folder, with the bytes of each file."""
     return {
