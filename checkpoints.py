@@ -1,7 +1,12 @@
 """Saving and loading of weights and training states. Nothing read from a file is ever run as code."""
 
 import io
+import math
+import mmap
+import os
 import pickle
+import warnings
+import zipfile
 from pathlib import Path
 
 import torch
@@ -25,13 +30,34 @@ def save(path, content):
 def load(path):
     """Read what `save`, or torch.save, wrote: tensors on the CPU and plain values. Raises WrongUse."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_bombs(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a refused file one line is enough
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except WrongUse:
+        raise
     except FileNotFoundError:
         raise WrongUse(f"no file {path}") from None
     except pickle.UnpicklingError:
         raise WrongUse(f"{path} is not a file of weights, or wants to run code: refused") from None
     except Exception as error:  # a damaged file can fail anywhere in the reading, in any way
         raise WrongUse(f"cannot read {path}: {first_line(error)}") from None
+
+
+def _refuse_bombs(path):
+    """Raise WrongUse for a file that would take more memory than its own size, or never end."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise WrongUse(f"cannot read {path}: it is no file")
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        # The one name that lets a pickle ask PyTorch for any amount; no checkpoint has use for it.
+        bomb = content.find(b"\nbytearray\n") >= 0
+        if content[:4] == b"PK\3\4":
+            records = zipfile.ZipFile(file).infolist()
+            # torch.save stores its records as they are, one after the other.
+            bomb |= any(record.compress_type for record in records)
+            bomb |= sum(record.file_size for record in records) > len(content)
+    if bomb:
+        raise WrongUse(f"{path} would grow in memory, as no file of torch.save does: refused")
 
 
 def generator_file(generator):
@@ -42,26 +68,15 @@ def generator_file(generator):
 def load_generator(path):
     """The Generator in a checkpoint of any layout that layouts.py knows. Raises WrongUse."""
     architecture, weights = layouts.to_ours(load(path), path)
-    try:
-        generator = Generator(**architecture)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WrongUse(f"{path}: the architecture in it cannot be built: {first_line(error)}") from None
-    fill(generator, weights, path)
+    generator = Generator(**architecture)
+    generator.load_state_dict(weights)
     return generator
 
 
 def fill(network, weights, path):
     """Load a state dict into a network. Raises WrongUse naming the first key or shape that does not fit."""
-    own = network.state_dict()
-    if not isinstance(weights, dict):
-        raise WrongUse(f"{path} holds no weights by name")
-    for key in sorted(own.keys() | weights.keys(), key=str):
-        mine, given = own.get(key), weights.get(key)
-        if mine is None or not isinstance(given, torch.Tensor) or mine.shape != given.shape:
-            shapes = [list(x.shape) if isinstance(x, torch.Tensor) else "nothing" for x in (given, mine)]
-            raise WrongUse(
-                f"{path} does not fit this network: {key} is {shapes[0]} there and {shapes[1]} here"
-            )
+    if reason := layouts.misfit(network, weights):
+        raise WrongUse(f"{path} does not fit this network: {reason}{layouts.likeness(weights)}")
     network.load_state_dict(weights)
 
 
@@ -128,22 +143,109 @@ def save_run(folder, training, pool, settings):
 def load_state(path):
     """Read the state that `save_run` wrote. Raises WrongUse."""
     state = load(path)
-    if not isinstance(state, dict) or "settings" not in state:
-        raise WrongUse(f"{path} is no state_latest.pth of this program")
+    settings = state.get("settings") if isinstance(state, dict) else None
+    if not isinstance(settings, dict) or not isinstance(settings.get("options"), dict):
+        raise WrongUse(f"{path} is no state_latest.pth of this program, or holds no settings")
     return state
 
 
 def restore_state(path, training, state):
     """Put `training` where it was when `state` was written. Raises WrongUse, naming `path`, on a misfit."""
-    try:
-        for name in STATEFUL:
-            # After --train_epoch 0 there is no discriminator yet: it starts as built.
-            if getattr(training, name) and name in state:
-                getattr(training, name).load_state_dict(state[name])
-        training.phase, training.epoch, training.step = state["place"]
-        training.sums.update(state["sums"])
-        training.seconds = state["seconds"]
-        device = next(training.generator.parameters()).device
-        training.pool.batches = [processes.share(batch).to(device) for batch in state["pool"]]
-    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise WrongUse(f"{path} does not fit this run: {first_line(error)}") from None
+    if reason := _state_fault(training, state):
+        raise WrongUse(f"{path} does not fit this run: {reason}: start a new run with --tag")
+    for name in STATEFUL:
+        mine = getattr(training, name)
+        # After --train_epoch 0 there is no discriminator yet: it starts as built.
+        if mine and name in state:
+            own = {"param_groups": mine.state_dict()["param_groups"]} if name in ADAMS else {}
+            mine.load_state_dict({**state[name], **own})
+    training.phase, training.epoch, training.step = state["place"]
+    training.sums.update(state["sums"])
+    training.seconds = state["seconds"]
+    device = next(training.generator.parameters()).device
+    training.pool.batches = [processes.share(batch).to(device) for batch in state["pool"]]
+
+
+ADAMS = {"adam_g": "generator", "adam_d": "discriminator"}
+
+
+def _state_fault(training, state):
+    """Why a state does not fit a training.Training, in a few words; "" if it does. Changes nothing."""
+    needed = {"generator", "adam_g", "scaler", "pool", "place", "sums", "seconds"}
+    needed |= {"discriminator", "adam_d"} if {"discriminator", "adam_d"} & state.keys() else set()
+    if missing := needed - state.keys():
+        return f"it lacks {min(missing)}"
+    place, options = state["place"], state["settings"]["options"]
+    if not _is_place(place, state["settings"]):
+        return "its place is no phase, epoch and step of this run"
+    if training.discriminator and "discriminator" not in state and tuple(place) > (2, 1, 0):
+        return "it lacks discriminator"
+    for adam, name in ADAMS.items():
+        network = getattr(training, name)
+        if not network or name not in state:
+            continue
+        if reason := layouts.misfit(network, state[name]) or _adam_fault(network, state[adam]):
+            return f"{name}: {reason}"
+    own, saved = training.scaler.state_dict(), state["scaler"]
+    changing = {"scale", "_growth_tracker"}
+    if not isinstance(saved, dict) or (own and own.keys() != saved.keys()):
+        return "its scaler is missing, or of another --precision"
+    for key, value in own.items():
+        known = type(saved[key]) is type(value) and saved[key] == value
+        if not (_is_number(saved[key]) if key in changing else known):
+            return "its scaler is damaged"
+    if not _is_number(state["seconds"]):
+        return "its seconds are no number"
+    sums = state["sums"]
+    losses = isinstance(sums, dict) and not {"phase", "epoch"} & sums.keys()
+    if not losses or not all(
+        str(key).isidentifier() and type(value) is float and math.isfinite(value)
+        for key, value in sums.items()
+    ):
+        return "its sums are no losses by name"
+    side, pool = options.get("input_size"), state["pool"]
+    shape = (options.get("batch_size"), options.get("out_ngc"), side, side)
+    if not isinstance(pool, list) or len(pool) > training.pool.size:
+        return "its pool is no list of batches, or longer than --pool_size"
+    if not all(layouts.is_dense(batch, shape) and layouts.is_finite(batch) for batch in pool):
+        return f"its pool holds what is no batch of {list(shape)}"
+    return ""
+
+
+def _is_number(value):
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def _is_place(place, settings):
+    """Whether (phase, epoch, step), what comes next, lies in the run that `settings` record."""
+    if not isinstance(place, (tuple, list)) or len(place) != 3 or not all(type(n) is int for n in place):
+        return False
+    phase, epoch, step = place
+    count, options = settings, settings["options"]
+    for key in ("data", "photographs", "count"):
+        count = count.get(key) if isinstance(count, dict) else None
+    batch, epochs = (
+        options.get(key) for key in ("batch_size", ["pre_train_epoch", "train_epoch"][phase > 1])
+    )
+    if phase not in (1, 2) or not all(type(n) is int for n in (count, batch, epochs)) or batch < 1:
+        return False
+    # An epoch that was saved after its last step is still to be recorded.
+    return 1 <= epoch <= epochs + 1 and 0 <= step <= count // batch
+
+
+def _adam_fault(network, saved):
+    """Why a state of Adam does not fit a network: its own loading compares no shapes."""
+    moments = saved.get("state") if isinstance(saved, dict) else None
+    parameters = dict(enumerate(network.parameters()))
+    if not isinstance(moments, dict) or not moments.keys() <= parameters.keys():
+        return "its optimiser is damaged"
+    for key, held in moments.items():
+        shapes = {"step": (), "exp_avg": parameters[key].shape, "exp_avg_sq": parameters[key].shape}
+        if not isinstance(held, dict) or held.keys() != shapes.keys():
+            return "its optimiser is damaged"
+        for name, shape in shapes.items():
+            if not layouts.is_dense(held[name], shape) or not layouts.is_finite(held[name]):
+                return f"its optimiser's {name} of parameter {key} is no finite tensor of {list(shape)}"
+        if held["step"] < 0 or (held["exp_avg_sq"] < 0).any():
+            return f"its optimiser's moments of parameter {key} are negative"
+    return ""

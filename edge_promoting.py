@@ -7,7 +7,6 @@ drawing's file and of the settings, so it is made again only when one of them ch
 import errno
 import functools
 import sys
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -97,8 +96,10 @@ def _cannot_write(out, error):
 
 def main(argv=None):
     parser = options.Parser("Write each drawing and its edge-smoothed copy side by side, one PNG a drawing.")
-    parser.add_argument("drawings", type=Path, help="folder of drawings, searched with its subfolders")
-    parser.add_argument("out", type=Path, help="folder for the pairs")
+    parser.add_argument(
+        "drawings", type=options.path, help="folder of drawings, searched with its subfolders"
+    )
+    parser.add_argument("out", type=options.path, help="folder for the pairs")
     parser.add_argument(
         "--size", type=options.image_size, default=256, help="shorter side in pixels (%(default)s)"
     )

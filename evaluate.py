@@ -11,7 +11,6 @@ import functools
 import json
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -153,17 +152,31 @@ def parse(argv):
     add(
         "results",
         nargs="+",
-        type=Path,
+        type=options.path,
         help="run folders, checkpoints (applied to the photos at --input_size), folders written by test.py",
     )
-    add("--photos", type=Path, required=True, help="folder of the photographs that the results are of")
-    add("--drawings", type=Path, required=True, help="folder of the drawings")
-    add("--pairs", type=Path, help="hazy and clear pictures (data/README.md): PSNR and SSIM are measured too")
+    add(
+        "--photos", type=options.path, required=True, help="folder of the photographs that the results are of"
+    )
+    add("--drawings", type=options.path, required=True, help="folder of the drawings")
+    add(
+        "--pairs",
+        type=options.path,
+        help="hazy and clear pictures (data/README.md): PSNR and SSIM are measured too",
+    )
     add("--features", choices=("inception", "vgg19"), help="of KID and FID (inception if it can be had)")
     add("--input_size", type=options.image_size, help="side of the squares, pixels (the first run's, or 256)")
     add("--resize", choices=("crop", "squash"), help="as in training (the first run's, or crop)")
-    add("--vgg_model", help="VGG19 weights: a file, or 'random' (torchvision's ImageNet weights)")
-    add("--output", type=Path, help="the JSON file (evaluation.json in or beside the first of the results)")
+    add(
+        "--vgg_model",
+        type=options.one_line,
+        help="VGG19 weights: a file, or 'random' (torchvision's ImageNet weights)",
+    )
+    add(
+        "--output",
+        type=options.path,
+        help="the JSON file (evaluation.json in or beside the first of the results)",
+    )
     options.add_device(add)
     return parser.parse_args(argv)
 
@@ -188,8 +201,12 @@ def clear_pictures(folder, photos, photo_dir):
 
 def trained_with(source):
     """The options of the run that results are of; {} where no settings.json tells."""
-    settings = runs.read_settings(source if source.is_dir() else source.parent)
-    return settings["options"] if settings else {}
+    folder = source if source.is_dir() else source.parent
+    settings = runs.read_settings(folder) or {"options": {}}
+    used = {key: settings["options"][key] for key in ("input_size", "resize") if key in settings["options"]}
+    if fault := options.fault(used):
+        raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")
+    return used
 
 
 def main(argv=None):

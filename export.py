@@ -7,7 +7,6 @@ Needs `pip install onnx onnxscript onnxruntime`, which nothing else here does.
 
 import importlib.util
 import sys
-from pathlib import Path
 
 import torch
 
@@ -63,8 +62,10 @@ def difference(generator, path):
 
 def main(argv=None):
     parser = options.Parser("Write a generator as ONNX, and compare its results with PyTorch's.")
-    parser.add_argument("checkpoint", help="a generator, of any layout that test.py knows")
-    parser.add_argument("model", type=Path, help="the ONNX file to write")
+    parser.add_argument(
+        "checkpoint", type=options.one_line, help="a generator, of any layout that test.py knows"
+    )
+    parser.add_argument("model", type=options.path, help="the ONNX file to write")
     args = parser.parse_args(argv)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:

@@ -180,9 +180,17 @@ def figure(value):
 def main(argv=None):
     parser = options.Parser("Write pages to browse runs with, as index.html in the folder and in each run.")
     add = parser.add_argument
-    add("results", nargs="?", type=Path, default="results", help="a folder of runs, or a run's (%(default)s)")
+    add(
+        "results",
+        nargs="?",
+        type=options.path,
+        default="results",
+        help="a folder of runs, or a run's (%(default)s)",
+    )
     add("--list", action="store_true", help="print the table of runs, and write nothing")
-    add("--slim", type=Path, metavar="RUN", help="remove what only resuming needs from a finished run")
+    add(
+        "--slim", type=options.path, metavar="RUN", help="remove what only resuming needs from a finished run"
+    )
     args = parser.parse_args(argv)
     if args.slim:
         ask = lambda question: input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

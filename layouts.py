@@ -7,18 +7,28 @@
   weights, and its padding is zeros everywhere.
 """
 
+import inspect
+import os
 import re
 
 import torch
 
-from errors import WrongUse
+import options
+from errors import WrongUse, first_line
 from networks import CONVOLUTIONS, Generator, InstanceNorm
 
 KNOWN = (
     "known are generators of this program, the authors' (conv01_1.weight, …) "
     "and the old public script's (down_convs.0.weight, …)"
 )
+OURS = {"architecture", "state_dict"}
 OPENED = ("state_dict", "params")  # wrappers that other programs put around the weights
+MARKS = {  # keys that tell what a file is
+    "architecture": "a generator",
+    "layers.0.weight": "a discriminator",
+    "features.0.weight": "VGG19",
+    "settings": "the state of a run",
+}
 # Buffers that instance norm had before PyTorch 0.4 and never used.
 UNUSED = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
 
@@ -28,22 +38,104 @@ def to_ours(content, path):
 
     Raises WrongUse naming `path` where the layout is unknown, or something is missing or too much in it.
     """
-    if isinstance(content, dict) and content.keys() == {"architecture", "state_dict"}:
-        return content["architecture"], _unprefixed(content["state_dict"], path)
-    while isinstance(content, dict) and (wrapper := next((key for key in OPENED if key in content), None)):
-        content = content[wrapper]
+    if isinstance(content, dict) and content.keys() == OURS:
+        weights = _unprefixed(content["state_dict"], path)
+        return _fitting(content["architecture"], weights, path)
+    for key in OPENED * 2:  # and no deeper: a dictionary can hold itself
+        if isinstance(content, dict) and key in content:
+            content = content[key]
     weights = _unprefixed(content, path)
     for mark, read in (("conv01_1.weight", _authors), ("down_convs.0.weight", _old_script)):
         if mark in weights and all(isinstance(value, torch.Tensor) for value in weights.values()):
             return read(weights, path)
-    raise WrongUse(f"{path} is no generator_latest.pth of this program, nor another known layout: {KNOWN}")
+    raise WrongUse(
+        f"{path} is no generator_latest.pth of this program, nor another known layout: {KNOWN}"
+        f"{likeness(content)}"
+    )
+
+
+def likeness(content):
+    """What a file that is not what was wanted may be instead, as the end of a sentence; "" if unknown."""
+    if isinstance(content, dict):
+        for mark, name in MARKS.items():
+            if mark in content:
+                return f"; it looks like {name}"
+    return ""
 
 
 def _unprefixed(weights, path):
     """Weights by name, without the `module.` of DataParallel."""
     if not isinstance(weights, dict):
         raise WrongUse(f"{path} holds no weights by name: {KNOWN}")
+    tensors = [value for value in weights.values() if is_dense(value)]
+    # A tensor's shape may be that of a far larger one, its few numbers repeated.
+    if sum(value.numel() * value.element_size() for value in tensors) > os.path.getsize(path):
+        raise WrongUse(f"{path} is damaged: its weights are larger than the file")
     return {key.removeprefix("module.") if isinstance(key, str) else key: weights[key] for key in weights}
+
+
+def is_dense(value, shape=None):
+    """Whether a value is a plain floating-point tensor on the CPU, of that shape if there is one."""
+    return (
+        isinstance(value, torch.Tensor)
+        and not value.is_nested
+        and (value.layout, value.device.type) == (torch.strided, "cpu")
+        and value.is_floating_point()
+        and (shape is None or value.shape == shape)
+    )
+
+
+def is_finite(tensor):
+    """Whether all of a floating-point tensor is finite in float32."""
+    return bool(tensor.float().isfinite().all())
+
+
+def misfit(network, weights):
+    """Which key of a state dict does not fit a network, in a few words; "" if all do and are finite."""
+    if not isinstance(weights, dict):
+        return "it holds no weights by name"
+    own = network.state_dict()
+    for key in sorted(own.keys() | weights.keys(), key=str):
+        mine, given = own.get(key), weights.get(key)
+        name = repr(str(key)[:80])[1:-1]
+        if mine is None or not is_dense(given, mine.shape):
+            shapes = [
+                list(x.shape) if is_dense(x) or x is mine is not None else "nothing" for x in (given, mine)
+            ]
+            return f"{name} is {shapes[0]} there and {shapes[1]} here"
+        if not is_finite(given):
+            return f"{name} is not finite there"
+    return ""
+
+
+def _meta(architecture, weights, path):
+    """The Generator of an architecture, without memory for its weights. Raises WrongUse if there is none."""
+    known = {key: each.default for key, each in inspect.signature(Generator).parameters.items()}
+    reason = "it is no dictionary"
+    if isinstance(architecture, dict):
+        asked = {key: architecture[key] for key in architecture if key not in ("padding", "eps")}
+        padding, eps = (architecture.get(key, known[key]) for key in ("padding", "eps"))
+        whole = known | architecture
+        if more := architecture.keys() - known.keys():
+            reason = f"it has {str(min(more, key=str))[:40]!r}"
+        elif padding not in ("reflect", "zeros") or type(eps) is not float or not 0 < eps < 1:
+            reason = "its padding or eps is none of a generator"
+        elif not (reason := options.fault(asked)) and whole["nb"] * whole["res_convs"] > len(weights):
+            reason = f"nb is {whole['nb']}, but there are {len(weights)} weights"
+    try:
+        if not reason:
+            with torch.device("meta"):
+                return Generator(**architecture)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        reason = first_line(error)
+    raise WrongUse(f"{path}: the architecture in it cannot be built: {reason}")
+
+
+def _fitting(architecture, weights, path):
+    """Both, if the weights fit the architecture. Raises WrongUse."""
+    if reason := misfit(_meta(architecture, weights, path), weights):
+        raise WrongUse(f"{path} does not fit this network: {reason}")
+    return architecture, weights
 
 
 def _authors(weights, path):
@@ -88,8 +180,7 @@ def _renamed(weights, path, convs, norms=(), scale="", shift="", **variant):
     except (KeyError, ValueError, TypeError):
         raise WrongUse(f"{path} is damaged: its first or last convolution is missing or misshapen") from None
     architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": (len(convs) - 10) // 2, **variant}
-    with torch.device("meta"):
-        layers = dict(Generator(**architecture).named_modules())
+    layers = dict(_meta(architecture, weights, path).named_modules())
     our_convs = [name for name, layer in layers.items() if isinstance(layer, CONVOLUTIONS)]
     our_norms = [name for name, layer in layers.items() if isinstance(layer, InstanceNorm)]
     ours = {}
@@ -102,10 +193,14 @@ def _renamed(weights, path, convs, norms=(), scale="", shift="", **variant):
     else:
         for our in our_norms:
             width = layers[our].num_features
-            ours |= {f"{our}.weight": torch.ones(width), f"{our}.bias": torch.zeros(width)}
+            # Expanded: how wide a first layer says that it is has not been compared yet.
+            ours |= {
+                f"{our}.weight": torch.ones(1).expand(width),
+                f"{our}.bias": torch.zeros(1).expand(width),
+            }
     if weights:
         raise WrongUse(f"{path} holds {min(weights, key=str)}, which its layout does not have")
-    return architecture, ours
+    return _fitting(architecture, ours, path)
 
 
 def _count(weights, pattern):

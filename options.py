@@ -2,8 +2,10 @@
 
 import argparse
 import math
+import os
 import shlex
 import sys
+import unicodedata
 from pathlib import Path
 
 
@@ -19,8 +21,60 @@ class Parser(argparse.ArgumentParser):
         except ValueError as error:
             self.error(f"{error} in the line {line!r}")
 
+    def _read_args_from_files(self, arg_strings, around=()):
+        # argparse's own would follow a file that includes itself, or /dev/zero, without end.
+        args = []
+        for arg in arg_strings:
+            if not arg.startswith("@"):
+                args.append(arg)
+                continue
+            # settings.json records the command, and could not hold a name of broken bytes.
+            if any(map(_breaks, arg)) or not os.path.isfile(arg[1:]):
+                self.error(f"no file {arg[1:]}, or its name is not UTF-8")
+            path = os.path.realpath(arg[1:])
+            if path in around:
+                self.error(f"{arg[1:]} includes itself")
+            try:
+                lines = Path(path).read_text(encoding="utf-8").splitlines()
+            except UnicodeDecodeError:
+                self.error(f"{arg[1:]} is no text in UTF-8")
+            except OSError as error:
+                self.error(f"cannot read {arg[1:]}: {error.strerror}")
+            inside = [each for line in lines for each in self.convert_arg_line_to_args(line)]
+            args += self._read_args_from_files(inside, (*around, path))
+        return args
+
     def error(self, message):
+        message = "".join("?" if _breaks(letter) else letter for letter in message)
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def _breaks(letter):
+    """Whether a letter could break a line, a terminal or an encoding: controls, separators, broken bytes."""
+    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def one_line(text):
+    """An argparse type: a text of one line that settings.json can hold and that can be a file's path."""
+    if any(map(_breaks, text)):
+        raise argparse.ArgumentTypeError(f"{text!r} holds control characters, or is not UTF-8")
+    if len(text.encode()) > PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in text.split("/")):
+        raise argparse.ArgumentTypeError(f"'{text[:40]}…' is too long for a file's name")
+    return text
+
+
+def source(text):
+    """An argparse type: as `one_line`, but of any encoding: pictures are called what they are called."""
+    one_line(text.encode("utf-8", "replace").decode())
+    return text
+
+
+def path(text):
+    """An argparse type: a path that can be told in one line."""
+    return Path(one_line(text))
+
+
+NAME_BYTES, PATH_BYTES = 255, 3000  # what file systems take, with room for what is added to a path
 
 
 def number(kind, low, high=math.inf, above=False):
@@ -46,14 +100,14 @@ _KINDS = {int: "a whole number", float: "a number"}
 
 def file_name_part(text):
     """An argparse type: a text that can be part of a folder's name."""
-    if not text or "/" in text or "\0" in text or text.startswith("."):
+    if not text or "/" in text or text.startswith("."):
         raise argparse.ArgumentTypeError(f"{text!r} cannot be part of a folder's name")
-    return text
+    return one_line(text)
 
 
 def image_size(text):
     """An argparse type: the side of a training image, a multiple of 4 (the generator halves it twice)."""
-    value = number(int, 16)(text)
+    value = number(int, 16, 2**14)(text)
     if value % 4:
         raise argparse.ArgumentTypeError(f"{value} is not a multiple of 4")
     return value
@@ -63,17 +117,26 @@ def training_parser():
     """The parser of CartoonGAN.py."""
     parser = Parser("Train a CartoonGAN: photographs in one folder, drawings in another, no pairs.")
     whole, real = number(int, 0), number(float, 0)
+    filters = number(int, 1, 4096)  # more is a slip of the finger, and would fail without a word of it
 
     group = parser.add_argument_group("data and results")
     add = group.add_argument
     add("--name", type=file_name_part, default="project_name", help="name of the experiment (%(default)s)")
     add("--tag", type=file_name_part, help="appended to the run folder's name")
-    add("--src_data", default="data/src_data", help="folder with train/ and test/ photographs (%(default)s)")
-    add("--tgt_data", default="data/tgt_data", help="folder with train/ drawings (%(default)s)")
-    add("--pair_dir", help="where edge-smoothed drawings are kept (TGT_DATA/pair)")
-    add("--results_dir", default="results", help="where run folders are made (%(default)s)")
+    add(
+        "--src_data",
+        type=one_line,
+        default="data/src_data",
+        help="folder with train/ and test/ photographs (%(default)s)",
+    )
+    add(
+        "--tgt_data", type=one_line, default="data/tgt_data", help="folder with train/ drawings (%(default)s)"
+    )
+    add("--pair_dir", type=one_line, help="where edge-smoothed drawings are kept (TGT_DATA/pair)")
+    add("--results_dir", type=one_line, default="results", help="where run folders are made (%(default)s)")
     add(
         "--vgg_model",
+        type=one_line,
         help="VGG19 weights: a file, or 'random' to try the program (torchvision's ImageNet weights)",
     )
 
@@ -85,18 +148,18 @@ def training_parser():
     add("--in_ndc", **channels, help="channels that the discriminator sees, as many as out_ngc (%(default)s)")
     add(
         "--out_ndc",
-        type=number(int, 1),
+        type=filters,
         default=1,
         help="channels of the discriminator's answer (%(default)s)",
     )
-    add("--ngf", type=number(int, 1), default=64, help="filters of the generator's first layer (%(default)s)")
+    add("--ngf", type=filters, default=64, help="filters of the generator's first layer (%(default)s)")
     add(
         "--ndf",
-        type=number(int, 1),
+        type=filters,
         default=32,
         help="filters of the discriminator's first layer (%(default)s)",
     )
-    add("--nb", type=whole, default=8, help="residual blocks (%(default)s)")
+    add("--nb", type=number(int, 0, 1000), default=8, help="residual blocks (%(default)s)")
     add(
         "--res_convs", type=int, choices=(2, 3), default=2, help="convolutions a residual block (%(default)s)"
     )
@@ -178,7 +241,11 @@ def training_parser():
     add = group.add_argument
     add("--seed", type=number(int, 0, 2**64 - 1), default=0, help="seed of everything random (%(default)s)")
     add_device(add)
-    add("--workers", type=whole, help="processes that load images (1 on the CPU, up to 8 with a GPU)")
+    add(
+        "--workers",
+        type=number(int, 0, 1000),
+        help="processes that load images (1 on the CPU, up to 8 with a GPU)",
+    )
     add("--sample_every", type=number(int, 1), default=1, help="epochs between sample images (%(default)s)")
     add("--sample_format", choices=("png", "jpg", "webp"), default="png", help="of them (%(default)s)")
     add(
@@ -207,6 +274,7 @@ def training_parser():
     )
     add(
         "--resume",
+        type=one_line,
         nargs="?",
         const=True,
         metavar="RUN_FOLDER",
@@ -214,16 +282,22 @@ def training_parser():
     )
     add(
         "--latest_generator_model",
+        type=one_line,
         metavar="PTH",
         help="start from these generator weights and skip phase one",
     )
-    add("--latest_discriminator_model", metavar="PTH", help="start from these discriminator weights")
+    add(
+        "--latest_discriminator_model",
+        type=one_line,
+        metavar="PTH",
+        help="start from these discriminator weights",
+    )
     return parser
 
 
 def add_device(add):
     """Add --device and --precision through a parser's `add_argument`."""
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+    add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
     add(
         "--precision",
         choices=("auto", "fp32", "bf16", "fp16"),
@@ -248,6 +322,28 @@ def parse_training(argv=None, saved=None):
     return args, sorted(key for key, value in vars(seen).items() if value is not absent)
 
 
+def fault(saved):
+    """What is wrong with options that were read from a file, as if they had been typed; "" if nothing."""
+    parser = training_parser()
+    known = {action.dest: action for action in parser._actions if action.default is not argparse.SUPPRESS}
+    for key, value in saved.items():
+        if key not in known:
+            return f"{str(key)[:40]!r} is no option of this program"
+        action, kind = known[key], type(value)
+        if (value is None and action.default is None) or (kind is bool and action.nargs == 0):
+            continue
+        try:
+            # `kind` before anything else: a list may hold itself, and a tensor is not to be compared.
+            fits = kind in (int, float, str) and parser._get_value(action, str(value)) == value
+            if fits:
+                parser._check_value(action, value)
+        except (argparse.ArgumentError, ValueError) as error:  # ValueError: a number of too many digits
+            return str(error)
+        if action.nargs == 0 or not fits:
+            return f"{key} cannot be of the kind {kind.__name__}"
+    return ""
+
+
 def _check_training(parser, args):
     if args.in_ndc != args.out_ngc:
         parser.error(
@@ -269,6 +365,7 @@ def testing_parser():
     add = parser.add_argument
     add(
         "--pre_trained_model",
+        type=one_line,
         required=True,
         metavar="CKPT",
         help="a generator, of any known layout; one of a single channel changes luminance, and colour stays",
@@ -277,18 +374,19 @@ def testing_parser():
     add = parser.add_argument_group("pictures").add_argument
     add(
         "--image_dir",
+        type=source,
         nargs="+",
         metavar="IN",
         help="files, folders with subfolders, 'globs/**/*.jpg'",
     )
-    add("--output_image_dir", type=Path, metavar="OUT", help="folder for the results")
+    add("--output_image_dir", type=path, metavar="OUT", help="folder for the results")
     add("--format", choices=("jpg", "png", "webp", "bmp", "tif", "gif"), help="write this (as the picture)")
     add("--skip_existing", action="store_true", help="leave out pictures whose result is there already")
     add("--batch_size", type=number(int, 1), help="pictures of one size at a time (8 on a GPU, 1 on the CPU)")
 
     add = parser.add_argument_group("video").add_argument
-    add("--video", type=Path, metavar="IN.mp4", help="a video, in place of pictures")
-    add("--output", type=Path, metavar="OUT.mp4", help="the result of --video")
+    add("--video", type=path, metavar="IN.mp4", help="a video, in place of pictures")
+    add("--output", type=path, metavar="OUT.mp4", help="the result of --video")
 
     add = parser.add_argument_group("size").add_argument
     add("--size", type=number(int, 1), metavar="N", help="shrink so that the longer side is at most N pixels")

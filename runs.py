@@ -6,6 +6,7 @@ import csv
 import glob
 import io
 import json
+import math
 import platform
 import re
 import subprocess
@@ -21,7 +22,7 @@ import torchvision
 import checkpoints
 import options
 import processes
-from errors import WrongUse, say
+from errors import WrongUse, first_line, say
 from files import locked, replacing, sweep, write_text
 
 # What may differ when a run is resumed. `results_dir` and `resume` only say where the folder is.
@@ -41,7 +42,9 @@ def run_name(args):
 
 
 def run_folder(args):
-    """RESULTS_DIR/<run name>_results."""
+    """RESULTS_DIR/<run name>_results. Raises WrongUse for a name too long for the files of the run."""
+    if len(run_name(args).encode()) > 200:  # of 255 in a file's name; those of the samples are longer
+        raise WrongUse(f"the run's name is too long ({run_name(args)[:40]}…): shorten --name or --tag")
     return Path(args.results_dir) / f"{run_name(args)}_results"
 
 
@@ -81,6 +84,8 @@ def find(argv):
     earlier = state["settings"] if state else read_settings(folder)
     if not earlier:
         raise WrongUse(f"{folder} holds no settings.json and no state_latest.pth: nothing to resume")
+    if fault := _fault(earlier):
+        raise WrongUse(f"{path if state else folder / 'settings.json'} is damaged: {fault}; start a new run")
     asked = vars(args) if args.resume is True else {key: getattr(args, key) for key in given}
     if changed := differences(asked, earlier["options"]):
         raise WrongUse(
@@ -100,10 +105,14 @@ def _folder_to_resume(args):
 
 
 def _refuse_overwriting(folder, asked):
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise WrongUse(f"{path} is no folder: name another with --results_dir or --name")
     if not folder.exists() or all(path.name.startswith(".") for path in folder.iterdir()):
         return  # a run that was killed at its start leaves nothing, or a hidden part of a file
     earlier = read_settings(folder)
-    changed = differences(asked, earlier["options"]) if earlier else ["its settings cannot be read"]
+    whole = earlier and not _fault(earlier)
+    changed = differences(asked, earlier["options"]) if whole else ["its settings cannot be read"]
     if changed:
         raise WrongUse(
             f"{folder} holds a run with other settings ({'; '.join(changed)}): name this one with --tag"
@@ -187,9 +196,17 @@ def read_settings(folder):
     """settings.json of a run as a dictionary; None if it is missing or damaged."""
     try:
         record = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("options"), dict) else None
+
+
+def _fault(record):
+    """What keeps a run from going on with settings that were read from a file; "" if nothing does."""
+    for key in ("given", "commands"):
+        if not isinstance(record.get(key), list) or {*map(type, record[key])} - {str}:
+            return f"its {key} are no list of texts"
+    return options.fault(record["options"])
 
 
 def write_settings(folder, record):
@@ -285,23 +302,41 @@ def add_metrics(path, row):
 
 
 def cut_metrics(path, phase, epoch):
-    """Drop the rows from (phase, epoch) on: that epoch will be done, or finished, again."""
-    rows = [row for row in read_metrics(path) if (int(row["phase"]), int(row["epoch"])) < (phase, epoch)]
-    _write_metrics(path, rows)
+    """Drop the rows from (phase, epoch) on, which will be done again. Raises WrongUse for a damaged row."""
+    rows = read_metrics(path)
+    for place, row in enumerate(rows, 1):
+        if None in row or None in row.values() or not _is_place(row):  # too many cells, too few, no numbers
+            raise WrongUse(f"{path}, row {place} cannot be understood: mend it, or move the file away")
+    _write_metrics(path, [row for row in rows if (int(row["phase"]), int(row["epoch"])) < (phase, epoch)])
 
 
 def read_metrics(path):
-    """The rows of metrics.csv as dictionaries of text, oldest first; none if there is no file."""
+    """The rows of metrics.csv as dictionaries of text, oldest first; none without a file. Raises WrongUse."""
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise WrongUse(f"{path} cannot be read: {first_line(error)}; mend it, or move it away") from None
+
+
+def number(cell):
+    """A cell of metrics.csv as a float; NaN where it is none."""
+    with contextlib.suppress(ValueError, TypeError):
+        return float(cell)
+    return math.nan
+
+
+def _is_place(row):
+    return all(re.fullmatch("[0-9]{1,18}", str(row.get(key))) for key in ("phase", "epoch"))
 
 
 def best(rows):
     """The row of phase two with the lowest KID to the drawings; None if it was never measured."""
-    measured = [row for row in rows if str(row.get("phase")) == "2" and row.get(KID) not in (None, "")]
-    return min(measured, key=lambda row: float(row[KID])) if measured else None
+    measured = [row for row in rows if _is_place(row) and str(row["phase"]) == "2"]
+    measured = [row for row in measured if math.isfinite(number(row.get(KID)))]
+    return min(measured, key=lambda row: number(row[KID]), default=None)
 
 
 def _write_metrics(path, rows):
@@ -320,14 +355,14 @@ def plot_losses(metrics, path):
         key
         for key in rows[0]
         if key not in ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
-    ]
+    ][:20]  # a column too many, by hand, must not make a picture too large to draw
     before = sum(row["phase"] == "1" for row in rows)
     height = 2.4 * len(terms)
     figure = matplotlib.figure.Figure(figsize=(8, height))
     figure.subplots_adjust(left=0.13, right=0.98, top=1 - 0.1 / height, bottom=0.5 / height, hspace=0.1)
     plots = figure.subplots(len(terms), sharex=True, squeeze=False)[:, 0]
     for axes, term in zip(plots, terms, strict=True):
-        points = [(place, float(row[term])) for place, row in enumerate(rows, 1) if row.get(term)]
+        points = [(place, number(row[term])) for place, row in enumerate(rows, 1) if row.get(term)]
         axes.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else None)
         axes.set(ylabel=term, xlim=(0.5, len(rows) + 0.5))
         axes.axvspan(0.5, before + 0.5, color="0.93")

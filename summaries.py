@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import runs
+from errors import WrongUse
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 SIGNS = ("settings.json", "metrics.csv", "Transfer", "Reconstruction")  # of a run folder
@@ -120,8 +121,8 @@ def _metrics(folder, problems):
     """The rows of metrics.csv with numbers in place of texts: None for an empty cell or what is no number."""
     try:
         rows = runs.read_metrics(folder / "metrics.csv")
-    except (OSError, ValueError) as error:
-        problems.append(f"metrics.csv cannot be read: {error}")
+    except WrongUse as error:
+        problems.append(f"metrics.csv{str(error).removeprefix(str(folder / 'metrics.csv'))}")
         return []
     if not (folder / "metrics.csv").exists():
         problems.append("metrics.csv is missing: no curves")
@@ -154,11 +155,11 @@ def _evaluation(folder, problems):
         return []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         problems.append(f"evaluation.json cannot be read: {error}")
         return []
     rows = _if_a(dict, _if_a(dict, content).get("rows")).items()
-    number = lambda value: type(value) in (int, float) and math.isfinite(value)
+    number = lambda value: type(value) in (int, float) and abs(value) < math.inf
     return [
         (plain(name), {key: value for key, value in row.items() if number(value)})
         for name, row in rows

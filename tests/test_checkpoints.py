@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import checkpoints
+import options
 import utils
 from errors import RunFailed, WrongUse
 from networks import VGG19, Discriminator, Generator
@@ -270,6 +271,12 @@ def test_a_damaged_file_in_the_cache_is_one_line(cache, harmful):
 # States
 
 
+SETTINGS = {
+    "options": vars(options.parse_training(["--batch_size", "1", "--input_size", "16"])[0]),
+    "data": {"photographs": {"count": 6}},
+}
+
+
 def training(discriminator=True, nb=1):
     """What save_run and restore_state know of a training.Training."""
     t = types.SimpleNamespace(generator=Generator(ngf=4, nb=nb), discriminator=None, adam_d=None)
@@ -298,11 +305,11 @@ def stepped(t):
 @pytest.mark.parametrize("discriminator", [True, False])
 def test_a_state_puts_all_back(tmp_path, discriminator):
     before, path = stepped(training(discriminator)), tmp_path / "state_latest.pth"
-    checkpoints.save_run(tmp_path, before, before.pool.batches, {"options": {"name": "a"}})
+    checkpoints.save_run(tmp_path, before, before.pool.batches, SETTINGS)
     assert checkpoints.load_generator(tmp_path / "generator_latest.pth").architecture["ngf"] == 4
     assert (tmp_path / "discriminator_latest.pth").exists() == discriminator
     state = checkpoints.load_state(path)
-    assert state["settings"] == {"options": {"name": "a"}}
+    assert state["settings"] == SETTINGS
     after = training(discriminator)
     checkpoints.restore_state(path, after, state)
     assert (after.phase, after.epoch, after.step) == (2, 3, 4)
@@ -318,11 +325,13 @@ def test_a_state_puts_all_back(tmp_path, discriminator):
 
 def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
     path = tmp_path / "state_latest.pth"
-    checkpoints.save_run(tmp_path, stepped(training(discriminator=False)), [], {})
+    before = stepped(training(discriminator=False))
+    before.epoch, before.step = 1, 0
+    checkpoints.save_run(tmp_path, before, [], SETTINGS)
     extended = training()
     fresh = {key: value.clone() for key, value in extended.discriminator.state_dict().items()}
     checkpoints.restore_state(path, extended, checkpoints.load_state(path))
-    assert equal(extended.discriminator.state_dict(), fresh) and extended.epoch == 3
+    assert equal(extended.discriminator.state_dict(), fresh) and extended.phase == 2
 
 
 @pytest.mark.parametrize(
@@ -336,7 +345,7 @@ def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
 )
 def test_a_state_that_does_not_fit_is_one_line(tmp_path, change):
     path = tmp_path / "state_latest.pth"
-    checkpoints.save_run(tmp_path, training(), [], {})
+    checkpoints.save_run(tmp_path, training(), [], SETTINGS)
     state = checkpoints.load_state(path)
     change(state)
     with pytest.raises(WrongUse) as error:

@@ -1,0 +1,271 @@
+"""Run folders and argument files that were damaged by hand, and names that could lead out of the folders."""
+
+import json
+import re
+
+import pytest
+import torch
+from conftest import leave_run, make_data
+from PIL import Image
+
+import CartoonGAN
+import checkpoints
+import errors
+import evaluate
+import gallery
+import options
+import runs
+import summaries
+import test
+from errors import WrongUse
+from networks import Generator
+
+TINY = "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 3 --device cpu --workers 0"
+TINY += " --precision fp32 --pre_train_epoch 1 --sample_every 2"
+
+
+def ended(capsys, main, *argv):
+    """(exit status, lines on standard error) of a command."""
+    capsys.readouterr()
+    try:
+        status = errors.exit_status(lambda: main(list(map(str, argv))))
+    except SystemExit as end:
+        status = end.code
+    return status, capsys.readouterr().err.splitlines()
+
+
+def refused(capsys, main, *argv):
+    """The one line with which a command refuses to work, with exit status 2."""
+    status, (line,) = ended(capsys, main, *argv)
+    assert status == 2 and line.startswith("error: ") and line.isprintable()
+    return line
+
+
+# Settings
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """A run folder with its settings.json alone."""
+    argv = ["--name", "P", "--results_dir", str(tmp_path)]
+    args, given, folder, _, _ = runs.find(argv)
+    folder.mkdir()
+    runs.write_settings(folder, runs.settings(args, given, None, argv, torch.device("cpu"), "fp32", {}))
+    return folder
+
+
+def option(**values):
+    return lambda record: record["options"].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        *((option(batch_size=value), "--batch_size") for value in ("abc", -3, 0, 1e99, 8.0, float("nan"))),
+        *((option(batch_size=value), "batch_size cannot be") for value in ("8", True, [8], {}, None)),
+        (option(lrG=float("inf")), "--lrG"),
+        (option(name=3), "name cannot be of the kind int"),
+        (option(name="../../x"), "--name"),
+        (option(src_data="a\0b"), "--src_data"),
+        (option(src_data="\udcff"), "--src_data"),
+        (option(resize="pad"), "--resize"),
+        (option(independent_edges=1), "independent_edges cannot be"),
+        (option(**{"a\nb": 1}), r"'a\nb' is no option"),
+        (option(__class__=1), "is no option"),
+        (option(help=True), "is no option"),
+        (lambda record: record.pop("given"), "given"),
+        (lambda record: record.update(given=[1]), "given"),
+        (lambda record: record.update(commands="python"), "commands"),
+        (lambda record: record.pop("commands"), "commands"),
+        (lambda record: record.pop("options"), "no settings.json"),
+    ],
+)
+def test_settings_that_were_edited_are_told_and_left_alone(earlier, capsys, change, told):
+    record = json.loads((earlier / "settings.json").read_text())
+    change(record)
+    text = json.dumps(record)
+    (earlier / "settings.json").write_text(text)
+    line = refused(capsys, CartoonGAN.main, "--resume", earlier)
+    assert told in line and str(earlier) in line
+    line = refused(capsys, CartoonGAN.main, "--name", "P", "--results_dir", earlier.parent)
+    assert "its settings cannot be read" in line
+    checkpoints.save(earlier / "state_latest.pth", {"settings": record})
+    assert str(earlier) in refused(capsys, CartoonGAN.main, "--resume", earlier)
+    assert (earlier / "settings.json").read_text() == text and len(list(earlier.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0", b"\xff", b"[" * 10**5, b'{"options": {"ngf": 1' + b"0" * 5000 + b"}}", None]
+)
+@pytest.mark.parametrize("name", ["settings.json", "evaluation.json", "metrics.csv", "log.txt"])
+def test_a_file_of_garbage_is_named_on_the_page(tmp_path, capsys, name, content):
+    folder = leave_run(tmp_path, "P")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir() if content is None else (folder / name).write_bytes(content)
+    assert ended(capsys, gallery.main, tmp_path) == (0, [])
+    told = [problem for problem in summaries.read(folder)["problems"] if name in problem]
+    readable = name == "log.txt" or (name == "metrics.csv" and content not in (b"\xff", None))
+    assert bool(told) != readable and "\n" not in "".join(told)
+
+
+def test_what_a_folder_holds_is_shown_as_text(tmp_path, capsys):
+    html = "<img src=x onerror=alert(1)>"
+    folder = leave_run(tmp_path, html, photos=("test_1",), more=html, batch_size="abc", train=[html])
+    (folder / f"Transfer/{html}.png").write_bytes(b"x")
+    runs.log(folder, "said", html)
+    (folder / "evaluation.json").write_text(json.dumps({"rows": {html: {html: 10**400}}}))
+    (folder / "metrics.csv").write_text(f"phase,epoch,{html},kid_drawings\n2,1,{html},{html}\n2,x,1,0.5\n")
+    assert ended(capsys, gallery.main, tmp_path) == (0, [])
+    for page in (tmp_path / "index.html", folder / "index.html", folder / "page.js"):
+        assert "onerror" in page.read_text() and "<img src=x" not in page.read_text()
+
+
+# Metrics
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "phase,epoch,content\none,1,2\n",
+        "phase,epoch,content\n1,1.5,2\n",
+        "phase,epoch,content\n1,-1,2\n",
+        "phase,epoch,content\n1," + "9" * 5000 + ",2\n",
+        "phase,epoch,content\n1,1\n",
+        "phase,epoch,content\n1,1,2,3\n",
+        "phase,content\n1,2\n",
+        "2,3,4\n5,6,7\n",
+        "phase,epoch\n1,\0\n",
+        "phase,epoch,content\n1,1," + "9" * 200_000 + "\n",
+        b"phase,epoch\n\xff,1\n",
+        None,
+    ],
+)
+def test_metrics_that_cannot_be_understood_are_told_and_left_alone(tmp_path, rows):
+    path = tmp_path / "metrics.csv"
+    path.mkdir() if rows is None else path.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
+    with pytest.raises(WrongUse) as error:
+        runs.cut_metrics(path, 2, 1)
+    assert str(error.value).startswith(str(path)) and str(error.value).isprintable()
+    assert "mend it, or move" in str(error.value)
+    assert rows is None or path.read_bytes() == (rows if isinstance(rows, bytes) else rows.encode())
+
+
+def test_cells_that_are_no_numbers_are_passed_over(tmp_path):
+    path = tmp_path / "metrics.csv"
+    columns = "".join(f",extra{number}" for number in range(300))
+    rows = [("1", "1", "what"), ("2", "1", "nan"), ("2", "2", "-inf"), ("2", "3", "0.5"), ("2", "3", "0.5")]
+    lines = [f"phase,epoch,kid_drawings,content{columns}"]
+    lines += [f"{','.join(row)},{'x' if row[1] == '2' else '1e300'}{',1' * 300}" for row in rows]
+    path.write_text("\n".join(lines) + "\n")
+    runs.cut_metrics(path, 3, 1)
+    assert len(runs.read_metrics(path)) == 5
+    assert runs.best(runs.read_metrics(path))["epoch"] == "3"
+    runs.plot_losses(path, tmp_path / "losses.png")
+    assert Image.open(tmp_path / "losses.png").height < 2**16
+
+
+def test_an_evaluation_reads_no_damaged_settings(tmp_path, capsys):
+    folder = leave_run(tmp_path, "P", input_size="abc")
+    line = refused(capsys, evaluate.main, folder, "--photos", tmp_path, "--drawings", tmp_path)
+    assert f"{folder}/settings.json" in line and "--input_size" in line
+
+
+# Argument files and names
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"a": "--nb 1\n@a\n"}, "a includes itself"),
+        ({"a": "@b\n", "b": "--nb 1 @./a"}, "a includes itself"),
+        ({"a": b"--name \xff"}, "a is no text in UTF-8"),
+        ({"a": bytes(range(128))}, "a"),
+        ({"a": "--name a\0b"}, "--name"),
+        ({"a": "--src_data a\0b"}, "--src_data"),
+        ({"a": "@/dev/zero"}, "no file /dev/zero"),
+        ({"a": "@"}, "no file"),
+        ({"a/b": ""}, "no file a"),
+        ({"a": "@\ab", "\ab": ""}, "no file ?b, or its name"),
+        ({}, "no file a"),
+    ],
+)
+def test_a_hostile_argument_file_is_one_line(tmp_path, monkeypatch, capsys, files, told):
+    monkeypatch.chdir(tmp_path)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert told in refused(capsys, CartoonGAN.main, "@a")
+
+
+def test_an_argument_file_may_be_given_twice(tmp_path):
+    (tmp_path / "a").write_text("--nb 1\n")
+    (tmp_path / "b").write_text(f"@{tmp_path}/a\n@{tmp_path}/a\n")
+    assert options.parse_training([f"@{tmp_path}/a", f"@{tmp_path}/b"])[0].nb == 1
+
+
+BAD = ["..", ".", ".a", "a/b", "/a", "../../a", "a\nb", "a\0b", "\x1b[2Ja", "a\u2028b", "\udcff", ""]
+BAD += ["x" * 201, "x" * 300, "x" * 10**5, "é" * 120]
+ODD = ["a b", "$(touch x);`touch x`", "<b>&amp;'\"", "a*?[b]", "-", "a..b", "画像", "%2e%2e", "\\..\\a", "~"]
+
+
+@pytest.mark.parametrize("name", BAD, ids=range(len(BAD)))
+@pytest.mark.parametrize("which", ["--name", "--tag"])
+def test_a_name_that_no_folder_should_have_is_one_line(tmp_path, monkeypatch, capsys, which, name):
+    monkeypatch.chdir(tmp_path)
+    refused(capsys, CartoonGAN.main, f"{which}={name}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("results", ["/dev/null", "/dev/null/a", "file", "file/a", "."])
+def test_a_file_where_a_folder_should_be_is_one_line(tmp_path, monkeypatch, capsys, results):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "project_name_10_100_8_results").touch()
+    assert "is no folder" in refused(capsys, CartoonGAN.main, "--results_dir", results)
+
+
+def contents(root):
+    """Every path below a folder, with the bytes of each file."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in root.rglob("*")
+    }
+
+
+def test_nothing_is_written_or_removed_outside_the_folders_that_are_for_it(tmp_path, monkeypatch, capsys):
+    work = tmp_path / "above/work"
+    make_data(work / "data")
+    (tmp_path / "above/Transfer").mkdir()
+    for kept in ("above/state_latest.pth", "above/Transfer/1_epoch_a_test_1.png", "above/index.html"):
+        (tmp_path / kept).write_text("keep")
+    (work / "results").mkdir()
+    (work / "results/notes.txt").write_text("keep")
+    checkpoints.save(work / "g.pth", checkpoints.generator_file(Generator(ngf=4, nb=1)))
+    before = contents(tmp_path)
+    monkeypatch.chdir(work)
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    for place, (name, tag) in enumerate(zip(ODD[:5], ODD[5:], strict=True)):
+        argv = [*TINY.split(), f"--name={name}", "--train_epoch=1", f"--tag={tag}"]
+        assert ended(capsys, CartoonGAN.main, *argv)[0] == 0
+        if place < 2:
+            assert ended(capsys, CartoonGAN.main, *argv, "--resume", "--train_epoch=2")[0] == 0
+    made = "--pre_trained_model g.pth --image_dir data/src_data/test --output_image_dir made --device cpu"
+    measured = (
+        "g.pth --photos data/src_data/test --drawings data/tgt_data/train --input_size 16 --device cpu "
+    )
+    measured += "--vgg_model random --features vgg19 --precision fp32"
+    for main, argv in ((gallery.main, "results"), (test.main, made), (evaluate.main, measured)):
+        assert ended(capsys, main, *argv.split())[0] == 0
+    for folder in runs_of(work):
+        assert ended(capsys, gallery.main, f"--slim={folder}")[0] == 0
+    after = contents(tmp_path)
+    assert {name: after[name] for name in before} == before
+    folders = "|".join(re.escape(folder.name) for folder in runs_of(work))
+    allowed = rf"results/({folders})(/.*)?|results/index\.html|results/plotly\.min\.js"
+    allowed += r"|data/tgt_data/pair(/.*)?|made(/[0-9]\.jpg)?|g-evaluation\.json"
+    new = [name.removeprefix("above/work/") for name in after.keys() - before.keys()]
+    assert len(runs_of(work)) == 5 and [name for name in new if not re.fullmatch(allowed, name)] == []
+
+
+def runs_of(work):
+    return [path for path in (work / "results").iterdir() if path.is_dir()]
