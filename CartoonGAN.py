@@ -18,8 +18,10 @@ from tqdm import tqdm
 
 import checkpoints
 import datasets
+import inference
 import judge
 import losses
+import metrics
 import networks
 import options
 import processes
@@ -196,8 +198,8 @@ def train(t, args, data, folder, settings, device, journal):
         save(t, folder, settings)
     if journal:
         journal.end("finished")
-        if best := runs.best(runs.read_metrics(folder / "metrics.csv")):
-            print(f"lowest KID: {best[runs.KID]} after epoch {best['epoch']}, in generator_best.pth")
+        if best := metrics.best(metrics.read(folder / "metrics.csv")):
+            print(f"lowest KID: {best[metrics.KID]} after epoch {best['epoch']}, in generator_best.pth")
         print(f"finished: open {folder / 'index.html'}; weights in generator_latest.pth")
     return 0
 
@@ -287,13 +289,13 @@ def explained(device, folder):
     """Turn what can go wrong around the program into RunFailed; `folder` is the run's."""
     try:
         yield
-    except torch.OutOfMemoryError:
-        reason = f"out of memory on {device}: try a smaller --batch_size or --input_size"
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         reason = f"{first_line(error)}{where}: mend that, then go on with {resuming(folder)}"
-    except RuntimeError as error:
-        if "DataLoader worker" in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if inference.is_out_of_memory(error):
+            reason = f"out of memory on {device}: try a smaller --batch_size, --input_size or --ngf"
+        elif "DataLoader worker" in str(error):
             reason = "a process that loads images was killed (out of memory?): try --workers 0"
         elif processes.lost(error):
             reason = f"another of the processes is gone, or cannot be reached ({first_line(error)})"
@@ -326,7 +328,7 @@ def main(argv=None):
             journal = None
             if processes.first():
                 if earlier:
-                    runs.cut_metrics(folder / "metrics.csv", t.phase, t.epoch)
+                    metrics.cut(folder / "metrics.csv", t.phase, t.epoch)
                 runs.write_settings(folder, settings)
                 runs.introduce(folder, settings)
                 journal = records.Journal(folder, args, settings["commands"][-1], (t.phase, t.epoch))

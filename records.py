@@ -7,6 +7,7 @@ from torch.utils.tensorboard import SummaryWriter
 import checkpoints
 import errors
 import gallery
+import metrics
 import runs
 import samples
 from errors import first_line, say
@@ -47,7 +48,7 @@ class Journal(contextlib.AbstractContextManager):
         row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
         if measure and t.epoch % self.args.eval_every == 0:
             row |= measure()
-        runs.add_metrics(self.folder / "metrics.csv", row)
+        metrics.add(self.folder / "metrics.csv", row)
         self.tell_tensorboard(row)
         if t.phase == 2:
             self.keep(t.generator, t.epoch)
@@ -58,7 +59,7 @@ class Journal(contextlib.AbstractContextManager):
         print(f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}", flush=True)
         self.watch(t.phase, means)
         if t.epoch % self.args.sample_every == 0 or t.epoch == epochs:
-            runs.plot_losses(self.folder / "metrics.csv", self.folder / "losses.png")
+            metrics.plot_losses(self.folder / "metrics.csv", self.folder / "losses.png")
             self.samples(t, photos)
 
     def watch(self, phase, means):
@@ -91,7 +92,7 @@ class Journal(contextlib.AbstractContextManager):
         file = checkpoints.generator_file(generator)
         if self.args.checkpoint_every and epoch % self.args.checkpoint_every == 0:
             checkpoints.save(self.folder / f"generator_{epoch}.pth", file)
-        best = runs.best(runs.read_metrics(self.folder / "metrics.csv"))
+        best = metrics.best(metrics.read(self.folder / "metrics.csv"))
         if best and int(best["epoch"]) == epoch:
             checkpoints.save(self.folder / "generator_best.pth", file)
 

@@ -1,12 +1,9 @@
-"""The run folder: its name, its settings, its metrics and plots. One folder a run, never overwritten."""
+"""The run folder: its name, its settings, its lock and its log. One folder a run, never overwritten."""
 
 import argparse
 import contextlib
-import csv
 import glob
-import io
 import json
-import math
 import platform
 import re
 import subprocess
@@ -14,7 +11,6 @@ import time
 from pathlib import Path
 
 import cv2
-import matplotlib.figure
 import numpy as np
 import torch
 import torchvision
@@ -22,14 +18,12 @@ import torchvision
 import checkpoints
 import options
 import processes
-from errors import WrongUse, first_line, say
-from files import locked, replacing, sweep, write_text
+from errors import WrongUse, say
+from files import locked, sweep, write_text
 
 # What may differ when a run is resumed. `results_dir` and `resume` only say where the folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
 MAY_CHANGE |= {"eval_every", "sample_every", "sample_format", "sample_keep", "checkpoint_every"}
-
-KID = "kid_drawings"  # the column of metrics.csv
 
 
 def run_name(args):
@@ -123,7 +117,10 @@ def _refuse_overwriting(folder, asked):
 @contextlib.contextmanager
 def held(folder):
     """Make the run folder and keep other processes out of it. Raises WrongUse if one is in it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except PermissionError as error:
+        raise WrongUse(f"cannot make {folder} ({error.strerror}): name another --results_dir") from None
     # Loading processes of a killed first process live on for seconds, and hold what it held.
     with locked(folder, wait=processes.restarts() > 0) as free:
         if not free:
@@ -206,6 +203,9 @@ def _fault(record):
     for key in ("given", "commands"):
         if not isinstance(record.get(key), list) or {*map(type, record[key])} - {str}:
             return f"its {key} are no list of texts"
+    data, before = record.get("data", {}), record.get("data before", [])
+    if not isinstance(data, dict) or {*map(type, data.values())} - {dict} or not isinstance(before, list):
+        return "its data are no record"
     return options.fault(record["options"])
 
 
@@ -248,14 +248,12 @@ def settings(args, given, earlier, argv, device, precision, data):
 
 def _data_before(data, earlier):
     """The records of other data that a resumed run was trained on before; says what is new."""
-    before, last = earlier.get("data before", []), earlier.get("data")
-    if last in (data, None):
+    before, last = earlier.get("data before", []), earlier.get("data", {})
+    if last in (data, {}):
         return before
     for kind in dict.fromkeys((*last, *data)):
-        then, now = (
-            f"{of[kind]['count']} ({of[kind]['fingerprint']})" if kind in of else "none"
-            for of in (last, data)
-        )
+        parts = [of.get(kind, {}) for of in (last, data)]
+        then, now = (f"{part.get('count', 'none')} ({part.get('fingerprint')})" for part in parts)
         if then != now:
             say(f"warning: the {kind} changed since this run stopped: {then} then, {now} now")
     return [*before, last]
@@ -294,79 +292,3 @@ def _commit():
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit + ("+changes" if changed else "")
-
-
-def add_metrics(path, row):
-    """Add an epoch's row to metrics.csv; a term of one phase alone leaves its cell empty in the other."""
-    _write_metrics(path, [*read_metrics(path), row])
-
-
-def cut_metrics(path, phase, epoch):
-    """Drop the rows from (phase, epoch) on, which will be done again. Raises WrongUse for a damaged row."""
-    rows = read_metrics(path)
-    for place, row in enumerate(rows, 1):
-        if None in row or None in row.values() or not _is_place(row):  # too many cells, too few, no numbers
-            raise WrongUse(f"{path}, row {place} cannot be understood: mend it, or move the file away")
-    _write_metrics(path, [row for row in rows if (int(row["phase"]), int(row["epoch"])) < (phase, epoch)])
-
-
-def read_metrics(path):
-    """The rows of metrics.csv as dictionaries of text, oldest first; none without a file. Raises WrongUse."""
-    if not path.exists():
-        return []
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise WrongUse(f"{path} cannot be read: {first_line(error)}; mend it, or move it away") from None
-
-
-def number(cell):
-    """A cell of metrics.csv as a float; NaN where it is none."""
-    with contextlib.suppress(ValueError, TypeError):
-        return float(cell)
-    return math.nan
-
-
-def _is_place(row):
-    return all(re.fullmatch("[0-9]{1,18}", str(row.get(key))) for key in ("phase", "epoch"))
-
-
-def best(rows):
-    """The row of phase two with the lowest KID to the drawings; None if it was never measured."""
-    measured = [row for row in rows if _is_place(row) and str(row["phase"]) == "2"]
-    measured = [row for row in measured if math.isfinite(number(row.get(KID)))]
-    return min(measured, key=lambda row: number(row[KID]), default=None)
-
-
-def _write_metrics(path, rows):
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def plot_losses(metrics, path):
-    """Draw each loss of metrics.csv by epoch into one PNG; phase one is shaded."""
-    rows = read_metrics(metrics)
-    terms = [
-        key
-        for key in rows[0]
-        if key not in ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
-    ][:20]  # a column too many, by hand, must not make a picture too large to draw
-    before = sum(row["phase"] == "1" for row in rows)
-    height = 2.4 * len(terms)
-    figure = matplotlib.figure.Figure(figsize=(8, height))
-    figure.subplots_adjust(left=0.13, right=0.98, top=1 - 0.1 / height, bottom=0.5 / height, hspace=0.1)
-    plots = figure.subplots(len(terms), sharex=True, squeeze=False)[:, 0]
-    for axes, term in zip(plots, terms, strict=True):
-        points = [(place, number(row[term])) for place, row in enumerate(rows, 1) if row.get(term)]
-        axes.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else None)
-        axes.set(ylabel=term, xlim=(0.5, len(rows) + 0.5))
-        axes.axvspan(0.5, before + 0.5, color="0.93")
-        axes.grid(alpha=0.3)
-    axes.set_xlabel("epoch, phase one shaded")
-    with replacing(path, sync=False) as part:
-        figure.savefig(part, format="png", dpi=100)

@@ -8,6 +8,7 @@ import statistics
 from pathlib import Path
 from urllib.parse import quote
 
+import metrics
 import runs
 from errors import WrongUse
 
@@ -70,7 +71,7 @@ def read(folder):
         "speed": middle("images_per_second"),
         "data": _data(record),
         "last": {**last, **own},
-        "best": runs.best(rows),
+        "best": metrics.best(rows),
         "evaluation": evaluation,
         "bytes": size,
         "newest": newest,
@@ -120,7 +121,7 @@ def _if_a(kind, value):
 def _metrics(folder, problems):
     """The rows of metrics.csv with numbers in place of texts: None for an empty cell or what is no number."""
     try:
-        rows = runs.read_metrics(folder / "metrics.csv")
+        rows = metrics.read(folder / "metrics.csv")
     except WrongUse as error:
         problems.append(f"metrics.csv{str(error).removeprefix(str(folder / 'metrics.csv'))}")
         return []

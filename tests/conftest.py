@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+import metrics
 import runs
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +95,7 @@ def leave_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
     for phase, last in ((1, 1), (2, epochs)):
         for epoch in range(1, last + 1):
             row = {"phase": phase, "epoch": epoch, "content": 1 / epoch, "seconds": 2, "images_per_second": 3}
-            runs.add_metrics(folder / "metrics.csv", row)
+            metrics.add(folder / "metrics.csv", row)
     (folder / "generator_latest.pth").write_bytes(b"weights")
     runs.log(folder, "started", record["commands"][0])
     runs.log(folder, "finished")

@@ -13,6 +13,7 @@ import checkpoints
 import errors
 import evaluate
 import gallery
+import metrics
 import options
 import runs
 import summaries
@@ -144,7 +145,7 @@ def test_metrics_that_cannot_be_understood_are_told_and_left_alone(tmp_path, row
     path = tmp_path / "metrics.csv"
     path.mkdir() if rows is None else path.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     with pytest.raises(WrongUse) as error:
-        runs.cut_metrics(path, 2, 1)
+        metrics.cut(path, 2, 1)
     assert str(error.value).startswith(str(path)) and str(error.value).isprintable()
     assert "mend it, or move" in str(error.value)
     assert rows is None or path.read_bytes() == (rows if isinstance(rows, bytes) else rows.encode())
@@ -157,10 +158,10 @@ def test_cells_that_are_no_numbers_are_passed_over(tmp_path):
     lines = [f"phase,epoch,kid_drawings,content{columns}"]
     lines += [f"{','.join(row)},{'x' if row[1] == '2' else '1e300'}{',1' * 300}" for row in rows]
     path.write_text("\n".join(lines) + "\n")
-    runs.cut_metrics(path, 3, 1)
-    assert len(runs.read_metrics(path)) == 5
-    assert runs.best(runs.read_metrics(path))["epoch"] == "3"
-    runs.plot_losses(path, tmp_path / "losses.png")
+    metrics.cut(path, 3, 1)
+    assert len(metrics.read(path)) == 5
+    assert metrics.best(metrics.read(path))["epoch"] == "3"
+    metrics.plot_losses(path, tmp_path / "losses.png")
     assert Image.open(tmp_path / "losses.png").height < 2**16
 
 

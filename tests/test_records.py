@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import checkpoints
 import errors
 import gallery
+import metrics
 import networks
 import options
 import records
@@ -27,7 +28,7 @@ def row(phase, epoch, **more):
 
 
 def add(record, generator, values):
-    runs.add_metrics(record.folder / "metrics.csv", values)
+    metrics.add(record.folder / "metrics.csv", values)
     record.tell_tensorboard(values)
     if values["phase"] == 2:
         record.keep(generator, values["epoch"])

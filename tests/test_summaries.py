@@ -6,7 +6,7 @@ import os
 import pytest
 from conftest import leave_run
 
-import runs
+import metrics
 import summaries
 
 
@@ -116,7 +116,7 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_is_read(tmp_path, name
 def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path):
     folder = leave_run(tmp_path, "P")
     row = {"phase": 2, "epoch": 4, "content": 0.5, "kid_drawings": 0.0123456, "images_per_second": 3}
-    runs.add_metrics(folder / "metrics.csv", row)
+    metrics.add(folder / "metrics.csv", row)
     rows = {
         "photos": {"kid": 0.9},
         "a": 3,
