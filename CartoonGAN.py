@@ -187,7 +187,7 @@ def train(t, args, data, folder, settings, device, journal):
                 check_losses(t)
                 t.seconds = time.monotonic() - began
                 if journal:
-                    journal.epoch(t, epochs, steps, chosen, measure)
+                    journal.epoch(t, epochs, chosen, measure)
                 t.epoch, t.step, t.seconds = t.epoch + 1, 0, 0.0
                 t.sums.clear()
                 if signal := pause():

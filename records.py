@@ -1,6 +1,7 @@
 """What a run records as it goes, beside its metrics: log, TensorBoard events, kept checkpoints, its page."""
 
 import contextlib
+import threading
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -11,6 +12,13 @@ import metrics
 import runs
 import samples
 from errors import first_line, say
+
+
+def _but_for_disks(failed):
+    """What a failing thread prints. TensorBoard's hands the error of a disk on to the program's own."""
+    if not issubclass(failed.exc_type, OSError):
+        threading.__excepthook__(failed)
+
 
 WON = 0.99  # share of the results that D calls fake
 FROZEN = 1  # grey level
@@ -26,6 +34,7 @@ class Journal(contextlib.AbstractContextManager):
     def __init__(self, folder, args, command, place):
         self.folder, self.args, self.warned = folder, args, set()
         runs.log(folder, "started", command)
+        threading.excepthook = _but_for_disks
         self.events = SummaryWriter(folder, purge_step=self.step(*place))
         self.page()
 
@@ -33,16 +42,16 @@ class Journal(contextlib.AbstractContextManager):
         """The number of an epoch, counted over both phases."""
         return epoch + (self.args.pre_train_epoch if phase == 2 else 0)
 
-    def epoch(self, t, epochs, steps, photos, measure):
-        """Record the epoch of `epochs` that a training.Training has just finished, of so many `steps`.
+    def epoch(self, t, epochs, photos, measure):
+        """Record the epoch of `epochs` that a training.Training has just finished.
 
         A row of metrics.csv, the same as events, the generator if it is one to keep, and what `measure`
         gives and the samples of `photos` if it is time.
         """
-        means = {term: total / steps for term, total in t.sums.items()}
+        means = {term: total / t.step for term, total in t.sums.items()}
         if "skipped_steps" in means:
             means["skipped_steps"] = round(t.sums["skipped_steps"])
-        speed = steps * self.args.batch_size / t.seconds
+        speed = t.step * self.args.batch_size / t.seconds
         row = {"phase": t.phase, "epoch": t.epoch, **means}
         row |= {"seconds": round(t.seconds, 3), "images_per_second": round(speed, 3)}
         row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
@@ -57,19 +66,19 @@ class Journal(contextlib.AbstractContextManager):
         if t.epoch < epochs:
             text += f", about {runs.duration((epochs - t.epoch) * t.seconds)} to go in this phase"
         print(f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}", flush=True)
-        self.watch(t.phase, means)
+        self.watch(means)
         if t.epoch % self.args.sample_every == 0 or t.epoch == epochs:
             metrics.plot_losses(self.folder / "metrics.csv", self.folder / "losses.png")
             self.samples(t, photos)
 
-    def watch(self, phase, means):
+    def watch(self, means):
         """Warn once of each of two faults that the losses do not tell, by the `means` of an epoch."""
         if means.get("fakes_detected", 0) > WON:
             self.warn(
                 "the discriminator called over 99% of the results fake for an epoch, so the generator learns "
                 "little from it: try a lower --lrD, --gan_mode lsgan, or more --pre_train_epoch"
             )
-        if phase == 2 and means["change_from_photo"] < FROZEN:
+        if means.get("change_from_photo", FROZEN) < FROZEN:
             self.warn(
                 "the results differ from their photographs by less than a grey level of 255: try a lower "
                 "--con_lambda, a higher --lrG, or look whether photographs and drawings are the same"

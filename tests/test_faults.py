@@ -3,6 +3,7 @@
 Each attempt is a process of its own. A fork server that has loaded PyTorch already starts it in no time.
 """
 
+import contextlib
 import csv
 import errno
 import itertools
@@ -310,6 +311,23 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+def fill_disk(part, path, replace):
+    """Leave no byte free; the file itself is written, and takes its place."""
+    with contextlib.suppress(OSError), open(path.parents[2] / "filler", "wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            continue
+
+
+def test_a_disk_that_fills_up_between_two_files(small_disk, server, sample, whole):
+    """TensorBoard's thread is the next to write."""
+    place, _ = small_disk
+    argv, folder = command(sample, place), place / "results" / RUN
+    status, said = finish(server, argv, place, when_writing, "metrics.csv", 0, fill_disk)
+    assert_failed_well(status, said, folder, "No space left on device")
+    (place / "filler").unlink()
+    complete(server, sample, place, whole)
+
+
 @pytest.mark.parametrize("size", ["4900k", "5400k"])
 def test_a_full_disk(size, small_disk, server, sample, whole):
     place, remount = small_disk
@@ -323,7 +341,7 @@ def test_a_full_disk(size, small_disk, server, sample, whole):
 
 def test_a_disk_that_is_read_only(small_disk, server, sample, whole):
     place, remount = small_disk
-    argv, folder = command(sample, place), place / "results" / RUN
+    argv, folder = command(sample, place, "--workers", 0), place / "results" / RUN
     assert finish(server, argv, place, when_writing, "metrics.csv", 1, die_half_written)[0] == -9
     (place / "said.txt").unlink()
     remount("ro")
