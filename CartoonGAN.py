@@ -330,7 +330,7 @@ def main(argv=None):
                 if earlier:
                     metrics.cut(folder / "metrics.csv", t.phase, t.epoch)
                 runs.write_settings(folder, settings)
-                runs.introduce(folder, settings)
+                runs.introduce(folder, settings, (t.phase, t.epoch, t.step) if earlier else None)
                 journal = records.Journal(folder, args, settings["commands"][-1], (t.phase, t.epoch))
             with journal or contextlib.nullcontext(), explained(device, folder):
                 return train(t, args, data, folder, settings, device, journal)

@@ -47,7 +47,7 @@ def load(path):
 def _refuse_bombs(path):
     """Raise WrongUse for a file that would take more memory than its own size, or never end."""
     if os.path.exists(path) and not os.path.isfile(path):
-        raise WrongUse(f"cannot read {path}: it is no file")
+        raise WrongUse(f"cannot read {path}: it is no file; in a run folder, name its generator_latest.pth")
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         # The one name that lets a pickle ask PyTorch for any amount; no checkpoint has use for it.
         bomb = content.find(b"\nbytearray\n") >= 0

@@ -246,6 +246,9 @@ def load_batches(dataset, batches, workers, device):
         num_workers=workers,
         pin_memory=device.type == "cuda",
         worker_init_fn=_start_worker,
+        # A forked worker ends soon after a program that was killed. One of a fork server, which is Python
+        # 3.14's default, would wait for the server, and the server for it, for ever.
+        multiprocessing_context="fork" if workers else None,
     )
     told = set()
     try:

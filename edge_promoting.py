@@ -109,7 +109,8 @@ def main(argv=None):
     pairs = make_pairs(args.drawings, args.out, args.size)
     for path, reason in pairs.unreadable.items():
         say(f"cannot read {path}: {reason}")
-    print(f"{len(pairs.paths)} pairs in {args.out}")
+    failed = f"; {len(pairs.unreadable)} drawings cannot be read" if pairs.unreadable else ""
+    print(f"{len(pairs.paths)} pairs in {args.out}{failed}")
     return 1 if pairs.unreadable or not pairs.paths else 0
 
 

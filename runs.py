@@ -23,6 +23,8 @@ from files import locked, sweep, write_text
 
 # What may differ when a run is resumed. `results_dir` and `resume` only say where the folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
+# If the run is named, also where the data lie: what they hold is recorded, and told if it changed.
+MAY_MOVE = {"src_data", "tgt_data", "pair_dir"}
 MAY_CHANGE |= {"eval_every", "sample_every", "sample_format", "sample_keep", "checkpoint_every"}
 
 
@@ -80,7 +82,7 @@ def find(argv):
         raise WrongUse(f"{folder} holds no settings.json and no state_latest.pth: nothing to resume")
     if fault := _fault(earlier):
         raise WrongUse(f"{path if state else folder / 'settings.json'} is damaged: {fault}; start a new run")
-    asked = vars(args) if args.resume is True else {key: getattr(args, key) for key in given}
+    asked = vars(args) if args.resume is True else {key: getattr(args, key) for key in {*given} - MAY_MOVE}
     if changed := differences(asked, earlier["options"]):
         raise WrongUse(
             f"{folder} cannot go on with other settings ({'; '.join(changed)}): start a new run with --tag"
@@ -124,7 +126,7 @@ def held(folder):
     # Loading processes of a killed first process live on for seconds, and hold what it held.
     with locked(folder, wait=processes.restarts() > 0) as free:
         if not free:
-            raise WrongUse(f"{folder} is being written by another run")
+            raise WrongUse(f"{folder} is being written by another run: stop that one, or wait for its end")
         sweep(folder)
         yield
 
@@ -259,8 +261,11 @@ def _data_before(data, earlier):
     return [*before, last]
 
 
-def introduce(folder, settings):
-    """Print what a run is: its name, what differs from the defaults, its data, device and precision."""
+def introduce(folder, settings, place):
+    """Print what a run is: its name, what differs from the defaults, its data, device and precision.
+
+    `place` is the (phase, epoch, step) that a resumed run goes on after; None for a new one.
+    """
     defaults = vars(options.training_parser().parse_args([]))
     asked = [f"{key} {value}" for key, value in settings["options"].items() if value != defaults.get(key)]
     counts = [f"{kind['count']} {name}" for name, kind in settings["data"].items()]
@@ -268,6 +273,8 @@ def introduce(folder, settings):
     print(f"options: {', '.join(asked) or 'the defaults'}")
     print(f"data:    {', '.join(counts)}")
     print(f"device:  {settings['device']}, {settings['precision']}", flush=True)
+    if place:
+        print("goes on: phase {}, epoch {}, after step {}".format(*place), flush=True)
 
 
 def duration(seconds):

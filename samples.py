@@ -10,7 +10,6 @@ import datasets
 import images
 import networks
 import utils
-from errors import say
 
 COUNT = 5  # photographs of train, and as many of test
 
@@ -28,7 +27,7 @@ def choose(data, args, device):
                 paths, int(place), functools.partial(images.read, channels=args.in_ngc)
             )
             for path in lost:
-                say(datasets.lost_line(path, *lost[path]))
+                images.say_once(datasets.lost_line(path, *lost[path]), everywhere=True)
             photo = images.fit_within(photo, 2 * args.input_size)
             chosen.append((f"{name}_{number}", utils.to_batch(photo, device)))
     return chosen

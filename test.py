@@ -263,9 +263,10 @@ def main(argv=None):
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
     failed = run_pictures(wanted, apply, args, most)
-    speed = f", {len(wanted) / (time.monotonic() - began):.2f} pictures/s" if wanted else ""
+    written = len(wanted) - failed
+    speed = f", {written / (time.monotonic() - began):.2f} pictures/s" if written else ""
     there = f", {len(pictures) - len(wanted)} were there already" if args.skip_existing else ""
-    print(f"{len(wanted) - failed} pictures written to {out}{speed}{there}")
+    print(f"{written} pictures written to {out}{speed}{there}")
     if failed:
         raise RunFailed(f"{failed} of {len(wanted)} pictures failed, each named above")
 

@@ -35,7 +35,7 @@ def choose_device(name):
                 )
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise WrongUse(f"--device {name} cannot be used: {first_line(error)}") from None
+        raise WrongUse(f"--device {name} cannot be used: {first_line(error)}: try --device cpu") from None
     return device
 
 

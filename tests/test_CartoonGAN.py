@@ -636,8 +636,11 @@ def test_changed_data_are_told_and_recorded(data, tmp_path, monkeypatch, capsys)
     folder = tmp_path / "Tiny_2_3_2_results"
     before = json.loads((folder / "settings.json").read_text())
     (data / "src_data/train/0.jpg").unlink()
+    moved = (data / "src_data").rename(data / "moved")  # another place is not other data
     capsys.readouterr()
-    assert CartoonGAN.main(["--resume", str(folder)]) == 0
+    with pytest.raises(errors.WrongUse, match="src_data is"):
+        CartoonGAN.main([*command(data, tmp_path, "--src_data", moved), "--resume"])
+    assert CartoonGAN.main(["--resume", str(folder), "--src_data", str(moved)]) == 0
     then, now = (before["data"], json.loads((folder / "settings.json").read_text())["data"])
     told = [line for line in capsys.readouterr().err.splitlines() if "changed since" in line]
     prints = [of["photographs"]["fingerprint"] for of in (then, now)]

@@ -185,7 +185,7 @@ def test_command(drawings, tmp_path, run_cli):
 
     (drawings / "3.jpg").write_text("no drawing")
     end = run_cli(*command)
-    assert (end.returncode, end.stdout) == (1, f"5 pairs in {tmp_path}/pairs\n")
+    assert (end.returncode, end.stdout) == (1, f"5 pairs in {tmp_path}/pairs; 1 drawings cannot be read\n")
     assert end.stderr == f"cannot read {drawings}/3.jpg: not an image\n"
 
 

@@ -237,12 +237,26 @@ def test_a_run_killed_100_times_ends_as_if_undisturbed(server, sample, whole, tm
     print(f"{kills} kills, {ended + 1} runs")
 
 
-def test_the_lock_of_a_killed_run_is_gone_at_once(server, sample, tmp_path):
-    """Its loading processes live on for seconds."""
+def test_a_killed_run_leaves_no_lock_and_soon_no_process(server, sample, tmp_path):
+    """Its loading processes live on for seconds; the lock must not."""
     argv = command(sample, tmp_path, "--workers", 2)
     assert finish(server, argv, tmp_path, when_writing, "metrics.csv", 0, die_just_written)[0] == -9
     with files.locked(tmp_path / "results" / RUN, wait=False) as free:
         assert free
+    deadline = time.monotonic() + 60
+    while processes_with_files_in(tmp_path):
+        assert time.monotonic() < deadline, "loading processes of a killed run live on"
+        time.sleep(0.5)
+
+
+def processes_with_files_in(folder):
+    """The numbers of the processes that hold a file below a folder open."""
+    found = set()
+    for handle in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):  # one that ended meanwhile
+            if handle.readlink().is_relative_to(folder):
+                found.add(handle.parts[2])
+    return found
 
 
 def test_a_second_run_in_the_folder_is_refused(server, sample, tmp_path):
@@ -255,7 +269,10 @@ def test_a_second_run_in_the_folder_is_refused(server, sample, tmp_path):
     status, said = finish(server, ["--resume", str(settings.parent)], tmp_path / "second")
     process.kill()
     process.join()
-    assert (status, told(said)) == (2, [f"error: {settings.parent} is being written by another run"])
+    assert (status, told(said)) == (
+        2,
+        [f"error: {settings.parent} is being written by another run: stop that one, or wait for its end"],
+    )
 
 
 # Disks

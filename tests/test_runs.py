@@ -291,9 +291,10 @@ def test_durations(seconds, text):
 def test_the_introduction_tells_what_differs_from_the_defaults(capsys):
     argv = ["--name", "Paprika", "--ngf", "64", "--nb", "4"]
     args, given = options.parse_training(argv)
-    runs.introduce(Path("results/P_results"), settings(args, given, argv))
+    runs.introduce(Path("results/P_results"), settings(args, given, argv), (2, 6, 3))
     said = capsys.readouterr().out
     assert "results/P_results" in said and "name Paprika, nb 4\n" in said and "6 photographs" in said
+    assert "goes on: phase 2, epoch 6, after step 3\n" in said
 
 
 def test_options_given_when_the_run_began_stay_given(earlier):
