@@ -138,7 +138,7 @@ def test_resume_may_change_what_leaves_the_method_alone(earlier):
         ("--ngf 32", "ngf is 32, was 16"),
         ("--ngf 64", "ngf is 64, was 16"),
         ("--con_lambda 3 --seed 1", "con_lambda is 3.0, was 10; seed is 1, was 0"),
-        ("--src_data elsewhere", "src_data is elsewhere, was data/src_data"),
+        ("--vgg_model random", "vgg_model is random, was None"),
         ("--pre_train_epoch 1", "pre_train_epoch is 1, was 10"),
         ("--tag b", "tag is b, was None"),
     ],
@@ -150,6 +150,12 @@ def test_resume_refuses_other_differences_by_name(earlier, argv, told):
     assert str(error.value) == (
         f"{folder} cannot go on with other settings ({told}): start a new run with --tag"
     )
+
+
+def test_the_data_of_a_named_run_may_move(earlier):
+    folder = earlier("--ngf", "16")
+    args, *_ = runs.find(["--resume", str(folder), "--src_data", "elsewhere", "--pair_dir", "pairs"])
+    assert (args.src_data, args.pair_dir, args.ngf) == ("elsewhere", "pairs", 16)
 
 
 def test_resume_by_name_compares_the_defaults_too(earlier):
