@@ -165,7 +165,7 @@ def test_curves_settings_command_and_log(results, page):
     page = page(results / f"{NAMES[0]}_results" / "index.html")
     assert not every(page, "script[src*=plotly]")
     page.execute_script("document.querySelector('#curves').scrollIntoView()")
-    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == 6)
+    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == 8)
     titles = [each.text for each in every(page, "#curves figcaption")]
     assert titles[:3] == ["content", "discriminator", "adversarial"]
     given = [each.text for each in every(page, ".settings .given dt")]
@@ -224,7 +224,7 @@ def test_compare(results, page):
     )
     rows = {each.text.split(" ", 1)[0]: each.text for each in every(page, "#settings .differs th")}
     assert set(rows) == {"con_lambda", "train_epoch"}
-    soon(page, lambda: len(every(page, "#plots .plot .trace.scatter")) == 18)
+    soon(page, lambda: len(every(page, "#plots .plot .trace.scatter")) == 24)
     one(page, "#all").click()
     assert len(every(page, "#settings .equal")) > 20
     one(page, "body").send_keys(Keys.ESCAPE)
