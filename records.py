@@ -1,4 +1,4 @@
-"""What a run records as it goes, beside its metrics: log, TensorBoard events, kept checkpoints, its page."""
+"""What a run records as it goes: metrics, warnings, log, TensorBoard events, kept checkpoints, its page."""
 
 import contextlib
 import threading
@@ -14,14 +14,14 @@ import samples
 from errors import first_line, say
 
 
+WON = 0.99  # share of the results that D calls fake
+FROZEN = 1  # grey level
+
+
 def _but_for_disks(failed):
     """What a failing thread prints. TensorBoard's hands the error of a disk on to the program's own."""
     if not issubclass(failed.exc_type, OSError):
         threading.__excepthook__(failed)
-
-
-WON = 0.99  # share of the results that D calls fake
-FROZEN = 1  # grey level
 
 
 class Journal(contextlib.AbstractContextManager):

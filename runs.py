@@ -123,7 +123,7 @@ def held(folder):
         folder.mkdir(parents=True, exist_ok=True)
     except PermissionError as error:
         raise WrongUse(f"cannot make {folder} ({error.strerror}): name another --results_dir") from None
-    # Loading processes of a killed first process live on for seconds, and hold what it held.
+    # After a restart by torchrun the first process of before may not be gone yet.
     with locked(folder, wait=processes.restarts() > 0) as free:
         if not free:
             raise WrongUse(f"{folder} is being written by another run: stop that one, or wait for its end")
