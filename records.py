@@ -13,7 +13,6 @@ import runs
 import samples
 from errors import first_line, say
 
-
 WON = 0.99  # share of the results that D calls fake
 FROZEN = 1  # grey level
 
