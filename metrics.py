@@ -30,11 +30,11 @@ def cut(path, phase, epoch):
 
 def read(path):
     """The rows of metrics.csv as dictionaries of text, oldest first; none without a file. Raises WrongUse."""
-    if not path.exists():
-        return []
     try:
         with open(path, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
     except (OSError, ValueError, csv.Error) as error:
         raise WrongUse(f"{path} cannot be read: {first_line(error)}; mend it, or move it away") from None
 
@@ -67,8 +67,11 @@ def _write(path, rows):
 
 
 def plot_losses(table, path):
-    """Draw each loss of metrics.csv by epoch into one PNG; phase one is shaded."""
+    """Draw each loss of metrics.csv by epoch into one PNG; phase one is shaded. Without rows, as of a folder
+    that was removed meanwhile, none."""
     rows = read(table)
+    if not rows:
+        return
     terms = [
         key
         for key in rows[0]

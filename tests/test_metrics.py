@@ -78,3 +78,8 @@ def test_the_best_row_has_the_lowest_kid_of_phase_two():
     ]
     assert metrics.best(rows)["epoch"] == "2"
     assert metrics.best(rows[:1]) is None and metrics.best([{"phase": "2", "epoch": "1"}]) is None
+
+
+def test_no_plot_without_rows(tmp_path):
+    metrics.plot_losses(tmp_path / "removed" / "metrics.csv", tmp_path / "removed" / "losses.png")
+    assert not list(tmp_path.iterdir())
