@@ -12,14 +12,12 @@ import json
 import math
 import sys
 
-import numpy as np
 import torch
 
 import checkpoints
 import dark_channel
 import images
 import inference
-import measures
 import options
 import pairs
 import runs
@@ -41,7 +39,7 @@ def open_results(source, folder, photos, fit, device, precision):
         return open_results(source / "generator_latest.pth", folder, photos, fit, device, precision)
     if source.is_file():
         generator = inference.prepare(checkpoints.load_generator(source), device, precision)
-        return lambda _, photo: apply(generator, fit(photo)), photos
+        return lambda _, photo: inference.convert(generator, [fit(photo)])[0], photos
     found = match(source, folder, photos)
     make = lambda path, photo: of_one_shape(images.read(found[path]), photo, found[path])
     for path in found:  # what is wrong with all of them is told before anything slow
@@ -49,13 +47,6 @@ def open_results(source, folder, photos, fit, device, precision):
             make(path, images.read(path))
             break
     return make, list(found)
-
-
-def apply(generator, photo):
-    """What a prepared generator makes of an RGB image, as RGB."""
-    photo = photo if generator.architecture["in_ngc"] == 3 else measures.luminance(photo)[..., None]
-    (result,) = inference.stylise(generator, [photo])
-    return np.repeat(result, 3 // result.shape[2], axis=2)
 
 
 def match(results, folder, photos):

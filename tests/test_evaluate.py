@@ -11,6 +11,7 @@ import torch
 import checkpoints
 import evaluate
 import images
+import inference
 from errors import WrongUse
 from networks import Generator
 
@@ -114,10 +115,18 @@ def test_the_json_lies_beside_a_checkpoint_or_where_told(measured, checkpoint, t
     assert (tmp_path / "told.json").exists() and record["rows"][str(checkpoint)]["pictures"] == 3
 
 
-def test_one_channel(measured, tmp_path):
-    path = tmp_path / "grey.pth"
+def test_one_channel_is_measured_with_the_colour_that_it_is_shown_with(measured, data, tmp_path):
+    torch.manual_seed(0)
+    path, shown = tmp_path / "grey.pth", tmp_path / "shown"
     checkpoints.save(path, checkpoints.generator_file(Generator(in_ngc=1, out_ngc=1, ngf=2, nb=1)))
-    assert measured(path)[1]["rows"][str(path)]["squares"] >= 3
+    generator = inference.prepare(checkpoints.load_generator(path), torch.device("cpu"), "fp32")
+    small = copy_photos(data, tmp_path / "small")
+    shown.mkdir()
+    for photo in small.iterdir():
+        images.write(photo, images.fit_training(images.read(photo), 32, "crop"))
+        images.write(shown / photo.name, inference.convert(generator, [images.read(photo)])[0])
+    rows = measured(path, shown, photos=small)[1]["rows"]
+    assert rows[str(path)] == rows[str(shown)] and rows[str(path)]["ssim"] < 1
 
 
 def test_pairs_are_measured_beside_the_dark_channel_prior(measured, data, tmp_path):
