@@ -73,9 +73,10 @@ class Journal(contextlib.AbstractContextManager):
     def watch(self, means):
         """Warn once of each of two faults that the losses do not tell, by the `means` of an epoch."""
         if means.get("fakes_detected", 0) > WON:
+            least_squares = "--gan_mode lsgan, " if self.args.gan_mode == "bce" else ""
             self.warn(
-                "the discriminator called over 99% of the results fake for an epoch, so the generator learns "
-                "little from it: try a lower --lrD, --gan_mode lsgan, or more --pre_train_epoch"
+                "the discriminator called over 99% of the results fake for an epoch, so the generator may "
+                f"learn little from it: try a lower --lrD, {least_squares}or more --pre_train_epoch"
             )
         if means.get("change_from_photo", FROZEN) < FROZEN:
             self.warn(

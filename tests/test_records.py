@@ -114,3 +114,12 @@ def test_samples_make_one_image_grid_and_the_pages(tmp_path, generator, monkeypa
     (image,) = events.Images("samples")
     assert (image.step, image.width, image.height) == (7, 512, 34)
     assert (tmp_path / "index.html").exists() and (record.folder / "index.html").exists()
+
+
+@pytest.mark.parametrize("mode", ["bce", "lsgan"])
+def test_what_is_done_already_is_not_advised(mode, tmp_path, capsys):
+    with start(tmp_path / "P_results", more=f"--gan_mode {mode}") as record:
+        for _ in range(2):
+            record.watch({"fakes_detected": 0.995})
+    said = capsys.readouterr().err
+    assert said.count("over 99%") == 1 and ("--gan_mode lsgan" in said) == (mode == "bce")
