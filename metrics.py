@@ -67,8 +67,10 @@ def _write(path, rows):
 
 
 def plot_losses(table, path):
-    """Draw each loss of metrics.csv by epoch into one PNG; phase one is shaded. Without rows, as of a folder
-    that was removed meanwhile, none."""
+    """Draw each loss of metrics.csv by epoch into one PNG; phase one is shaded.
+
+    Without rows, as of a folder that was removed meanwhile, there is none.
+    """
     rows = read(table)
     if not rows:
         return
