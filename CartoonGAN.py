@@ -16,21 +16,14 @@ from signal import Signals
 import torch
 from tqdm import tqdm
 
-import checkpoints
-import datasets
-import inference
-import judge
 import losses
-import metrics
 import networks
-import options
-import processes
-import records
-import runs
-import samples
-import training
 import utils
-from errors import RunFailed, WrongUse, exit_status, first_line, say
+from evaluation import judge
+from pictures import checkpoints, inference
+from support import arguments
+from training import datasets, folders, history, model, processes, samples
+from utils import RunFailed, WrongUse, exit_status, first_line, say
 
 # None: silent where the output is no terminal
 BAR = {"unit": "image", "disable": None if processes.first() else True, "leave": False}
@@ -122,10 +115,10 @@ def update(t, adam, loss):
     """One step of an optimiser down a loss; one that the scaler skips, as float16 overflowed, is counted."""
     adam.zero_grad(set_to_none=True)
     t.scaler.scale(loss).backward()
-    taken = training.steps_taken(adam) if t.scaler.is_enabled() else None
+    taken = model.steps_taken(adam) if t.scaler.is_enabled() else None
     t.scaler.step(adam)
     if t.scaler.is_enabled():
-        t.skipped += 1 - (training.steps_taken(adam) - taken)
+        t.skipped += 1 - (model.steps_taken(adam) - taken)
 
 
 def learning_rate_factor(policy, phase, epoch, epochs):
@@ -152,7 +145,7 @@ def train(t, args, data, folder, settings, device, journal):
         measure = judge.in_training(t, args, data, device, settings["precision"])
     steps = len(data.photos) // args.batch_size
     saved = time.monotonic()
-    with utils.Stop() as stop, contextlib.ExitStack() as ending:
+    with stop.Stop() as stop, contextlib.ExitStack() as ending:
 
         def pause():
             """Save if it is time; the number of the signal if the run must stop here."""
@@ -198,8 +191,8 @@ def train(t, args, data, folder, settings, device, journal):
         save(t, folder, settings)
     if journal:
         journal.end("finished")
-        if best := metrics.best(metrics.read(folder / "metrics.csv")):
-            print(f"lowest KID: {best[metrics.KID]} after epoch {best['epoch']}, in generator_best.pth")
+        if best := history.best(history.read(folder / "history.csv")):
+            print(f"lowest KID: {best[history.KID]} after epoch {best['epoch']}, in generator_best.pth")
         print(f"finished: open {folder / 'index.html'}; weights in generator_latest.pth")
     return 0
 
@@ -211,7 +204,7 @@ def training_batches(t, args, data, device):
     dataset = datasets.TrainingImages(data.photos, data.pairs, args.input_size, args.resize, *channels)
     counts, place = (len(data.photos), drawings, args.batch_size), (t.phase, t.epoch, t.step)
     draws = map(processes.share, datasets.draws(*counts, args.seed, *place, args.independent_edges))
-    workers = utils.default_workers(device) if args.workers is None else args.workers
+    workers = datasets.default_workers(device) if args.workers is None else args.workers
     return datasets.load_batches(dataset, draws, workers, device)
 
 
@@ -260,7 +253,7 @@ def stopped(folder, signal, journal):
 
 def resuming(folder):
     """The command that goes on with a run, or begins it again where nothing was saved yet."""
-    return options.command_line("CartoonGAN.py", ["--resume", str(folder)])
+    return arguments.command_line("CartoonGAN.py", ["--resume", str(folder)])
 
 
 # Saving, and what goes wrong
@@ -307,31 +300,31 @@ def explained(device, folder):
 
 
 def main(argv=None):
-    args, given, folder, earlier, state = runs.find(argv)
+    args, given, folder, earlier, state = folders.find(argv)
     if args.batch_size % processes.count():
         raise WrongUse(f"--batch_size {args.batch_size} cannot be shared by {processes.count()} processes")
     device = utils.choose_device(args.device)
     precision = utils.choose_precision(args.precision, device)
     torch.backends.cudnn.benchmark = True
-    datasets.find(args, training.needs_drawings(args))  # what is wrong there is told before anything slow
+    datasets.find(args, model.needs_drawings(args))  # what is wrong there is told before anything slow
     with explained(device, folder), processes.together(device):
-        t = training.build(args, device, precision)
+        t = model.build(args, device, precision)
         if not state:
-            training.start_from_weights(t, args)
-        data = processes.from_first(lambda: datasets.prepare(args, training.needs_drawings(args)))
-        with runs.held(folder) if processes.first() else contextlib.nullcontext():
+            model.start_from_weights(t, args)
+        data = processes.from_first(lambda: datasets.prepare(args, model.needs_drawings(args)))
+        with folders.held(folder) if processes.first() else contextlib.nullcontext():
             if state:
                 checkpoints.restore_state(folder / "state_latest.pth", t, state)
                 if t.phase == 2 and t.epoch > args.train_epoch:
                     return already_done(t, args, folder)
-            settings = runs.settings(args, given, earlier, argv, device, precision, data.record)
+            settings = folders.settings(args, given, earlier, argv, device, precision, data.record)
             journal = None
             if processes.first():
                 if earlier:
-                    metrics.cut(folder / "metrics.csv", t.phase, t.epoch)
-                runs.write_settings(folder, settings)
-                runs.introduce(folder, settings, (t.phase, t.epoch, t.step) if earlier else None)
-                journal = records.Journal(folder, args, settings["commands"][-1], (t.phase, t.epoch))
+                    history.cut(folder / "history.csv", t.phase, t.epoch)
+                folders.write_settings(folder, settings)
+                folders.introduce(folder, settings, (t.phase, t.epoch, t.step) if earlier else None)
+                journal = journal.Journal(folder, args, settings["commands"][-1], (t.phase, t.epoch))
             with journal or contextlib.nullcontext(), explained(device, folder):
                 return train(t, args, data, folder, settings, device, journal)
 

@@ -11,11 +11,10 @@ import sys
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-import images
-import options
-from errors import WrongUse, exit_status, first_line, say
-from files import locked
-from images import cv2
+from pictures import images
+from pictures.images import cv2
+from support import arguments
+from utils import WrongUse, exit_status, first_line, locked, say
 
 CANNY = (100, 200)  # thresholds of the old public script; the paper names the detector only
 WIDTH = 5  # side of the dilation and of the Gaussian kernel 1-4-6-4-1
@@ -95,13 +94,15 @@ def _cannot_write(out, error):
 
 
 def main(argv=None):
-    parser = options.Parser("Write each drawing and its edge-smoothed copy side by side, one PNG a drawing.")
-    parser.add_argument(
-        "drawings", type=options.path, help="folder of drawings, searched with its subfolders"
+    parser = arguments.Parser(
+        "Write each drawing and its edge-smoothed copy side by side, one PNG a drawing."
     )
-    parser.add_argument("out", type=options.path, help="folder for the pairs")
     parser.add_argument(
-        "--size", type=options.image_size, default=256, help="shorter side in pixels (%(default)s)"
+        "drawings", type=arguments.path, help="folder of drawings, searched with its subfolders"
+    )
+    parser.add_argument("out", type=arguments.path, help="folder for the pairs")
+    parser.add_argument(
+        "--size", type=arguments.image_size, default=256, help="shorter side in pixels (%(default)s)"
     )
     args = parser.parse_args(argv)
     if not args.drawings.is_dir():

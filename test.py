@@ -19,13 +19,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-import checkpoints
-import images
-import inference
-import options
 import utils
-import video
-from errors import RunFailed, WrongUse, exit_status, first_line, say
+from pictures import checkpoints, images, inference, video
+from training import options
+from utils import RunFailed, WrongUse, exit_status, first_line, say
 
 EXTENSIONS = images.EXTENSIONS | {".gif"}
 GPU_BATCH = 8

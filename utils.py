@@ -1,20 +1,171 @@
-"""What the programs stand on: device and precision, pictures as tensors, the pool of fakes, stopping."""
+"""What all programs stand on: errors told in one line, files written whole, device and precision, tensors.
 
+PyTorch takes seconds to load, so only the functions that compute import it: a wrong option is told at once.
+"""
+
+import collections
 import contextlib
+import fcntl
 import os
 import re
-import signal
+import sys
 
-import numpy as np
-import torch
+# Errors
 
-from errors import WrongUse, first_line, say
 
-# Device and precision
+class WrongUse(Exception):
+    """Something that the person can mend before the program starts: an option, a folder, a file."""
+
+    status = 2
+
+
+class RunFailed(Exception):
+    """Something that went wrong during the work."""
+
+    status = 1
+
+
+class Stopped(Exception):
+    """A signal ended the work, and everything is saved; the text says how to go on."""
+
+    def __init__(self, signal, text):
+        super().__init__(text)
+        self.signal, self.status = signal, 128 + signal
+
+
+def first_line(error):
+    """What an error says in its first line, or its kind where it says nothing. A file's name is left out."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+
+
+said = collections.deque(maxlen=1000)  # what a run has yet to write into its log
+
+
+def say(line, everywhere=False):
+    """Print one line to standard error, above a progress bar, control characters escaped.
+
+    Of several processes only the first does; with `everywhere` each, for what it alone has met.
+    """
+    from tqdm import tqdm
+
+    line = "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in line)
+    if is_first():
+        said.append(line)
+        tqdm.write(line, file=sys.stderr)
+    elif everywhere:
+        print(f"process {rank()}: {line}", file=sys.stderr)
+
+
+def exit_status(main):
+    """Call main() and return its exit status; known errors become one line on standard error.
+
+    Ctrl-C gives 130. An operating system error (disk full, no permission) gives 1. Anything else is a
+    fault of the program and keeps its traceback.
+    """
+    with contextlib.suppress(AttributeError):  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return main() or 0
+    except (WrongUse, RunFailed) as error:
+        say(f"error: {error}", everywhere=True)
+        return error.status
+    except Stopped as stopped:
+        say(str(stopped))
+        return stopped.status
+    except KeyboardInterrupt:
+        say("stopped")
+        return 130
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        say(f"error: {error.strerror or error}{where}")
+        return 1
+
+
+# Files
+
+
+@contextlib.contextmanager
+def replacing(path, sync=True):
+    """Yield a path beside `path` to write to; when the block ends without error it takes `path`'s place.
+
+    A process killed at any moment leaves the old file or the new one, never a part of one. With `sync` the
+    same holds when the machine loses power.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        if sync:
+            _sync(part)
+        os.replace(part, path)
+        if sync:
+            _sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a UTF-8 text file whole. What is no UTF-8, as a file's name may be, is escaped."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def sweep(folder):
+    """Remove what a killed process left of `replacing` below a folder that no other process writes to."""
+    for part in folder.rglob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
+_held = set()  # handles of the folders that this process holds
+
+
+@contextlib.contextmanager
+def locked(folder, wait):
+    """Hold `folder` against other processes; yields whether it was free. A killed process leaves no lock."""
+    handle = os.open(folder, os.O_RDONLY)
+    _held.add(handle)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            free = True
+        except BlockingIOError:
+            free = False
+        yield free
+    finally:
+        _held.discard(handle)
+        os.close(handle)
+
+
+def let_go():
+    """Let go of the folders that the parent of a forked process holds: the parent alone then holds them."""
+    while _held:
+        os.close(_held.pop())
+
+
+def _sync(path):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# Processes, device and precision
+
+
+def rank():
+    """The number of this process among those that torchrun started together, from 0."""
+    return int(os.environ.get("RANK", 0))
+
+
+def is_first():
+    """Whether this is the process that prints and writes."""
+    return rank() == 0
 
 
 def choose_device(name):
     """The torch device that `name` asks for; "auto" is the first GPU if there is one. Raises WrongUse."""
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if "LOCAL_RANK" in os.environ and name.startswith("cuda"):
@@ -54,6 +205,8 @@ def runs_on(capability, architectures):
 
 def choose_precision(name, device):
     """Resolve "auto": bf16 where the processor has it natively, else fp16 on a GPU, else fp32."""
+    import torch
+
     if name != "auto":
         return name
     if device.type == "cuda":
@@ -63,17 +216,18 @@ def choose_precision(name, device):
     return "bf16" if device.type == "cpu" and native else "fp32"
 
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+def dtype(precision):
+    """The torch dtype of "fp32", "bf16" or "fp16"."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def autocast(device, precision):
     """A context in which convolutions compute in `precision`."""
-    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
+    import torch
 
-
-def default_workers(device):
-    """Processes that load images: beside a GPU up to 8; beside training on the CPU one."""
-    return min(8, len(os.sched_getaffinity(0))) if device.type == "cuda" else 1
+    return torch.autocast(device.type, dtype(precision), enabled=precision != "fp32")
 
 
 # Pictures as tensors
@@ -87,56 +241,11 @@ def to_range(image):
 def to_image(picture):
     """One picture (C,H,W) in [-1, 1] to a uint8 H,W,C array."""
     picture = (picture.detach().float() + 1).mul(127.5).round().clamp(0, 255)
-    return picture.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return picture.byte().permute(1, 2, 0).cpu().numpy()
 
 
 def to_batch(image, device):
     """A uint8 H,W,C array to a batch of one: float32 (1,C,H,W) in [-1, 1]."""
+    import torch
+
     return to_range(torch.tensor(image, device=device).permute(2, 0, 1)[None])
-
-
-class Pool:
-    """Older batches of results (Shrivastava et al., CVPR 2017, in the form of CycleGAN's Torch code).
-
-    Half of the time the discriminator is shown one of the last `size` batches in place of the newest, which
-    takes its place in the pool. Empty with size 0.
-    """
-
-    def __init__(self, size):
-        self.size, self.batches = size, []
-
-    def exchange(self, batch, key):
-        """The batch to show; `key`, a tuple of whole numbers, seeds the choice."""
-        if len(self.batches) < self.size:
-            self.batches.append(batch)
-            return batch
-        rng = np.random.default_rng(key)
-        if not self.size or rng.random() < 0.5:
-            return batch
-        place = int(rng.integers(self.size))
-        older, self.batches[place] = self.batches[place], batch
-        return older
-
-
-# Stopping
-
-
-class Stop(contextlib.AbstractContextManager):
-    """Notes Ctrl-C or SIGTERM in `received`, so that the step can be finished; a second one kills."""
-
-    received = None
-
-    def __enter__(self):
-        self.before = {
-            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, _):
-        self.received = number
-        signal.signal(number, signal.SIG_DFL)
-        say("stopping after this step …")

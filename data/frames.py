@@ -15,11 +15,10 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import images
-import options
-import video
-from errors import RunFailed, WrongUse, exit_status
-from images import cv2
+from pictures import images, video
+from pictures.images import cv2
+from support import arguments
+from utils import RunFailed, WrongUse, exit_status
 
 SIDE = 256  # frames are judged at the size at which they are trained on: their shorter side, pixels
 SURVEY = 64  # frames, evenly spaced, that settle the crop and the film's own sharpness
@@ -189,15 +188,15 @@ def take(av, args):
 
 
 def parse(argv=None):
-    parser = options.Parser("Take the drawings to train on from a film; credits over pictures stay.")
-    seconds = options.number(float, 0)
+    parser = arguments.Parser("Take the drawings to train on from a film; credits over pictures stay.")
+    seconds = arguments.number(float, 0)
     add = parser.add_argument
     add("film", type=Path, help="a film of any format that FFmpeg reads")
     add("out_dir", type=Path, help="folder for the frames, as TGT_DATA/train; may hold those of other films")
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
         "--every",
-        type=options.number(float, 0, above=True),
+        type=arguments.number(float, 0, above=True),
         default=1,
         metavar="SECONDS",
         help="look at a frame every so many seconds (%(default)s)",

@@ -11,8 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-import metrics
-import runs
+from training import folders, history
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,12 +90,12 @@ def leave_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
         "started": "2030-01-02 03:04:05 +0000",
         "data": {"photographs": {"count": 6, "fingerprint": "abcdef0123"}},
     }
-    runs.write_settings(folder, record)
+    folders.write_settings(folder, record)
     for phase, last in ((1, 1), (2, epochs)):
         for epoch in range(1, last + 1):
             row = {"phase": phase, "epoch": epoch, "content": 1 / epoch, "seconds": 2, "images_per_second": 3}
-            metrics.add(folder / "metrics.csv", row)
+            history.add(folder / "history.csv", row)
     (folder / "generator_latest.pth").write_bytes(b"weights")
-    runs.log(folder, "started", record["commands"][0])
-    runs.log(folder, "finished")
+    folders.log(folder, "started", record["commands"][0])
+    folders.log(folder, "finished")
     return folder

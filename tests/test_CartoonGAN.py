@@ -19,16 +19,13 @@ import torch
 from conftest import ROOT
 
 import CartoonGAN
-import checkpoints
 import edge_promoting
-import errors
-import images
 import losses
 import networks
-import options
 import test
-import training
 import utils
+from pictures import checkpoints, images
+from training import model, options
 
 CPU = torch.device("cpu")
 WATCHED = ("change_from_photo", "fakes_detected")  # what is counted in phase two beside the losses
@@ -41,7 +38,7 @@ TINY = (
 def build(text="", precision="fp32"):
     """A Training at its start with tiny networks, and its options."""
     args, _ = options.parse_training(f"{TINY} {text}".split())
-    return training.build(args, CPU, precision), args
+    return model.build(args, CPU, precision), args
 
 
 def pictures(count, size, seed=0, dtype=torch.float32):
@@ -293,7 +290,7 @@ def test_discriminator_learns_drawings_from_their_smoothed_copies():
 def test_phase_one_halves_the_content_loss():
     """Measured: 0.475 falls to 0.233 in 31 steps and to 0.191 in 61."""
     args, _ = options.parse_training(["--vgg_model", "random", "--input_size", "64", "--ngf", "16"])
-    t = training.build(args, CPU, "fp32")
+    t = model.build(args, CPU, "fp32")
     if (SHARED / "data").is_dir():
         photo = as_tensor(cut(SHARED / "data" / "src_data" / "test", 4, 64))
     else:
@@ -316,7 +313,7 @@ def toy_distances(adv_lambda):
     """
     text = "--vgg_model random --input_size 32 --ngf 8 --ndf 16 --nb 1 --con_lambda 3 --lrG 4e-4 --lrD 4e-4"
     args, _ = options.parse_training([*text.split(), "--adv_lambda", str(adv_lambda)])
-    t = training.build(args, CPU, utils.choose_precision("auto", CPU))
+    t = model.build(args, CPU, utils.choose_precision("auto", CPU))
     photo = as_tensor(crops(skimage.data.astronaut(), 40, 32) + crops(skimage.data.chelsea(), 24, 32))
     squares = [toy_drawing(square) for square in crops(skimage.data.coffee(), 64, 32)]
     drawing, smoothed = (
@@ -455,7 +452,7 @@ def test_a_finished_run_is_left_as_it_is(finished, capsys):
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     assert CartoonGAN.main(["--resume", str(finished)]) == 0
     assert "nothing to do, all 3 epochs of phase two are done; train longer" in capsys.readouterr().out
-    with pytest.raises(errors.WrongUse, match="3 epochs of phase two are done, more than --train_epoch 2"):
+    with pytest.raises(utils.WrongUse, match="3 epochs of phase two are done, more than --train_epoch 2"):
         CartoonGAN.main(["--resume", str(finished), "--train_epoch", "2"])
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
@@ -490,7 +487,7 @@ def test_start_from_weights_skips_phase_one(finished, data, tmp_path, capsys):
     assert [(row["phase"], row["epoch"]) for row in rows(folder)] == [("2", "1")]
     one, two = (weights(where)["generator"]["state_dict"] for where in (folder, finished))
     assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one)
-    with pytest.raises(errors.WrongUse, match="has ngf 4, but --ngf is 8"):
+    with pytest.raises(utils.WrongUse, match="has ngf 4, but --ngf is 8"):
         CartoonGAN.main(command(data, tmp_path / "other", *start, "--ngf", 8))
     assert not (tmp_path / "other").exists()
 
@@ -539,7 +536,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, data, tmp_path, mon
     monkeypatch.setattr(losses, term, plant)
     monkeypatch.setattr(CartoonGAN, "CHECK_EVERY", 1)
     with pytest.raises(
-        errors.RunFailed, match=f"{term} loss is nan in phase {phase}, epoch 2, step 2"
+        utils.RunFailed, match=f"{term} loss is nan in phase {phase}, epoch 2, step 2"
     ) as caught:
         CartoonGAN.main(command(data, tmp_path))
     assert caught.value.status == 1
@@ -567,7 +564,7 @@ def test_a_weight_that_is_not_finite_is_never_saved(step, plant, data, tmp_path,
         return real(t, args, batch)
 
     monkeypatch.setattr(CartoonGAN, "one_step", planted if plant == "weight" else bad_gradient)
-    with pytest.raises(errors.RunFailed, match=r"a weight of the generator is not finite|loss is nan"):
+    with pytest.raises(utils.RunFailed, match=r"a weight of the generator is not finite|loss is nan"):
         CartoonGAN.main(command(data, tmp_path))
     folder = tmp_path / "Tiny_2_3_2_results"
     place = ((1, 1, 1), (2, 1, 1))[step == 7]
@@ -638,7 +635,7 @@ def test_changed_data_are_told_and_recorded(data, tmp_path, monkeypatch, capsys)
     (data / "src_data/train/0.jpg").unlink()
     moved = (data / "src_data").rename(data / "moved")  # another place is not other data
     capsys.readouterr()
-    with pytest.raises(errors.WrongUse, match="src_data is"):
+    with pytest.raises(utils.WrongUse, match="src_data is"):
         CartoonGAN.main([*command(data, tmp_path, "--src_data", moved), "--resume"])
     assert CartoonGAN.main(["--resume", str(folder), "--src_data", str(moved)]) == 0
     then, now = (before["data"], json.loads((folder / "settings.json").read_text())["data"])

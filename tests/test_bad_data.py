@@ -19,19 +19,15 @@ import pytest
 import torch
 from PIL import Image
 
-import checkpoints
-import datasets
 import edge_promoting
-import evaluate
-import images
-import judge
 import networks
-import options
-import pairs
-import samples
 import test
-from data import haze
-from errors import RunFailed, WrongUse
+from data import haze, pairs
+from evaluation import __main__ as evaluate
+from evaluation import judge
+from pictures import checkpoints, images
+from training import datasets, options, samples
+from utils import RunFailed, WrongUse
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what images.py has said of these
 

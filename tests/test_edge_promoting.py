@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import edge_promoting
-import images
 from edge_promoting import make_pairs, smooth_edges
-from errors import WrongUse
-from images import cv2
+from pictures import images
+from pictures.images import cv2
+from utils import WrongUse
 
 REAL = Path(__file__).parents[2] / "shared/data/tgt_data/train"
 KILLED_AT_THE_THIRD_PAIR = """

@@ -6,8 +6,7 @@ import pytest
 from conftest import ROOT
 
 import CartoonGAN
-import options
-import runs
+from training import folders, options
 
 FILES = sorted((ROOT / "experiments").glob("*.txt"))
 # Appended to each: the last word on an option wins. Blocks, channels, losses and the rest stay the file's.
@@ -35,13 +34,13 @@ def test_a_comment_first_and_the_data_last(file):
 
 
 def test_no_two_share_a_run_folder():
-    folders = [runs.run_folder(parsed(file)) for file in FILES]
+    folders = [folders.run_folder(parsed(file)) for file in FILES]
     assert len(set(folders)) == len(FILES)
 
 
 def test_the_way_on_that_paprika_names_is_to_its_own_folder():
     (file,) = (file for file in FILES if file.stem == "paprika_2000")
-    assert f"--resume {runs.run_folder(parsed(file))} --train_epoch 1000" in file.read_text()
+    assert f"--resume {folders.run_folder(parsed(file))} --train_epoch 1000" in file.read_text()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -24,10 +24,9 @@ import torch
 from conftest import ROOT
 
 import CartoonGAN
-import checkpoints
-import errors
-import files
-import runs
+import utils
+from pictures import checkpoints
+from training import folders
 
 TINY = (
     "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 32 --batch_size 4 --pool_size 2 --precision fp32"
@@ -77,7 +76,7 @@ def attempt(argv, place, prepare=None, *arguments):
         os.dup2(said.fileno(), 2)
     if prepare:
         prepare(*arguments)
-    os._exit(errors.exit_status(lambda: CartoonGAN.main(argv)))
+    os._exit(utils.exit_status(lambda: CartoonGAN.main(argv)))
 
 
 def start(server, argv, place, *preparation):
@@ -142,7 +141,7 @@ def assert_as_if_undisturbed(place, whole):
         pictures = [{path.name: path.read_bytes() for path in (x / part).iterdir()} for x in (folder, wanted)]
         assert pictures[0] == pictures[1]
     assert not list(place.rglob("*.part"))
-    assert runs.state(folder)[0] == "finished"
+    assert folders.state(folder)[0] == "finished"
 
 
 # Kills
@@ -161,14 +160,14 @@ def kind_of(path):
 
 def when_writing(kind, count, act):
     """In this process, have act(part, path, replace) called when file number `count` of a kind is written."""
-    left, replace = itertools.count(count, -1), files.os.replace
+    left, replace = itertools.count(count, -1), utils.os.replace
 
     def watched(part, path):
         if kind_of(path) == kind and not next(left):
             act(part, path, replace)
         replace(part, path)
 
-    files.os = type("os", (), {**vars(os), "replace": staticmethod(watched)})
+    utils.os = type("os", (), {**vars(os), "replace": staticmethod(watched)})
 
 
 def die_half_written(part, path, replace):
@@ -194,7 +193,7 @@ def fail_always(kinds):
             full_disk(part, path, replace)
         replace(part, path)
 
-    files.os = type("os", (), {**vars(os), "replace": staticmethod(failing)})
+    utils.os = type("os", (), {**vars(os), "replace": staticmethod(failing)})
 
 
 def over_quota(part, path, replace):
@@ -242,7 +241,7 @@ def test_a_killed_run_leaves_no_lock_and_soon_no_process(server, sample, tmp_pat
     """Its loading processes live on for seconds; the lock must not."""
     argv = command(sample, tmp_path, "--workers", 2)
     assert finish(server, argv, tmp_path, when_writing, "metrics.csv", 0, die_just_written)[0] == -9
-    with files.locked(tmp_path / "results" / RUN, wait=False) as free:
+    with utils.locked(tmp_path / "results" / RUN, wait=False) as free:
         assert free
     deadline = time.monotonic() + 60
     while processes_with_files_in(tmp_path):

@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from files import locked, replacing, write_text
+from utils import locked, replacing, write_text
 
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from files import replacing
+from utils import replacing
 with replacing(Path(sys.argv[1])) as part:
     part.write_bytes(b"new" * 100_000)
     os.truncate(part, int(sys.argv[2]))
@@ -18,7 +18,7 @@ with replacing(Path(sys.argv[1])) as part:
 HOLD = """
 import sys
 from pathlib import Path
-from files import locked
+from utils import locked
 with locked(Path(sys.argv[1]), wait=False) as free:
     print(free, flush=True)
     sys.stdin.read()

@@ -16,12 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import datasets
-import images
-import inference
 import networks
 import test
-from errors import RunFailed
+from pictures import images, inference
+from training import datasets
+from utils import RunFailed
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what images.py has said of these
 

@@ -13,15 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import CartoonGAN
-import checkpoints
 import edge_promoting
-import errors
-import evaluate
-import gallery
-import judge
-import options
 import test
+import utils
+from evaluation import __main__ as evaluate
+from evaluation import judge
 from networks import Discriminator, Generator
+from pictures import checkpoints
+from support import arguments
 
 # Numbers from here on are only given as what no number can be: so large a network is another test's matter.
 LARGEST = {"input_size": 32, "batch_size": 3, "ngf": 4, "ndf": 4, "nb": 1, "workers": 0, "out_ndc": 3}
@@ -88,7 +87,7 @@ def values(action, parser, sane):
     right = [text for text in map(str, action.choices or numbers) if takes(parser, action, text)]
     if action.dest in FITTING:
         right = [FITTING[action.dest]]
-    elif action.type in (None, options.one_line, options.path):
+    elif action.type in (None, arguments.one_line, arguments.path):
         right = PLACES
     return st.sampled_from(right) if sane else st.sampled_from([*numbers, *PLACES, *NONSENSE, *right])
 
@@ -137,7 +136,7 @@ def parser_of(main, monkeypatch):
         raise Found(parser)
 
     with monkeypatch.context() as patched, pytest.raises(Found) as caught:
-        patched.setattr(options.Parser, "parse_args", found)
+        patched.setattr(arguments.Parser, "parse_args", found)
         main([])
     return caught.value.args[0]
 
@@ -147,7 +146,7 @@ def outcome(main, argv):
     told = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(told):
         try:
-            status = errors.exit_status(lambda: main(argv))
+            status = utils.exit_status(lambda: main(argv))
         except SystemExit as end:
             status = end.code
     return status, told.getvalue()
@@ -175,7 +174,7 @@ def fuzz(home, monkeypatch, main, base, **form):
 
 
 def no_weights(*_):
-    raise errors.WrongUse("no network")
+    raise utils.WrongUse("no network")
 
 
 @pytest.fixture

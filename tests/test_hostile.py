@@ -10,12 +10,10 @@ import pytest
 import torch
 
 import CartoonGAN
-import checkpoints
-import options
-import runs
-import training
-from errors import WrongUse
 from networks import Discriminator, Generator
+from pictures import checkpoints
+from training import folders, model, options
+from utils import WrongUse
 
 TINY = "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu --workers 0"
 TINY += " --precision fp32 --pool_size 1 --pre_train_epoch 1 --train_epoch 1 --save_minutes 0"
@@ -173,8 +171,8 @@ def test_a_file_of_another_kind_is_told(tmp_path):
     assert "it looks like a discriminator" in refusal(checkpoints.load_generator, discriminator)
     given = [*TINY.split(), "--latest_discriminator_model", str(generator)]
     args, _ = options.parse_training(given)
-    t = training.build(args, torch.device("cpu"), "fp32")
-    assert "it looks like a generator" in refusal(training.start_from_weights, t, args)
+    t = model.build(args, torch.device("cpu"), "fp32")
+    assert "it looks like a generator" in refusal(model.start_from_weights, t, args)
 
 
 # States
@@ -182,16 +180,16 @@ def test_a_file_of_another_kind_is_told(tmp_path):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """(training.Training, its state in the middle of phase two) as fp16 on a GPU leaves it."""
+    """(model.Training, its state in the middle of phase two) as fp16 on a GPU leaves it."""
     folder = tmp_path_factory.mktemp("stopped")
     args, given = options.parse_training(TINY.split())
-    t = training.build(args, torch.device("cpu"), "fp32")
+    t = model.build(args, torch.device("cpu"), "fp32")
     t.scaler = torch.amp.GradScaler("cpu", enabled=True)
     t.phase = 2
     CartoonGAN.one_step(t, args, [torch.zeros(2, 3, 16, 16, dtype=torch.uint8) for _ in range(3)])
     t.step, t.seconds, t.sums["content"] = 1, 2.5, 0.5
     data = {"photographs": {"count": 6}}
-    record = runs.settings(args, given, None, TINY.split(), torch.device("cpu"), "fp32", data)
+    record = folders.settings(args, given, None, TINY.split(), torch.device("cpu"), "fp32", data)
     checkpoints.save_run(folder, t, t.pool.batches, record)
     return t, folder / "state_latest.pth"
 

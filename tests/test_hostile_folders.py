@@ -9,17 +9,14 @@ from conftest import leave_run, make_data
 from PIL import Image
 
 import CartoonGAN
-import checkpoints
-import errors
-import evaluate
-import gallery
-import metrics
-import options
-import runs
-import summaries
 import test
-from errors import WrongUse
+import utils
+from evaluation import __main__ as evaluate
 from networks import Generator
+from pages import summaries, writing
+from pictures import checkpoints
+from training import folders, history, options
+from utils import WrongUse
 
 TINY = "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 3 --device cpu --workers 0"
 TINY += " --precision fp32 --pre_train_epoch 1 --sample_every 2"
@@ -29,7 +26,7 @@ def ended(capsys, main, *argv):
     """(exit status, lines on standard error) of a command."""
     capsys.readouterr()
     try:
-        status = errors.exit_status(lambda: main(list(map(str, argv))))
+        status = utils.exit_status(lambda: main(list(map(str, argv))))
     except SystemExit as end:
         status = end.code
     return status, capsys.readouterr().err.splitlines()
@@ -49,9 +46,9 @@ def refused(capsys, main, *argv):
 def earlier(tmp_path):
     """A run folder with its settings.json alone."""
     argv = ["--name", "P", "--results_dir", str(tmp_path)]
-    args, given, folder, _, _ = runs.find(argv)
+    args, given, folder, _, _ = folders.find(argv)
     folder.mkdir()
-    runs.write_settings(folder, runs.settings(args, given, None, argv, torch.device("cpu"), "fp32", {}))
+    folders.write_settings(folder, folders.settings(args, given, None, argv, torch.device("cpu"), "fp32", {}))
     return folder
 
 
@@ -98,14 +95,14 @@ def test_settings_that_were_edited_are_told_and_left_alone(earlier, capsys, chan
 @pytest.mark.parametrize(
     "content", [b"", b"\0", b"\xff", b"[" * 10**5, b'{"options": {"ngf": 1' + b"0" * 5000 + b"}}", None]
 )
-@pytest.mark.parametrize("name", ["settings.json", "evaluation.json", "metrics.csv", "log.txt"])
+@pytest.mark.parametrize("name", ["settings.json", "evaluation.json", "history.csv", "log.txt"])
 def test_a_file_of_garbage_is_named_on_the_page(tmp_path, capsys, name, content):
     folder = leave_run(tmp_path, "P")
     (folder / name).unlink(missing_ok=True)
     (folder / name).mkdir() if content is None else (folder / name).write_bytes(content)
-    assert ended(capsys, gallery.main, tmp_path) == (0, [])
+    assert ended(capsys, writing.main, tmp_path) == (0, [])
     told = [problem for problem in summaries.read(folder)["problems"] if name in problem]
-    readable = name == "log.txt" or (name == "metrics.csv" and content not in (b"\xff", None))
+    readable = name == "log.txt" or (name == "history.csv" and content not in (b"\xff", None))
     assert bool(told) != readable and "\n" not in "".join(told)
 
 
@@ -113,10 +110,10 @@ def test_what_a_folder_holds_is_shown_as_text(tmp_path, capsys):
     html = "<img src=x onerror=alert(1)>"
     folder = leave_run(tmp_path, html, photos=("test_1",), more=html, batch_size="abc", train=[html])
     (folder / f"Transfer/{html}.png").write_bytes(b"x")
-    runs.log(folder, "said", html)
+    folders.log(folder, "said", html)
     (folder / "evaluation.json").write_text(json.dumps({"rows": {html: {html: 10**400}}}))
-    (folder / "metrics.csv").write_text(f"phase,epoch,{html},kid_drawings\n2,1,{html},{html}\n2,x,1,0.5\n")
-    assert ended(capsys, gallery.main, tmp_path) == (0, [])
+    (folder / "history.csv").write_text(f"phase,epoch,{html},kid_drawings\n2,1,{html},{html}\n2,x,1,0.5\n")
+    assert ended(capsys, writing.main, tmp_path) == (0, [])
     for page in (tmp_path / "index.html", folder / "index.html", folder / "page.js"):
         assert "onerror" in page.read_text() and "<img src=x" not in page.read_text()
 
@@ -142,26 +139,26 @@ def test_what_a_folder_holds_is_shown_as_text(tmp_path, capsys):
     ],
 )
 def test_metrics_that_cannot_be_understood_are_told_and_left_alone(tmp_path, rows):
-    path = tmp_path / "metrics.csv"
+    path = tmp_path / "history.csv"
     path.mkdir() if rows is None else path.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     with pytest.raises(WrongUse) as error:
-        metrics.cut(path, 2, 1)
+        history.cut(path, 2, 1)
     assert str(error.value).startswith(str(path)) and str(error.value).isprintable()
     assert "mend it, or move" in str(error.value)
     assert rows is None or path.read_bytes() == (rows if isinstance(rows, bytes) else rows.encode())
 
 
 def test_cells_that_are_no_numbers_are_passed_over(tmp_path):
-    path = tmp_path / "metrics.csv"
+    path = tmp_path / "history.csv"
     columns = "".join(f",extra{number}" for number in range(300))
     rows = [("1", "1", "what"), ("2", "1", "nan"), ("2", "2", "-inf"), ("2", "3", "0.5"), ("2", "3", "0.5")]
     lines = [f"phase,epoch,kid_drawings,content{columns}"]
     lines += [f"{','.join(row)},{'x' if row[1] == '2' else '1e300'}{',1' * 300}" for row in rows]
     path.write_text("\n".join(lines) + "\n")
-    metrics.cut(path, 3, 1)
-    assert len(metrics.read(path)) == 5
-    assert metrics.best(metrics.read(path))["epoch"] == "3"
-    metrics.plot_losses(path, tmp_path / "losses.png")
+    history.cut(path, 3, 1)
+    assert len(history.read(path)) == 5
+    assert history.best(history.read(path))["epoch"] == "3"
+    history.plot_losses(path, tmp_path / "losses.png")
     assert Image.open(tmp_path / "losses.png").height < 2**16
 
 
@@ -255,10 +252,10 @@ def test_nothing_is_written_or_removed_outside_the_folders_that_are_for_it(tmp_p
         "g.pth --photos data/src_data/test --drawings data/tgt_data/train --input_size 16 --device cpu "
     )
     measured += "--vgg_model random --features vgg19 --precision fp32"
-    for main, argv in ((gallery.main, "results"), (test.main, made), (evaluate.main, measured)):
+    for main, argv in ((writing.main, "results"), (test.main, made), (evaluate.main, measured)):
         assert ended(capsys, main, *argv.split())[0] == 0
     for folder in runs_of(work):
-        assert ended(capsys, gallery.main, f"--slim={folder}")[0] == 0
+        assert ended(capsys, writing.main, f"--slim={folder}")[0] == 0
     after = contents(tmp_path)
     assert {name: after[name] for name in before} == before
     folders = "|".join(re.escape(folder.name) for folder in runs_of(work))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import CartoonGAN
-import records
+from training import journal
 
 OPTIONS = "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 6 --pool_size 2 --name Long"
 OPTIONS += (
@@ -34,7 +34,7 @@ def look(place):
 def train(data, place, epochs):
     """Train so many epochs of one step; a look every 10 of them goes into place/looks.json."""
     os.environ["TMPDIR"] = tempfile.tempdir = str(place / "tmp")
-    looks, epoch = [], records.Journal.epoch
+    looks, epoch = [], journal.Journal.epoch
 
     def watched(journal, t, *args):
         epoch(journal, t, *args)
@@ -42,7 +42,7 @@ def train(data, place, epochs):
             gc.collect()
             looks.append({"epoch": t.epoch, **look(place)})
 
-    records.Journal.epoch = watched
+    journal.Journal.epoch = watched
     folders = [
         "--src_data",
         data / "src_data",

@@ -7,10 +7,9 @@ import torchvision
 from PIL import Image
 from torch import nn
 
-import checkpoints
-import images
 import utils
 from networks import CONTENT, STYLE, VGG19, Conv2d, Discriminator, Generator, InstanceNorm, stylise
+from pictures import checkpoints, images
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 

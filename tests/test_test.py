@@ -7,12 +7,10 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-import checkpoints
-import errors
-import images
-import inference
 import networks
 import test
+import utils
+from pictures import checkpoints, images, inference
 
 
 @pytest.fixture
@@ -35,7 +33,7 @@ def command(ckpt, tmp_path):
             str(tmp_path / "out"),
         ]
         argv = ["--pre_trained_model", str(ckpt), *where, "--device", "cpu", *options]
-        return errors.exit_status(lambda: test.main(argv))
+        return utils.exit_status(lambda: test.main(argv))
 
     (tmp_path / "in").mkdir()
     return call
@@ -312,7 +310,7 @@ def test_out_of_memory_is_told_in_a_line(command, tmp_path, monkeypatch, capsys)
 )
 def test_options_that_disagree_with_the_checkpoint(command, tmp_path, options, says):
     noise(16, 16).save(tmp_path / "in/a.png")
-    with pytest.raises(errors.WrongUse, match=says):
+    with pytest.raises(utils.WrongUse, match=says):
         # exit_status would print the line; what matters is that it names both values.
         argv = ["--pre_trained_model", str(tmp_path / "net.pth"), "--image_dir", str(tmp_path / "in")]
         test.main([*argv, "--output_image_dir", str(tmp_path / "out"), *options])

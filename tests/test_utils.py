@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import utils
-from errors import WrongUse
+from utils import WrongUse
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 NEWER_WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
@@ -111,14 +111,14 @@ def test_autocast_computes_in_the_precision():
     weight = torch.ones(2, 2)
     for precision in ("fp32", "bf16"):
         with utils.autocast(CPU, precision):
-            assert (weight @ weight).dtype == utils.DTYPES[precision]
+            assert (weight @ weight).dtype == utils.dtype(precision)
 
 
 def test_workers(monkeypatch):
-    assert utils.default_workers(CPU) == 1
+    assert datasets.default_workers(CPU) == 1
     for cores, workers in ((4, 4), (64, 8)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
-        assert utils.default_workers(GPU) == workers
+        assert datasets.default_workers(GPU) == workers
 
 
 def test_every_byte_survives_the_way_to_a_tensor_and_back():
@@ -135,12 +135,12 @@ def test_to_image_clamps_and_rounds():
 
 
 def test_an_empty_pool_shows_the_newest():
-    pool = utils.Pool(0)
+    pool = pool.Pool(0)
     assert all(pool.exchange(n, (0, n)) == n for n in range(50)) and pool.batches == []
 
 
 def test_a_pool_fills_and_then_shows_an_older_batch_half_of_the_time():
-    pool = utils.Pool(4)
+    pool = pool.Pool(4)
     assert [pool.exchange(n, (0, n)) for n in range(4)] == pool.batches == [0, 1, 2, 3]
     shown = [pool.exchange(n, (0, n)) for n in range(4, 1004)]
     older = [n for n, batch in enumerate(shown, 4) if batch != n]
@@ -151,7 +151,7 @@ def test_a_pool_fills_and_then_shows_an_older_batch_half_of_the_time():
 
 def test_the_choice_of_a_pool_is_a_function_of_the_key():
     def shown(seed):
-        pool = utils.Pool(3)
+        pool = pool.Pool(3)
         return [pool.exchange(n, (seed, n)) for n in range(100)]
 
     assert shown(1) == shown(1) != shown(2)
@@ -160,7 +160,7 @@ def test_the_choice_of_a_pool_is_a_function_of_the_key():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_notes_a_signal_and_gives_the_handlers_back(number, capsys):
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    with utils.Stop() as stop:
+    with stop.Stop() as stop:
         assert stop.received is None
         os.kill(os.getpid(), number)
         assert stop.received == number
@@ -171,7 +171,7 @@ def test_stop_notes_a_signal_and_gives_the_handlers_back(number, capsys):
 
 def test_stop_gives_the_handlers_back_after_an_error():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ZeroDivisionError), utils.Stop():
+    with pytest.raises(ZeroDivisionError), stop.Stop():
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGTERM) == before
 

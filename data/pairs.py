@@ -1,0 +1,188 @@
+"""Hazy pictures and the clear pictures that belong to them: found in data sets as they are downloaded, or in
+a pairs.csv, and laid out for training by links.
+
+    python pairs.py O-HAZE data/o-haze --test 5
+
+Training itself is unpaired and reads no pairs; measuring (`evaluate.py --pairs`) does.
+"""
+
+import csv
+import os
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from pictures import images
+from support import arguments
+from utils import WrongUse, exit_status, say
+
+NAME = "pairs.csv"
+# RESIDE's ITS, OTS and SOTS, and O-HAZE, in all versions seen: see the table in data/README.md.
+HAZY, CLEAR = re.compile(r"(.*_)?haz[ey]", re.I), re.compile(r"(.*_)?(clear|gt)", re.I)
+
+
+def find(folder):
+    """The clear picture of every hazy picture below `folder`: {name: Path}.
+
+    A name is the hazy picture's path without its extension, from where its data set or its pairs.csv begins
+    ("test/cat"), and each end of that path that stands for one clear picture only ("cat"). So a result is
+    found under its path below any folder that was tested. `folder` may also be one of the hazy folders.
+    Raises WrongUse if it has no pairs.
+    """
+    found = defaultdict(set)
+    for name, _, clear in _listed(folder) or _dataset(folder)[0]:
+        parts = name.with_suffix("").parts
+        for start in range(len(parts)):
+            found["/".join(parts[start:])].add(clear)
+    return {name: clears.pop() for name, clears in found.items() if len(clears) == 1}
+
+
+def write(out, rows):
+    """Write out/pairs.csv. A row is a dict of `hazy`, `clear` (paths; written relative to `out`) and more."""
+    with open(out / NAME, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(
+            {**row, **{key: _relative(row[key], out) for key in ("hazy", "clear")}} for row in rows
+        )
+
+
+def link(path, target):
+    """Make `path` a symbolic link to the file `target`, which moves along if both are moved together."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(_relative(target, path.parent))
+
+
+def new_folder(out, source):
+    """Make the folder `out`. Raises WrongUse if it holds anything already, or lies in `source`."""
+    if out.resolve().is_relative_to(source.resolve()):
+        raise WrongUse(f"{out} lies in {source}: name a folder outside")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongUse(f"cannot write {out} ({error.strerror}): name another folder") from None
+    if any(out.iterdir()):
+        raise WrongUse(f"{out} is not empty: name a new folder, or empty it first")
+
+
+def halves(training, disjoint):
+    """What to train on hazy and what clear: all of it both ways, or with `disjoint` every second each."""
+    return (set(training[::2]), set(training[1::2])) if disjoint else (set(training), set(training))
+
+
+def _relative(path, folder):
+    # Through links to folders, as ".." goes, but not through a link that is the picture itself.
+    return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
+
+
+def _listed(folder):
+    """[(name, hazy, clear)] of the pairs.csv in `folder`, or above it: then of those that lie in `folder`."""
+    for home in (folder, *folder.resolve().parents):
+        if (home / NAME).is_file():
+            with open(home / NAME, newline="", encoding="utf-8", errors="surrogateescape") as file:
+                rows = list(csv.DictReader(file))
+            if not rows or not {"hazy", "clear"} <= rows[0].keys():
+                raise WrongUse(f"{home / NAME} is no table of pairs: its columns are hazy,clear and any more")
+            found = [(Path(row["hazy"]), home / row["hazy"], home / row["clear"]) for row in rows]
+            # Path.resolve fails where a link leads in a circle.
+            real = lambda path: Path(os.path.realpath(path))
+            return [row for row in found if real(row[1]).is_relative_to(real(folder))]
+    return []
+
+
+def _dataset(folder):
+    """([(name, hazy, clear)], number of hazy pictures without a clear one) of the data sets below `folder`.
+
+    Where a folder of hazy pictures stands beside one of clear pictures, a hazy picture's clear one has the
+    same name, or else the same number: the name up to the first underscore.
+    """
+    if not folder.is_dir():
+        raise WrongUse(f"no folder {folder}")
+    pairs, alone = [], 0
+    root = folder.parent if _clear_beside(folder) else folder
+    for hazy_dir in [folder] if root != folder else sorted(x for x in root.rglob("*") if x.is_dir()):
+        clear_dir = _clear_beside(hazy_dir)
+        if not clear_dir:
+            continue
+        clears = defaultdict(list)
+        for path in images.find(clear_dir):
+            for key in {path.stem, _number(path)}:
+                clears[key].append(clear_dir / path)
+        for path in images.find(hazy_dir):
+            clear = clears.get(path.stem) or clears.get(_number(path)) or []
+            if len(clear) == 1:
+                pairs.append((hazy_dir.parent.relative_to(root) / path, hazy_dir / path, clear[0]))
+            alone += len(clear) != 1
+    if not pairs:
+        raise WrongUse(
+            f"no pairs in {folder}: it needs a {NAME}, or a data set's folders hazy and clear or gt "
+            "side by side (data/README.md)"
+        )
+    return pairs, alone
+
+
+def _clear_beside(folder):
+    """The folder of clear pictures beside a folder of hazy ones, None if it is not such."""
+    if not HAZY.fullmatch(folder.name):
+        return None
+    return next((x for x in sorted(folder.parent.iterdir()) if x.is_dir() and CLEAR.fullmatch(x.name)), None)
+
+
+def _number(path):
+    return path.stem.split("_")[0]
+
+
+def lay_out(folder, out, tests, disjoint=False):
+    """Link the data set in `folder` to out/hazy/{train,test} and out/clear/{train,test}; write the pairs.
+
+    The last `tests` clear pictures, and what is hazy of them, are for testing. With `disjoint` every second
+    of the others is trained on hazy, and the rest clear. Returns how many are hazy. Raises WrongUse.
+    """
+    if (folder / NAME).is_file():
+        raise WrongUse(f"{folder} is laid out already: it has a {NAME}")
+    pairs, alone = _dataset(folder)
+    places = {}
+    for name, _, clear in pairs:
+        places.setdefault(clear, name.parent)
+    scenes = sorted(places, key=lambda path: (len(path.name), path))  # numbers in their order: 2 before 10
+    if not 0 < tests < len(scenes):
+        raise WrongUse(f"--test {tests}, but there are {len(scenes)} clear pictures: some must be left")
+    new_folder(out, folder)
+    train, test = scenes[:-tests], set(scenes[-tests:])
+    shown_hazy, shown_clear = halves(train, disjoint)
+    rows = []
+    for scene in scenes:
+        if scene in test or scene in shown_clear:
+            link(out / "clear" / ("test" if scene in test else "train") / places[scene] / scene.name, scene)
+    for name, hazy, clear in pairs:
+        if clear in test or clear in shown_hazy:
+            rows.append(
+                {"hazy": out / "hazy" / ("test" if clear in test else "train") / name, "clear": clear}
+            )
+            link(rows[-1]["hazy"], hazy)
+    write(out, rows)
+    if alone:
+        say(f"left out {alone} hazy pictures that have no clear one")
+    return len(rows)
+
+
+def main(argv=None):
+    parser = arguments.Parser("Lay out a data set of hazy and clear pictures for training, by links.")
+    add = parser.add_argument
+    add("dataset", type=Path, help="RESIDE's ITS, OTS or SOTS, or O-HAZE, as downloaded (data/README.md)")
+    add("out", type=Path, help="new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear")
+    add(
+        "--test",
+        type=arguments.number(int, 1),
+        default=5,
+        help="the last N clear pictures are for testing (%(default)s)",
+    )
+    add("--disjoint", action="store_true", help="train on no scene both hazy and clear: half of them each")
+    args = parser.parse_args(argv)
+    count = lay_out(args.dataset, args.out, args.test, args.disjoint)
+    print(f"{count} hazy pictures in {args.out}/hazy, pairs in {args.out / NAME}")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

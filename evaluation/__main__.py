@@ -1,0 +1,250 @@
+"""Measure results: how close to the drawings, how much of the photograph is kept, how clean.
+
+    python evaluate.py results/NAME_results --photos data/src_data/test --drawings data/tgt_data/train
+
+Prints a table with a row for the photographs (the baseline), for the drawings (the floor) and for each of the
+results, and writes it as JSON beside the first of the results.
+"""
+
+import contextlib
+import functools
+import json
+import math
+import sys
+
+import torch
+
+import utils
+from data import pairs
+from evaluation import dark_channel
+from evaluation.judge import Judge
+from pictures import checkpoints, images, inference
+from support import arguments
+from training import folders, options
+from utils import WrongUse, exit_status, first_line, say, write_text
+
+# The results
+
+
+def open_results(source, folder, photos, fit, device, precision):
+    """What RESULTS names, a run folder, a checkpoint or a folder of pictures, as (make, photos) for a Judge.
+
+    `photos` are those below `folder`, and of them only those that have a result are given back. Raises
+    WrongUse where there is nothing, or no photo for a picture.
+    """
+    if (source / "generator_latest.pth").is_file():
+        return open_results(source / "generator_latest.pth", folder, photos, fit, device, precision)
+    if source.is_file():
+        generator = inference.prepare(checkpoints.load_generator(source), device, precision)
+        return lambda _, photo: inference.convert(generator, [fit(photo)])[0], photos
+    found = match(source, folder, photos)
+    make = lambda path, photo: of_one_shape(images.read(found[path]), photo, found[path])
+    for path in found:  # what is wrong with all of them is told before anything slow
+        with contextlib.suppress(images.CannotRead):  # one that is damaged is told when its turn comes
+            make(path, images.read(path))
+            break
+    return make, list(found)
+
+
+def match(results, folder, photos):
+    """{photo: result} by their paths below the two folders; the extension may differ. Raises WrongUse."""
+    if not results.is_dir():
+        raise WrongUse(f"no {results}: name a run folder, a folder of test.py's pictures, or a checkpoint")
+    names = images.find(results)
+    if not names:
+        raise WrongUse(f"{results} holds neither a generator_latest.pth nor pictures")
+    exact = {path.relative_to(folder): path for path in photos}
+    loose = {name.with_suffix(""): path for name, path in exact.items()}
+    found = {}
+    for name in names:
+        photo = exact.get(name) or loose.get(name.with_suffix(""))
+        if not photo:
+            raise WrongUse(
+                f"{results / name} has no photo in {folder}: --photos must be what test.py was given"
+            )
+        found[photo] = results / name
+    if missing := len(photos) - len(found):
+        say(f"{missing} of {len(photos)} photos have no result in {results}: left out of its row")
+    return found
+
+
+def of_one_shape(result, photo, path):
+    """The result, if its sides are in the photo's proportion. Raises WrongUse."""
+    wider = result.shape[1] / result.shape[0] / (photo.shape[1] / photo.shape[0])
+    if abs(wider - 2) < 0.1:
+        raise WrongUse(f"{path} is twice as wide as its photo: run test.py without --side_by_side")
+    if abs(wider - 1) > 0.05:
+        raise WrongUse(f"{path} has not the shape of its photo")
+    return result
+
+
+def find_inception(asked, device):
+    """The Inception-v3 of FID and KID through torchmetrics, or None for VGG19, in a line why.
+
+    `asked` is "inception", "vgg19" or None: Inception if it can be had. Raises WrongUse if it cannot be had
+    and was asked for.
+    """
+    if asked == "vgg19":
+        return None
+    from torchmetrics.image.fid import FrechetInceptionDistance  # takes two seconds
+
+    try:
+        return FrechetInceptionDistance().inception.to(device)
+    except ModuleNotFoundError:
+        reason = "pip install torch-fidelity"
+    except (OSError, RuntimeError) as error:  # no network, a download that was cut
+        reason = f"its weights: {first_line(getattr(error, 'reason', error))}"
+    if asked:
+        raise WrongUse(f"no Inception ({reason}): take --features vgg19")
+    say(f"no Inception ({reason}): VGG19's features in its place")
+    return None
+
+
+# The command
+
+COLUMNS = {  # of the table: key of a row, title, digits
+    "pictures": ("pictures", 0),
+    "kid_drawings": ("KID to drawings", 4),
+    "kid_photos": ("KID to photos", 4),
+    "fid_drawings": ("FID to drawings", 2),
+    "fid_photos": ("FID to photos", 2),
+    "content_change": ("content change", 3),
+    "ssim": ("SSIM", 3),
+    "line_edges": ("line edges", 3),
+    "checkerboard": ("checkerboard", 3),
+    "checkerboard_photo": ("of the photos", 3),
+    "psnr_clear": ("PSNR to clear", 2),
+    "ssim_clear": ("SSIM to clear", 3),
+}
+
+
+def table(rows):
+    """Rows {name: row} as a Markdown table, with the columns that one of them has."""
+    keys = [key for key in COLUMNS if any(key in row for row in rows.values())]
+    lines = [["", *(COLUMNS[key][0] for key in keys)]]
+    for name, row in rows.items():
+        cells = [f"{row[key]:.{COLUMNS[key][1]}f}" if key in row else "-" for key in keys]
+        deviations = [f" ± {row[f'{key}_std']:.4f}" if f"{key}_std" in row else "" for key in keys]
+        lines.append([name, *map("".join, zip(cells, deviations, strict=True))])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |"
+        for line in lines
+    )
+
+
+def parse(argv):
+    parser = arguments.Parser("Measure results beside their photographs and the drawings.")
+    add = parser.add_argument
+    add(
+        "results",
+        nargs="+",
+        type=arguments.path,
+        help="run folders, checkpoints (applied to the photos at --input_size), folders written by test.py",
+    )
+    add(
+        "--photos",
+        type=arguments.path,
+        required=True,
+        help="folder of the photographs that the results are of",
+    )
+    add("--drawings", type=arguments.path, required=True, help="folder of the drawings")
+    add(
+        "--pairs",
+        type=arguments.path,
+        help="hazy and clear pictures (data/README.md): PSNR and SSIM are measured too",
+    )
+    add("--features", choices=("inception", "vgg19"), help="of KID and FID (inception if it can be had)")
+    add(
+        "--input_size",
+        type=arguments.image_size,
+        help="side of the squares, pixels (the first run's, or 256)",
+    )
+    add("--resize", choices=("crop", "squash"), help="as in training (the first run's, or crop)")
+    add(
+        "--vgg_model",
+        type=arguments.one_line,
+        help="VGG19 weights: a file, or 'random' (torchvision's ImageNet weights)",
+    )
+    add(
+        "--output",
+        type=arguments.path,
+        help="the JSON file (evaluation.json in or beside the first of the results)",
+    )
+    arguments.add_device(add)
+    return parser.parse_args(argv)
+
+
+def pictures(folder):
+    """The paths of the images below `folder`. Raises WrongUse if there are none."""
+    paths = [folder / name for name in images.find(folder)]
+    if not paths:
+        raise WrongUse(f"no images in {folder}" if folder.is_dir() else f"no folder {folder}")
+    return paths
+
+
+def clear_pictures(folder, photos, photo_dir):
+    """{photo: path of its clear picture} for those in `folder`'s pairs. Raises WrongUse if there are none."""
+    clear = pairs.find(folder)
+    names = {path: path.relative_to(photo_dir).with_suffix("").as_posix() for path in photos}
+    found = {path: clear[name] for path, name in names.items() if name in clear}
+    if not found:
+        raise WrongUse(f"no photo in {photo_dir} is a hazy picture of {folder}")
+    return found
+
+
+def trained_with(source):
+    """The options of the run that results are of; {} where no settings.json tells."""
+    folder = source if source.is_dir() else source.parent
+    settings = folders.read_settings(folder) or {"options": {}}
+    used = {key: settings["options"][key] for key in ("input_size", "resize") if key in settings["options"]}
+    if fault := options.fault(used):
+        raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")
+    return used
+
+
+def main(argv=None):
+    args = parse(argv)
+    device = utils.choose_device(args.device)
+    precision = utils.choose_precision(args.precision, device)
+    run = next(filter(None, map(trained_with, args.results)), {})
+    size = args.input_size or run.get("input_size", 256)
+    resize = args.resize or run.get("resize", "crop")
+    photos, drawings = pictures(args.photos), pictures(args.drawings)
+    clear = clear_pictures(args.pairs, photos, args.photos) if args.pairs else {}
+    fit = functools.partial(images.fit_training, size=size, how=resize)
+    opened = {
+        str(source): open_results(source, args.photos, photos, fit, device, precision)
+        for source in args.results
+    }
+    vgg = checkpoints.load_vgg(args.vgg_model).to(device=device, memory_format=torch.channels_last)
+    vgg.features.to(utils.dtype(precision))
+    inception = find_inception(args.features, device)
+
+    judge = Judge(photos, drawings, vgg, device, precision, size, resize, inception, clear)
+    rows = {"photos": judge.baseline, "drawings": judge.floor}
+    rows |= {name: judge.measure(*each) for name, each in opened.items()}
+    if clear:
+        rows["dark channel prior"] = judge.measure(lambda _, photo: dark_channel.dehaze(photo), list(clear))
+    weights = args.vgg_model or "torchvision, IMAGENET1K_V1"
+    features = "Inception-v3" if inception else f"VGG19 conv4_4, mean of a square ({weights})"
+    print(f"squares of {size} pixels; features of KID: {features}\n\n{table(rows)}\n")
+
+    first = args.results[0]
+    beside = first / "evaluation.json" if first.is_dir() else first.with_name(f"{first.stem}-evaluation.json")
+    record = {"features": features, "vgg": weights, "precision": precision}
+    record |= {"input_size": size, "resize": resize}
+    record |= {key: str(getattr(args, key) or "") or None for key in ("photos", "drawings", "pairs")}
+    record["rows"] = {
+        name: {key: value if math.isfinite(value) else None for key, value in row.items()}
+        for name, row in rows.items()
+    }
+    output = args.output or beside
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    write_text(output, text.encode("utf-8", "replace").decode())  # folders of names that are no UTF-8
+    print(f"written to {output}")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

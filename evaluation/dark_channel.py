@@ -1,0 +1,56 @@
+"""The dark channel prior: what removed haze before networks did, to measure them beside.
+
+He, Sun, Tang: Single Image Haze Removal Using Dark Channel Prior (CVPR 2009), with the transmission refined
+by their Guided Image Filtering (ECCV 2010) in place of soft matting.
+"""
+
+import numpy as np
+
+from pictures.images import cv2
+
+PATCH = 15  # side of the dark channel's window, pixels
+OMEGA = 0.95  # share of the haze that is removed: a little is left for the depth of the distance
+T0 = 0.1  # least transmission divided by
+BRIGHTEST = 0.001  # share of the dark channel's pixels in which the airlight is looked for
+RADIUS, EPS = 20, 1e-3  # of the guided filter, as in its example of haze removal; values in [0, 1]
+
+
+def dehaze(hazy):
+    """Remove the haze of an image: uint8 H,W,3 in, the same out."""
+    hazy = hazy.astype(np.float32) / 255
+    airlight = find_airlight(hazy)
+    transmission = 1 - OMEGA * dark_channel(hazy / airlight)  # Section 4.1
+    transmission = guided_filter(cv2.cvtColor(hazy, cv2.COLOR_RGB2GRAY), transmission)
+    clear = (hazy - airlight) / np.maximum(transmission, T0)[..., None] + airlight  # Section 4.3
+    return np.rint(255 * clear.clip(0, 1)).astype(np.uint8)
+
+
+def dark_channel(image):
+    """The least value of any channel in the window about each pixel: H,W,3 to H,W (Section 3)."""
+    return cv2.erode(image.min(2), np.ones((PATCH, PATCH), np.uint8))
+
+
+def find_airlight(hazy):
+    """The colour (3,) of the brightest pixel among those of the densest haze (Section 4.4)."""
+    dark = dark_channel(hazy).ravel()
+    densest = np.argpartition(dark, -max(1, int(BRIGHTEST * dark.size)))[
+        -max(1, int(BRIGHTEST * dark.size)) :
+    ]
+    colours = hazy.reshape(-1, 3)[densest]
+    return np.maximum(colours[colours.sum(1).argmax()], 1 / 255)  # it is divided by
+
+
+def guided_filter(guide, image):
+    """Smooth `image` but for the edges that `guide` has: both H,W in [0, 1] (2010, Eq. 5, 6 and 8)."""
+    inside = _sum(np.ones_like(guide))
+    mean = lambda values: _sum(values) / inside
+    mean_guide, mean_image = mean(guide), mean(image)
+    slope = (mean(guide * image) - mean_guide * mean_image) / (mean(guide**2) - mean_guide**2 + EPS)
+    return mean(slope) * guide + mean(mean_image - slope * mean_guide)
+
+
+def _sum(values):
+    """Over the window of 2 RADIUS + 1 pixels a side, what lies outside being 0; in double precision."""
+    side = 2 * RADIUS + 1
+    values = values.astype(np.float64)
+    return cv2.boxFilter(values, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)

@@ -1,0 +1,198 @@
+"""Results measured beside the photographs that they are of and the drawings that they are to resemble."""
+
+import collections
+import copy
+import functools
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import utils
+from evaluation import metrics
+from pictures import checkpoints, images, inference
+from training import datasets
+from utils import WrongUse
+
+BATCH = 8  # pictures that go through the networks at once
+ENOUGH = 2048  # pictures from which on FID is told: Inception's features have as many dimensions
+BORDER = 10  # pixels a side that RESIDE's indoor clear pictures have and the hazy ones lack
+
+
+class Look(NamedTuple):
+    """Features (n,d) of the squares of some pictures, and which picture each is cut from (n,)."""
+
+    features: torch.Tensor
+    pictures: torch.Tensor
+
+
+class Judge:
+    """Measures results beside photographs and drawings, at which it looks once.
+
+    All are resized as in training and cut into squares of `size` pixels for the networks, so that scale is
+    not what is measured. `photos` and `drawings` are lists of paths, `clear` the clear picture's path by that
+    of a hazy photo, `vgg` a VGG19 on `device`, `inception` None or a network from uint8 N,3,H,W to N,d.
+
+    A row, as `floor` (drawings), `baseline` (photographs) and `measure` give it, is a flat dict:
+
+    - `kid_drawings`, `kid_photos`, their `_std`, and `fid_…` from 2048 pictures up: distances to both, the
+      two-sided protocol of White-box Cartoonization (Wang and Yu, CVPR 2020). The floor's is that between
+      the drawings' halves. Without Inception the features are the means over a square of conv4_4's channels,
+      each with the drawings' mean and standard deviation made 0 and 1: the kernel weighs its terms by the
+      size of the features, which differs from channel to channel and from VGG to VGG.
+    - `content_change`: mean absolute change of conv4_4, relative to the mean absolute value of the photos'.
+    - `ssim`: of luminance, to the photo.
+    - `line_edges`: the share of strong edges that belong to drawn lines, thin and dark.
+    - `checkerboard`: of results at their own size, `checkerboard_photo`: of the photos at that size; both
+      sides must have 12 pixels.
+    - `psnr_clear`, `ssim_clear`: to the clear pictures of those photos that have one.
+    """
+
+    def __init__(
+        self, photos, drawings, vgg, device, precision, size, resize="crop", inception=None, clear=None
+    ):
+        self.photos, self.clear = photos, clear or {}
+        self.vgg, self.inception, self.device = vgg, inception, device
+        self.autocast = functools.partial(utils.autocast, device, precision)
+        self.fit = functools.partial(images.fit_training, size=size, how=resize)
+        self.cut = functools.partial(metrics.squares, size=size)
+        self.of_drawings, floor = self._look(drawings, "drawings")
+        self.of_photos, baseline = self._look(photos, "photographs")
+        self.centre, self.scale = 0, 1
+        if not inception:
+            self.centre = self.of_drawings.features.mean(0)
+            self.scale = self.of_drawings.features.std(0, correction=0).clamp_min(1e-6)
+        self.floor = floor | self._distance("drawings", *_halves(self.of_drawings))
+        self.baseline = baseline | self._distance("drawings", self.of_photos, self.of_drawings)
+
+    def measure(self, make, photos=None):
+        """The row of results: `make(path, photo)` is that of the photo (RGB) at `path`, RGB of any size."""
+        look, row = self._look(photos or self.photos, "results", make)
+        row |= self._distance("drawings", look, self.of_drawings)
+        return row | self._distance("photos", look, self.of_photos)
+
+    def _look(self, paths, title, make=None):
+        """(Look, row) of what `make` makes of the pictures, or without it of the pictures themselves.
+
+        Those that cannot be read are left out, each told once. Raises WrongUse if none can.
+        """
+        features, places, changes, alone = [], [], [], collections.defaultdict(list)
+        with tqdm(total=len(paths), desc=title, unit="picture", disable=None, leave=False) as bar:
+            for start in range(0, len(paths), BATCH):
+                squares, before = [], []
+                for place, path in enumerate(paths[start : start + BATCH], start):
+                    bar.update()
+                    try:
+                        photo, result, values = self._picture(path, make)
+                    except images.CannotRead as error:
+                        images.say_once(f"left out {error.path}: {error.reason}")
+                        continue
+                    for key, value in values.items():
+                        alone[key].append(value)
+                    cuts = self.cut(result)
+                    squares += cuts
+                    before += self.cut(photo)
+                    places += [place] * len(cuts)
+                if not squares:
+                    continue
+                maps, pooled = self._features(squares)
+                features.append(pooled)
+                if make:
+                    wanted, _ = self._features(before)
+                    changes.append([(maps - wanted).abs().sum().item(), wanted.abs().sum().item()])
+        if not places:
+            raise WrongUse(f"none of the {len(paths)} {title} can be read")
+        row = {"pictures": len(set(places)), "squares": len(places), "line_edges": _share(alone.pop("edges"))}
+        row |= {"content_change": _share(changes)} if make else {}
+        row |= {key: float(np.mean(values)) for key, values in alone.items()}
+        return Look(torch.cat(features), torch.tensor(places)), row
+
+    def _picture(self, path, make):
+        """(photo, result, what is measured of this one result): both in the size of training."""
+        picture = images.read(path)
+        try:
+            photo = self.fit(picture)
+        except images.Unreadable as error:
+            raise images.CannotRead(path, error) from None
+        made = make(path, picture) if make else photo
+        result = _sized_as(photo, made)
+        values = {"edges": metrics.edges(result)}
+        if min(made.shape[:2]) >= metrics.NARROWEST:
+            values["checkerboard"] = metrics.checkerboard(made)
+            if make:
+                values["checkerboard_photo"] = metrics.checkerboard(_sized_as(made, picture))
+        if make:
+            values["ssim"] = metrics.ssim(result, photo)
+        if path in self.clear:
+            clear = _sized_as(photo, _clear(images.read(self.clear[path]), picture))
+            values["psnr_clear"] = metrics.psnr(result, clear)
+            values["ssim_clear"] = metrics.ssim(result, clear)
+        return photo, result, values
+
+    @torch.inference_mode()
+    def _features(self, squares):
+        """(conv4_4 of squares, the features N,d on the CPU that distances are between)."""
+        batch = torch.from_numpy(np.stack(squares)).to(self.device).permute(0, 3, 1, 2)
+        with self.autocast():
+            maps = self.vgg(utils.to_range(batch)).float()
+        pooled = self.inception(batch) if self.inception else maps.mean((2, 3))
+        return maps, pooled.float().cpu()
+
+    def _distance(self, to, *looks):
+        """{name: KID, its deviation and, of enough pictures, FID} of two Looks; {} if one is too small."""
+        features = [(look.features - self.centre) / self.scale for look in looks]
+        found = metrics.kid(*features)
+        row = {f"kid_{to}": found[0], f"kid_{to}_std": found[1]} if found else {}
+        if all(len(look.pictures.unique()) >= ENOUGH for look in looks):
+            row[f"fid_{to}"] = metrics.fid(*features)
+        return row
+
+
+def in_training(t, args, data, device, precision):
+    """A function that measures the generator of a training.Training on the run's test photographs.
+
+    It gives columns for metrics.csv: numbers by name, none where no photograph is left. KID is of VGG19's
+    features.
+    """
+    folder = Path(args.tgt_data, "train")
+    drawings = images.check(datasets.image_files(folder, 2, "drawings"), "drawings")
+    drawings = datasets.readable(drawings, 1, "drawings", folder).paths
+    vgg = t.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(device)
+    judge = Judge(data.tests, drawings, vgg, device, precision, args.input_size, args.resize)
+
+    def measure():
+        generator = inference.prepare(copy.deepcopy(t.generator), device, precision)
+        try:
+            row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
+        except WrongUse as error:
+            images.say_once(f"warning: nothing is measured: {error}")
+            return {}
+        return {key: value for key, value in row.items() if key not in ("pictures", "squares")}
+
+    return measure
+
+
+def _halves(look):
+    """A Look in two, no picture in both."""
+    order = look.pictures.unique()
+    order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0))]
+    first = torch.isin(look.pictures, order[: len(order) // 2])
+    return [Look(look.features[half], look.pictures[half]) for half in (first, ~first)]
+
+
+def _sized_as(wanted, image):
+    return images.resize(image, wanted.shape[1], wanted.shape[0])
+
+
+def _clear(clear, hazy):
+    same = all(wide - side == 2 * BORDER for wide, side in zip(clear.shape[:2], hazy.shape[:2], strict=True))
+    return clear[BORDER:-BORDER, BORDER:-BORDER] if same else clear
+
+
+def _share(parts):
+    """Sum of the first over sum of the second of each pair; NaN of nothing."""
+    part, whole = map(sum, zip(*parts, strict=True))
+    return part / whole if whole else math.nan

@@ -1,0 +1,86 @@
+"""Write a checkpoint's generator as ONNX, for use without PyTorch.
+
+    python export.py generator_latest.pth model.onnx
+
+Needs `pip install onnx onnxscript onnxruntime`, which nothing else here does.
+"""
+
+import importlib.util
+import sys
+
+import torch
+
+from pictures import checkpoints
+from support import arguments
+from utils import RunFailed, WrongUse, exit_status, replacing
+
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+OPSET = 18
+CLOSE = 1e-3  # what the result may be off PyTorch's, in [-1, 1]
+SIZES = ((1, 64, 96), (2, 100, 64))  # batch, height, width that are compared
+
+
+def export(generator, path):
+    """Write a Generator to an ONNX file, its weights inside.
+
+    Input "photo" (N,in_ngc,H,W) and output "cartoon" (N,out_ngc,H,W), float32 in [-1, 1], RGB; any N, and
+    any H and W that are multiples of 4 and at least 16.
+    """
+    # Two pictures, not one: what is traced with one holds for one only.
+    photo = torch.zeros(2, generator.architecture["in_ngc"], 64, 96)
+    shape = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    program = torch.onnx.export(
+        generator.eval(),
+        (photo,),
+        input_names=["photo"],
+        output_names=["cartoon"],
+        dynamic_shapes=(shape,),
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    for node in program.model.graph:
+        node.metadata_props.clear()  # stack traces, with the names of this machine's folders
+    program.save(path, external_data=False)
+
+
+def difference(generator, path):
+    """The largest difference between PyTorch and ONNX Runtime on noise, at each of SIZES: a list."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = []
+    for batch, height, width in SIZES:
+        noise = torch.Generator().manual_seed(0)
+        photo = torch.rand(batch, generator.architecture["in_ngc"], height, width, generator=noise) * 2 - 1
+        (made,) = session.run(None, {"photo": photo.numpy()})
+        with torch.inference_mode():
+            found.append((generator(photo) - torch.from_numpy(made)).abs().max().item())
+    return found
+
+
+def main(argv=None):
+    parser = arguments.Parser("Write a generator as ONNX, and compare its results with PyTorch's.")
+    parser.add_argument(
+        "checkpoint", type=arguments.one_line, help="a generator, of any layout that test.py knows"
+    )
+    parser.add_argument("model", type=arguments.path, help="the ONNX file to write")
+    args = parser.parse_args(argv)
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise WrongUse(f"export needs more packages: pip install {' '.join(missing)}")
+    generator = checkpoints.load_generator(args.checkpoint)
+    with replacing(args.model) as part:
+        export(generator, part)
+        found = difference(generator, part)
+        if not all(value <= CLOSE for value in found):
+            raise RunFailed(
+                f"not written: the exported model differs by {found} from PyTorch, above {CLOSE:g}"
+            )
+    print(
+        f"{args.model}: within {max(found):.1g} of PyTorch, measured with ONNX Runtime at {len(SIZES)} sizes"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

@@ -1,0 +1,1 @@
+"""What networks.py and the commands are built on: the norm, and arguments."""

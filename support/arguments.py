@@ -1,0 +1,119 @@
+"""What the commands share on the command line: a parser, the types of arguments, `@file`."""
+
+import argparse
+import math
+import os
+import shlex
+import sys
+import unicodedata
+from pathlib import Path
+
+from utils import WrongUse
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are WrongUse; `@file` stands for the arguments in a file."""
+
+    def __init__(self, description):
+        super().__init__(description=description, allow_abbrev=False)
+
+    def parse_known_args(self, args=None, namespace=None):
+        return super().parse_known_args(expand(sys.argv[1:] if args is None else args), namespace)
+
+    def error(self, message):
+        message = "".join("?" if _breaks(letter) else letter for letter in message)
+        raise WrongUse(f"{message} (see {self.prog} --help)")
+
+
+def expand(args, around=()):
+    """Arguments with each `@file` replaced by what is in the file: words as in a shell, `#` comments.
+
+    Raises WrongUse where a file cannot be read, or includes itself.
+    """
+    expanded = []
+    for arg in args:
+        if not arg.startswith("@"):
+            expanded.append(arg)
+            continue
+        # settings.json records the command, and could not hold a name of broken bytes.
+        if any(map(_breaks, arg)) or not os.path.isfile(arg[1:]):
+            raise WrongUse(f"no file {arg[1:]}, or its name is not UTF-8")
+        path = os.path.realpath(arg[1:])
+        if path in around:
+            raise WrongUse(f"{arg[1:]} includes itself")
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            raise WrongUse(f"{arg[1:]} is no text in UTF-8") from None
+        except OSError as error:
+            raise WrongUse(f"cannot read {arg[1:]}: {error.strerror}") from None
+        for line in lines:
+            try:
+                expanded += expand(shlex.split(line, comments=True), (*around, path))
+            except ValueError as error:
+                raise WrongUse(f"{arg[1:]}: {error} in the line {line!r}") from None
+    return expanded
+
+
+def _breaks(letter):
+    """Whether a letter could break a line, a terminal or an encoding: controls, separators, broken bytes."""
+    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
+
+
+NAME_BYTES, PATH_BYTES = 255, 3000  # what file systems take, with room for what is added to a path
+
+
+def one_line(text):
+    """An argparse type: a text of one line that settings.json can hold and that can be a file's path."""
+    if any(map(_breaks, text)):
+        raise argparse.ArgumentTypeError(f"{text!r} holds control characters, or is not UTF-8")
+    if len(text.encode()) > PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in text.split("/")):
+        raise argparse.ArgumentTypeError(f"'{text[:40]}…' is too long for a file's name")
+    return text
+
+
+def path(text):
+    """An argparse type: a path that can be told in one line."""
+    return Path(one_line(text))
+
+
+def number(kind, low, high=math.inf, above=False):
+    """An argparse type: a finite int or float from `low` (above it, with `above`) to `high`."""
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (low < value <= high if above else low <= value <= high) or value == math.inf:
+            limits = f"{'above' if above else 'of at least'} {low}"
+            limits += f" and at most {high}" if high < math.inf else ""
+            name = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {name} {limits}")
+        return value
+
+    return parse
+
+
+def image_size(text):
+    """An argparse type: the side of a training image, a multiple of 4 (the generator halves it twice)."""
+    value = number(int, 16, 2**14)(text)
+    if value % 4:
+        raise argparse.ArgumentTypeError(f"{value} is not a multiple of 4")
+    return value
+
+
+def add_device(add):
+    """Add --device and --precision through a parser's `add_argument`."""
+    add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+    add(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="auto: bf16 where the processor has it, fp16 on an older GPU, else fp32 (%(default)s)",
+    )
+
+
+def command_line(program, argv):
+    """The command as a person would type it again."""
+    return shlex.join(["python", program, *(sys.argv[1:] if argv is None else argv)])

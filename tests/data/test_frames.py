@@ -1,0 +1,171 @@
+"""data/frames.py on a film made here: drawings, a black gap, a fade, a blur, credits, repeats, and bars."""
+
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from data import frames, sample
+from pictures import images
+from pictures.images import cv2
+from utils import RunFailed, WrongUse
+
+av = pytest.importorskip("av")
+
+SIZE, BAR = (320, 240), 30  # of the film, pixels; of the bars above and below its pictures
+
+
+def drawing(number, left=0):
+    """A drawing without bars, from `left` on."""
+    whole = sample.drawing(0, number).resize((360, 270), Image.Resampling.LANCZOS)
+    return whole.crop((left, 40, left + 320, 220))
+
+
+def credits():
+    page = Image.new("RGB", (320, 180))
+    for row in range(5):
+        ImageDraw.Draw(page).text((40, 20 + 30 * row), f"Background art  {row} Somebody Else", "white")
+    return page
+
+
+SCENES = [  # a second each
+    drawing(1),
+    Image.new("RGB", (320, 180)),
+    drawing(2),
+    drawing(1),
+    drawing(3).filter(ImageFilter.GaussianBlur(4)),
+    credits(),
+    drawing(4),
+    drawing(2, left=4),
+    drawing(7).point(lambda value: value // 8),
+    drawing(5),
+]
+KEPT = [0, 2, 6, 9]
+
+
+def write(path, scenes, bar=BAR, aspect=None):
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=10, options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180 + 2 * bar, "yuv420p"
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
+        for scene in scenes:
+            picture = np.pad(np.asarray(scene), [(bar, bar), (0, 0), (0, 0)])
+            for _ in range(10):
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        file.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "My film.mp4"
+    write(path, SCENES)
+    return path
+
+
+def difference(path, scene):
+    """Of a written frame to a scene, mean over the pixels, of 255. Two lines are cut beside each bar."""
+    shown = images.read(path).astype(int)
+    return abs(shown - np.asarray(scene)[2:-2]).mean()
+
+
+@pytest.mark.parametrize("how", [["--every", "1"], ["--cuts"]])
+def test_what_is_kept_and_what_is_dropped(film, tmp_path, capsys, how):
+    assert not frames.main([str(film), str(tmp_path / "new" / "out"), *how])
+    written = sorted((tmp_path / "new" / "out").iterdir())
+    offset = "000" if how[0] == "--every" else "300"
+    assert [path.name for path in written] == [f"My film_{second:06}_{offset}.png" for second in KEPT]
+    for path, second in zip(written, KEPT, strict=True):
+        assert images.read(path).shape == (176, 320, 3)
+        assert difference(path, SCENES[second]) < 6
+        assert all(difference(path, SCENES[other]) > 12 for other in KEPT if other != second)
+    said = capsys.readouterr().out
+    assert f"4 of 10 frames in {tmp_path}/new/out; dropped 2 black, 1 credits, 1 blurred, 2 near-dup" in said
+    assert "black bars cut off: 320x240 became 320x176\n" in said
+
+
+def test_interval_part_and_format(film, tmp_path):
+    part = "--every 0.5 --start 2 --end 7 --format jpg"
+    frames.main([str(film), str(tmp_path), *part.split()])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"My film_{second:06}_000.jpg" for second in (2, 3, 6)
+    ]
+
+
+def test_a_film_without_bars_is_not_cut_and_stretched_as_it_asks(tmp_path, capsys):
+    write(tmp_path / "a.mkv", [drawing(1), drawing(2)], bar=0, aspect=Fraction(3, 2))
+    frames.main([str(tmp_path / "a.mkv"), str(tmp_path / "out")])
+    written = sorted((tmp_path / "out").iterdir())
+    assert [images.read(path).shape for path in written] == [(180, 480, 3)] * 2
+    assert "cut off" not in capsys.readouterr().out
+
+
+def test_dark_scenes_and_a_stray_subtitle_do_not_move_the_crop():
+    rng = np.random.default_rng(0)
+    greys = np.zeros((40, 100, 160), np.uint8)
+    greys[:, 10:-20, 6:] = rng.integers(0, 256, (40, 70, 154))
+    greys[:30, 10:50] = 8  # a night sky in most of the film
+    greys[3, 85:95, 40:120] = 255
+    assert frames.picture_area(greys) == (slice(12, 78), slice(8, 160))
+    assert frames.picture_area([]) == (slice(0, None), slice(0, None))
+
+
+def test_sharpness_does_not_depend_on_contrast_and_falls_with_blur():
+    step = np.full((64, 64), 60, np.uint8)
+    step[:, 32:] = 240
+    assert frames.sharpness(step) == frames.sharpness(step // 2) == 1
+    blurred = [frames.sharpness(cv2.GaussianBlur(step, (0, 0), sigma)) for sigma in (1, 2, 4)]
+    assert blurred == sorted(blurred, reverse=True)
+    # The median window, which holds all of a sharp edge, holds four fifths of one blurred by a pixel.
+    assert blurred[0] == pytest.approx(0.383 / 0.77, abs=0.01)  # erf(0.5 / sqrt 2), the steepest step's share
+    assert frames.sharpness(np.full((64, 64), 99, np.uint8)) == 0
+
+
+def test_a_night_scene_is_neither_black_nor_credits():
+    night = frames.small(np.asarray(drawing(2).convert("L")))
+    assert not frames.is_black(night) and not frames.is_credits(night)
+    page = frames.small(np.asarray(credits().convert("L")))
+    assert frames.is_credits(page) and not frames.is_black(page)
+
+
+def test_frames_of_a_film_are_never_overwritten_but_films_share_a_folder(film, tmp_path):
+    again = [str(film), str(tmp_path), "--every", "5"]
+    frames.main(again)
+    with pytest.raises(WrongUse, match="holds frames of a My film already: name another folder"):
+        frames.main(again)
+    write(tmp_path / "My.mp4", [drawing(1)])
+    frames.main([str(tmp_path / "My.mp4"), str(tmp_path)])
+    assert (tmp_path / "My_000000_000.png").is_file()
+
+
+def test_nothing_left(tmp_path):
+    write(tmp_path / "dark.mp4", [SCENES[1]])
+    told = "dark.mp4 is left: 1 black, 0 credits, 0 blurred, 0 near-duplicates"
+    with pytest.raises(RunFailed, match=told):
+        frames.main([str(tmp_path / "dark.mp4"), str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        ("no.mp4 OUT", 2, "no file no.mp4"),
+        ("TEXT OUT", 1, "text.mp4 as a film"),
+        ("TEXT OUT --start 5 --end 5", 2, "--start 5 is not before --end 5"),
+        ("TEXT OUT --every 0", 2, "argument --every"),
+        ("TEXT OUT --every 2 --cuts", 2, "not allowed with"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments, status, told, tmp_path, run_cli):
+    (tmp_path / "text.mp4").write_text("no film")
+    places = arguments.replace("TEXT", f"{tmp_path}/text.mp4").replace("OUT", f"{tmp_path}/out")
+    end = run_cli("data/frames.py", *places.split())
+    assert (end.returncode, end.stdout) == (status, "")
+    assert end.stderr.startswith("error: ") and end.stderr.count("\n") == 1 and told in end.stderr
+
+
+def test_without_pyav(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(WrongUse, match="pip install av"):
+        frames.main(["film.mp4", str(tmp_path)])

@@ -1,0 +1,168 @@
+"""pairs.py on data sets laid out as they are downloaded, made here of tiny files."""
+
+import pytest
+from PIL import Image
+
+from data import pairs
+from pictures import images
+from utils import WrongUse
+
+# Hazy picture: its clear one. The names are those of the data sets.
+LAYOUTS = {
+    "ITS": {
+        "hazy/1_1_0.90179.png": "clear/1.png",
+        "hazy/1_2_0.97842.png": "clear/1.png",
+        "hazy/10_1_0.8.png": "clear/10.png",
+        "hazy/2_1_0.99082.png": "clear/2.png",
+    },
+    "OTS": {
+        "hazy/part1/0005_0.8_0.04.jpg": "clear/clear_images/0005.jpg",
+        "hazy/part2/0025_1_0.2.jpg": "clear/clear_images/0025.jpg",
+    },
+    "OTS_ALPHA": {"haze/OTS/0005_0.8_0.04.jpg": "clear/clear_images/0005.jpg"},
+    "OTS_BETA": {"hazy/0005_0.8_0.04.jpg": "clear/0005.jpg"},
+    "SOTS": {
+        "indoor/nyuhaze500/hazy/1400_1.png": "indoor/nyuhaze500/gt/1400.png",
+        "outdoor/hazy/0001_0.8_0.2.jpg": "outdoor/gt/0001.png",
+    },
+    "ITS_standard": {"train/ITS_haze/1_1_0.90179.png": "train/ITS_clear/1.png"},
+    "O-HAZE": {
+        "# O-HAZY NTIRE 2018/hazy/01_outdoor_hazy.jpg": "# O-HAZY NTIRE 2018/GT/01_outdoor_GT.jpg",
+        "# O-HAZY NTIRE 2018/hazy/45_outdoor_hazy.JPG": "# O-HAZY NTIRE 2018/GT/45_outdoor_GT.jpg",
+    },
+    "same names": {"hazy/a_1.png": "clear/a_1.png", "hazy/a_2.png": "clear/a_2.png"},
+}
+
+
+def make(folder, layout):
+    for name in {*layout, *layout.values()}:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts(name, tmp_path):
+    layout = LAYOUTS[name]
+    found = pairs.find(make(tmp_path / name, layout))
+    for hazy, clear in layout.items():
+        stem = hazy.rsplit("/", 1)[1].rsplit(".", 1)[0]
+        assert found[stem] == tmp_path / name / clear
+    assert set(found.values()) == {tmp_path / name / clear for clear in layout.values()}
+
+
+def test_names_are_the_ends_of_the_path(tmp_path):
+    its = make(tmp_path / "ITS", LAYOUTS["ITS"])
+    assert set(pairs.find(its)) == {"1_1_0.90179", "1_2_0.97842", "10_1_0.8", "2_1_0.99082"}
+    assert pairs.find(its / "hazy") == pairs.find(its)
+    sots = pairs.find(make(tmp_path / "SOTS", LAYOUTS["SOTS"]))
+    assert set(sots) >= {"outdoor/0001_0.8_0.2", "0001_0.8_0.2"}
+
+
+def test_a_name_that_means_two_pictures_is_not_found_alone(tmp_path):
+    both = {f"{place}/hazy/1.png": f"{place}/gt/1.png" for place in ("a", "b")}
+    found = pairs.find(make(tmp_path, both))
+    assert found == {"a/1": tmp_path / "a/gt/1.png", "b/1": tmp_path / "b/gt/1.png"}
+
+
+def test_a_table_is_read_back(tmp_path):
+    out, clear = tmp_path / "out", make(tmp_path / "photos", {"test/a.jpg": "test/b.jpg"})
+    (out / "hazy/test").mkdir(parents=True)
+    rows = [
+        {"hazy": out / f"hazy/test/{name}.png", "clear": clear / f"test/{name}.jpg", "beta": 1}
+        for name in "ab"
+    ]
+    pairs.write(out, rows)
+    assert (out / "pairs.csv").read_text().splitlines() == [
+        "hazy,clear,beta",
+        *(f"hazy/test/{name}.png,../photos/test/{name}.jpg,1" for name in "ab"),
+    ]
+    for folder in (out, out / "hazy/test"):
+        found = pairs.find(folder)
+        assert set(found) >= {"hazy/test/a", "test/a", "a", "b"}
+        assert found["a"].samefile(clear / "test/a.jpg")
+
+
+def test_folders_without_pairs(tmp_path):
+    make(tmp_path / "photos", {"hazy/1.png": "hazy/2.png"})
+    for folder, told in (("photos", "no pairs in .*photos: it needs a pairs.csv"), ("none", "no folder")):
+        with pytest.raises(WrongUse, match=told):
+            pairs.find(tmp_path / folder)
+    (tmp_path / "photos/pairs.csv").write_text("one,two\n1,2\n")
+    with pytest.raises(WrongUse, match="is no table of pairs"):
+        pairs.find(tmp_path / "photos")
+
+
+@pytest.fixture
+def its(tmp_path):
+    """Twelve scenes, twice hazy each, one hazy picture without its clear one."""
+    layout = {f"hazy/{n}_{turn}_0.9.png": f"clear/{n}.png" for n in range(1, 13) for turn in (1, 2)}
+    make(tmp_path / "ITS", layout)
+    Image.new("L", (4, 4)).save(tmp_path / "ITS/hazy/99_1_0.9.png")
+    return tmp_path / "ITS"
+
+
+def scenes(folder):
+    return {int(path.stem.split("_")[0]) for path in images.find(folder)}
+
+
+def test_command_lays_out_by_links(its, tmp_path, run_cli):
+    out = tmp_path / "out"
+    end = run_cli("pairs.py", its, out, "--test", 3)
+    assert end.returncode == 0 and end.stdout == f"24 hazy pictures in {out}/hazy, pairs in {out}/pairs.csv\n"
+    assert end.stderr == "left out 1 hazy pictures that have no clear one\n"
+    for side in ("hazy", "clear"):
+        assert scenes(out / side / "train") == set(range(1, 10)) and scenes(out / side / "test") == {
+            10,
+            11,
+            12,
+        }
+    assert len(images.find(out / "hazy")) == 24 and len(images.find(out / "clear")) == 12
+    assert all((out / name).is_symlink() and (out / name).exists() for name in images.find(out))
+    assert not images.check([out / name for name in images.find(out)], "links").unreadable
+    found = pairs.find(out)
+    assert found["test/11_2_0.9"].samefile(its / "clear/11.png") and len(set(found.values())) == 12
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for folder in (its, out):
+        folder.rename(moved / folder.name)
+    assert all((moved / "out" / name).exists() for name in images.find(moved / "out"))
+
+
+def test_disjoint_scenes(its, tmp_path):
+    pairs.main([str(its), str(tmp_path / "out"), "--test", "2", "--disjoint"])
+    hazy, clear = (scenes(tmp_path / "out" / side / "train") for side in ("hazy", "clear"))
+    assert not hazy & clear and hazy | clear == set(range(1, 11)) and len(hazy) == len(clear)
+    assert scenes(tmp_path / "out/hazy/test") == scenes(tmp_path / "out/clear/test") == {11, 12}
+
+
+def test_a_scene_in_two_parts_is_linked_once(tmp_path):
+    layout = {f"hazy/part{part}/1_{part}.jpg": "clear/1.jpg" for part in (1, 2)} | {
+        "hazy/part1/2_1.jpg": "clear/2.jpg"
+    }
+    pairs.lay_out(make(tmp_path / "OTS", layout), tmp_path / "out", tests=1)
+    assert len(images.find(tmp_path / "out/hazy/train")) == 2
+    assert len(images.find(tmp_path / "out/clear/train")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("IN OUT --test 12", "--test 12, but there are 12 clear pictures"),
+        ("IN IN/out", "lies in"),
+        ("IN IN/..", "is not empty"),
+        ("none OUT", "no folder none"),
+        ("IN/clear OUT", "no pairs in"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments, told, its, tmp_path, run_cli):
+    places = arguments.replace("IN", str(its)).replace("OUT", str(tmp_path / "out"))
+    end = run_cli("pairs.py", *places.split())
+    assert (end.returncode, end.stdout) == (2, "")
+    assert end.stderr.startswith("error: ") and end.stderr.count("\n") == 1 and told in end.stderr
+
+
+def test_what_is_laid_out_already(its, tmp_path):
+    pairs.lay_out(its, tmp_path / "out", tests=1)
+    with pytest.raises(WrongUse, match="laid out already"):
+        pairs.lay_out(tmp_path / "out", tmp_path / "again", tests=1)

@@ -1,0 +1,79 @@
+"""The dark channel prior on scenes that satisfy it, by hand, and the guided filter by its definition."""
+
+import numpy as np
+import pytest
+
+from evaluation import dark_channel, metrics
+
+AIRLIGHT = np.array([0.9, 0.8, 0.7])
+
+
+def clear_scene():
+    """A picture in [0, 1] that has a black pixel in every window, so its dark channel is 0."""
+    scene = np.random.default_rng(0).uniform(0, 0.7, (90, 120, 3))
+    scene[::7, ::7] = 0
+    return scene
+
+
+def hazy(scene, transmission):
+    """The scattering model, in bytes, with a corner of pure airlight."""
+    image = scene * transmission + AIRLIGHT * (1 - transmission)
+    image[:30, :30] = AIRLIGHT
+    return np.rint(255 * image).astype(np.uint8)
+
+
+def test_the_dark_channel_is_the_least_value_of_the_window():
+    image = np.ones((40, 40, 3))
+    image[20, 20, 1] = 0.25
+    dark = dark_channel.dark_channel(image)
+    assert (dark[13:28, 13:28] == 0.25).all()
+    assert (dark == 0.25).sum() == 15 * 15 and (dark[dark != 0.25] == 1).all()
+
+
+def test_the_airlight_is_the_colour_of_the_densest_haze():
+    image = hazy(clear_scene(), 0.5).astype(np.float32) / 255
+    image[60:64, 60:64] = 1  # a white wall smaller than the window is no haze
+    assert dark_channel.find_airlight(image) == pytest.approx(AIRLIGHT, abs=1 / 255)
+
+
+def test_haze_of_one_depth_is_removed_as_far_as_the_papers_omega_says():
+    scene = clear_scene()
+    result = dark_channel.dehaze(hazy(scene, 0.4)).astype(float) / 255
+    # The dark channel is A (1 - t), so the estimate is 1 - 0.95 (1 - t) where nothing else is near.
+    estimated = 1 - 0.95 * (1 - 0.4)
+    expected = (AIRLIGHT + 0.4 / estimated * (scene - AIRLIGHT)).clip(0, 1)
+    assert np.abs(result - expected)[:, 80:].max() < 0.03
+    before = metrics.psnr(hazy(scene, 0.4), (255 * scene).astype(np.uint8))
+    after = metrics.psnr((255 * result).astype(np.uint8), (255 * scene).astype(np.uint8))
+    assert after > before + 5
+
+
+def test_transmission_is_at_least_a_tenth():
+    """Pure haze of another colour than the airlight would be divided by 0.05."""
+    image = np.full((40, 40, 3), 200, np.uint8)
+    image[:20, :, 0] = 220
+    result = dark_channel.dehaze(image)
+    # A is (220, 200, 200); the lower half's red lies 20 below, which a tenth makes 200 below.
+    assert tuple(result[0, 0]) == (220, 200, 200)
+    assert result[39, 39, 0] >= 220 - 200 - 1 and tuple(result[39, 39, 1:]) == (200, 200)
+
+
+def test_a_black_picture_stays_black():
+    assert not dark_channel.dehaze(np.zeros((40, 40, 3), np.uint8)).any()
+
+
+def test_the_guided_filter_is_a_line_of_the_guide_in_every_window(monkeypatch):
+    monkeypatch.setattr(dark_channel, "RADIUS", 2)
+    rng = np.random.default_rng(0)
+    guide, image = rng.random((2, 9, 11))
+    slope, offset = np.empty((2, 9, 11))
+    for y, x in np.ndindex(9, 11):
+        window = slice(max(0, y - 2), y + 3), slice(max(0, x - 2), x + 3)
+        here, there = guide[window], image[window]
+        slope[y, x] = ((here * there).mean() - here.mean() * there.mean()) / (here.var() + dark_channel.EPS)
+        offset[y, x] = there.mean() - slope[y, x] * here.mean()
+    expected = np.empty((9, 11))
+    for y, x in np.ndindex(9, 11):
+        window = slice(max(0, y - 2), y + 3), slice(max(0, x - 2), x + 3)
+        expected[y, x] = slope[window].mean() * guide[y, x] + offset[window].mean()
+    assert dark_channel.guided_filter(guide, image) == pytest.approx(expected)

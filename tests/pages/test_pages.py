@@ -1,0 +1,285 @@
+"""The pages in a real browser, opened from the disk as a person opens them: Chromium without a window."""
+
+import json
+import shutil
+
+import pytest
+from conftest import leave_run, make_data
+from selenium import webdriver
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+import CartoonGAN
+from pages import writing
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
+
+TINY = "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --device cpu --precision fp32 --workers 0"
+NAMES = ["Alpha_1_3_2", "Beta <b>_1_3_2", "Gamma 画像_1_2_2"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Three tiny runs as training leaves them, the second with another content weight, the third shorter."""
+    folder = tmp_path_factory.mktemp("pages")
+    data = make_data(folder / "data")
+    places = [
+        "--src_data",
+        data / "src_data",
+        "--tgt_data",
+        data / "tgt_data",
+        "--results_dir",
+        folder / "runs",
+    ]
+    for name, epochs, weight in (("Alpha", 3, 10), ("Beta <b>", 3, 2.5), ("Gamma 画像", 2, 10)):
+        more = f"--batch_size 2 --pre_train_epoch 1 --train_epoch {epochs} --con_lambda {weight}"
+        argv = [*map(str, places), "--name", name, *TINY.split(), *more.split()]
+        assert CartoonGAN.main(argv) == 0
+    return folder / "runs"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    settings = webdriver.ChromeOptions()
+    settings.binary_location = CHROMIUM
+    for switch in ("--headless=new", "--no-sandbox", "--disable-gpu"):
+        settings.add_argument(switch)
+    settings.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(settings, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser):
+    """page(path, width=, scheme=) opens a page. No page may complain, nor ask for anything but files."""
+    browser.execute_cdp_cmd("Network.enable", {})
+
+    def open_page(path, width=1400, scheme="light"):
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        media = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+        browser.get("about:blank")
+        browser.get(path.as_uri())
+        return browser
+
+    yield open_page
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [
+        each["params"]["request"]["url"] for each in asked if each["method"] == "Network.requestWillBeSent"
+    ]
+    assert urls and all(url.startswith(("file:", "data:", "about:")) for url in urls), urls
+
+
+def one(page, selector):
+    return page.find_element("css selector", selector)
+
+
+def every(page, selector):
+    return page.find_elements("css selector", selector)
+
+
+def soon(page, condition):
+    """Wait until condition() is true; what it returns."""
+    return WebDriverWait(page, 20).until(lambda _: condition())
+
+
+def visible(page):
+    """The names of the runs in the table, those that are filtered away left out."""
+    return [one(row, ".run b").text for row in every(page, "#runs tbody tr") if row.is_displayed()]
+
+
+def shown(page):
+    """The file name of the picture in the viewer; empty until it is there."""
+    return page.execute_script(
+        "const image = document.querySelector('#stage img');"
+        "return image.complete && image.naturalWidth ? decodeURIComponent(image.src).split('/').pop() : ''"
+    )
+
+
+def test_the_slider_and_the_keys_change_the_epoch(results, page):
+    page = page(results / f"{NAMES[0]}_results" / "index.html")
+    name = lambda epoch: f"{epoch}_epoch_Alpha_1_3_2_test_1.png"
+    soon(page, lambda: shown(page) == name(3))
+    assert one(page, "#at").text == "epoch 3"
+    body = one(page, "body")
+    for key, place, file in (
+        (Keys.ARROW_LEFT, "epoch 2", name(2)),
+        (Keys.ARROW_RIGHT, "epoch 3", name(3)),
+        (Keys.ARROW_RIGHT, "epoch 3", name(3)),
+        (Keys.ARROW_LEFT * 3, "phase one", "Alpha_1_3_2_test_recon_1.png"),
+    ):
+        body.send_keys(key)
+        assert one(page, "#at").text == place
+        soon(page, lambda file=file: shown(page) == file)
+    one(page, "#epoch").send_keys(Keys.HOME, Keys.ARROW_RIGHT)  # the slider by its own keys
+    soon(page, lambda: shown(page) == name(1))
+    soon(page, lambda: page.current_url.endswith("#epoch=1&photo=test+1"))
+    assert "test 1 at epoch 1" in one(page, "#stage img").get_attribute("alt")
+    page.refresh()
+    soon(page, lambda: shown(page) == name(1))
+    body = one(page, "body")
+    body.send_keys(" ")
+    soon(page, lambda: one(page, "#at").text == "epoch 2")
+    body.send_keys(" ")
+    assert one(page, "#play").get_attribute("aria-label") == "Play"
+
+
+def test_photos_and_the_strip_choose_the_picture(results, page):
+    page = page(results / f"{NAMES[1]}_results" / "index.html")
+    assert NAMES[1] in one(page, "h1").text
+    photos = every(page, "#photos button")
+    assert [photo.text for photo in photos] == [f"test {n}" for n in (1, 2, 3)] + [
+        f"train {n}" for n in range(1, 6)
+    ]
+    photos[4].click()
+    soon(page, lambda: shown(page) == f"3_epoch_{NAMES[1]}_train_2.png")
+    strip = every(page, "#strip button")
+    assert [each.text for each in strip] == ["phase one", "epoch 1", "epoch 2", "epoch 3"]
+    strip[1].click()
+    soon(page, lambda: shown(page) == f"1_epoch_{NAMES[1]}_train_2.png")
+    current = [each.get_attribute("aria-current") for each in every(page, "#strip button")]
+    assert current == ["false", "true", "false", "false"]
+
+
+def test_the_divider_uncovers_photo_or_result(results, page):
+    page = page(results / f"{NAMES[0]}_results" / "index.html")
+    soon(page, lambda: shown(page))
+    photo, divider = one(page, "#stage .photo"), one(page, "#stage .divider")
+    cut = lambda: float(
+        photo.value_of_css_property("clip-path").split()[1].split("%")[0].removeprefix("calc(")
+    )
+    width = divider.size["width"]
+    for part in (-0.25, 0.25):
+        middle = ActionChains(page).move_to_element(divider).click_and_hold()
+        middle.move_by_offset(int(part * width), 0).release().perform()
+        assert cut() == pytest.approx(100 * (0.5 - part), abs=3)
+    one(page, "body").send_keys(Keys.ARROW_LEFT)  # the keys are the slider's again
+    assert one(page, "#at").text == "epoch 2"
+
+
+def test_curves_settings_command_and_log(results, page):
+    page = page(results / f"{NAMES[0]}_results" / "index.html")
+    assert not every(page, "script[src*=plotly]")
+    page.execute_script("document.querySelector('#curves').scrollIntoView()")
+    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == 8)
+    titles = [each.text for each in every(page, "#curves figcaption")]
+    assert titles[:3] == ["content", "discriminator", "adversarial"]
+    given = [each.text for each in every(page, ".settings .given dt")]
+    assert "con_lambda" in given and "lrG" not in given
+    text = one(page, "main").text
+    assert "--con_lambda 10" in text and f"--resume {results / NAMES[0]}_results" in text
+    assert "warning: VGG19 has random weights" in one(page, ".log").text
+    assert every(page, ".problems") == [] and one(page, ".state").text == "finished"
+
+
+def test_sort_and_filter(results, page):
+    page = page(results / "index.html")
+    assert visible(page) == NAMES
+    title = lambda key: one(page, f"#runs th[data-key='{key}'] button")
+    title("name").click()
+    title("name").click()
+    assert visible(page) == NAMES[::-1]
+    title("con_lambda").click()
+    assert visible(page)[0] == NAMES[1]
+    assert one(page, "th[data-key='con_lambda']").get_attribute("aria-sort") == "ascending"
+    title("epochs").click()
+    assert visible(page)[0] == NAMES[2]
+    search = one(page, "#filter")
+    search.send_keys("FINISHED 画像")
+    assert visible(page) == [NAMES[2]]
+    search.clear()
+    search.send_keys("<b>")
+    assert visible(page) == [NAMES[1]]
+    search.send_keys(" nothing")
+    assert visible(page) == []
+
+
+def test_compare(results, page):
+    page = page(results / "index.html")
+    button, boxes = one(page, "#compare"), every(page, ".pick input")
+    boxes[0].click()
+    assert not button.is_enabled()
+    boxes[1].click()
+    boxes[2].click()
+    button.click()
+    frames = lambda: [
+        image.get_attribute("src").split("/")[-1] for image in every(page, "#pictures .result img")
+    ]
+    soon(page, lambda: len(frames()) == 3)
+    assert all(
+        name.startswith("2_epoch_") and name.endswith("test_1.png") for name in frames()
+    )  # the last of all
+    one(page, "#place input").send_keys(Keys.ARROW_LEFT)
+    one(page, "#place select").send_keys("train 3")
+    assert all(name.startswith("1_epoch_") and name.endswith("train_3.png") for name in frames())
+    soon(
+        page,
+        lambda: page.execute_script(
+            "return [...document.querySelectorAll('#pictures img')].every(image => image.naturalWidth > 0)"
+        ),
+    )
+    rows = {each.text.split(" ", 1)[0]: each.text for each in every(page, "#settings .differs th")}
+    assert set(rows) == {"con_lambda", "train_epoch"}
+    soon(page, lambda: len(every(page, "#plots .plot .trace.scatter")) == 24)
+    one(page, "#all").click()
+    assert len(every(page, "#settings .equal")) > 20
+    one(page, "body").send_keys(Keys.ESCAPE)
+    soon(page, lambda: not one(page, "#comparison").is_displayed())
+
+
+def test_light_and_dark(results, page):
+    colour = lambda browser: one(browser, "body").value_of_css_property("background-color")
+    opened = page(results / "index.html", scheme="light")
+    light = colour(opened)
+    opened = page(results / "index.html", scheme="dark")
+    dark = colour(opened)
+    assert light != dark
+    one(opened, "#theme").click()
+    assert colour(opened) == light
+    opened.refresh()
+    assert colour(opened) == light  # it is remembered
+    one(opened, "#theme").click()
+    assert colour(opened) == dark
+    opened.execute_script("localStorage.clear()")
+
+
+@pytest.mark.parametrize("file", ["index.html", f"{NAMES[1]}_results/index.html"])
+def test_a_phone_shows_all_without_scrolling_sideways(results, page, file):
+    page = page(results / file, width=390)
+    assert page.execute_script("return document.documentElement.scrollWidth") == 390
+    if file == "index.html":
+        for box in every(page, ".pick input"):
+            box.click()
+        assert one(page, "#compare").text == "Compare 3 runs"
+
+
+def test_pictures_of_any_name_and_lost_ones(tmp_path, page):
+    folder = leave_run(tmp_path, "Old")
+    for name in ("settings.json", "metrics.csv", "log.txt"):
+        (folder / name).unlink()
+    picture = folder / "Transfer" / "2_epoch_Old_test_1.png"
+    others = ["100% #1?.png", "a'\"b.png", "画像.png", "画像 2.png"]
+    for name in others:
+        shutil.copy(picture, folder / "Transfer" / name)
+    (folder / "Transfer" / "3_epoch_Old_test_1.png").write_bytes(b"damaged")
+    writing.update(folder)
+    page = page(folder / "index.html")
+    soon(
+        page,
+        lambda: one(page, "#stage .frame").get_attribute("data-broken").endswith("3_epoch_Old_test_1.png"),
+    )
+    one(page, "body").send_keys(Keys.ARROW_LEFT)
+    soon(page, lambda: shown(page) == picture.name)
+    assert sorted(each.text for each in every(page, "#others a")) == sorted(others)
+    page.execute_script("document.querySelector('#others').scrollIntoView()")
+    soon(
+        page,
+        lambda: page.execute_script(
+            "return [...document.querySelectorAll('#others img')].every(image => image.naturalWidth === 8)"
+        ),
+    )
+    assert "settings.json is missing" in one(page, ".problems").text

@@ -1,0 +1,143 @@
+"""Reading a run folder: what is there is told in few words, what is missing or damaged by name."""
+
+import json
+import os
+
+import pytest
+from conftest import leave_run
+
+from pages import summaries
+from training import history
+
+
+def pictures(run):
+    """Every URL that the samples of a summary stand for, as gallery's script puts them together."""
+    samples = run["page"]["samples"]
+    for photo in samples["photos"]:
+        yield from [photo["recon"]] if photo["recon"] else []
+        for at, before, after in photo["series"]:
+            yield from (f"{before}{epoch}{after}" for epoch in samples["epochs"][at])
+    text = ""
+    for shared, rest in samples["others"]:
+        text = text[:shared] + rest
+        yield text
+
+
+def files(folder, *parts):
+    return sorted(
+        f"{part}/{summaries.url(path.name)}" for part in parts for path in (folder / part).iterdir()
+    )
+
+
+def test_a_whole_run(tmp_path):
+    folder = leave_run(tmp_path, "Paprika", epochs=12, ngf=8)
+    run = summaries.read(folder)
+    assert run["problems"] == []
+    assert (run["name"], run["state"], run["reason"]) == ("Paprika", "finished", "")
+    assert (run["done"], run["total"], run["seconds"], run["speed"]) == (13, 13, 2, 3)
+    assert run["last"] == {"content": 0.083333}
+    assert run["data"] == [("photographs", 6, "abcdef0123")]
+    assert run["bytes"] == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert run["newest"] == ("Transfer/12_epoch_Paprika_test_1.png", True)
+    assert run["page"]["settings"] == {"pre_train_epoch": 1, "train_epoch": 12, "ngf": 8}
+    assert run["page"]["curves"]["epoch"] == [1, *range(1, 13)]
+    samples = run["page"]["samples"]
+    assert [photo["name"] for photo in samples["photos"]] == ["test 1", "train 1"]
+    assert samples["epochs"] == [list(range(1, 13))]
+    assert sorted(pictures(run)) == files(folder, "Transfer", "Reconstruction")
+
+
+def test_names_of_any_kind_come_out_as_they_are_on_the_disk(tmp_path):
+    folder = tmp_path / "old_results"
+    (folder / "Transfer").mkdir(parents=True)
+    broken = os.fsdecode(b"\xff\xfe.png")
+    names = [
+        "epoch_0010_a.png",
+        "epoch_0009_a.png",
+        "a b.jpg",
+        "画像 2.png",
+        "画像 10.png",
+        "x%20y.webp",
+        "#?.png",
+    ]
+    names += [
+        "12345678901234567890_epoch_q_test_1.png",
+        "2_epoch_q_test_1.jpg",
+        "3_epoch_q_test_1.png",
+        broken,
+    ]
+    for name in (*names, "notes.txt", ".hidden.png"):
+        (folder / "Transfer" / name).write_bytes(b"x")
+    run = summaries.read(folder)
+    assert sorted(pictures(run)) == sorted(f"Transfer/{summaries.url(name)}" for name in names)
+    json.dumps(run["page"]).encode()
+    assert run["state"] == "unknown" and run["total"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("settings.json", "{", "settings.json is damaged"),
+        ("settings.json", None, "settings.json is missing"),
+        ("settings.json", '{"options": {}, "data": 3, "versions": [], "given": 1, "commands": {}}', None),
+        ("history.csv", None, "history.csv is missing"),
+        (
+            "history.csv",
+            "phase,epoch,content\n1,1,what\n",
+            "history.csv, row 1, content: 'what' is no number",
+        ),
+        ("history.csv", "", None),
+        ("history.csv", "phase,epoch\n1,1,2,3\n1\n,,\n", None),
+        ("history.csv", b"\xff\xfe\x00", "history.csv cannot be read"),
+        ("history.csv", "content\nnan\ninf\n", None),
+        ("generator_latest.pth", None, "generator_latest.pth is missing"),
+        ("Transfer/2_epoch_P_test_1.png", None, "test 1 has no picture of epoch 2"),
+        ("Transfer/2_epoch_P_test_1.png", "", "Transfer/2_epoch_P_test_1.png is empty"),
+        ("evaluation.json", "{", "evaluation.json cannot be read"),
+        ("evaluation.json", "[[1], null]", None),
+        ("evaluation.json", '"text"', None),
+        ("log.txt", b"\xff\nnonsense\n2030-01-01", None),
+    ],
+)
+def test_what_is_missing_or_damaged_is_named_and_the_rest_is_read(tmp_path, name, content, told):
+    folder = leave_run(tmp_path, "P")
+    path = folder / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    run = summaries.read(folder)
+    assert len(run["problems"]) == (told is not None), run["problems"]
+    assert told is None or run["problems"][0].startswith(told)
+    assert run["page"]["samples"]["photos"]
+    json.dumps(run["page"], allow_nan=False)
+
+
+def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path):
+    folder = leave_run(tmp_path, "P")
+    row = {"phase": 2, "epoch": 4, "content": 0.5, "kid_drawings": 0.0123456, "images_per_second": 3}
+    history.add(folder / "history.csv", row)
+    rows = {
+        "photos": {"kid": 0.9},
+        "a": 3,
+        "out/P_results": {"pictures": 9, "kid": 0.25, "ssim": 0.7, "x": "n"},
+    }
+    (folder / "evaluation.json").write_text(json.dumps({"rows": rows, "features": "vgg19"}))
+    run = summaries.read(folder)
+    assert run["last"] == {"content": 0.5, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}
+    assert run["best"]["epoch"] == 4
+    own = {"pictures": 9, "kid": 0.25, "ssim": 0.7}
+    assert run["evaluation"] == [("photos", {"kid": 0.9}), ("out/P_results", own)]
+
+
+def test_runs_are_found_by_their_name_or_what_lies_in_them(tmp_path):
+    for name in ("Hayao_results", "plain", ".hidden_results", "renamed", "P 10_results", "P 9_results"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "renamed" / "history.csv").touch()
+    (tmp_path / "file_results").touch()
+    assert [path.name for path in summaries.find(tmp_path)] == [
+        "Hayao_results",
+        "P 9_results",
+        "P 10_results",
+        "renamed",
+    ]

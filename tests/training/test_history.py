@@ -1,0 +1,85 @@
+"""history.csv: each epoch once, in one table for both phases; the plot of its losses; the best row."""
+
+import pytest
+
+from pictures import images
+from training import history
+
+
+def row(phase, epoch, **terms):
+    return {
+        "phase": phase,
+        "epoch": epoch,
+        "content": 0.5 / epoch,
+        **terms,
+        "seconds": 1.5,
+        "learning_rate": 2e-4,
+    }
+
+
+def filled(path):
+    for epoch in (1, 2):
+        history.add(path, row(1, epoch))
+    for epoch in (1, 2, 3):
+        history.add(path, row(2, epoch, discriminator=2.0, adversarial=0.7))
+    return path
+
+
+def places(path):
+    return [(row["phase"], row["epoch"]) for row in history.read(path)]
+
+
+def test_metrics_of_both_phases_stand_in_one_table(tmp_path):
+    path = filled(tmp_path / "history.csv")
+    assert places(path) == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("2", "3")]
+    first, *_, last = history.read(path)
+    assert first.keys() == last.keys()
+    assert (first["discriminator"], first["content"]) == ("", "0.5")
+    assert (last["discriminator"], last["adversarial"]) == ("2.0", "0.7")
+    lines = path.read_text().splitlines()
+    assert len(lines) == 6 and {line.count(",") for line in lines} == {lines[0].count(",")}
+
+
+@pytest.mark.parametrize(("phase", "epoch", "left"), [(1, 1, 0), (1, 2, 1), (2, 1, 2), (2, 3, 4), (2, 4, 5)])
+def test_cut_metrics_then_each_epoch_stands_once(tmp_path, phase, epoch, left):
+    path = filled(tmp_path / "history.csv")
+    whole = places(path)
+    history.cut(path, phase, epoch)
+    assert places(path) == whole[:left]
+    for again in whole[left:]:
+        history.add(path, row(*map(int, again)))
+    assert places(path) == whole
+
+
+def test_metrics_without_a_file(tmp_path):
+    path = tmp_path / "history.csv"
+    assert history.read(path) == []
+    history.cut(path, 1, 1)
+    assert history.read(path) == []
+    history.add(path, row(1, 1))
+    assert places(path) == [("1", "1")]
+
+
+def test_losses_are_drawn(tmp_path):
+    history.plot_losses(filled(tmp_path / "history.csv"), tmp_path / "losses.png")
+    three_terms = images.read(tmp_path / "losses.png")
+    (tmp_path / "one.csv").write_text("phase,epoch,content,seconds,learning_rate\n2,1,0.5,1,0.1\n")
+    history.plot_losses(tmp_path / "one.csv", tmp_path / "one.png")
+    one_term = images.read(tmp_path / "one.png")
+    assert three_terms.shape == (3 * one_term.shape[0], one_term.shape[1], 3)
+    assert three_terms.min() < 100
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_best_row_has_the_lowest_kid_of_phase_two():
+    rows = [
+        {"phase": phase, "epoch": epoch, history.KID: kid}
+        for phase, epoch, kid in (("1", "1", "0.1"), ("2", "1", "0.5"), ("2", "2", "0.25"), ("2", "3", ""))
+    ]
+    assert history.best(rows)["epoch"] == "2"
+    assert history.best(rows[:1]) is None and history.best([{"phase": "2", "epoch": "1"}]) is None
+
+
+def test_no_plot_without_rows(tmp_path):
+    history.plot_losses(tmp_path / "removed" / "history.csv", tmp_path / "removed" / "losses.png")
+    assert not list(tmp_path.iterdir())

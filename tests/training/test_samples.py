@@ -1,0 +1,94 @@
+"""Sample images: which photographs, what lies left and right, and under which names."""
+
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import utils
+from pictures import images
+from training import datasets, options, samples
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def red(tmp_path):
+    """Twelve red photographs of 24x20 pixels, as datasets.Data."""
+    paths = [tmp_path / f"{number:02}.png" for number in range(12)]
+    for path in paths:
+        Image.new("RGB", (24, 20), "red").save(path)
+    return datasets.Data(paths, paths[:2], [], {})
+
+
+def training(phase, epoch):
+    """A training whose generator turns every colour over."""
+    autocast = lambda: utils.autocast(CPU, "fp32")
+    return types.SimpleNamespace(generator=lambda photo: -photo, autocast=autocast, phase=phase, epoch=epoch)
+
+
+@pytest.mark.parametrize(
+    ("phase", "name"),
+    [(1, "Reconstruction/Red_1_2_3_test_recon_1.png"), (2, "Transfer/7_epoch_Red_1_2_3_test_1.png")],
+)
+def test_the_photo_is_left_and_the_result_right_in_their_own_colours(red, tmp_path, phase, name):
+    args, _ = options.parse_training([])
+    folder = Path(tmp_path, "Red_1_2_3_results")
+    folder.mkdir()
+    samples.draw(training(phase, 7), folder, samples.choose(red, args, CPU))
+    assert len(list((folder / name).parent.iterdir())) == 5 + 2
+    sample = images.read(folder / name)
+    assert sample.shape == (20, 48, 3)
+    assert (sample[:, :24] == [255, 0, 0]).all()
+    assert (sample[:, 24:] == [0, 255, 255]).all()
+
+
+def test_samples_are_spread_over_the_folder_and_reduced_to_twice_the_training_size(red):
+    for number, path in enumerate(red.photos):
+        Image.fromarray(np.full((100, 80, 3), 20 * number, np.uint8)).save(path)
+    args, _ = options.parse_training(["--input_size", "16"])
+    chosen = samples.choose(red, args, CPU)
+    assert [name for name, _ in chosen] == [*(f"train_{n}" for n in range(1, 6)), "test_1", "test_2"]
+    assert chosen[0][1].shape == (1, 3, 32, 26)
+    shown = [round((photo.mean().item() + 1) * 127.5 / 20) for _, photo in chosen]
+    assert shown == [0, 3, 6, 8, 11, 0, 1]
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp"])
+def test_formats(red, tmp_path, extension):
+    args, _ = options.parse_training([])
+    folder = Path(tmp_path, "Red_results")
+    folder.mkdir()
+    pictures = samples.draw(training(2, 7), folder, samples.choose(red, args, CPU), extension)
+    written = images.read(folder / "Transfer" / f"7_epoch_Red_test_2.{extension}")
+    assert written.shape == pictures[-1].shape == (20, 48, 3)
+    assert np.abs(written.astype(int) - pictures[-1]).mean() <= (0 if extension == "png" else 4)
+
+
+@pytest.mark.parametrize(
+    ("every", "last", "epochs", "kept"),
+    [
+        (1, 2, range(1, 21), [1, 2, 4, 8, 16, 19, 20]),
+        (10, 1, range(10, 101, 10), [10, 20, 40, 80, 100]),
+        (1, 1, [1], [1]),
+    ],
+)
+def test_thinning_keeps_early_samples_and_the_last(tmp_path, every, last, epochs, kept):
+    folder = tmp_path / "a+b_results"
+    (folder / "Transfer").mkdir(parents=True)
+    own = lambda epoch: f"{epoch}_epoch_a+b_test_1.png"
+    others = ["3_epoch_aab_test_1.png", "3_epoch_a+b_test_1.txt", "mine.png"]
+    for name in (*map(own, epochs), *others):
+        (folder / "Transfer" / name).touch()
+    samples.thin(folder, every, last)
+    assert {path.name for path in (folder / "Transfer").iterdir()} == {*map(own, kept), *others}
+
+
+def test_a_grid_has_two_columns():
+    wide, high = np.zeros((10, 40, 3), np.uint8), np.full((30, 20, 3), 9, np.uint8)
+    shown = samples.grid([wide, wide, high], width=20)
+    assert shown.shape == (40, 40, 3)
+    assert shown[0, 0, 0] == 0 and shown[0, 20, 0] == 9 and (shown[30:, 20:] == 255).all()

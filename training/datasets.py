@@ -1,0 +1,279 @@
+"""The training data: finding and checking it, and the endless, seeded stream of batches made of it."""
+
+import functools
+import hashlib
+import itertools
+import os
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+import edge_promoting
+import utils
+from pictures import images
+from utils import RunFailed, WrongUse, say
+
+IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
+
+# Each stream of random numbers has a number of its own, so that no two ever share a seed.
+PHOTOS, DRAWINGS, SMOOTHED, POOL = range(4)
+
+
+class Data(NamedTuple):
+    """Paths of what is trained on and sampled, and the record of it for settings.json."""
+
+    photos: list
+    tests: list
+    pairs: list
+    record: dict
+
+
+def find(args, drawings):
+    """List the images in the folders that the options name: (photographs, tests, old_pairs), paths.
+
+    `drawings` tells whether those are needed. Raises WrongUse if a folder is missing, empty or smaller than a
+    batch. Nothing is read, so this is quick.
+    """
+    photo_dir, test_dir, drawing_dir = _folders(args)
+    photos = image_files(photo_dir, args.batch_size, "photographs")
+    tests = image_files(test_dir, 1, "photographs")
+    ready = old_pairs(_pair_dir(args)) if drawings else []
+    if drawings and not ready:
+        image_files(drawing_dir, args.batch_size, "drawings")
+    return photos, tests, ready
+
+
+def prepare(args, drawings):
+    """Read all images through, make the pairs that are missing, and return Data.
+
+    Says which images are left out because they cannot be read, and how many photographs stand in both train
+    and test. Raises WrongUse as `find` does, and if too few images can be read.
+    """
+    photos, tests, ready = find(args, drawings)
+    photo_dir, test_dir, drawing_dir = _folders(args)
+    photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
+    tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
+    if twice := len(set(photos.digests) & set(tests.digests)):
+        say(f"warning: {twice} photographs stand in both {photo_dir} and {test_dir}")
+    record = {"photographs": _record(photos), "test photographs": _record(tests)}
+    if not drawings:
+        return Data(photos.paths, tests.paths, [], record)
+
+    if ready:
+        say(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
+        pairs = images.check(ready, "pairs", narrowest=2)  # each half of a pair is a picture
+    else:
+        made_for = f"{args.input_size}{'_squash' if args.resize == 'squash' else ''}"
+        where = _pair_dir(args) / made_for
+        pairs = edge_promoting.make_pairs(drawing_dir, where, args.input_size, args.resize)
+    pairs = readable(pairs, args.batch_size, "drawings", drawing_dir)
+    return Data(photos.paths, tests.paths, pairs.paths, {**record, "drawings": _record(pairs)})
+
+
+def _folders(args):
+    return Path(args.src_data, "train"), Path(args.src_data, "test"), Path(args.tgt_data, "train")
+
+
+def _pair_dir(args):
+    return Path(args.pair_dir or Path(args.tgt_data, "pair"))
+
+
+def image_files(folder, least, wanted):
+    """The image files below `folder`. Raises WrongUse if it is missing or holds fewer than `least`."""
+    layout = "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings (data/README.md)"
+    if not folder.is_dir():
+        raise WrongUse(f"no folder {folder}: {layout}")
+    paths = [folder / name for name in images.find(folder)]
+    if not paths:
+        raise WrongUse(f"no images in {folder}: {layout}")
+    _require(len(paths), least, wanted, folder)
+    return paths
+
+
+def readable(checked, least, wanted, folder):
+    """Say which images of images.Checked cannot be read. Raises WrongUse if fewer than `least` remain."""
+    for path, reason in checked.unreadable.items():
+        images.say_once(f"left out {path}: {reason}")
+    _require(len(checked.paths), least, f"readable {wanted}", folder)
+    return checked
+
+
+def _require(count, least, wanted, folder):
+    if count < least:
+        choice = " or choose a smaller --batch_size" if least > 1 else ""
+        raise WrongUse(f"{count} {wanted} in {folder}, at least {least} needed: add some{choice}")
+
+
+def _record(checked):
+    """Counts, and one digest of the files' content whatever their names and order."""
+    joined = hashlib.blake2b("".join(sorted(checked.digests)).encode(), digest_size=8).hexdigest()
+    return {"count": len(checked.paths), "left out": len(checked.unreadable), "fingerprint": joined}
+
+
+def old_pairs(pair_dir):
+    """Numbered files directly in `pair_dir`, drawing and smoothed, as the old public script wrote them.
+
+    Empty when `pair_dir` has a folder of this program's (named by a size).
+    """
+    inside = list(pair_dir.iterdir()) if pair_dir.is_dir() else []
+    if any(path.is_dir() and path.name[0].isdigit() for path in inside):
+        return []
+    numbered = [path for path in inside if path.stem.isdigit() and path.suffix.lower() in images.EXTENSIONS]
+    return sorted(numbered, key=lambda path: int(path.stem))
+
+
+def first_readable(paths, start, use):
+    """use(path) of the first that works of paths[start] and those after it; after the last comes the first.
+
+    Returns (what `use` made, {path: (reason, path that takes its place)} of those before). `use` may raise
+    images.CannotRead. Raises RunFailed if ten in a row, or all, cannot be read.
+    """
+    lost = {}
+    for index in range(start, start + min(IN_A_ROW, len(paths))):
+        path = paths[index % len(paths)]
+        try:
+            made = use(path)
+        except images.CannotRead as error:
+            lost[path] = error.reason
+        else:
+            return made, {each: (reason, path) for each, reason in lost.items()}
+    raise RunFailed(
+        f"training images are lost, {len(lost)} in a row, the last is {path}: {lost[path]}; "
+        "see to the disk, then go on with --resume"
+    )
+
+
+def lost_line(path, reason, instead):
+    """What is said of an image that got lost during a run."""
+    return f"lost {path} ({reason}): {instead} takes its place"
+
+
+class TrainingImages(Dataset):
+    """Training squares, uint8 C,size,size. An item is a photo, or a photo, a drawing and a smoothed drawing.
+
+    It is asked for by draws (see `draws`), which settle all that is random about it. An image that can no
+    longer be read is replaced by the next that can. `lost` holds {path: (reason, path instead)} of those;
+    whoever reads it may empty it. Raises RunFailed as `first_readable` does.
+    """
+
+    def __init__(self, photos, pairs, size, resize, photo_channels, drawing_channels):
+        self.photos, self.pairs = photos, pairs
+        self.size, self.resize = size, resize
+        self.photo_channels, self.drawing_channels = photo_channels, drawing_channels
+        self.lost = {}
+
+    def __getitem__(self, draws):
+        photo, *drawings = draws
+        image = self._first_readable(self.photos, photo[0], self._photo)
+        pairs = {draw: self._first_readable(self.pairs, draw[0], self._pair) for draw in drawings}
+        halves = [pairs[draw][side] for side, draw in enumerate(drawings)]
+        return [self._square(*square) for square in zip([image, *halves], draws, strict=True)]
+
+    def batch(self, items):
+        """(batch of items, what was lost on the way): in a worker process this is how the main one learns."""
+        lost, self.lost = self.lost, {}
+        return default_collate(items), lost
+
+    def _first_readable(self, *where):
+        image, lost = first_readable(*where)
+        self.lost |= lost
+        return image
+
+    def _photo(self, path):
+        return self._fitted(path, images.read(path, self.photo_channels, at_least=self.size))
+
+    def _pair(self, path):
+        halves = np.array_split(images.read(path, self.drawing_channels), 2, axis=1)
+        return [self._fitted(path, half) for half in halves]
+
+    def _fitted(self, path, image):
+        try:
+            return images.fit_training(image, self.size, self.resize)
+        except images.Unreadable as error:
+            raise images.CannotRead(path, error) from None
+
+    def _square(self, image, draw):
+        rng = np.random.default_rng(draw[1])
+        top, left = (int(rng.integers(side - self.size + 1)) for side in image.shape[:2])
+        image = image[top : top + self.size, left : left + self.size]
+        if rng.random() < 0.5:
+            image = image[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def draws(photos, drawings, batch, seed, phase, epoch, step, independent=False):
+    """Yield, from (epoch, step) on and without end, what each batch of a phase is made of.
+
+    A draw is (index of the image, key of its random generator). An epoch is one shuffled pass over the
+    `photos`, whole batches only: the few left over differ from epoch to epoch. The `drawings` come from an
+    endless reshuffle of their own; the smoothed ones are the same draws, or with `independent` others.
+    Nothing here has a state: everything is a function of the arguments.
+    """
+    steps = photos // batch
+    for position in itertools.count((epoch - 1) * steps + step):
+        epoch, step = divmod(position, steps)
+        places = range(step * batch, (step + 1) * batch)
+        streams = [[_draw(photos, seed, PHOTOS, phase, epoch, place) for place in places]]
+        if drawings:
+            for stream in (DRAWINGS, SMOOTHED if independent else DRAWINGS):
+                shown = range(position * batch, (position + 1) * batch)
+                streams.append([_draw(drawings, seed, stream, phase, *divmod(n, drawings)) for n in shown])
+        yield list(zip(*streams, strict=True))
+
+
+def _draw(count, seed, stream, phase, turn, place):
+    index = int(_order(count, seed, stream, phase, turn)[place])
+    return index, (seed, stream, phase, turn, index)
+
+
+@functools.lru_cache(maxsize=8)
+def _order(count, *key):
+    return np.random.default_rng(key).permutation(count)
+
+
+def default_workers(device):
+    """Processes that load images: beside a GPU up to 8; beside training on the CPU one."""
+    return min(8, len(os.sched_getaffinity(0))) if device.type == "cuda" else 1
+
+
+def load_batches(dataset, batches, workers, device):
+    """Iterate over the batches of `draws`, loaded ahead by `workers` processes: uint8 N,C,H,W on `device`.
+
+    Says once of each image that it can no longer be read. Raises RunFailed if so many are lost in a row.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=dataset.batch,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_start_worker,
+        # A forked worker ends soon after a program that was killed. One of a fork server, which is Python
+        # 3.14's default, would wait for the server, and the server for it, for ever.
+        multiprocessing_context="fork" if workers else None,
+    )
+    told = set()
+    try:
+        for batch, lost in loader:
+            for path in (path for path in lost if path not in told):
+                images.say_once(lost_line(path, *lost[path]), everywhere=True)
+            told |= lost.keys()
+            yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
+    except RunFailed as error:
+        # A worker's error comes with its traceback as text; the last line is its kind and what it says. The
+        # frames that it holds would keep the workers alive, and the program could not end.
+        error.__traceback__ = None
+        said = str(error).strip().splitlines()[-1]
+        raise RunFailed(said.removeprefix(f"{RunFailed.__module__}.{RunFailed.__name__}: ")) from None
+
+
+def _start_worker(_):
+    # Ctrl-C, or a scheduler's SIGTERM, reaches the whole process group; the program ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    utils.let_go()  # a worker outlives a killed program by seconds
+    images.cv2.setNumThreads(1)

@@ -1,0 +1,94 @@
+"""metrics.csv, an epoch a row, and the plot of its losses."""
+
+import contextlib
+import csv
+import io
+import math
+import re
+
+import matplotlib.figure
+
+from utils import WrongUse, first_line, replacing, write_text
+
+KID = "kid_drawings"  # the column
+
+
+def add(path, row):
+    """Add an epoch's row to metrics.csv; a term of one phase alone leaves its cell empty in the other."""
+    _write(path, [*read(path), row])
+
+
+def cut(path, phase, epoch):
+    """Drop the rows from (phase, epoch) on, which will be done again. Raises WrongUse for a damaged row."""
+    rows = read(path)
+    for place, row in enumerate(rows, 1):
+        if None in row or None in row.values() or not _is_place(row):  # too many cells, too few, no numbers
+            raise WrongUse(f"{path}, row {place} cannot be understood: mend it, or move the file away")
+    _write(path, [row for row in rows if (int(row["phase"]), int(row["epoch"])) < (phase, epoch)])
+
+
+def read(path):
+    """The rows of metrics.csv as dictionaries of text, oldest first; none without a file. Raises WrongUse."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, csv.Error) as error:
+        raise WrongUse(f"{path} cannot be read: {first_line(error)}; mend it, or move it away") from None
+
+
+def number(cell):
+    """A cell of metrics.csv as a float; NaN where it is none."""
+    with contextlib.suppress(ValueError, TypeError):
+        return float(cell)
+    return math.nan
+
+
+def _is_place(row):
+    return all(re.fullmatch("[0-9]{1,18}", str(row.get(key))) for key in ("phase", "epoch"))
+
+
+def best(rows):
+    """The row of phase two with the lowest KID to the drawings; None if it was never measured."""
+    measured = [row for row in rows if _is_place(row) and str(row["phase"]) == "2"]
+    measured = [row for row in measured if math.isfinite(number(row.get(KID)))]
+    return min(measured, key=lambda row: number(row[KID]), default=None)
+
+
+def _write(path, rows):
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def plot_losses(table, path):
+    """Draw each loss of metrics.csv by epoch into one PNG; phase one is shaded.
+
+    Without rows, as of a folder that was removed meanwhile, there is none.
+    """
+    rows = read(table)
+    if not rows:
+        return
+    terms = [
+        key
+        for key in rows[0]
+        if key not in ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
+    ][:20]  # a column too many, by hand, must not make a picture too large to draw
+    before = sum(row["phase"] == "1" for row in rows)
+    height = 2.4 * len(terms)
+    figure = matplotlib.figure.Figure(figsize=(8, height))
+    figure.subplots_adjust(left=0.13, right=0.98, top=1 - 0.1 / height, bottom=0.5 / height, hspace=0.1)
+    plots = figure.subplots(len(terms), sharex=True, squeeze=False)[:, 0]
+    for axes, term in zip(plots, terms, strict=True):
+        points = [(place, number(row[term])) for place, row in enumerate(rows, 1) if row.get(term)]
+        axes.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else None)
+        axes.set(ylabel=term, xlim=(0.5, len(rows) + 0.5))
+        axes.axvspan(0.5, before + 0.5, color="0.93")
+        axes.grid(alpha=0.3)
+    axes.set_xlabel("epoch, phase one shaded")
+    with replacing(path, sync=False) as part:
+        figure.savefig(part, format="png", dpi=100)

@@ -1,0 +1,86 @@
+"""Sample images: the same few photographs beside what the generator makes of them, epoch after epoch."""
+
+import functools
+import re
+
+import numpy as np
+import torch
+
+import networks
+import utils
+from pictures import images
+from training import datasets
+
+COUNT = 5  # photographs of train, and as many of test
+
+
+def choose(data, args, device):
+    """(name, photo) of a few training and test photographs, whole, of at most twice input_size.
+
+    For one that got lost since it was checked the next takes its place. Raises RunFailed as first_readable.
+    """
+    chosen = []
+    for name, paths in (("train", data.photos), ("test", data.tests)):
+        places = np.unique(np.linspace(0, len(paths) - 1, COUNT).round().astype(int))
+        for number, place in enumerate(places, 1):
+            photo, lost = datasets.first_readable(
+                paths, int(place), functools.partial(images.read, channels=args.in_ngc)
+            )
+            for path in lost:
+                images.say_once(datasets.lost_line(path, *lost[path]), everywhere=True)
+            photo = images.fit_within(photo, 2 * args.input_size)
+            chosen.append((f"{name}_{number}", utils.to_batch(photo, device)))
+    return chosen
+
+
+QUALITY = {"png": {}, "jpg": {"quality": 95, "subsampling": 0}, "webp": {"quality": 95}}
+
+
+@torch.no_grad()
+def draw(training, folder, photos, extension="png"):
+    """Write each photo beside the result, into Reconstruction/ (phase one, the newest only) or Transfer/.
+
+    Returns the pictures: uint8 H,W,C arrays.
+    """
+    run = folder.name.removesuffix("_results")
+    where = folder / ("Reconstruction" if training.phase == 1 else "Transfer")
+    where.mkdir(exist_ok=True)
+    pictures = []
+    for name, photo in photos:
+        with training.autocast():
+            result = networks.stylise(training.generator, photo)
+        file = f"{training.epoch}_epoch_{run}_{name}.{extension}"
+        if training.phase == 1:
+            file = "{}_{}_recon_{}.{}".format(run, *name.split("_"), extension)
+        pictures.append(images.side_by_side(utils.to_image(photo[0]), utils.to_image(result[0])))
+        images.write(where / file, pictures[-1], **QUALITY[extension])
+    return pictures
+
+
+def thin(folder, every, last):
+    """Remove samples of Transfer/ but those of the `last` epochs and of the 1st, 2nd, 4th, 8th, …
+
+    They are counted in epochs and, with --sample_every `every`, in samples too. Other files stay.
+    """
+    run = re.escape(folder.name.removesuffix("_results"))
+    pattern = re.compile(rf"(\d+)_epoch_{run}_(?:train|test)_\d+\.(?:{'|'.join(QUALITY)})")
+    drawn = [
+        (int(found[1]), path)
+        for path in (folder / "Transfer").iterdir()
+        if (found := pattern.fullmatch(path.name))
+    ]
+    newest = sorted({epoch for epoch, _ in drawn})[-last:]
+    for epoch, path in drawn:
+        counts = [epoch] if epoch % every else [epoch, epoch // every]
+        if epoch not in newest and not any(count & (count - 1) == 0 for count in counts):
+            path.unlink()
+
+
+def grid(pictures, width=256):
+    """Pictures as one, in two columns, each at most `width` pixels wide and high: uint8 H,W,C."""
+    small = [images.fit_within(picture, width) for picture in pictures]
+    height = max(picture.shape[0] for picture in small)
+    cells = np.full((len(small) + len(small) % 2, height, width, small[0].shape[2]), 255, np.uint8)
+    for cell, picture in zip(cells, small, strict=False):
+        cell[: picture.shape[0], : picture.shape[1]] = picture
+    return np.concatenate(np.split(np.concatenate(cells, 0), 2), 1)
