@@ -7,6 +7,7 @@ import collections
 import contextlib
 import fcntl
 import os
+import platform
 import re
 import sys
 
@@ -26,11 +27,11 @@ class RunFailed(Exception):
 
 
 class Stopped(Exception):
-    """A signal ended the work, and everything is saved; the text says how to go on."""
+    """The program ends here without a fault, with an exit `status`; the text says how to go on."""
 
-    def __init__(self, signal, text):
+    def __init__(self, text, status):
         super().__init__(text)
-        self.signal, self.status = signal, 128 + signal
+        self.status = status
 
 
 def first_line(error):
@@ -54,6 +55,12 @@ def say(line, everywhere=False):
         tqdm.write(line, file=sys.stderr)
     elif everywhere:
         print(f"process {rank()}: {line}", file=sys.stderr)
+
+
+def refuse_early(check):
+    """End the program at once where `check()` finds its command wrong, or answers it, as --help."""
+    if status := exit_status(lambda: check() and 0):
+        sys.exit(status)
 
 
 def exit_status(main):
@@ -160,6 +167,20 @@ def rank():
 def is_first():
     """Whether this is the process that prints and writes."""
     return rank() == 0
+
+
+def restarts():
+    """How often torchrun has started the processes again, after one had failed (--max-restarts)."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
+def launcher():
+    """The id of the torchrun launch, the same after its restarts; None without torchrun."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return None
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        return f"{platform.node()} {os.getppid()}"
+    return os.environ.get("TORCHELASTIC_RUN_ID")
 
 
 def choose_device(name):

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pictures import images, video
 from pictures.images import cv2
-from support import arguments
+from support.arguments import Parser, number
 from utils import RunFailed, WrongUse, exit_status
 
 SIDE = 256  # frames are judged at the size at which they are trained on: their shorter side, pixels
@@ -188,15 +188,15 @@ def take(av, args):
 
 
 def parse(argv=None):
-    parser = arguments.Parser("Take the drawings to train on from a film; credits over pictures stay.")
-    seconds = arguments.number(float, 0)
+    parser = Parser("Take the drawings to train on from a film; credits over pictures stay.")
+    seconds = number(float, 0)
     add = parser.add_argument
     add("film", type=Path, help="a film of any format that FFmpeg reads")
     add("out_dir", type=Path, help="folder for the frames, as TGT_DATA/train; may hold those of other films")
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
         "--every",
-        type=arguments.number(float, 0, above=True),
+        type=number(float, 0, above=True),
         default=1,
         metavar="SECONDS",
         help="look at a frame every so many seconds (%(default)s)",

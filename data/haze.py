@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from data import pairs
 from pictures import images
 from pictures.images import cv2
-from support import arguments
+from support.arguments import Parser, number
 from utils import RunFailed, WrongUse, exit_status, say
 
 
@@ -54,11 +54,11 @@ def make(source, target, depth, name, betas, airlights, seed):
 
 
 def parse(argv=None):
-    parser = arguments.Parser(
+    parser = Parser(
         "Write hazy copies of clear pictures, by the scattering model, and which belong together."
     )
     add = parser.add_argument
-    real, share = arguments.number(float, 0), arguments.number(float, 0, 1)
+    real, share = number(float, 0), number(float, 0, 1)
     add("clear_dir", type=Path, help="clear pictures, with subfolders train/ and test/ if they are to train")
     add("out", type=Path, help="new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear")
     add(
@@ -77,7 +77,7 @@ def parse(argv=None):
         metavar=("LO", "HI"),
         help="light of the haze, drawn for each picture; 0 is black, 1 white (0.7 1.0)",
     )
-    add("--seed", type=arguments.number(int, 0), default=0, help="of all that is drawn (%(default)s)")
+    add("--seed", type=number(int, 0), default=0, help="of all that is drawn (%(default)s)")
     add(
         "--depth_dir",
         type=Path,

@@ -14,7 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from pictures import images
-from support import arguments
+from support.arguments import Parser, number
 from utils import WrongUse, exit_status, say
 
 NAME = "pairs.csv"
@@ -168,13 +168,13 @@ def lay_out(folder, out, tests, disjoint=False):
 
 
 def main(argv=None):
-    parser = arguments.Parser("Lay out a data set of hazy and clear pictures for training, by links.")
+    parser = Parser("Lay out a data set of hazy and clear pictures for training, by links.")
     add = parser.add_argument
     add("dataset", type=Path, help="RESIDE's ITS, OTS or SOTS, or O-HAZE, as downloaded (data/README.md)")
     add("out", type=Path, help="new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear")
     add(
         "--test",
-        type=arguments.number(int, 1),
+        type=number(int, 1),
         default=5,
         help="the last N clear pictures are for testing (%(default)s)",
     )

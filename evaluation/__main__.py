@@ -1,6 +1,6 @@
 """Measure results: how close to the drawings, how much of the photograph is kept, how clean.
 
-    python evaluate.py results/NAME_results --photos data/src_data/test --drawings data/tgt_data/train
+    python -m evaluation results/NAME_results --photos data/src_data/test --drawings data/tgt_data/train
 
 Prints a table with a row for the photographs (the baseline), for the drawings (the floor) and for each of the
 results, and writes it as JSON beside the first of the results.
@@ -20,7 +20,8 @@ from evaluation import dark_channel
 from evaluation.judge import Judge
 from pictures import checkpoints, images, inference
 from support import arguments
-from training import folders, options
+from training import options
+from training.settings import read_settings
 from utils import WrongUse, exit_status, first_line, say, write_text
 
 # The results
@@ -197,7 +198,7 @@ def clear_pictures(folder, photos, photo_dir):
 def trained_with(source):
     """The options of the run that results are of; {} where no settings.json tells."""
     folder = source if source.is_dir() else source.parent
-    settings = folders.read_settings(folder) or {"options": {}}
+    settings = read_settings(folder) or {"options": {}}
     used = {key: settings["options"][key] for key in ("input_size", "resize") if key in settings["options"]}
     if fault := options.fault(used):
         raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")

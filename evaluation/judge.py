@@ -14,7 +14,7 @@ from tqdm import tqdm
 import utils
 from evaluation import metrics
 from pictures import checkpoints, images, inference
-from training import datasets
+from training import data
 from utils import WrongUse
 
 BATCH = 8  # pictures that go through the networks at once
@@ -151,20 +151,21 @@ class Judge:
         return row
 
 
-def in_training(t, args, data, device, precision):
-    """A function that measures the generator of a training.Training on the run's test photographs.
+def measure_of(run):
+    """A function that measures the generator of a training.run.Run on its test photographs.
 
     It gives columns for metrics.csv: numbers by name, none where no photograph is left. KID is of VGG19's
     features.
     """
+    args = run.args
     folder = Path(args.tgt_data, "train")
-    drawings = images.check(datasets.image_files(folder, 2, "drawings"), "drawings")
-    drawings = datasets.readable(drawings, 1, "drawings", folder).paths
-    vgg = t.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(device)
-    judge = Judge(data.tests, drawings, vgg, device, precision, args.input_size, args.resize)
+    drawings = images.check(data.image_files(folder, 2, "drawings"), "drawings")
+    drawings = data.readable(drawings, 1, "drawings", folder).paths
+    vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
+    judge = Judge(run.data.tests, drawings, vgg, run.device, run.precision, args.input_size, args.resize)
 
     def measure():
-        generator = inference.prepare(copy.deepcopy(t.generator), device, precision)
+        generator = inference.prepare(copy.deepcopy(run.model.generator), run.device, run.precision)
         try:
             row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
         except WrongUse as error:

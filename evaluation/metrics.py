@@ -1,4 +1,4 @@
-"""The measures of evaluate.py, as functions of arrays. Images are uint8 H,W,3 (images.py)."""
+"""The measures of results, as functions of arrays. Images are uint8 H,W,3."""
 
 import math
 import warnings
@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from edge_promoting import CANNY
-from pictures.images import cv2
+from pictures.images import cv2, luminance
 
 SUBSETS, SUBSET = 100, 1000  # of the KID: how many, and of how many images at most (Bińkowski et al.)
+CANNY = (100, 200)  # thresholds of strong edges, those of edge_promoting.py
 LINE = 3  # pixels: the widest line that counts as drawn
 TINY = 1e-12  # energy, against the logarithm of nothing
 DEPTH = 25  # of 255: the weakest step that Canny's lower threshold (100) lets pass
@@ -77,15 +77,12 @@ def fid(features, others):
 # Of an image beside another
 
 
-def luminance(image):
-    """The grey image (uint8 H,W) of an RGB image (ITU-R BT.601)."""
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-
-
 def ssim(image, other):
     """Structural similarity of the luminance of two images, at most 1 (Wang et al., TIP 2004)."""
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    return float(structural_similarity(luminance(image), luminance(other), data_range=255, **settings))
+    return float(
+        structural_similarity(luminance(image)[..., 0], luminance(other)[..., 0], data_range=255, **settings)
+    )
 
 
 def psnr(image, other):
@@ -106,7 +103,7 @@ def edges(image):
     the same closing of the negative fills in, it is texture and not counted: with fur and leaves the share
     would be 0.70 in photographs and 0.71 in drawings, and so it is 0.17 and 0.32 (measured at 256 pixels).
     """
-    grey = luminance(image)
+    grey = luminance(image)[..., 0]
     strong = cv2.Canny(grey, *CANNY) > 0
     drawn = strong & _beside_lines(grey) & ~_beside_lines(255 - grey)
     return int(drawn.sum()), int(strong.sum())

@@ -8,7 +8,9 @@ import statistics
 from pathlib import Path
 from urllib.parse import quote
 
-from training import folders, history
+from training import history
+from training.log import read_log, run_state
+from training.settings import read_settings
 from utils import WrongUse
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
@@ -17,7 +19,7 @@ NO_MEASURE = {"phase", "epoch", "seconds", "images_per_second", "learning_rate",
 WHERE = {"name", "tag", "results_dir", "resume"}  # options that say which run it is, not what it does
 
 
-def find(results):
+def find_runs(results):
     """The run folders in a folder of runs, by name: those with `_results` in the end or a sign of a run."""
     folders = [path for path in results.iterdir() if path.is_dir() and not path.name.startswith(".")]
     return sorted((path for path in folders if is_run(path)), key=lambda path: _natural(path.name))
@@ -38,7 +40,7 @@ def read(folder):
     if options.get("latest_generator_model"):
         wanted[1] = 0
     total = sum(wanted.values()) if all(isinstance(epochs, int) for epochs in wanted.values()) else None
-    event, reason = folders.state(folder)
+    event, reason = run_state(folder)
     if not event and record:  # a run from before there were logs
         event = "finished" if total is not None and len(rows) >= total else "stopped"
     if event == "finished" and not (folder / "generator_latest.pth").exists():
@@ -79,7 +81,7 @@ def read(folder):
         "given": set(map(str, _if_a(list, record.get("given")))),
         "commands": [plain(str(command)) for command in _if_a(list, record.get("commands"))],
         "versions": _if_a(dict, record.get("versions")),
-        "log": folders.read_log(folder),
+        "log": read_log(folder),
         "problems": problems,
         "page": {"name": name, "settings": _flat(record), "curves": curves, "samples": samples},
     }
@@ -91,7 +93,7 @@ def plain(name):
 
 
 def _settings(folder, problems):
-    record = folders.read_settings(folder)
+    record = read_settings(folder)
     if not record:
         there = (folder / "settings.json").exists()
         problems.append(f"settings.json is {'damaged' if there else 'missing'}: the settings are not known")

@@ -11,7 +11,7 @@ import sys
 import torch
 
 from pictures import checkpoints
-from support import arguments
+from support.arguments import Parser, one_line, path
 from utils import RunFailed, WrongUse, exit_status, replacing
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -60,11 +60,9 @@ def difference(generator, path):
 
 
 def main(argv=None):
-    parser = arguments.Parser("Write a generator as ONNX, and compare its results with PyTorch's.")
-    parser.add_argument(
-        "checkpoint", type=arguments.one_line, help="a generator, of any layout that test.py knows"
-    )
-    parser.add_argument("model", type=arguments.path, help="the ONNX file to write")
+    parser = Parser("Write a generator as ONNX, and compare its results with PyTorch's.")
+    parser.add_argument("checkpoint", type=one_line, help="a generator, of any layout that test.py knows")
+    parser.add_argument("model", type=path, help="the ONNX file to write")
     args = parser.parse_args(argv)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:

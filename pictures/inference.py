@@ -14,6 +14,7 @@ from torch import nn
 import networks
 import utils
 from pictures import images
+from support.norm import pooled
 
 ADVICE = "out of memory: limit the size with --size N, or work in tiles with --tile N"
 
@@ -102,7 +103,7 @@ def _in_tiles(layers, x, tile):
                 (part[0, 0].numel(), *torch.var_mean(part.float(), (0, 2, 3), correction=0))
                 for *_, part in _tiles(layers[:place], x, tile)
             ]
-            norm.running_var, norm.running_mean = networks.pooled(parts)
+            norm.running_var, norm.running_mean = pooled(parts)
         result = None
         for top, left, part in _tiles(layers, x, tile):
             if result is None:

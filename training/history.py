@@ -6,10 +6,9 @@ import io
 import math
 import re
 
-import matplotlib.figure
-
 from utils import WrongUse, first_line, replacing, write_text
 
+FILE = "metrics.csv"
 KID = "kid_drawings"  # the column
 
 
@@ -70,6 +69,8 @@ def plot_losses(table, path):
 
     Without rows, as of a folder that was removed meanwhile, there is none.
     """
+    import matplotlib.figure  # takes half a second, which --list would wait for
+
     rows = read(table)
     if not rows:
         return

@@ -1,4 +1,4 @@
-"""What a run records as it goes: metrics, warnings, log, TensorBoard events, kept checkpoints, its page."""
+"""What a run records as it goes: metrics, warnings, log, TensorBoard events, kept checkpoints, samples."""
 
 import contextlib
 import threading
@@ -6,9 +6,9 @@ import threading
 from torch.utils.tensorboard import SummaryWriter
 
 import utils
-from pages import writing
 from pictures import checkpoints
-from training import folders, history, samples
+from training import history, samples
+from training.log import log_event
 from utils import first_line, say
 
 WON = 0.99  # share of the results that D calls fake
@@ -22,51 +22,53 @@ def _but_for_disks(failed):
 
 
 class Journal(contextlib.AbstractContextManager):
-    """The journal of a run that is at work in `folder`; as a context it logs how the run ends.
+    """The journal of a run.Run that begins; as a context it logs how the run ends.
 
-    `place` is the (phase, epoch) to begin with: what an earlier process told TensorBoard from there on is
-    purged.
+    `after_samples(folder)` is called whenever there is something new to show.
     """
 
-    def __init__(self, folder, args, command, place):
-        self.folder, self.args, self.warned = folder, args, set()
-        folders.log(folder, "started", command)
+    def __init__(self, run, after_samples):
+        self.run, self.folder, self.args = run, run.folder, run.args
+        self.after_samples, self.warned = after_samples, set()
+        log_event(self.folder, "started", run.settings["commands"][-1])
         threading.excepthook = _but_for_disks
-        self.events = SummaryWriter(folder, purge_step=self.step(*place))
-        self.page()
+        # What an earlier process told TensorBoard from here on is purged.
+        self.events = SummaryWriter(self.folder, purge_step=self.step(run.phase, run.epoch))
+        self.show()
 
     def step(self, phase, epoch):
         """The number of an epoch, counted over both phases."""
         return epoch + (self.args.pre_train_epoch if phase == 2 else 0)
 
-    def epoch(self, t, epochs, photos, measure):
-        """Record the epoch of `epochs` that a training.Training has just finished.
+    def epoch(self, epochs):
+        """Record the epoch of `epochs` that the run has just finished.
 
-        A row of history.csv, the same as events, the generator if it is one to keep, and what `measure`
-        gives and the samples of `photos` if it is time.
+        A row of metrics.csv, the same as events, the generator if it is one to keep, and if it is time
+        measures and samples.
         """
-        means = {term: total / t.step for term, total in t.sums.items()}
+        run = self.run
+        means = {term: total / run.step for term, total in run.sums.items()}
         if "skipped_steps" in means:
-            means["skipped_steps"] = round(t.sums["skipped_steps"])
-        speed = t.step * self.args.batch_size / t.seconds
-        row = {"phase": t.phase, "epoch": t.epoch, **means}
-        row |= {"seconds": round(t.seconds, 3), "images_per_second": round(speed, 3)}
-        row |= {"learning_rate": t.adam_g.param_groups[0]["lr"]}
-        if measure and t.epoch % self.args.eval_every == 0:
-            row |= measure()
-        history.add(self.folder / "history.csv", row)
+            means["skipped_steps"] = round(run.sums["skipped_steps"])
+        speed = run.step * self.args.batch_size / run.seconds
+        row = {"phase": run.phase, "epoch": run.epoch, **means}
+        row |= {"seconds": round(run.seconds, 3), "images_per_second": round(speed, 3)}
+        row |= {"learning_rate": run.model.adam_g.param_groups[0]["lr"]}
+        if run.measure and run.epoch % self.args.eval_every == 0:
+            row |= run.measure()
+        history.add(self.folder / history.FILE, row)
         self.tell_tensorboard(row)
-        if t.phase == 2:
-            self.keep(t.generator, t.epoch)
+        if run.phase == 2:
+            self.keep(run.model.generator, run.epoch)
         text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
-        text += f"; {t.seconds:.1f} s, {speed:.1f} images/s"
-        if t.epoch < epochs:
-            text += f", about {folders.duration((epochs - t.epoch) * t.seconds)} to go in this phase"
-        print(f"phase {t.phase}, epoch {t.epoch}/{epochs}: {text}", flush=True)
+        text += f"; {run.seconds:.1f} s, {speed:.1f} images/s"
+        if run.epoch < epochs:
+            text += f", about {duration((epochs - run.epoch) * run.seconds)} to go in this phase"
+        print(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}", flush=True)
         self.watch(means)
-        if t.epoch % self.args.sample_every == 0 or t.epoch == epochs:
-            history.plot_losses(self.folder / "history.csv", self.folder / "losses.png")
-            self.samples(t, photos)
+        if run.epoch % self.args.sample_every == 0 or run.epoch == epochs:
+            history.plot_losses(self.folder / history.FILE, self.folder / "losses.png")
+            self.samples()
 
     def watch(self, means):
         """Warn once of each of two faults that the losses do not tell, by the `means` of an epoch."""
@@ -89,7 +91,7 @@ class Journal(contextlib.AbstractContextManager):
             say(f"warning: {text}")
 
     def tell_tensorboard(self, row):
-        """Add a row of history.csv to TensorBoard's events."""
+        """Add a row of metrics.csv to TensorBoard's events."""
         for name in row.keys() - {"phase", "epoch"}:
             self.events.add_scalar(name, row[name], self.step(row["phase"], row["epoch"]))
         self.events.flush()
@@ -99,36 +101,54 @@ class Journal(contextlib.AbstractContextManager):
         file = checkpoints.generator_file(generator)
         if self.args.checkpoint_every and epoch % self.args.checkpoint_every == 0:
             checkpoints.save(self.folder / f"generator_{epoch}.pth", file)
-        best = history.best(history.read(self.folder / "history.csv"))
+        best = history.best(history.read(self.folder / history.FILE))
         if best and int(best["epoch"]) == epoch:
             checkpoints.save(self.folder / "generator_best.pth", file)
 
-    def samples(self, training, photos):
-        """Draw the samples, thin those of earlier epochs, and write the pages."""
-        pictures = samples.draw(training, self.folder, photos, self.args.sample_format)
-        if training.phase == 2 and self.args.sample_keep:
+    def samples(self):
+        """Draw the samples, and thin those of earlier epochs."""
+        run = self.run
+        pictures = samples.draw(run)
+        if run.phase == 2 and self.args.sample_keep:
             samples.thin(self.folder, self.args.sample_every, self.args.sample_keep)
-        step = self.step(training.phase, training.epoch)
+        step = self.step(run.phase, run.epoch)
         self.events.add_image("samples", samples.grid(pictures), step, dataformats="HWC")
-        self.page()
+        self.show()
 
-    def page(self):
-        """Write what was said into the log, and the pages. No fault of a page ends a run."""
+    def show(self):
+        """Write what was said into the log, and show all. No fault of a page ends a run."""
         while utils.said:
-            folders.log(self.folder, "said", utils.said.popleft())
+            log_event(self.folder, "said", utils.said.popleft())
         try:
-            writing.update(self.folder)
+            self.after_samples(self.folder)
         except Exception as error:
             self.warn(f"the pages could not be written: {first_line(error)}")
 
     def end(self, event, reason=""):
         """Log how the run ended."""
-        self.page()
-        folders.log(self.folder, event, reason)
+        self.show()
+        log_event(self.folder, event, reason)
         self.events.close()
-        self.page()
+        self.show()
+
+    def finish(self):
+        """Log that the run is finished, and print where its results lie."""
+        self.end("finished")
+        if best := history.best(history.read(self.folder / history.FILE)):
+            print(f"lowest KID: {best[history.KID]} after epoch {best['epoch']}, in generator_best.pth")
+        print(f"finished: open {self.folder / 'index.html'}; weights in generator_latest.pth")
 
     def __exit__(self, kind, error, _):
-        if isinstance(error, (Exception, KeyboardInterrupt)):
+        stopped = isinstance(error, utils.Stopped)  # which is logged with its signal already
+        if isinstance(error, (Exception, KeyboardInterrupt)) and not stopped:
             with contextlib.suppress(OSError):  # a full disk may be what ended the run
                 self.end("stopped" if kind is KeyboardInterrupt else "failed", first_line(error))
+
+
+def duration(seconds):
+    """Seconds as a person says them: "3 h 20 min"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

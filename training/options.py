@@ -1,9 +1,10 @@
-"""The options of the commands: their names, defaults, help and checks. `@file` reads options from a file."""
+"""The options of training: their names, defaults, help and checks."""
 
 import argparse
 import math
 
 from support.arguments import Parser, add_device, image_size, number, one_line
+from utils import WrongUse
 
 
 def file_name_part(text):
@@ -14,7 +15,7 @@ def file_name_part(text):
 
 
 def training_parser():
-    """The parser of CartoonGAN.py."""
+    """The parser of CartoonGAN.py's options."""
     parser = Parser("Train a CartoonGAN: photographs in one folder, drawings in another, no pairs.")
     whole, real = number(int, 0), number(float, 0)
     filters = number(int, 1, 4096)  # more is a slip of the finger, and would fail without a word of it
@@ -164,7 +165,7 @@ def training_parser():
         "--eval_every",
         type=whole,
         default=0,
-        help="epochs between measures of the test photographs, as by evaluate.py; 0: none (%(default)s)",
+        help="epochs between measures of the test photographs (python -m evaluation); 0: none (%(default)s)",
     )
     add(
         "--save_minutes",
@@ -195,17 +196,17 @@ def training_parser():
     return parser
 
 
-def parse_training(argv=None, saved=None):
-    """Parse CartoonGAN.py's options and check them against each other.
+def parse(argv=None, saved=None):
+    """Parse the options of training and check them against each other. Raises WrongUse.
 
-    `saved`, the settings of an earlier run, take the place of the defaults. Returns (options, names of the
-    options given on the command line). A wrong option ends the program with one line and exit status 2.
+    `saved`, the options of an earlier run, take the place of the defaults. Returns (options, names of the
+    options given on the command line).
     """
     parser = training_parser()
     parser.set_defaults(**(saved or {}))
     args = parser.parse_args(argv)
     if saved or not isinstance(args.resume, str):  # else the settings in that folder come first
-        _check_training(parser, args)
+        _check(parser, args)
     absent = object()
     seen = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(vars(args), absent)))
     return args, sorted(key for key, value in vars(seen).items() if value is not absent)
@@ -214,26 +215,32 @@ def parse_training(argv=None, saved=None):
 def fault(saved):
     """What is wrong with options that were read from a file, as if they had been typed; "" if nothing."""
     parser = training_parser()
-    known = {action.dest: action for action in parser._actions if action.default is not argparse.SUPPRESS}
+    defaults = vars(parser.parse_args([]))
     for key, value in saved.items():
-        if key not in known:
+        if key not in defaults:
             return f"{str(key)[:40]!r} is no option of this program"
-        action, kind = known[key], type(value)
-        if (value is None and action.default is None) or (kind is bool and action.nargs == 0):
+        if value is None or (type(value) is bool and type(defaults[key]) is bool):
             continue
         try:
-            # `kind` before anything else: a list may hold itself, and a tensor is not to be compared.
-            fits = kind in (int, float, str) and parser._get_value(action, str(value)) == value
-            if fits:
-                parser._check_value(action, value)
-        except (argparse.ArgumentError, ValueError) as error:  # ValueError: a number of too many digits
+            typed = vars(parser.parse_args([f"--{key}={value}"]))[key]
+        except WrongUse as error:
             return str(error)
-        if action.nargs == 0 or not fits:
-            return f"{key} cannot be of the kind {kind.__name__}"
+        if typed != value:
+            return f"{key} cannot be of the kind {type(value).__name__}"
     return ""
 
 
-def _check_training(parser, args):
+def has_discriminator(args):
+    """Whether a run with these options trains a discriminator."""
+    return bool(args.adv_lambda and args.train_epoch)
+
+
+def needs_drawings(args):
+    """Whether a loss looks at drawings."""
+    return has_discriminator(args) or bool(args.style_lambda and args.train_epoch)
+
+
+def _check(parser, args):
     if args.in_ndc != args.out_ngc:
         parser.error(
             f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}: the discriminator sees the results"

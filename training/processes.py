@@ -6,12 +6,13 @@ What waits for the others (`mean`, `highest`, `gather`, `from_first`) must be ca
 import contextlib
 import datetime
 import os
-import platform
 
 import torch
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
+
+from utils import is_first, rank, restarts
 
 PATIENCE = datetime.timedelta(hours=6)  # the others wait while the first makes pairs, or draws samples
 
@@ -19,30 +20,6 @@ PATIENCE = datetime.timedelta(hours=6)  # the others wait while the first makes 
 def count():
     """How many processes train together."""
     return int(os.environ.get("WORLD_SIZE", 1))
-
-
-def number():
-    """Which of them this is, from 0."""
-    return int(os.environ.get("RANK", 0))
-
-
-def first():
-    """Whether this is the one that prints and writes."""
-    return number() == 0
-
-
-def restarts():
-    """How often torchrun has started the processes again, after one had failed (--max-restarts)."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
-
-
-def launcher():
-    """What names this torchrun, the same after its restarts; None without one."""
-    if count() == 1:
-        return None
-    if os.environ.get("GROUP_WORLD_SIZE") == "1":
-        return f"{platform.node()} {os.getppid()}"
-    return os.environ.get("TORCHELASTIC_RUN_ID")
 
 
 @contextlib.contextmanager
@@ -80,7 +57,7 @@ def parallel(network, device):
 def share(batch):
     """This process's part of a batch (a list, or a tensor along its first dimension)."""
     each = len(batch) // count()
-    return batch[number() * each : (number() + 1) * each]
+    return batch[rank() * each : (rank() + 1) * each]
 
 
 def gather(part):
@@ -112,7 +89,7 @@ def highest(value):
 
 def from_first(make):
     """What `make()` returns in the first process, in all of them; the others do not call it."""
-    made = [make() if first() else None]
+    made = [make() if is_first() else None]
     if count() > 1:
         distributed.broadcast_object_list(made)
     return made[0]

@@ -9,7 +9,7 @@ import torch
 import networks
 import utils
 from pictures import images
-from training import datasets
+from training import batches
 
 COUNT = 5  # photographs of train, and as many of test
 
@@ -23,11 +23,11 @@ def choose(data, args, device):
     for name, paths in (("train", data.photos), ("test", data.tests)):
         places = np.unique(np.linspace(0, len(paths) - 1, COUNT).round().astype(int))
         for number, place in enumerate(places, 1):
-            photo, lost = datasets.first_readable(
+            photo, lost = batches.first_readable(
                 paths, int(place), functools.partial(images.read, channels=args.in_ngc)
             )
             for path in lost:
-                images.say_once(datasets.lost_line(path, *lost[path]), everywhere=True)
+                images.say_once(batches.lost_line(path, *lost[path]), everywhere=True)
             photo = images.fit_within(photo, 2 * args.input_size)
             chosen.append((f"{name}_{number}", utils.to_batch(photo, device)))
     return chosen
@@ -37,21 +37,21 @@ QUALITY = {"png": {}, "jpg": {"quality": 95, "subsampling": 0}, "webp": {"qualit
 
 
 @torch.no_grad()
-def draw(training, folder, photos, extension="png"):
-    """Write each photo beside the result, into Reconstruction/ (phase one, the newest only) or Transfer/.
+def draw(run):
+    """Write each of a run's photos beside the result, into Reconstruction/ (phase one) or Transfer/.
 
-    Returns the pictures: uint8 H,W,C arrays.
+    Reconstruction/ holds the newest only. Returns the pictures: uint8 H,W,C arrays.
     """
-    run = folder.name.removesuffix("_results")
-    where = folder / ("Reconstruction" if training.phase == 1 else "Transfer")
+    name, extension = run.folder.name.removesuffix("_results"), run.args.sample_format
+    where = run.folder / ("Reconstruction" if run.phase == 1 else "Transfer")
     where.mkdir(exist_ok=True)
     pictures = []
-    for name, photo in photos:
-        with training.autocast():
-            result = networks.stylise(training.generator, photo)
-        file = f"{training.epoch}_epoch_{run}_{name}.{extension}"
-        if training.phase == 1:
-            file = "{}_{}_recon_{}.{}".format(run, *name.split("_"), extension)
+    for label, photo in run.photos:
+        with run.model.autocast():
+            result = networks.stylise(run.model.generator, photo)
+        file = f"{run.epoch}_epoch_{name}_{label}.{extension}"
+        if run.phase == 1:
+            file = "{}_{}_recon_{}.{}".format(name, *label.split("_"), extension)
         pictures.append(images.side_by_side(utils.to_image(photo[0]), utils.to_image(result[0])))
         images.write(where / file, pictures[-1], **QUALITY[extension])
     return pictures

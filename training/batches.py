@@ -1,129 +1,23 @@
-"""The training data: finding and checking it, and the endless, seeded stream of batches made of it."""
+"""The endless, seeded stream of batches that training is fed with."""
 
 import functools
-import hashlib
 import itertools
 import os
 import signal
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-import edge_promoting
 import utils
 from pictures import images
-from utils import RunFailed, WrongUse, say
+from training import processes
+from utils import RunFailed
 
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
 
 # Each stream of random numbers has a number of its own, so that no two ever share a seed.
 PHOTOS, DRAWINGS, SMOOTHED, POOL = range(4)
-
-
-class Data(NamedTuple):
-    """Paths of what is trained on and sampled, and the record of it for settings.json."""
-
-    photos: list
-    tests: list
-    pairs: list
-    record: dict
-
-
-def find(args, drawings):
-    """List the images in the folders that the options name: (photographs, tests, old_pairs), paths.
-
-    `drawings` tells whether those are needed. Raises WrongUse if a folder is missing, empty or smaller than a
-    batch. Nothing is read, so this is quick.
-    """
-    photo_dir, test_dir, drawing_dir = _folders(args)
-    photos = image_files(photo_dir, args.batch_size, "photographs")
-    tests = image_files(test_dir, 1, "photographs")
-    ready = old_pairs(_pair_dir(args)) if drawings else []
-    if drawings and not ready:
-        image_files(drawing_dir, args.batch_size, "drawings")
-    return photos, tests, ready
-
-
-def prepare(args, drawings):
-    """Read all images through, make the pairs that are missing, and return Data.
-
-    Says which images are left out because they cannot be read, and how many photographs stand in both train
-    and test. Raises WrongUse as `find` does, and if too few images can be read.
-    """
-    photos, tests, ready = find(args, drawings)
-    photo_dir, test_dir, drawing_dir = _folders(args)
-    photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
-    tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
-    if twice := len(set(photos.digests) & set(tests.digests)):
-        say(f"warning: {twice} photographs stand in both {photo_dir} and {test_dir}")
-    record = {"photographs": _record(photos), "test photographs": _record(tests)}
-    if not drawings:
-        return Data(photos.paths, tests.paths, [], record)
-
-    if ready:
-        say(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
-        pairs = images.check(ready, "pairs", narrowest=2)  # each half of a pair is a picture
-    else:
-        made_for = f"{args.input_size}{'_squash' if args.resize == 'squash' else ''}"
-        where = _pair_dir(args) / made_for
-        pairs = edge_promoting.make_pairs(drawing_dir, where, args.input_size, args.resize)
-    pairs = readable(pairs, args.batch_size, "drawings", drawing_dir)
-    return Data(photos.paths, tests.paths, pairs.paths, {**record, "drawings": _record(pairs)})
-
-
-def _folders(args):
-    return Path(args.src_data, "train"), Path(args.src_data, "test"), Path(args.tgt_data, "train")
-
-
-def _pair_dir(args):
-    return Path(args.pair_dir or Path(args.tgt_data, "pair"))
-
-
-def image_files(folder, least, wanted):
-    """The image files below `folder`. Raises WrongUse if it is missing or holds fewer than `least`."""
-    layout = "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings (data/README.md)"
-    if not folder.is_dir():
-        raise WrongUse(f"no folder {folder}: {layout}")
-    paths = [folder / name for name in images.find(folder)]
-    if not paths:
-        raise WrongUse(f"no images in {folder}: {layout}")
-    _require(len(paths), least, wanted, folder)
-    return paths
-
-
-def readable(checked, least, wanted, folder):
-    """Say which images of images.Checked cannot be read. Raises WrongUse if fewer than `least` remain."""
-    for path, reason in checked.unreadable.items():
-        images.say_once(f"left out {path}: {reason}")
-    _require(len(checked.paths), least, f"readable {wanted}", folder)
-    return checked
-
-
-def _require(count, least, wanted, folder):
-    if count < least:
-        choice = " or choose a smaller --batch_size" if least > 1 else ""
-        raise WrongUse(f"{count} {wanted} in {folder}, at least {least} needed: add some{choice}")
-
-
-def _record(checked):
-    """Counts, and one digest of the files' content whatever their names and order."""
-    joined = hashlib.blake2b("".join(sorted(checked.digests)).encode(), digest_size=8).hexdigest()
-    return {"count": len(checked.paths), "left out": len(checked.unreadable), "fingerprint": joined}
-
-
-def old_pairs(pair_dir):
-    """Numbered files directly in `pair_dir`, drawing and smoothed, as the old public script wrote them.
-
-    Empty when `pair_dir` has a folder of this program's (named by a size).
-    """
-    inside = list(pair_dir.iterdir()) if pair_dir.is_dir() else []
-    if any(path.is_dir() and path.name[0].isdigit() for path in inside):
-        return []
-    numbered = [path for path in inside if path.stem.isdigit() and path.suffix.lower() in images.EXTENSIONS]
-    return sorted(numbered, key=lambda path: int(path.stem))
 
 
 def first_readable(paths, start, use):
@@ -205,6 +99,15 @@ class TrainingImages(Dataset):
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
+def training_batches(run):
+    """(TrainingImages, draws) of the phase that a run.Run is in, from its place on."""
+    args, data = run.args, run.data
+    pairs = data.pairs if run.phase == 2 else []
+    dataset = TrainingImages(data.photos, pairs, args.input_size, args.resize, args.in_ngc, args.in_ndc)
+    counts = len(data.photos), len(pairs), args.batch_size
+    return dataset, map(processes.share, draws(*counts, args.seed, *run.place, args.independent_edges))
+
+
 def draws(photos, drawings, batch, seed, phase, epoch, step, independent=False):
     """Yield, from (epoch, step) on and without end, what each batch of a phase is made of.
 
@@ -243,8 +146,10 @@ def default_workers(device):
 def load_batches(dataset, batches, workers, device):
     """Iterate over the batches of `draws`, loaded ahead by `workers` processes: uint8 N,C,H,W on `device`.
 
-    Says once of each image that it can no longer be read. Raises RunFailed if so many are lost in a row.
+    None workers are default_workers. Says once of each image that it can no longer be read. Raises
+    RunFailed if too many are lost in a row.
     """
+    workers = default_workers(device) if workers is None else workers
     loader = DataLoader(
         dataset,
         batch_sampler=batches,

@@ -1,0 +1,74 @@
+"""Which pictures a command line names, and where their results go."""
+
+import dataclasses
+import glob
+import itertools
+import os
+from pathlib import Path
+
+from pictures import images
+from utils import WrongUse
+
+EXTENSIONS = images.EXTENSIONS | {".gif"}
+
+
+@dataclasses.dataclass
+class Picture:
+    """A picture file on its way: its frames, what Pillow must know of them, or why it failed."""
+
+    source: Path
+    target: Path
+    frames: list = dataclasses.field(default_factory=list)
+    info: dict = dataclasses.field(default_factory=dict)
+    results: list = dataclasses.field(default_factory=list)
+    failure: str = ""
+
+
+def find_pictures(sources, out):
+    """[(file, its path below `out`)] of files, folders and globs. Raises WrongUse where there is nothing."""
+    found = []
+    for source in sources:
+        base = Path(source)
+        if base.is_file():
+            found.append((base, Path(base.name)))
+            continue
+        if base.is_dir():
+            paths = [base / name for name in images.find(base, EXTENSIONS)]
+        else:
+            matches = (Path(match) for match in sorted(glob.glob(source, recursive=True)))
+            paths = [path for path in matches if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
+            base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), base.parts[:-1]))
+        if _real(base) in _real(out).parents:  # the results of an earlier run are no pictures
+            paths = [path for path in paths if _real(out) not in _real(path).parents]
+        if not paths:
+            raise WrongUse(f"no pictures at {source}: looked for {' '.join(sorted(EXTENSIONS))}")
+        found += [(path, path.relative_to(base)) for path in paths]
+    return found
+
+
+def plan(found, out, extension):
+    """A Picture for each that find_pictures found, to be written as it is named or with `extension`.
+
+    Raises WrongUse where a result would take the place of a picture, or of another result.
+    """
+    sources, planned = {_identity(source) for source, _ in found}, {}
+    for source, name in found:
+        target = out / (name.with_suffix(f".{extension}") if extension else name)
+        if target.exists() and _identity(target) in sources:
+            raise WrongUse(f"{target} would overwrite a picture: name another --output_image_dir")
+        other = planned.setdefault(target, Picture(source, target))
+        if other.source != source:
+            raise WrongUse(f"{other.source} and {source} would both become {target}: leave one of them out")
+    return list(planned.values())
+
+
+def _real(path):
+    return Path(os.path.realpath(path))  # Path.resolve fails where a link leads in a circle
+
+
+def _identity(path):
+    try:
+        stat = path.stat()
+    except OSError:  # a link to nowhere; it is told when its turn comes
+        return path
+    return stat.st_dev, stat.st_ino

@@ -1,0 +1,112 @@
+"""The pictures that a run is made of: found, read through once, edge-smoothed and recorded."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from pictures import images
+from utils import WrongUse, say
+
+
+class Data(NamedTuple):
+    """Paths of what is trained on and sampled, and the record of it for settings.json."""
+
+    photos: list
+    tests: list
+    pairs: list
+    record: dict
+
+
+def find(args, drawings):
+    """List the images in the folders that the options name: (photographs, tests, old_pairs), paths.
+
+    `drawings` tells whether those are needed. Raises WrongUse if a folder is missing, empty or smaller than a
+    batch. Nothing is read, so this is quick.
+    """
+    photo_dir, test_dir, drawing_dir = _folders(args)
+    photos = image_files(photo_dir, args.batch_size, "photographs")
+    tests = image_files(test_dir, 1, "photographs")
+    ready = old_pairs(_pair_dir(args)) if drawings else []
+    if drawings and not ready:
+        image_files(drawing_dir, args.batch_size, "drawings")
+    return photos, tests, ready
+
+
+def prepare(args, drawings, make_pairs):
+    """Read all images through, make the pairs that are missing, and return Data.
+
+    `make_pairs` is edge_promoting's. Says which images are left out because they cannot be read, and how
+    many photographs stand in both train and test. Raises WrongUse as `find` does, and if too few images can
+    be read.
+    """
+    photos, tests, ready = find(args, drawings)
+    photo_dir, test_dir, drawing_dir = _folders(args)
+    photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
+    tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
+    if twice := len(set(photos.digests) & set(tests.digests)):
+        say(f"warning: {twice} photographs stand in both {photo_dir} and {test_dir}")
+    record = {"photographs": _record(photos), "test photographs": _record(tests)}
+    if not drawings:
+        return Data(photos.paths, tests.paths, [], record)
+
+    if ready:
+        say(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
+        pairs = images.check(ready, "pairs", narrowest=2)  # each half of a pair is a picture
+    else:
+        made_for = f"{args.input_size}{'_squash' if args.resize == 'squash' else ''}"
+        where = _pair_dir(args) / made_for
+        pairs = make_pairs(drawing_dir, where, args.input_size, args.resize)
+    pairs = readable(pairs, args.batch_size, "drawings", drawing_dir)
+    return Data(photos.paths, tests.paths, pairs.paths, {**record, "drawings": _record(pairs)})
+
+
+def _folders(args):
+    return Path(args.src_data, "train"), Path(args.src_data, "test"), Path(args.tgt_data, "train")
+
+
+def _pair_dir(args):
+    return Path(args.pair_dir or Path(args.tgt_data, "pair"))
+
+
+def image_files(folder, least, wanted):
+    """The image files below `folder`. Raises WrongUse if it is missing or holds fewer than `least`."""
+    layout = "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings (data/README.md)"
+    if not folder.is_dir():
+        raise WrongUse(f"no folder {folder}: {layout}")
+    paths = [folder / name for name in images.find(folder)]
+    if not paths:
+        raise WrongUse(f"no images in {folder}: {layout}")
+    _require(len(paths), least, wanted, folder)
+    return paths
+
+
+def readable(checked, least, wanted, folder):
+    """Say which images of images.Checked cannot be read. Raises WrongUse if fewer than `least` remain."""
+    for path, reason in checked.unreadable.items():
+        images.say_once(f"left out {path}: {reason}")
+    _require(len(checked.paths), least, f"readable {wanted}", folder)
+    return checked
+
+
+def _require(count, least, wanted, folder):
+    if count < least:
+        choice = " or choose a smaller --batch_size" if least > 1 else ""
+        raise WrongUse(f"{count} {wanted} in {folder}, at least {least} needed: add some{choice}")
+
+
+def _record(checked):
+    """Counts, and one digest of the files' content whatever their names and order."""
+    joined = hashlib.blake2b("".join(sorted(checked.digests)).encode(), digest_size=8).hexdigest()
+    return {"count": len(checked.paths), "left out": len(checked.unreadable), "fingerprint": joined}
+
+
+def old_pairs(pair_dir):
+    """Numbered files directly in `pair_dir`, drawing and smoothed, as the old public script wrote them.
+
+    Empty when `pair_dir` has a folder of this program's (named by a size).
+    """
+    inside = list(pair_dir.iterdir()) if pair_dir.is_dir() else []
+    if any(path.is_dir() and path.name[0].isdigit() for path in inside):
+        return []
+    numbered = [path for path in inside if path.stem.isdigit() and path.suffix.lower() in images.EXTENSIONS]
+    return sorted(numbered, key=lambda path: int(path.stem))

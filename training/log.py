@@ -1,0 +1,45 @@
+"""log.txt of a run, a line an event. The last start or end in it tells how the run stands."""
+
+import re
+import time
+
+from utils import locked, write_text
+
+LOG = "log.txt"
+TIME = "%Y-%m-%d %H:%M:%S %z"
+ENDS = ("finished", "stopped", "failed")
+_EVENT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}) (\w+): (.*)")
+
+
+def log_event(folder, event, text=""):
+    """Add an event to log.txt: "started", "said", "slimmed" or one of ENDS, and one line about it."""
+    path = folder / LOG
+    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    line = f"{time.strftime(TIME)} {event}: {' '.join(text.split())}\n"
+    write_text(path, before + line.encode("utf-8", "replace").decode())
+
+
+def read_log(folder):
+    """The events of log.txt as (time, event, text), oldest first; none if there is no file."""
+    try:
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [found.groups() for line in lines if (found := _EVENT.fullmatch(line))]
+
+
+def run_state(folder):
+    """How a run stands: "running", "finished", "stopped", "failed" or "killed", and a reason.
+
+    Both are empty where nothing tells: no log and no process at work in the folder.
+    """
+    marks = [(event, text) for _, event, text in read_log(folder) if event in ("started", *ENDS)]
+    if marks and marks[-1][0] in ENDS:
+        return marks[-1]
+    try:
+        with locked(folder, wait=False) as free:
+            if not free:
+                return "running", ""
+    except OSError:  # a file system without locks
+        return "", ""
+    return ("killed", "it ended without a word") if marks else ("", "")

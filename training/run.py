@@ -1,0 +1,251 @@
+"""A run at work: its place in the schedule, its data, and what happens after each step and each epoch."""
+
+import collections
+import contextlib
+import math
+import signal
+import time
+
+import torch
+from tqdm import tqdm
+
+import utils
+from pictures.inference import is_out_of_memory
+from support.arguments import command_line
+from training import data, history, processes, samples, state
+from training.batches import load_batches, training_batches
+from training.folders import STATE, find_run, held
+from training.journal import Journal
+from training.options import needs_drawings
+from training.settings import make_settings, print_settings, write_settings
+from utils import RunFailed, Stopped, WrongUse, first_line, is_first, say
+
+# None: silent where the output is no terminal
+BAR = {"unit": "image", "disable": None if is_first() else True, "leave": False}
+CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
+
+
+@contextlib.contextmanager
+def open_run(argv=None):
+    """Open the run that a command line asks for; the end of the block without an error finishes it.
+
+    Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for what can go wrong around the
+    program: memory, disks, other processes.
+    """
+    asked = find_run(argv)
+    if asked.args.batch_size % processes.count():
+        size, count = asked.args.batch_size, processes.count()
+        raise WrongUse(f"--batch_size {size} cannot be shared by {count} processes")
+    device = utils.choose_device(asked.args.device)
+    torch.backends.cudnn.benchmark = True
+    with explained(device, asked.folder), processes.together(device), contextlib.ExitStack() as stack:
+        run = Run(asked, device, stack)
+        yield run
+        run.finish()
+
+
+class Run:
+    """A run of training, in this order: `restore`, `load_data`, `begin`, `batches` of each phase.
+
+    `phase`, `epoch` and `step` say what comes next. All that the first process alone does, it does in here.
+    """
+
+    def __init__(self, asked, device, stack):
+        self.asked, self.args, self.folder = asked, asked.args, asked.folder
+        self.device, self.precision = device, utils.choose_precision(self.args.precision, device)
+        self.stack = stack  # what must be closed at the end
+        self.phase, self.epoch, self.step = 1, 1, 0
+        self.sums, self.seconds = collections.defaultdict(float), 0.0  # of the epoch's loss terms; its time
+        self.unchecked = []  # the loss terms of the steps since the last look at them
+        self.journal = None  # the first process's alone
+
+    @property
+    def place(self):
+        """(phase, epoch, step) of the step that comes next."""
+        return self.phase, self.epoch, self.step
+
+    def restore(self, model):
+        """Take a model to where the run stopped, or give a new run the weights that the options name.
+
+        Raises WrongUse where they do not fit, and Stopped if there is nothing left to do.
+        """
+        self.model, path = model, self.folder / STATE
+        if not self.asked.earlier or not path.exists():
+            if state.start_from_weights(model, self.args):
+                self.phase = 2
+            return
+        state.restore(self, path)
+        if self.phase == 2 and self.epoch > self.args.train_epoch:
+            done = f"{self.epoch - 1} epochs of phase two are done"
+            if self.epoch - 1 > self.args.train_epoch:
+                raise WrongUse(f"{self.folder}: {done}, more than --train_epoch {self.args.train_epoch}")
+            text = f"{self.folder}: nothing to do, all {done}; train longer with --train_epoch N"
+            raise Stopped(text, status=0)
+
+    def load_data(self, make_pairs):
+        """Read the photographs and drawings through; `make_pairs` makes the edge-smoothed copies."""
+        prepare = lambda: data.prepare(self.args, needs_drawings(self.args), make_pairs)
+        self.data = processes.from_first(prepare)
+        self.steps = len(self.data.photos) // self.args.batch_size
+
+    def begin(self, learning_rates, make_measure, after_samples):
+        """Hold the folder, write down what the run is, and be ready for `batches`.
+
+        `learning_rates(args, phase, epoch)` gives the rate of each optimiser by its name in the model;
+        `make_measure(run)` a function that measures the generator, for --eval_every; `after_samples(folder)`
+        is called whenever samples were drawn.
+        """
+        self.learning_rates = learning_rates
+        if is_first():
+            self.stack.enter_context(held(self.folder))
+        self.settings = make_settings(self.asked, self.device, self.precision, self.data.record)
+        if is_first():
+            if self.asked.earlier:
+                history.cut(self.folder / history.FILE, self.phase, self.epoch)
+            write_settings(self.folder, self.settings)
+            print_settings(self.folder, self.settings, self.place if self.asked.earlier else None)
+            self.journal = self.stack.enter_context(Journal(self, after_samples))
+        self.stack.enter_context(explained(self.device, self.folder))
+        if is_first():
+            self.photos = samples.choose(self.data, self.args, self.device)
+            self.measure = make_measure(self) if self.args.eval_every else None
+        self.signals = self.stack.enter_context(Signals())
+        self.saved = time.monotonic()
+
+    def batches(self, phase, epochs):
+        """Yield the batches of a phase, from the run's place on; each must be followed by `took`.
+
+        A batch is a list of float32 N,C,H,W in [-1, 1]: a photo, and in phase two, where a loss looks at
+        drawings, a drawing and a smoothed drawing. Raises Stopped after a signal, when all is saved.
+        """
+        if self.phase > phase:
+            return
+        # However the loop ends, its workers end with it: they ignore the signals of a plain exit.
+        loaded = load_batches(*training_batches(self), self.args.workers, self.device)
+        loaded = self.stack.enter_context(contextlib.closing(loaded))
+        while self.epoch <= epochs:
+            self._set_learning_rates()
+            began = time.monotonic() - self.seconds
+            title = f"phase {phase}, epoch {self.epoch}/{epochs}"
+            size = self.args.batch_size
+            with tqdm(desc=title, initial=self.step, total=self.steps, unit_scale=size, **BAR) as bar:
+                while self.step < self.steps:
+                    yield [utils.to_range(image) for image in next(loaded)]
+                    self.step += 1
+                    self.seconds = time.monotonic() - began
+                    bar.update()
+                    if self.step % CHECK_EVERY == 0:
+                        self._check_losses()
+                        bar.set_postfix({term: f"{self.sums[term] / self.step:.4f}" for term in self.sums})
+                    self._save_if_due()
+            self._check_losses()
+            self.seconds = time.monotonic() - began
+            if is_first():
+                self.journal.epoch(epochs)
+            self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
+            self.sums.clear()
+            self._save_if_due()
+        loaded.close()
+        if phase == 1:
+            self.phase, self.epoch = 2, 1
+
+    def took(self, terms):
+        """Note the loss terms of the step just taken, {name: tensor}."""
+        if self.model.scaler.is_enabled():
+            terms["skipped_steps"], self.model.scaler.skipped = self.model.scaler.skipped, 0
+        self.unchecked.append(terms)
+
+    def finish(self):
+        """Save, and tell that the run is finished."""
+        self._save()
+        if is_first():
+            self.journal.finish()
+
+    def _set_learning_rates(self):
+        for name, rate in self.learning_rates(self.args, self.phase, self.epoch).items():
+            for group in getattr(self.model, name).param_groups if getattr(self.model, name) else ():
+                group["lr"] = rate
+
+    def _check_losses(self):
+        """Add the losses since the last look to the epoch's sums. Raises RunFailed if one is not finite."""
+        if not self.unchecked:
+            return
+        rows = torch.stack([torch.stack([*terms.values()]) for terms in self.unchecked])
+        rows = processes.mean(rows).tolist()
+        for step, row in enumerate(rows, self.step - len(rows) + 1):
+            for term, value in zip(self.unchecked[0], row, strict=True):
+                if not math.isfinite(value):
+                    raise RunFailed(
+                        f"the {term} loss is {value} in phase {self.phase}, epoch {self.epoch}, step {step}: "
+                        "the last saved state is untouched; try a lower learning rate, or --precision fp32"
+                    )
+                self.sums[term] += value
+        self.unchecked.clear()
+
+    def _save_if_due(self):
+        """Save if it is time. Raises Stopped if a signal came."""
+        due = time.monotonic() - self.saved >= 60 * self.args.save_minutes
+        asked = processes.highest(self.signals.received or due)  # a signal's number is higher than True
+        if not asked:
+            return
+        self._save()
+        self.saved = time.monotonic()
+        if asked > 1:
+            if is_first():
+                self.journal.end("stopped", signal.Signals(asked).name)
+            text = f"stopped, everything is saved; go on with: {resuming(self.folder)}"
+            raise Stopped(text, status=128 + asked)
+
+    def _save(self):
+        """Write weights and state, after a look at the losses. Raises RunFailed if one is not finite."""
+        self._check_losses()
+        pool = [processes.gather(batch) for batch in self.model.pool.batches]
+        if is_first():
+            state.save(self, pool)
+
+
+class Signals(contextlib.AbstractContextManager):
+    """Notes Ctrl-C or SIGTERM in `received`, so that the step can be finished; a second one kills."""
+
+    received = None
+
+    def __enter__(self):
+        numbers = signal.SIGINT, signal.SIGTERM
+        self.before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, _):
+        self.received = number
+        signal.signal(number, signal.SIG_DFL)
+        say("stopping after this step …")
+
+
+def resuming(folder):
+    """The command that goes on with a run, or begins it again where nothing was saved yet."""
+    return command_line("CartoonGAN.py", ["--resume", str(folder)])
+
+
+@contextlib.contextmanager
+def explained(device, folder):
+    """Turn what can go wrong around the program into RunFailed; `folder` is the run's."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        reason = f"{first_line(error)}{where}: mend that, then go on with {resuming(folder)}"
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            reason = f"out of memory on {device}: try a smaller --batch_size, --input_size or --ngf"
+        elif "DataLoader worker" in str(error):
+            reason = "a process that loads images was killed (out of memory?): try --workers 0"
+        elif processes.lost(error):
+            reason = f"another of the processes is gone, or cannot be reached ({first_line(error)})"
+        else:
+            raise
+    else:
+        return
+    raise RunFailed(reason)

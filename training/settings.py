@@ -1,0 +1,115 @@
+"""settings.json: every option of a run, and all else that a result may depend on."""
+
+import json
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+from support.arguments import command_line
+from training import options
+from training.log import TIME
+from utils import launcher, say, write_text
+
+FILE = "settings.json"
+
+
+def read_settings(folder):
+    """settings.json of a run as a dictionary; None if it is missing or damaged."""
+    try:
+        record = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("options"), dict) else None
+
+
+def write_settings(folder, record):
+    """Write settings.json whole."""
+    write_text(folder / FILE, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def settings_fault(record):
+    """What keeps a run from going on with settings that were read from a file; "" if nothing does."""
+    for key in ("given", "commands"):
+        if not isinstance(record.get(key), list) or {*map(type, record[key])} - {str}:
+            return f"its {key} are no list of texts"
+    data, before = record.get("data", {}), record.get("data before", [])
+    if not isinstance(data, dict) or {*map(type, data.values())} - {dict} or not isinstance(before, list):
+        return "its data are no record"
+    return options.fault(record["options"])
+
+
+def make_settings(asked, device, precision, data):
+    """What settings.json records of a run: `asked` is a folders.Asked, `data` the record of data.Data."""
+    import cv2
+    import numpy
+    import torch
+    import torchvision
+
+    args, earlier = asked.args, asked.earlier or {"given": [], "commands": []}
+    gpu = device.type == "cuda"
+    return {
+        "options": {**vars(args), "resume": None},
+        "given": sorted({*asked.given, *earlier["given"]} - {"resume"}),
+        "commands": [*earlier["commands"], command_line("CartoonGAN.py", asked.argv)],
+        "started": time.strftime(TIME),
+        "host": platform.node(),
+        "launcher": launcher(),
+        "device": torch.cuda.get_device_name(device) if gpu else f"cpu, {torch.get_num_threads()} threads",
+        "precision": precision,
+        "vgg": (args.vgg_model or "torchvision, IMAGENET1K_V1")
+        if args.con_lambda + args.style_lambda
+        else None,
+        "data": data,
+        "data before": _data_before(data, asked.earlier) if asked.earlier else [],
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),  # a class of its own, which no state could hold
+            "torchvision": torchvision.__version__,
+            "opencv": cv2.__version__,
+            "numpy": numpy.__version__,
+        },
+        "code": _commit(),
+    }
+
+
+def _data_before(data, earlier):
+    """The records of other data that a resumed run was trained on before; says what is new."""
+    before, last = earlier.get("data before", []), earlier.get("data", {})
+    if last in (data, {}):
+        return before
+    for kind in dict.fromkeys((*last, *data)):
+        parts = [of.get(kind, {}) for of in (last, data)]
+        then, now = (f"{part.get('count', 'none')} ({part.get('fingerprint')})" for part in parts)
+        if then != now:
+            say(f"warning: the {kind} changed since this run stopped: {then} then, {now} now")
+    return [*before, last]
+
+
+def print_settings(folder, settings, place):
+    """Print what a run is: its folder, what differs from the defaults, its data, device and precision.
+
+    `place` is the (phase, epoch, step) that a resumed run goes on after; None for a new one.
+    """
+    defaults = vars(options.training_parser().parse_args([]))
+    asked = [f"{key} {value}" for key, value in settings["options"].items() if value != defaults.get(key)]
+    counts = [f"{kind['count']} {name}" for name, kind in settings["data"].items()]
+    print(f"run:     {folder}")
+    print(f"options: {', '.join(asked) or 'the defaults'}")
+    print(f"data:    {', '.join(counts)}")
+    print(f"device:  {settings['device']}, {settings['precision']}", flush=True)
+    if place:
+        print("goes on: phase {}, epoch {}, after step {}".format(*place), flush=True)
+
+
+def _commit():
+    """The commit of the code, "+changes" if files differ from it; None outside a git checkout."""
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    try:
+        commit, changed = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changed else "")

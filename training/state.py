@@ -1,0 +1,76 @@
+"""state_latest.pth: all that a run needs to go on, and the weights beside it."""
+
+from pictures import checkpoints
+from training import processes
+from training.folders import STATE
+from utils import RunFailed, WrongUse, first_line
+
+STATEFUL = ("generator", "discriminator", "adam_g", "adam_d", "scaler")
+
+
+def save(run, pool):
+    """Write the weights of a run's model, then the state, which alone is enough to go on.
+
+    `pool` holds the whole batches of the model's pool, of all processes together. A weight that is not finite
+    raises RunFailed before anything is written.
+    """
+    model, folder = run.model, run.folder
+    for name in ("generator", "discriminator"):
+        network = getattr(model, name)
+        if network and not all(value.isfinite().all() for value in network.state_dict().values()):
+            where = "phase {}, epoch {}, step {}".format(*run.place)
+            raise RunFailed(
+                f"a weight of the {name} is not finite in {where}: the last saved state is untouched"
+            )
+    checkpoints.save(folder / "generator_latest.pth", checkpoints.generator_file(model.generator))
+    if model.discriminator:
+        checkpoints.save(folder / "discriminator_latest.pth", model.discriminator.state_dict())
+    content = {name: getattr(model, name).state_dict() for name in STATEFUL if getattr(model, name)}
+    content |= {"pool": pool, "place": run.place, "sums": dict(run.sums)}
+    checkpoints.save(folder / STATE, content | {"seconds": run.seconds, "settings": run.settings})
+
+
+def load_state(path):
+    """Read the state that `save` wrote. Raises WrongUse."""
+    content = checkpoints.load(path)
+    settings = content.get("settings") if isinstance(content, dict) else None
+    if not isinstance(settings, dict) or not isinstance(settings.get("options"), dict):
+        raise WrongUse(f"{path} is no {STATE} of this program, or holds no settings")
+    return content
+
+
+def restore(run, path):
+    """Put a run and its model where they were when the state at `path` was written. Raises WrongUse."""
+    content, model = load_state(path), run.model
+    try:
+        for name in ("generator", "discriminator"):
+            # After --train_epoch 0 there is no discriminator yet: it starts as built.
+            if getattr(model, name) and name in content:
+                checkpoints.fill(getattr(model, name), content[name], path)
+        for name in ("adam_g", "adam_d", "scaler"):
+            mine = getattr(model, name)
+            if mine and name in content:
+                own = {} if name == "scaler" else {"param_groups": mine.state_dict()["param_groups"]}
+                mine.load_state_dict({**content[name], **own})
+        run.phase, run.epoch, run.step = content["place"]
+        run.sums.update(content["sums"])
+        run.seconds = content["seconds"]
+        model.pool.batches = [processes.share(batch).to(run.device) for batch in content["pool"]]
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
+        raise WrongUse(f"{path} does not fit this run: {reason}: start a new run with --tag") from None
+
+
+def start_from_weights(model, args):
+    """Take the weights that the two --latest options name; returns whether a generator's skip phase one."""
+    if path := args.latest_generator_model:
+        loaded = checkpoints.load_generator(path)
+        for key, value in model.generator.architecture.items():
+            # eps may differ: between 1e-9 and 1e-5 the authors' results differ by 1e-4 on average (measured).
+            if key != "eps" and loaded.architecture[key] != value:
+                here = f"--{key} is {value}" if key in args else f"training knows {value} only"
+                raise WrongUse(f"{path} has {key} {loaded.architecture[key]}, but {here}")
+        model.generator.load_state_dict(loaded.state_dict())
+    if (path := args.latest_discriminator_model) and model.discriminator:
+        checkpoints.fill(model.discriminator, checkpoints.load(path), path)
+    return bool(args.latest_generator_model)
