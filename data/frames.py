@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pictures import images, video

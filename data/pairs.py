@@ -13,6 +13,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from pictures import images
 from support.arguments import Parser, number
 from utils import WrongUse, exit_status, say

@@ -14,7 +14,7 @@ from training.settings import read_settings
 from utils import WrongUse
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
-SIGNS = ("settings.json", "history.csv", "Transfer", "Reconstruction")  # of a run folder
+SIGNS = ("settings.json", "metrics.csv", "Transfer", "Reconstruction")  # of a run folder
 NO_MEASURE = {"phase", "epoch", "seconds", "images_per_second", "learning_rate", "pictures"}
 WHERE = {"name", "tag", "results_dir", "resume"}  # options that say which run it is, not what it does
 
@@ -120,17 +120,17 @@ def _if_a(kind, value):
 
 
 def _metrics(folder, problems):
-    """The rows of history.csv with numbers in place of texts: None for an empty cell or what is no number."""
+    """The rows of metrics.csv with numbers in place of texts: None for an empty cell or what is no number."""
     try:
-        rows = history.read(folder / "history.csv")
+        rows = history.read(folder / "metrics.csv")
     except WrongUse as error:
-        problems.append(f"history.csv{str(error).removeprefix(str(folder / 'history.csv'))}")
+        problems.append(f"metrics.csv{str(error).removeprefix(str(folder / 'metrics.csv'))}")
         return []
-    if not (folder / "history.csv").exists():
-        problems.append("history.csv is missing: no curves")
+    if not (folder / "metrics.csv").exists():
+        problems.append("metrics.csv is missing: no curves")
     return [
         {
-            str(key): _number(text, f"history.csv, row {place}, {key}", problems)
+            str(key): _number(text, f"metrics.csv, row {place}, {key}", problems)
             for key, text in row.items()
             if key not in (None, "")
         }

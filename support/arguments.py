@@ -15,7 +15,9 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are WrongUse; `@file` stands for the arguments in a file."""
 
     def __init__(self, description):
-        super().__init__(description=description, allow_abbrev=False)
+        spec = sys.modules["__main__"].__spec__  # None for a script
+        prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
+        super().__init__(prog, description=description, allow_abbrev=False)
 
     def parse_known_args(self, args=None, namespace=None):
         return super().parse_known_args(expand(sys.argv[1:] if args is None else args), namespace)

@@ -94,7 +94,7 @@ def leave_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
     for phase, last in ((1, 1), (2, epochs)):
         for epoch in range(1, last + 1):
             row = {"phase": phase, "epoch": epoch, "content": 1 / epoch, "seconds": 2, "images_per_second": 3}
-            history.add(folder / "history.csv", row)
+            history.add(folder / "metrics.csv", row)
     (folder / "generator_latest.pth").write_bytes(b"weights")
     folders.log(folder, "started", record["commands"][0])
     folders.log(folder, "finished")

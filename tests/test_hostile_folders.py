@@ -95,14 +95,14 @@ def test_settings_that_were_edited_are_told_and_left_alone(earlier, capsys, chan
 @pytest.mark.parametrize(
     "content", [b"", b"\0", b"\xff", b"[" * 10**5, b'{"options": {"ngf": 1' + b"0" * 5000 + b"}}", None]
 )
-@pytest.mark.parametrize("name", ["settings.json", "evaluation.json", "history.csv", "log.txt"])
+@pytest.mark.parametrize("name", ["settings.json", "evaluation.json", "metrics.csv", "log.txt"])
 def test_a_file_of_garbage_is_named_on_the_page(tmp_path, capsys, name, content):
     folder = leave_run(tmp_path, "P")
     (folder / name).unlink(missing_ok=True)
     (folder / name).mkdir() if content is None else (folder / name).write_bytes(content)
     assert ended(capsys, writing.main, tmp_path) == (0, [])
     told = [problem for problem in summaries.read(folder)["problems"] if name in problem]
-    readable = name == "log.txt" or (name == "history.csv" and content not in (b"\xff", None))
+    readable = name == "log.txt" or (name == "metrics.csv" and content not in (b"\xff", None))
     assert bool(told) != readable and "\n" not in "".join(told)
 
 
@@ -112,7 +112,7 @@ def test_what_a_folder_holds_is_shown_as_text(tmp_path, capsys):
     (folder / f"Transfer/{html}.png").write_bytes(b"x")
     folders.log(folder, "said", html)
     (folder / "evaluation.json").write_text(json.dumps({"rows": {html: {html: 10**400}}}))
-    (folder / "history.csv").write_text(f"phase,epoch,{html},kid_drawings\n2,1,{html},{html}\n2,x,1,0.5\n")
+    (folder / "metrics.csv").write_text(f"phase,epoch,{html},kid_drawings\n2,1,{html},{html}\n2,x,1,0.5\n")
     assert ended(capsys, writing.main, tmp_path) == (0, [])
     for page in (tmp_path / "index.html", folder / "index.html", folder / "page.js"):
         assert "onerror" in page.read_text() and "<img src=x" not in page.read_text()
@@ -139,7 +139,7 @@ def test_what_a_folder_holds_is_shown_as_text(tmp_path, capsys):
     ],
 )
 def test_metrics_that_cannot_be_understood_are_told_and_left_alone(tmp_path, rows):
-    path = tmp_path / "history.csv"
+    path = tmp_path / "metrics.csv"
     path.mkdir() if rows is None else path.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     with pytest.raises(WrongUse) as error:
         history.cut(path, 2, 1)
@@ -149,7 +149,7 @@ def test_metrics_that_cannot_be_understood_are_told_and_left_alone(tmp_path, row
 
 
 def test_cells_that_are_no_numbers_are_passed_over(tmp_path):
-    path = tmp_path / "history.csv"
+    path = tmp_path / "metrics.csv"
     columns = "".join(f",extra{number}" for number in range(300))
     rows = [("1", "1", "what"), ("2", "1", "nan"), ("2", "2", "-inf"), ("2", "3", "0.5"), ("2", "3", "0.5")]
     lines = [f"phase,epoch,kid_drawings,content{columns}"]

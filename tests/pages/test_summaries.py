@@ -80,16 +80,16 @@ def test_names_of_any_kind_come_out_as_they_are_on_the_disk(tmp_path):
         ("settings.json", "{", "settings.json is damaged"),
         ("settings.json", None, "settings.json is missing"),
         ("settings.json", '{"options": {}, "data": 3, "versions": [], "given": 1, "commands": {}}', None),
-        ("history.csv", None, "history.csv is missing"),
+        ("metrics.csv", None, "metrics.csv is missing"),
         (
-            "history.csv",
+            "metrics.csv",
             "phase,epoch,content\n1,1,what\n",
-            "history.csv, row 1, content: 'what' is no number",
+            "metrics.csv, row 1, content: 'what' is no number",
         ),
-        ("history.csv", "", None),
-        ("history.csv", "phase,epoch\n1,1,2,3\n1\n,,\n", None),
-        ("history.csv", b"\xff\xfe\x00", "history.csv cannot be read"),
-        ("history.csv", "content\nnan\ninf\n", None),
+        ("metrics.csv", "", None),
+        ("metrics.csv", "phase,epoch\n1,1,2,3\n1\n,,\n", None),
+        ("metrics.csv", b"\xff\xfe\x00", "metrics.csv cannot be read"),
+        ("metrics.csv", "content\nnan\ninf\n", None),
         ("generator_latest.pth", None, "generator_latest.pth is missing"),
         ("Transfer/2_epoch_P_test_1.png", None, "test 1 has no picture of epoch 2"),
         ("Transfer/2_epoch_P_test_1.png", "", "Transfer/2_epoch_P_test_1.png is empty"),
@@ -116,7 +116,7 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_is_read(tmp_path, name
 def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path):
     folder = leave_run(tmp_path, "P")
     row = {"phase": 2, "epoch": 4, "content": 0.5, "kid_drawings": 0.0123456, "images_per_second": 3}
-    history.add(folder / "history.csv", row)
+    history.add(folder / "metrics.csv", row)
     rows = {
         "photos": {"kid": 0.9},
         "a": 3,
@@ -133,7 +133,7 @@ def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path)
 def test_runs_are_found_by_their_name_or_what_lies_in_them(tmp_path):
     for name in ("Hayao_results", "plain", ".hidden_results", "renamed", "P 10_results", "P 9_results"):
         (tmp_path / name).mkdir()
-    (tmp_path / "renamed" / "history.csv").touch()
+    (tmp_path / "renamed" / "metrics.csv").touch()
     (tmp_path / "file_results").touch()
     assert [path.name for path in summaries.find(tmp_path)] == [
         "Hayao_results",

@@ -1,4 +1,4 @@
-"""history.csv: each epoch once, in one table for both phases; the plot of its losses; the best row."""
+"""metrics.csv: each epoch once, in one table for both phases; the plot of its losses; the best row."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def places(path):
 
 
 def test_metrics_of_both_phases_stand_in_one_table(tmp_path):
-    path = filled(tmp_path / "history.csv")
+    path = filled(tmp_path / "metrics.csv")
     assert places(path) == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("2", "3")]
     first, *_, last = history.read(path)
     assert first.keys() == last.keys()
@@ -42,7 +42,7 @@ def test_metrics_of_both_phases_stand_in_one_table(tmp_path):
 
 @pytest.mark.parametrize(("phase", "epoch", "left"), [(1, 1, 0), (1, 2, 1), (2, 1, 2), (2, 3, 4), (2, 4, 5)])
 def test_cut_metrics_then_each_epoch_stands_once(tmp_path, phase, epoch, left):
-    path = filled(tmp_path / "history.csv")
+    path = filled(tmp_path / "metrics.csv")
     whole = places(path)
     history.cut(path, phase, epoch)
     assert places(path) == whole[:left]
@@ -52,7 +52,7 @@ def test_cut_metrics_then_each_epoch_stands_once(tmp_path, phase, epoch, left):
 
 
 def test_metrics_without_a_file(tmp_path):
-    path = tmp_path / "history.csv"
+    path = tmp_path / "metrics.csv"
     assert history.read(path) == []
     history.cut(path, 1, 1)
     assert history.read(path) == []
@@ -61,7 +61,7 @@ def test_metrics_without_a_file(tmp_path):
 
 
 def test_losses_are_drawn(tmp_path):
-    history.plot_losses(filled(tmp_path / "history.csv"), tmp_path / "losses.png")
+    history.plot_losses(filled(tmp_path / "metrics.csv"), tmp_path / "losses.png")
     three_terms = images.read(tmp_path / "losses.png")
     (tmp_path / "one.csv").write_text("phase,epoch,content,seconds,learning_rate\n2,1,0.5,1,0.1\n")
     history.plot_losses(tmp_path / "one.csv", tmp_path / "one.png")
@@ -81,5 +81,5 @@ def test_the_best_row_has_the_lowest_kid_of_phase_two():
 
 
 def test_no_plot_without_rows(tmp_path):
-    history.plot_losses(tmp_path / "removed" / "history.csv", tmp_path / "removed" / "losses.png")
+    history.plot_losses(tmp_path / "removed" / "metrics.csv", tmp_path / "removed" / "losses.png")
     assert not list(tmp_path.iterdir())

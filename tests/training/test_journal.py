@@ -25,7 +25,7 @@ def row(phase, epoch, **more):
 
 
 def add(record, generator, values):
-    history.add(record.folder / "history.csv", values)
+    history.add(record.folder / "metrics.csv", values)
     record.tell_tensorboard(values)
     if values["phase"] == 2:
         record.keep(generator, values["epoch"])
