@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pictures import images, video

@@ -12,15 +12,15 @@ import sys
 import time
 from pathlib import Path
 
+import losses
 import numpy as np
 import pytest
 import skimage.data
 import torch
-from conftest import ROOT
+from helpers import ROOT
 
 import CartoonGAN
 import edge_promoting
-import losses
 import networks
 import test
 import utils

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 # Appended to each training command, to make it short: argparse lets the last word on an option win.
 SHORT = "--ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 4 --sample_every 100 --vgg_model random"

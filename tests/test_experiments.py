@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 import CartoonGAN
 from training import folders, options

@@ -8,7 +8,7 @@ import os
 import shutil
 
 import pytest
-from conftest import leave_run, make_data
+from helpers import leave_run, make_data
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

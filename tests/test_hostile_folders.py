@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from conftest import leave_run, make_data
+from helpers import leave_run, make_data
 from PIL import Image
 
 import CartoonGAN

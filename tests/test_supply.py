@@ -5,7 +5,7 @@ import re
 from importlib import metadata
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 CODE = sorted([*ROOT.glob("*.py"), *ROOT.glob("data/*.py"), *ROOT.glob("tests/*.py")])
 # These show that a file which the program refuses would really have run code.

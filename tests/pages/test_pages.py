@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import leave_run, make_data
+from helpers import leave_run, make_data
 from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import WebDriverWait

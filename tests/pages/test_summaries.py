@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from conftest import leave_run
+from helpers import leave_run
 
 from pages import summaries
 from training import history

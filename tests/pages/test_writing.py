@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import leave_run
+from helpers import leave_run
 from PIL import Image
 
 import utils

@@ -1,0 +1,99 @@
+"""What several test files share: tiny data, a small VGG19, a folder as a finished run leaves it."""
+
+import atexit
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from networks import VGG19
+from training import history
+from training.log import log_event
+from training.settings import write_settings
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+def _small_vgg():
+    """A file of VGG19 weights with an eighth of the channels, so a sixty-fourth of the work."""
+    folder = Path(tempfile.mkdtemp(prefix="small-vgg-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    vgg, generator = VGG19(width=8), torch.Generator().manual_seed(0)
+    for key, value in vgg.state_dict().items():
+        if not key.endswith("bias"):
+            torch.nn.init.kaiming_normal_(value, generator=generator)
+    torch.save(vgg.state_dict(), folder / "vgg.pth")
+    return folder / "vgg.pth"
+
+
+VGG = _small_vgg()
+TINY = (
+    f"--vgg_model {VGG} --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu --precision fp32"
+)
+
+
+def make_data(folder):
+    """Make a folder with six photographs, three test photographs and six drawings of 48 to 80 pixels a side."""
+    rng = np.random.default_rng(0)
+    for part, count, make in (
+        ("src_data/train", 6, _photograph),
+        ("src_data/test", 3, _photograph),
+        ("tgt_data/train", 6, _drawing),
+    ):
+        (folder / part).mkdir(parents=True)
+        for number in range(count):
+            size = tuple(int(side) for side in rng.integers(48, 81, 2))
+            make(rng, size).save(folder / part / f"{number}.jpg", quality=95)
+    return folder
+
+
+def _photograph(rng, size):
+    """Soft blots of colour."""
+    blots = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(blots).resize(size, Image.Resampling.BICUBIC)
+
+
+def _drawing(rng, size):
+    """Flat shapes with an ink outline."""
+    paper, *inks = (tuple(int(value) for value in colour) for colour in rng.integers(90, 256, (4, 3)))
+    drawing = Image.new("RGB", size, paper)
+    for ink in inks:
+        left, top, width, height = (int(value) for value in rng.integers(5, 30, 4))
+        box = (left, top, left + width + 8, top + height + 8)
+        ImageDraw.Draw(drawing).ellipse(box, fill=ink, outline="black", width=2)
+    return drawing
+
+
+def leave_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
+    """Make a folder such as a finished run of `epochs` leaves: tiny pictures, settings, metrics and a log."""
+    folder = results / f"{name}_results"
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 4), "teal").save(picture, "png")
+    for part in ("Transfer", "Reconstruction"):
+        (folder / part).mkdir(parents=True)
+    for photo in photos:
+        for epoch in range(1, epochs + 1):
+            (folder / f"Transfer/{epoch}_epoch_{name}_{photo}.png").write_bytes(picture.getvalue())
+        kind, number = photo.split("_")
+        (folder / f"Reconstruction/{name}_{kind}_recon_{number}.png").write_bytes(picture.getvalue())
+    record = {
+        "options": {"name": name, "pre_train_epoch": 1, "train_epoch": epochs, "ngf": 4, **options},
+        "given": ["name", *options],
+        "commands": [f"python CartoonGAN.py --name {name}"],
+        "started": "2030-01-02 03:04:05 +0000",
+        "data": {"photographs": {"count": 6, "fingerprint": "abcdef0123"}},
+    }
+    write_settings(folder, record)
+    for phase, last in ((1, 1), (2, epochs)):
+        for epoch in range(1, last + 1):
+            row = {"phase": phase, "epoch": epoch, "content": 1 / epoch, "seconds": 2, "images_per_second": 3}
+            history.add(folder / "metrics.csv", row)
+    (folder / "generator_latest.pth").write_bytes(b"weights")
+    log_event(folder, "started", record["commands"][0])
+    log_event(folder, "finished")
+    return folder
