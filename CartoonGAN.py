@@ -5,7 +5,6 @@
 Phase one trains the generator G as an auto-encoder of photographs under a content loss. Phase two trains it
 against a discriminator D that learns to call drawings real, G's results and edge-smoothed drawings fake.
 With --adv_lambda 0 there is no D: add a --style_lambda for style transfer as by Johnson et al. (ECCV 2016).
-
 Pictures are tensors N,C,H,W in [-1, 1], RGB. Each loss is a mean, computed in float32 or wider.
 """
 
@@ -13,19 +12,18 @@ import dataclasses
 import functools
 import sys
 
+import utils
 from training.folders import find_run
-from utils import exit_status, refuse_early
 
 if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with the command is told before
-    refuse_early(find_run)
+    utils.refuse_early(find_run)
 
 import torch
 import torch.nn.functional as F
 
 import edge_promoting
-import utils
 from evaluation import judge
-from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_float32
+from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_float32, gram
 from pages import writing
 from pictures import checkpoints
 from training import processes
@@ -67,18 +65,11 @@ def content_loss(result, photo):
 def style_loss(result, wanted):
     """Squared Frobenius norm of the difference of Gram matrices: a mean over pictures, added over layers.
 
-    `result` holds feature maps (N,C,H,W), `wanted` Gram matrices (C,C), one a layer (Johnson et al.'s
+    `result` holds feature maps (N,C,H,W), `wanted` Gram matrices (C,C), one a layer (Johnson et al.,
     Equation 4). No drawing belongs to a photo, so these are the mean Gram matrices of all the drawings.
     """
-    layers = zip(result, wanted, strict=True)
-    return sum((gram(shown) - drawn).square().sum((1, 2)).mean() for shown, drawn in layers)
-
-
-def gram(maps):
-    """Gram matrices (N,C,C) of feature maps (N,C,H,W), over C H W (Johnson et al., Equation 3)."""
-    with torch.autocast(maps.device.type, enabled=False):  # it would multiply in half precision
-        flat = at_least_float32(maps).flatten(2)
-        return flat @ flat.mT / flat[0].numel()
+    pairs = zip(map(gram, result), wanted, strict=True)
+    return sum((shown - drawn).square().sum((1, 2)).mean() for shown, drawn in pairs)
 
 
 def total_variation(picture):
@@ -133,8 +124,7 @@ def learning_rate_factor(policy, phase, epoch, epochs):
     both phases 1 for the first half, then evenly down towards 0.
     """
     if policy == "linear":
-        constant = epochs // 2
-        return 1 - max(0, epoch - constant) / (epochs - constant + 1)
+        return 1 - max(0, epoch - epochs // 2) / (epochs - epochs // 2 + 1)
     done = (epoch - 1) / epochs
     return 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)) if phase == 2 else 1
 
@@ -258,4 +248,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(utils.exit_status(main))

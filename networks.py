@@ -154,6 +154,13 @@ class VGG19(nn.Module):
         return maps
 
 
+def gram(maps):
+    """Gram matrices (N,C,C) of feature maps (N,C,H,W), over C H W (Johnson et al., ECCV 2016)."""
+    with torch.autocast(maps.device.type, enabled=False):  # it would multiply in half precision
+        flat = at_least_float32(maps).flatten(2)
+        return flat @ flat.mT / flat[0].numel()
+
+
 def stylise(generator, photo):
     """Apply the generator to photos (N,C,H,W) of any size: padded by repeating the edge, and cropped back."""
     height, width = photo.shape[2:]
