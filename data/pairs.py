@@ -1,9 +1,9 @@
 """Hazy pictures and the clear pictures that belong to them: found in data sets as they are downloaded, or in
 a pairs.csv, and laid out for training by links.
 
-    python pairs.py O-HAZE data/o-haze --test 5
+    python data/pairs.py O-HAZE data/o-haze --test 5
 
-Training itself is unpaired and reads no pairs; measuring (`evaluate.py --pairs`) does.
+Training itself is unpaired and reads no pairs; measuring (`--pairs` of `python -m evaluation`) does.
 """
 
 import csv

@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 import torch
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pictures.images import cv2, luminance
 
@@ -79,6 +78,8 @@ def fid(features, others):
 
 def ssim(image, other):
     """Structural similarity of the luminance of two images, at most 1 (Wang et al., TIP 2004)."""
+    from skimage.metrics import structural_similarity  # brings SciPy, which a run need not wait for
+
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return float(
         structural_similarity(luminance(image)[..., 0], luminance(other)[..., 0], data_range=255, **settings)
@@ -87,6 +88,8 @@ def ssim(image, other):
 
 def psnr(image, other):
     """Peak signal-to-noise ratio of two RGB images in dB; infinite where they are the same."""
+    from skimage.metrics import peak_signal_noise_ratio
+
     with np.errstate(divide="ignore"):
         return float(peak_signal_noise_ratio(image, other, data_range=255))
 

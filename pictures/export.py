@@ -1,6 +1,6 @@
 """Write a checkpoint's generator as ONNX, for use without PyTorch.
 
-    python export.py generator_latest.pth model.onnx
+    python -m pictures.export generator_latest.pth model.onnx
 
 Needs `pip install onnx onnxscript onnxruntime`, which nothing else here does.
 """

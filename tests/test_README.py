@@ -1,61 +1,183 @@
-"""The README's python commands, typed as a person types them, in a copy of the tree."""
+"""The README's commands, run beside sample data; those of other texts parse, and what they name exists."""
 
+import argparse
+import ast
+import importlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, VGG
 
 # Appended to each training command, to make it short: argparse lets the last word on an option win.
-SHORT = "--ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 4 --sample_every 100 --vgg_model random"
+SHORT = f"--ngf 4 --ndf 4 --nb 1 --input_size 16 --sample_every 100 --vgg_model {VGG} --workers 0"
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "data/README.md", *sorted(ROOT.glob("docs/*.md"))]
+TEXTS = [*PAGES, *sorted(ROOT.glob("experiments/*.txt"))]
+LINK = r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)"
+# Commands at the start of a line, or of a code span; in a preset they are comments.
+COMMAND = r"(?:^[# ]*|`)((?:(?:\.venv/bin/)?python|torchrun) \S[^`\n]*)"
+OPTION = r"(?<![\w-])--[a-zA-Z][\w-]*"
 
 
-def commands():
+def shell_blocks():
     """The shell blocks of the README, a command a line."""
-    blocks = re.findall(r"^```bash\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    blocks = re.findall(r"^```bash\n(.*?)^```$", README, re.M | re.S)
     return [line for block in blocks for line in block.splitlines()]
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    """A copy of the tree whose data are the sample's, with this Python as its .venv."""
-    ignored = shutil.ignore_patterns(".git", ".venv", "results", "sample", "__pycache__", ".*_cache")
-    copy = shutil.copytree(ROOT, tmp_path_factory.mktemp("readme") / "project", ignore=ignored)
-    starter = copy / ".venv" / "bin" / "python"
+def program(command):
+    """(the module of ours that a command runs, its arguments); None where it is another program."""
+    found = re.search(r" (?:-m ([\w.]+)|([\w/]+)\.py)(?: |$)", f"{command} ")
+    name = found and (found[1] or found[2].replace("/", "."))
+    if not name or not list(ROOT.glob(f"{name.split('.')[0]}*")):
+        return None
+    if (ROOT / name / "__main__.py").exists():
+        name += ".__main__"
+    return importlib.import_module(name), shlex.split(command[found.end() :])
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """What the commands need of the tree, apart from a person's own data, with this Python as its .venv."""
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    (tmp_path / "data").mkdir()
+    shutil.copy(ROOT / "data" / "sample.py", tmp_path / "data")
+    starter = tmp_path / ".venv" / "bin" / "python"
     starter.parent.mkdir(parents=True)
     starter.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     starter.chmod(0o755)
-    return copy
+    return tmp_path
 
 
-def run(command, copy):
-    done = subprocess.run(["bash", "-c", command], cwd=copy, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def test_every_python_command(copy):
-    first, second, *rest = commands()
-    install, sample, train = (part.strip() for part in first.split("&&")[1:])
+def test_every_command_of_the_readme(copy, monkeypatch, capsys):
+    first, second, *rest = shell_blocks()
+    environment, install, *parts = (part.strip() for part in first.split("&&"))
+    assert environment == "python3 -m venv .venv"
     assert install == ".venv/bin/pip install -r requirements.txt"
-    assert (
-        second == ".venv/bin/pip install -r requirements-dev.txt && .venv/bin/python -m pytest"
-    )  # this very run
-    run(sample, copy)
-    said = run(f"{train} {SHORT} --pre_train_epoch 1 --train_epoch 1", copy)
-    assert "finished: open results/Sample_1_1_4_results/index.html" in said
+    # This very run:
+    assert second == ".venv/bin/pip install -r requirements-dev.txt && .venv/bin/python -m pytest"
+    sample, train = parts
+    done = subprocess.run(["bash", "-c", sample], cwd=copy, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    # The others in this process, and short; .ci/run types the first one as it stands.
+    monkeypatch.chdir(copy)
     for part in ("src_data", "tgt_data"):
         (copy / "data" / part).symlink_to(copy / "data" / "sample" / part)
-    for command in rest:
+    for command in [train, *rest]:
         assert command.startswith(".venv/bin/python "), command
         # Fewer epochs, also in the folder names that follow from them.
-        for many, few in (("400", "3"), ("200", "2"), ("20", "1")):
+        for many, few in (("200", "2"), ("20", "1")):
             command = command.replace(many, few)
-        short = f"{SHORT} --batch_size 16 --pre_train_epoch 1 --train_epoch 2"
-        command = command.replace("--size 448", "--size 16 --ngf 4")
-        if "evaluate.py" in command:
-            command += " --vgg_model random --features vgg19 --input_size 16"
-        run(f"{command} {short}" if "--name" in command else command, copy)
+        module, argv = program(command)
+        if "--name" in argv:
+            argv += [*SHORT.split(), "--batch_size", "16"]
+        if command == train:
+            argv += [*SHORT.split(), "--pre_train_epoch", "1", "--train_epoch", "1"]
+        if "--help" in argv:
+            with pytest.raises(SystemExit, match=r"^0$"):
+                module.main(argv)
+            assert "--con_lambda" in capsys.readouterr().out
+        elif "--resume" in argv:  # of a finished run
+            with pytest.raises(module.utils.Stopped, match="nothing to do") as end:
+                module.main(argv)
+            assert end.value.status == 0
+        else:
+            assert not module.main(argv), command
     assert len(list((copy / "cartoons").iterdir())) == len(list((copy / "data/src_data/test").iterdir()))
+    for run in ("Sample_1_1_4", "Paprika_1_2_16"):
+        assert (copy / f"results/{run}_results/index.html").exists()
+
+
+class Parsed(Exception):
+    """Raised in place of the work that follows the parsing."""
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_command_of_a_text_parses(text, monkeypatch):
+    """Its options exist, have values of their kind, and lack none that is required.
+
+    Of a command without any, as a sentence names it, only the program must exist.
+    """
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def parse_only(*args):
+        parse_args(*args)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
+    monkeypatch.chdir(ROOT)
+    for command in re.findall(COMMAND, text.read_text(), re.M):
+        module, argv = program(command) or (None, None)
+        if argv:
+            with pytest.raises((Parsed, SystemExit)) as end:
+                module.main(argv)
+            assert end.type is Parsed or "--help" in argv, command
+
+
+def test_commands_are_found_and_wrong_ones_seen():
+    texts = ["# python a.py", "    .venv/bin/python a.py", "see `python -m a --b` and", "torchrun x a.py"]
+    assert [len(re.findall(COMMAND, text, re.M)) for text in texts] == [1, 1, 1, 1]
+    module, argv = program("torchrun --nproc_per_node 4 CartoonGAN.py --nmae x")
+    with pytest.raises(module.utils.WrongUse, match="--nmae"):
+        module.main(argv)
+    assert program("python -m pytest -m slow") is None
+    assert program("python -m pages results --list")[1] == ["results", "--list"]
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_a_page_names_exists(page):
+    for target, heading in re.findall(LINK, page.read_text()):
+        if target.startswith("http"):
+            continue
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", there.read_text(), re.M)
+            assert heading in [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+    for name in re.findall(r"(?<![\w/.])[\w/]+\.py\b", page.read_text()):
+        assert (ROOT / name).is_file() or list(ROOT.glob(f"*/{name}")), name
+
+
+def test_options_named_in_the_pages_exist(capsys):
+    commands = [
+        "CartoonGAN.py",
+        "test.py",
+        "edge_promoting.py",
+        "data/frames.py",
+        "data/haze.py",
+        "data/pairs.py",
+    ]
+    commands += ["data/sample.py", "-m evaluation", "-m pages", "-m benchmark", "-m pictures.export"]
+    for command in commands:
+        module, _ = program(f"python {command}")
+        with pytest.raises(SystemExit):
+            module.main(["--help"])
+    torchrun = "--standalone --nproc_per_node --nnodes --max-restarts --rdzv_backend --rdzv_endpoint"
+    known = {*re.findall(OPTION, capsys.readouterr().out), *torchrun.split(), "--logdir"}
+    for page in PAGES:
+        assert {*re.findall(OPTION, page.read_text())} <= known, page.name
+
+
+def test_imports_go_one_way():
+    """As docs/house.md draws it; function-level imports count too."""
+    text = (ROOT / "docs/house.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("utils.py  <"))
+    groups = [re.findall(r"\w+(?=\.py|\b)(?<!\bpy)", group) for group in line.split("<")]
+    level = {name: place for place, names in enumerate(groups) for name in names}
+    for path in [*ROOT.glob("*.py"), *(path for name in level for path in ROOT.glob(f"{name}/*.py"))]:
+        where = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        assert where in level, f"{where} is not in docs/house.md"
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in (name.split(".")[0] for name in names):
+                assert level.get(name, -1) < level[where] or name == where, f"{path.name} imports {name}"
