@@ -28,7 +28,7 @@ from pages import writing
 from pictures import checkpoints
 from training import processes
 from training.batches import POOL
-from training.options import has_discriminator
+from training.options import GENERATOR_OPTIONS, has_discriminator
 from training.pool import Pool
 from training.run import open_run
 from training.scaler import Scaler
@@ -209,8 +209,8 @@ def build(args, device, precision):
     """The Model at its start: fresh weights, and the frozen VGG19."""
     torch.manual_seed(args.seed)
     layout = {"device": device, "memory_format": torch.channels_last}
-    shape = (args.in_ngc, args.out_ngc, args.ngf, args.nb, args.res_convs, args.upsample)
-    generator, discriminator, vgg = Generator(*shape).to(**layout), None, None
+    shape = {key: getattr(args, key) for key in GENERATOR_OPTIONS}
+    generator, discriminator, vgg = Generator(**shape).to(**layout), None, None
     if has_discriminator(args):
         discriminator = Discriminator(args.in_ndc, args.out_ndc, args.ndf).to(**layout)
     if args.con_lambda or args.style_lambda:

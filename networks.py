@@ -7,8 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from support.norm import EPS, InstanceNorm, PaddedConv2d
+from support.norm import EPS, InstanceNorm, LayerNorm, PaddedConv2d
 
+NORMS = {"instance": InstanceNorm, "layer": LayerNorm}
+# With "change", a generator that adds nothing gives 0.9 of the photo: atanh of the whole would be infinite at
+# black and white, and tanh could not be moved away from there.
+KEPT = 0.9
 STRIDE = 4  # the generator halves a picture twice
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 # Places in VGG19.features: relu1_1, relu2_1, relu3_1 and relu4_1 (Gatys et al., CVPR 2016); conv4_4.
@@ -23,39 +27,52 @@ class Generator(nn.Module):
     convolutions in a residual block (2 in the paper). `upsample` is "deconv", the paper's transposed
     convolution, or "resize", nearest neighbour and a convolution, which paints no checkerboard
     (Odena et al., Distill 2016). `padding`, of the first and last convolution and of the blocks, is "reflect"
-    or "zeros", and `eps` the norms': other programs' checkpoints differ in both (layouts.py). The result is
-    float32 whatever the precision before the last tanh.
+    or "zeros", and `eps` the norms': other programs' checkpoints differ in both (layouts.py). `norm` is
+    "instance", the paper's, or "layer", one mean and deviation of all channels (Ba et al., 2016). `predict`
+    is "image", the paper's, or "change": what the last layer gives is added to the photo (docs/colour.md).
+    The result is float32 whatever the precision before the last tanh.
     """
 
     def __init__(
-        self, in_ngc=3, out_ngc=3, ngf=64, nb=8, res_convs=2, upsample="deconv", padding="reflect", eps=EPS
+        self,
+        in_ngc=3,
+        out_ngc=3,
+        ngf=64,
+        nb=8,
+        res_convs=2,
+        upsample="deconv",
+        padding="reflect",
+        eps=EPS,
+        norm="instance",
+        predict="image",
     ):
         super().__init__()
         self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
         self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
+        self.architecture |= {"norm": norm, "predict": predict}
+        norm_relu = lambda channels: (NORMS[norm](channels, eps), nn.ReLU(inplace=True))
         self.down = nn.Sequential(
             PaddedConv2d(in_ngc, ngf, 7, padding=3, padding_mode=padding),
-            *_norm_relu(ngf),
+            *norm_relu(ngf),
             nn.Conv2d(ngf, 2 * ngf, 3, stride=2, padding=1),
             nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
-            *_norm_relu(2 * ngf),
+            *norm_relu(2 * ngf),
             nn.Conv2d(2 * ngf, 4 * ngf, 3, stride=2, padding=1),
             nn.Conv2d(4 * ngf, 4 * ngf, 3, padding=1),
-            *_norm_relu(4 * ngf),
+            *norm_relu(4 * ngf),
         )
-        self.blocks = nn.Sequential(*(ResidualBlock(4 * ngf, res_convs, padding) for _ in range(nb)))
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(4 * ngf, res_convs, padding, norm_relu) for _ in range(nb))
+        )
         self.up = nn.Sequential(
             *_double(4 * ngf, 2 * ngf, upsample),
             nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
-            *_norm_relu(2 * ngf),
+            *norm_relu(2 * ngf),
             *_double(2 * ngf, ngf, upsample),
             nn.Conv2d(ngf, ngf, 3, padding=1),
-            *_norm_relu(ngf),
+            *norm_relu(ngf),
             PaddedConv2d(ngf, out_ngc, 7, padding=3, padding_mode=padding),
         )
-        for layer in self.modules():
-            if isinstance(layer, InstanceNorm):
-                layer.eps = eps
         _initialise(self)
 
     def forward(self, photo):
@@ -63,20 +80,25 @@ class Generator(nn.Module):
         # Layer by layer: a call of self.up as a whole would hold its input to the end (0.5 GB at 3840x2160).
         for layer in (*self.down, *self.blocks, *self.up):
             x = layer(x)
-        return torch.tanh(at_least_float32(x))
+        return self.to_picture(x, photo)
+
+    def to_picture(self, x, photo):
+        """The result (N,out_ngc,H,W), float32, of what the last layer gives (N,out_ngc,H,W)."""
+        x = at_least_float32(x)
+        if self.architecture["predict"] == "change":
+            x = x + torch.atanh(KEPT * at_least_float32(photo))
+        return torch.tanh(x)
 
 
 class ResidualBlock(nn.Module):
     """x + f(x), f being `convs` padded 3x3 convolutions; norm alone before the sum."""
 
-    def __init__(self, channels, convs, padding):
+    def __init__(self, channels, convs, padding, norm_relu):
         super().__init__()
         layers = []
         for _ in range(convs):
-            layers += [
-                PaddedConv2d(channels, channels, 3, padding=1, padding_mode=padding),
-                *_norm_relu(channels),
-            ]
+            convolution = PaddedConv2d(channels, channels, 3, padding=1, padding_mode=padding)
+            layers += [convolution, *norm_relu(channels)]
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, x):
@@ -176,10 +198,6 @@ def missing(side):
 def at_least_float32(x):
     """float16 and bfloat16 become float32; wider types stay."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _norm_relu(channels):
-    return InstanceNorm(channels), nn.ReLU(inplace=True)
 
 
 def _double(channels, out, how):

@@ -14,7 +14,7 @@ from torch import nn
 import networks
 import utils
 from pictures import images
-from support.norm import pooled
+from support.norm import InstanceNorm, LayerNorm, pooled
 
 ADVICE = "out of memory: limit the size with --size N, or work in tiles with --tile N"
 
@@ -68,11 +68,11 @@ def stylise_in_tiles(generator, photo, tile):
     photo = np.pad(photo, ((0, below), (0, right), (0, 0)), mode="edge")
     weight = generator.down[0].weight
     x = utils.to_range(torch.from_numpy(photo).to(weight.device).permute(2, 0, 1)[None]).to(weight.dtype)
-    x = _in_tiles(generator.down, x, tile)
+    given, x = x, _in_tiles(generator.down, x, tile)
     for block in generator.blocks:
         x = block(x)
     x = _in_tiles(generator.up, x, tile // networks.STRIDE)
-    return utils.to_image(torch.tanh(networks.at_least_float32(x))[0])[:height, :width]
+    return utils.to_image(generator.to_picture(x, given)[0])[:height, :width]
 
 
 def reach(layers):
@@ -96,14 +96,20 @@ def reach(layers):
 
 def _in_tiles(layers, x, tile):
     """Apply an nn.Sequential to x (1,C,H,W) in tiles, its norms with the statistics of the whole."""
-    norms = {place: layer for place, layer in enumerate(layers) if isinstance(layer, networks.InstanceNorm)}
+    norms = {
+        place: layer for place, layer in enumerate(layers) if isinstance(layer, (InstanceNorm, LayerNorm))
+    }
     try:
         for place, norm in norms.items():
             parts = [
                 (part[0, 0].numel(), *torch.var_mean(part.float(), (0, 2, 3), correction=0))
                 for *_, part in _tiles(layers[:place], x, tile)
             ]
-            norm.running_var, norm.running_mean = pooled(parts)
+            variance, mean = pooled(parts)
+            if isinstance(norm, LayerNorm):  # of all channels together
+                variance, mean = (variance + (mean - mean.mean()) ** 2).mean(), mean.mean()
+                variance, mean = variance.expand(norm.num_channels), mean.expand(norm.num_channels)
+            norm.running_var, norm.running_mean = variance, mean
         result = None
         for top, left, part in _tiles(layers, x, tile):
             if result is None:

@@ -27,8 +27,8 @@ class InstanceNorm(nn.InstanceNorm2d):
     and running_var (inference.py's tiles), it uses those in place of the picture's own.
     """
 
-    def __init__(self, channels):
-        super().__init__(channels, EPS, affine=True)
+    def __init__(self, channels, eps=EPS):
+        super().__init__(channels, eps, affine=True)
 
     def forward(self, x):
         if self.running_mean is not None:
@@ -42,6 +42,20 @@ class InstanceNorm(nn.InstanceNorm2d):
         last = x.is_contiguous(memory_format=torch.channels_last)
         y = super().forward(x)
         return y.contiguous(memory_format=torch.channels_last) if last else y
+
+
+class LayerNorm(nn.GroupNorm):
+    """Affine layer norm over channels, height and width. `running_mean` and `running_var` as InstanceNorm."""
+
+    def __init__(self, channels, eps=EPS):
+        super().__init__(1, channels, eps)
+        self.running_mean = self.running_var = None
+
+    def forward(self, x):
+        if self.running_mean is not None:
+            mean, variance = self.running_mean, self.running_var
+            return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0, self.eps)
+        return super().forward(x)
 
 
 class _NormPictureByPicture(torch.autograd.Function):

@@ -6,6 +6,9 @@ import math
 from support.arguments import Parser, add_device, image_size, number, one_line
 from utils import WrongUse
 
+# The options that are arguments of networks.Generator.
+GENERATOR_OPTIONS = ("in_ngc", "out_ngc", "ngf", "nb", "res_convs", "upsample", "norm", "predict")
+
 
 def file_name_part(text):
     """An argparse type: a text that can be part of a folder's name."""
@@ -69,6 +72,19 @@ def training_parser():
         choices=("deconv", "resize"),
         default="deconv",
         help="transposed convolution, or nearest neighbour and convolution (%(default)s)",
+    )
+
+    add(
+        "--norm",
+        choices=("instance", "layer"),
+        default="instance",
+        help="of the generator: a picture's channels apart, or together (%(default)s)",
+    )
+    add(
+        "--predict",
+        choices=("image", "change"),
+        default="image",
+        help="what the generator paints: the result, or what is added to the photo (%(default)s)",
     )
 
     group = parser.add_argument_group("method")
@@ -244,6 +260,10 @@ def _check(parser, args):
     if args.in_ndc != args.out_ngc:
         parser.error(
             f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}: the discriminator sees the results"
+        )
+    if args.predict == "change" and args.in_ngc != args.out_ngc:
+        parser.error(
+            f"--predict change with --in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}: the same needed"
         )
     if not args.pre_train_epoch + args.train_epoch:
         parser.error("--pre_train_epoch 0 and --train_epoch 0: nothing to train")
