@@ -2,7 +2,6 @@
 
 python test.py --pre_trained_model generator_latest.pth --image_dir photos --output_image_dir cartoons
 """
-# ruff: noqa: E402
 
 import functools
 import sys
@@ -55,6 +54,20 @@ def asked(argv=None):
     add("--tile", type=image_size, metavar="N", help="work in tiles of N pixels a side: less memory")
     add("--side_by_side", action="store_true", help="the photo left, the result right")
 
+    add = parser.add_argument_group("what stays of the photo").add_argument
+    add(
+        "--keep_colour",
+        choices=("off", "chroma", "mean"),
+        default="off",
+        help="its chroma, or the mean and deviation of its chroma (%(default)s)",
+    )
+    add(
+        "--strength",
+        type=number(float, 0, 1),
+        default=1,
+        help="share of the result; 0: the photo (%(default)s)",
+    )
+
     add = parser.add_argument_group("running").add_argument
     add_device(add)
 
@@ -77,7 +90,7 @@ if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with 
     refuse_early(asked)
 
 import utils
-from pictures import checkpoints, images, inference, stream, video
+from pictures import checkpoints, colour, images, inference, stream, video
 
 GPU_BATCH = 8
 BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
@@ -99,7 +112,11 @@ def main(argv=None):
     generator = checkpoints.load_generator(args.pre_trained_model)
     check_shape(generator, args)
     inference.prepare(generator, device, utils.choose_precision(args.precision, device))
-    apply = functools.partial(inference.convert, generator, tile=args.tile)
+
+    def apply(photos):
+        results = inference.convert(generator, photos, args.tile)
+        pairs = zip(photos, results, strict=True)
+        return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
     if args.video:
         frames = video.convert(args.video, args.output, functools.partial(change_frame, apply, args))
