@@ -10,7 +10,6 @@ import sys
 from pages import summaries
 from pages.tables import listing, size
 from support.arguments import Parser, path
-from training.folders import STATE, held
 from training.log import log_event, run_state
 from utils import WrongUse, exit_status
 
@@ -18,20 +17,29 @@ from utils import WrongUse, exit_status
 def slim(folder, confirm):
     """Remove what only resuming needs from a finished run, if confirm(question) is true.
 
-    Returns the bytes freed. Raises WrongUse if the run is not finished or is slim already.
+    Returns the number of bytes freed. Raises WrongUse if the run is not finished or is slim already.
     """
-    path = folder / STATE
-    if not path.exists():
-        raise WrongUse(f"{folder} has no {path.name}: nothing to remove")
+    from training.folders import STATE, held  # OpenCV takes a second to load, which --list does not wait for
+
+    state = folder / STATE
+    if not state.exists():
+        raise WrongUse(f"{folder} has no {state.name}: nothing to remove")
     with held(folder):
         if run_state(folder)[0] != "finished":
             raise WrongUse(f"{folder} is not finished by its log: resuming needs its state")
-        size = path.stat().st_size
-        if not confirm(f"remove {path} ({size / 1e6:.1f} MB)? The run can then not go on to more epochs"):
+        freed = state.stat().st_size
+        if not confirm(f"remove {state} ({freed / 1e6:.1f} MB)? The run can then not go on to more epochs"):
             return 0
-        log_event(folder, "slimmed", f"{path.name} removed, {size} bytes")
-        path.unlink()
-    return size
+        log_event(folder, "slimmed", f"{state.name} removed, {freed} bytes")
+        state.unlink()
+    return freed
+
+
+def _is_confirmed(question):
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # nobody can answer
+        return False
 
 
 def main(argv=None):
@@ -53,21 +61,21 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     if args.slim:
-        ask = lambda question: input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-        freed = slim(args.slim, ask)
+        freed = slim(args.slim, _is_confirmed)
         print(f"{size(freed)} freed" if freed else "nothing removed")
         return
     folder = args.results
     if not folder.is_dir():
         raise WrongUse(f"no folder {folder}: name a folder of runs, or one run's")
     one = summaries.is_run(folder)
-    if not one and not summaries.find_runs(folder):
+    runs = [folder] if one else summaries.find_runs(folder)
+    if not runs:
         raise WrongUse(f"no run in {folder}: no folder named …_results, or with settings.json in it")
     if args.list:
-        print(listing([summaries.read(each) for each in ([folder] if one else summaries.find_runs(folder))]))
+        print(listing([summaries.read(each) for each in runs]))
         return
 
-    from pages import writing  # Jinja and Plotly take half a second, which --list does not wait for
+    from pages import writing  # Jinja and Plotly take half a second to load, which --list does not wait for
 
     if one and writing.is_ours(folder.resolve().parent / "index.html"):
         writing.update(folder)

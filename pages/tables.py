@@ -4,9 +4,9 @@ import unicodedata
 
 
 def overview(found):
-    """What the overview shows of the runs read: its columns, a row for each, and the settings equal in all.
+    """What the overview shows: {"columns", "rows", "equal": the settings that all runs share}.
 
-    A column is (key, title, kind), a row the run and its cells: key to (text, value to sort by).
+    A column is (key, title, kind). A row is {"run", "cells": {key: (text, value to sort by)}}.
     """
     settings = [run["page"]["settings"] for run in found if run["page"]["settings"]]
     texts = {key: {figure(each.get(key)) for each in settings} for key in _keys(settings)}

@@ -1,7 +1,7 @@
-"""Pages to browse runs with: one for a folder of runs, one for each run in it, also of the old scripts.
+"""Write the pages: index.html for a folder of runs, index.html and page.js for each run in it.
 
-Pages open from the disk. A page opened from there may read no file but scripts: what a run has to show lies
-beside its page in one, page.js, which the comparison of runs reads too.
+A page that is opened from the disk may load scripts, but no other files. So the data of a run are a script,
+page.js; the page of the run and the comparison of runs load it.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from support.arguments import command_line
 from training.log import TIME
 from utils import RunFailed, WrongUse, first_line, locked, say, write_text
 
-SIGN = '<meta name="generator" content="CartoonGAN'  # in the pages of earlier versions too
-MARK = f'{SIGN} pages">'
+SIGN = '<meta name="generator" content="CartoonGAN'  # is in the pages of every version
+MARK = f'{SIGN} pages">'  # is in the pages that can read today's page.js
 PLOTLY = "plotly.min.js"
 
 
@@ -31,25 +31,26 @@ def update(folder):
 
 
 def write(results, names=None):
-    """Write the overview of a folder of runs, and the pages of those named (all).
+    """Write the overview of a folder of runs, and the pages of the named runs (of all without names).
 
-    Each file takes its place whole. A run whose page cannot be written is named in a line; the others go on.
+    Pages of an earlier version are written again too. A run whose page cannot be written gives a warning.
     Raises OSError, WrongUse for an overview that is not ours, RunFailed if another process holds the folder.
     """
     with _alone(results):
         found = [summaries.read(folder) for folder in summaries.find_runs(results)]
         write_plotly(results)
         for run in found:
-            if names is None or run["folder"].name in names:
-                try:
+            folder = run["folder"]
+            try:
+                if names is None or folder.name in names or _is_outdated(folder / "index.html"):
                     write_run(run, "..")
-                except (OSError, WrongUse) as error:
-                    say(f"warning: no page for {run['folder']}: {first_line(error)}")
+            except (OSError, WrongUse) as error:
+                say(f"warning: no page for {folder}: {first_line(error)}")
         _write_page(results / "index.html", "index.html", **overview(found), title=results.resolve().name)
 
 
 def write_run(run, home):
-    """Write page.js and index.html of one run; `home` is where the overview and plotly lie, seen from it."""
+    """Write page.js and index.html of one run; `home` is the path from it to the overview and plotly."""
     folder = run["folder"]
     data = jinja2.utils.htmlsafe_json_dumps(run["page"], separators=(",", ":"))
     write_text(folder / "page.js", f"window.PAGE = {data};\n")
@@ -67,12 +68,17 @@ def _write_page(path, template, **values):
     write_text(path, text.encode("utf-8", "replace").decode())
 
 
-def is_ours(path):
-    return path.exists() and SIGN.encode() in path.read_bytes()[:1000]
+def is_ours(path, mark=SIGN):
+    """Whether a page exists and was written by this program."""
+    return path.exists() and mark.encode() in path.read_bytes()[:1000]
+
+
+def _is_outdated(path):
+    return is_ours(path) and not is_ours(path, MARK)
 
 
 def write_plotly(folder):
-    """The script that draws curves, once for all pages; written anew for another version of plotly."""
+    """Write the script that draws curves, once for all pages, where it is missing or of another version."""
     script = plotly.offline.get_plotlyjs()
     path = folder / PLOTLY
     if not path.exists() or path.stat().st_size != len(script.encode()):
@@ -81,7 +87,7 @@ def write_plotly(folder):
 
 @contextlib.contextmanager
 def _alone(folder):
-    """Keep other processes from writing the pages of a folder of runs. Raises RunFailed after ten seconds."""
+    """Hold a folder of runs, so that one process at a time writes its pages. Raises RunFailed after 10 s."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # a file system without locks
             for _ in range(100):

@@ -14,6 +14,13 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Let the text of an element break after each _ and /, as long names and paths should; the element. */
+function breakable(element) {
+  element.replaceChildren(...element.textContent.split(/(?<=[_/])/).flatMap((part) => [part, make("wbr")]));
+  return element;
+}
+for (const element of $$(".run b, .setting span, .settings dd")) breakable(element);
+
 // Light and dark: what the system says, until the button is pressed.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -48,19 +55,19 @@ function load(url) {
 // Samples: the photo is the left half of a picture, the result the right half.
 
 /** Where the picture of a photo at an epoch lies ("recon": after phase one); null where there is none. */
-function address(samples, photo, epoch) {
+function address(photo, epoch) {
   if (epoch === "recon") return photo.recon;
-  for (const [list, before, after] of photo.series) {
-    const found = samples.epochs[list].find((each) => Number(each) === epoch);
-    if (found !== undefined) return before + found + after;
+  for (const [pattern, epochs] of Object.entries(photo.epochs)) {
+    const found = epochs.find((each) => Number(each) === epoch);
+    if (found) return pattern.replace("{epoch}", found);
   }
   return null;
 }
 
 /** The epochs at which there are pictures, "recon" first if phase one left any. */
-function epochsOf(samples) {
-  const all = new Set(samples.photos.flatMap(({ series }) => series.flatMap(([list]) => samples.epochs[list].map(Number))));
-  const recon = samples.photos.some((photo) => photo.recon) ? ["recon"] : [];
+function epochsOf(photos) {
+  const all = new Set(photos.flatMap((photo) => Object.values(photo.epochs).flat().map(Number)));
+  const recon = photos.some((photo) => photo.recon) ? ["recon"] : [];
   return [...recon, ...[...all].sort((a, b) => a - b)];
 }
 
@@ -121,7 +128,7 @@ async function plot(place, runs) {
   try {
     await load(PLOTLY);
   } catch {
-    return place.append("plotly.min.js is missing: python gallery.py writes it again");
+    return place.append("plotly.min.js is missing: python -m pages writes it again");
   }
   redraw = () => ordered.forEach((key, at) => draw(places[at], key, runs));
   const places = ordered.map((key) => {
@@ -150,12 +157,15 @@ function draw(place, key, runs) {
   }] : []);
   const first = Math.min(...runs.map(({ curves }) => curves.phase?.filter((phase) => phase === 1).length || 0));
   const shade = { type: "rect", xref: "x", yref: "paper", x0: 0.5, x1: first + 0.5, y0: 0, y1: 1, line: { width: 0 } };
+  const values = traces.flatMap(({ y }) => y).filter((value) => value !== null);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const flat = low === high && low ? { range: [low, high].map((value, at) => value + (at - 0.5) * Math.abs(value)) } : {};
   const axis = { gridcolor: colour("--line"), zeroline: false, automargin: true, exponentformat: "e" };
   Plotly.react(place, traces, {
     height: 200, margin: { l: 48, r: 8, t: 8, b: 32 }, showlegend: false, hovermode: "closest",
     paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     font: { family: "system-ui, sans-serif", size: 12, color: colour("--soft") },
-    xaxis: { ...axis, showgrid: false }, yaxis: { ...axis, nticks: 5 },
+    xaxis: { ...axis, showgrid: false }, yaxis: { ...axis, ...flat, nticks: 5 }, separators: ".",
     shapes: first ? [{ ...shade, fillcolor: colour("--shade"), layer: "below" }] : [],
   }, { displayModeBar: false, responsive: true });
 }

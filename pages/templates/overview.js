@@ -51,7 +51,7 @@ $("#compare").onclick = async () => {
     try {
       runs.push({ ...(await load(`${url}/page.js`)), url });
     } catch {
-      $("#hint").textContent = `${decodeURIComponent(url)} has no page.js: python gallery.py writes it again`;
+      $("#hint").textContent = `${decodeURIComponent(url)} has no page.js: python -m pages writes it again`;
       return;
     }
   }
@@ -69,7 +69,7 @@ $("#close").onclick = () => $("#comparison").close();
 
 /** The same photo at the same epoch; the slider goes over the epochs that all have (else that any has). */
 function comparePictures(runs) {
-  const own = runs.map(({ samples }) => epochsOf(samples));
+  const own = runs.map(({ samples }) => epochsOf(samples.photos));
   const every = [...new Set(own.flat())].sort((a, b) => (a === "recon" ? -1 : b === "recon" ? 1 : a - b));
   const shared = every.filter((epoch) => own.every((epochs) => epochs.includes(epoch)));
   const epochs = shared.length ? shared : every;
@@ -84,7 +84,7 @@ function comparePictures(runs) {
     at.textContent = slider.ariaValueText = epoch === undefined ? "no pictures" : titleOf(epoch);
     for (const [place, { samples, name, url }] of runs.entries()) {
       const chosen = samples.photos.find((each) => each.name === photo.value);
-      const found = chosen && address(samples, chosen, epoch);
+      const found = chosen && address(chosen, epoch);
       show(frames[place], found && `${url}/${found}`, `${name}: ${photo.value} at ${at.textContent}`);
     }
   };
@@ -99,9 +99,9 @@ function compareSettings(runs) {
   const lines = keys.map((key) => {
     const values = runs.map(({ settings }) => text(settings[key]));
     const differs = new Set(values).size > 1;
-    return make("tr", { className: differs ? "differs" : "equal" }, make("th", {}, key), ...values.map((value) => make("td", {}, value)));
+    return make("tr", { className: differs ? "differs" : "equal" }, make("th", {}, key), ...values.map((value) => breakable(make("td", {}, value))));
   });
-  const head = make("tr", {}, make("th"), ...runs.map(({ name }) => make("th", {}, name)));
+  const head = make("tr", {}, make("th"), ...runs.map(({ name }) => breakable(make("th", {}, name))));
   const fill = () => $("#settings").replaceChildren(head, ...lines.filter((line) => $("#all").checked || line.className === "differs"));
   $("#all").onchange = fill;
   fill();

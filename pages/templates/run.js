@@ -1,14 +1,14 @@
 "use strict";
 
 const page = window.PAGE;
-const { samples } = page || { samples: { photos: [], epochs: [], others: [] } };
-const epochs = epochsOf(samples);
-if (!page) $("main").prepend(make("p", { className: "problems" }, "page.js is missing: python gallery.py writes it again"));
+const { photos, others } = page ? page.samples : { photos: [], others: [] };
+const epochs = epochsOf(photos);
+if (!page) $("main").prepend(make("p", { className: "problems" }, "page.js is missing: python -m pages writes it again"));
 
 // Samples
 
 const slider = $("#epoch");
-let photo = samples.photos[0];
+let photo = photos[0];
 let stage, timer;
 const loaded = new Promise((resolve) => addEventListener("load", resolve)); // the large picture comes first
 const epoch = () => epochs[slider.value];
@@ -24,8 +24,8 @@ function choose(each) {
 }
 
 function fillStrip() {
-  const strip = epochs.filter((at) => address(samples, photo, at)).map((at) => {
-    const picture = show(frame(photo.pair ? "result" : "whole"), address(samples, photo, at), `${photo.name}, ${titleOf(at)}`);
+  const strip = epochs.filter((at) => address(photo, at)).map((at) => {
+    const picture = show(frame(photo.pair ? "result" : "whole"), address(photo, at), `${photo.name}, ${titleOf(at)}`);
     const button = make("button", { onclick: () => move(epochs.indexOf(at)) }, picture, make("span", {}, titleOf(at)));
     button.epoch = at;
     return button;
@@ -50,7 +50,7 @@ function move(place) {
 
 function update() {
   $("#at").textContent = slider.ariaValueText = titleOf(epoch());
-  show(stage, address(samples, photo, epoch()), alt(photo));
+  show(stage, address(photo, epoch()), alt(photo));
   markStrip();
   clearTimeout(timer); // the small pictures follow when the slider rests
   timer = setTimeout(() => loaded.then(rest), 150);
@@ -59,7 +59,7 @@ function update() {
 function rest() {
   history.replaceState(null, "", `#${new URLSearchParams({ epoch: epoch(), photo: photo.name })}`); // for a reload
   $("#all-at").textContent = titleOf(epoch());
-  for (const button of $$("#photos button")) show($(".frame", button), address(samples, button.photo, epoch()), alt(button.photo));
+  for (const button of $$("#photos button")) show($(".frame", button), address(button.photo, epoch()), alt(button.photo));
 }
 
 let playing;
@@ -75,7 +75,7 @@ if (epochs.length) {
   slider.max = epochs.length - 1;
   slider.oninput = update;
   $("#play").onclick = () => play(!playing);
-  $("#photos").append(...samples.photos.map((each) => {
+  $("#photos").append(...photos.map((each) => {
     const button = make("button", { onclick: () => choose(each) }, frame(each.pair ? "result" : "whole"), make("span", {}, each.name));
     button.photo = each;
     return button;
@@ -83,7 +83,7 @@ if (epochs.length) {
   const asked = new URLSearchParams(location.hash.slice(1));
   const place = epochs.findIndex((each) => String(each) === asked.get("epoch"));
   slider.value = place < 0 ? epochs.length - 1 : place;
-  choose(samples.photos.find((each) => each.name === asked.get("photo")) || photo);
+  choose(photos.find((each) => each.name === asked.get("photo")) || photo);
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("input, .strip") || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -94,10 +94,8 @@ if (epochs.length) {
   });
 }
 
-// Pictures whose names tell no epoch; each name comes as what differs from the one before.
+// Pictures whose names tell no epoch
 
-let before = "";
-const others = samples.others.map(([shared, rest]) => (before = before.slice(0, shared) + rest));
 if (others.length) {
   $("#others").hidden = false;
   $("#others .grid").append(...others.map((url) => {

@@ -11,16 +11,13 @@ from training import history
 
 
 def pictures(run):
-    """Every URL that the samples of a summary stand for, as gallery's script puts them together."""
+    """Every URL that the samples of a summary stand for."""
     samples = run["page"]["samples"]
     for photo in samples["photos"]:
         yield from [photo["recon"]] if photo["recon"] else []
-        for at, before, after in photo["series"]:
-            yield from (f"{before}{epoch}{after}" for epoch in samples["epochs"][at])
-    text = ""
-    for shared, rest in samples["others"]:
-        text = text[:shared] + rest
-        yield text
+        for pattern, epochs in photo["epochs"].items():
+            yield from (pattern.replace("{epoch}", epoch) for epoch in epochs)
+    yield from samples["others"]
 
 
 def files(folder, *parts):
@@ -43,7 +40,9 @@ def test_a_whole_run(tmp_path):
     assert run["page"]["curves"]["epoch"] == [1, *range(1, 13)]
     samples = run["page"]["samples"]
     assert [photo["name"] for photo in samples["photos"]] == ["test 1", "train 1"]
-    assert samples["epochs"] == [list(range(1, 13))]
+    assert samples["photos"][0]["epochs"] == {
+        "Transfer/{epoch}_epoch_Paprika_test_1.png": [str(epoch) for epoch in range(1, 13)]
+    }
     assert sorted(pictures(run)) == files(folder, "Transfer", "Reconstruction")
 
 
@@ -64,12 +63,18 @@ def test_names_of_any_kind_come_out_as_they_are_on_the_disk(tmp_path):
         "12345678901234567890_epoch_q_test_1.png",
         "2_epoch_q_test_1.jpg",
         "3_epoch_q_test_1.png",
+        "{epoch}_epoch_r_train_1.png",
+        "4_epoch_{epoch}_train_1.png",
+        "1_epochs_1_epoch_s.png",
+        "1_epochs_2_epoch_s.png",
         broken,
     ]
     for name in (*names, "notes.txt", ".hidden.png"):
         (folder / "Transfer" / name).write_bytes(b"x")
     run = summaries.read(folder)
     assert sorted(pictures(run)) == sorted(f"Transfer/{summaries.url(name)}" for name in names)
+    titles = [photo["name"] for photo in run["page"]["samples"]["photos"]]
+    assert titles == ["1_epochs_…_epoch_s", "epoch_…_a", "test 1", "train 1"]
     json.dumps(run["page"]).encode()
     assert run["state"] == "unknown" and run["total"] is None
 
@@ -135,7 +140,7 @@ def test_runs_are_found_by_their_name_or_what_lies_in_them(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "renamed" / "metrics.csv").touch()
     (tmp_path / "file_results").touch()
-    assert [path.name for path in summaries.find(tmp_path)] == [
+    assert [path.name for path in summaries.find_runs(tmp_path)] == [
         "Hayao_results",
         "P 9_results",
         "P 10_results",
