@@ -2,10 +2,10 @@
 
     python CartoonGAN.py --name Paprika --src_data data/src_data --tgt_data data/tgt_data
 
-Phase one trains the generator G as an auto-encoder of photographs under a content loss. Phase two trains it
-against a discriminator D that learns to call drawings real, G's results and edge-smoothed drawings fake.
-With --adv_lambda 0 there is no D: add a --style_lambda for style transfer as by Johnson et al. (ECCV 2016).
-Pictures are tensors N,C,H,W in [-1, 1], RGB. Each loss is a mean, computed in float32 or wider.
+Phase one trains the generator G to reproduce the content of photographs. Phase two keeps that content loss
+and adds an adversarial one: a discriminator D learns to call drawings real, and both G's results and
+edge-smoothed drawings fake. With --adv_lambda 0 there is no D, and --style_lambda gives style transfer as by
+Johnson et al. (ECCV 2016). Pictures are tensors N,C,H,W in [-1, 1], RGB. Losses are float32 or wider.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import sys
 import utils
 from training.folders import find_run
 
-if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with the command is told before
+if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is refused before that
     utils.refuse_early(find_run)
 
 import torch
@@ -37,70 +37,67 @@ from training.scaler import Scaler
 
 
 def discriminator_loss(on_drawing, on_result, on_smoothed, mode):
-    """What D minimises: its logits for a drawing go up, for G's result and for a smoothed drawing down.
+    """What D minimises, given its logits for drawings, for G's results and for smoothed drawings.
 
-    With "bce" this is -[log D(c) + log(1 - D(G(p))) + log(1 - D(e))], D being the sigmoid of the logits
-    (Equation 3). "lsgan" is least squares (Mao et al., ICCV 2017), which the first author's code uses.
+    With "bce", -[log D(c) + log(1 - D(G(p))) + log(1 - D(e))] for a drawing c, a photo p and a smoothed
+    drawing e, D(.) being the sigmoid of logits (Equation 3). "lsgan": least squares (Mao et al., ICCV 2017).
     """
-    return as_real(on_drawing, mode) + as_fake(on_result, mode) + as_fake(on_smoothed, mode)
+    return real_loss(on_drawing, mode) + fake_loss(on_result, mode) + fake_loss(on_smoothed, mode)
 
 
-def as_real(logits, mode):
-    """Small where D calls pictures real. Of G's results it is G's adversarial loss, -log D(G(p))."""
+def real_loss(logits, mode):
+    """Small where D calls pictures real. For G's results, what G minimises: with "bce" -log D(G(p))."""
     logits = at_least_float32(logits)
     return F.softplus(-logits).mean() if mode == "bce" else (logits - 1).square().mean()
 
 
-def as_fake(logits, mode):
+def fake_loss(logits, mode):
     """Small where D calls pictures fake."""
     logits = at_least_float32(logits)
     return F.softplus(logits).mean() if mode == "bce" else logits.square().mean()
 
 
-def content_loss(result, photo):
-    """Mean absolute difference of two feature maps (Equation 4)."""
-    return F.l1_loss(at_least_float32(result), at_least_float32(photo))
+def content_loss(of_result, of_photo):
+    """Mean absolute difference of two feature maps of VGG19 (Equation 4)."""
+    return F.l1_loss(at_least_float32(of_result), at_least_float32(of_photo))
 
 
-def style_loss(result, wanted):
-    """Squared Frobenius norm of the difference of Gram matrices: a mean over pictures, added over layers.
+def style_loss(of_result, of_drawings):
+    """Squared Frobenius norm of differences of Gram matrices, averaged over pictures, summed over layers.
 
-    `result` holds feature maps (N,C,H,W), `wanted` Gram matrices (C,C), one a layer (Johnson et al.,
-    Equation 4). No drawing belongs to a photo, so these are the mean Gram matrices of all the drawings.
+    `of_result` holds feature maps (N,C,H,W), `of_drawings` Gram matrices (C,C), one per layer (Johnson et
+    al., Equation 4). No photo has a drawing of its own: each matrix is the mean over the drawings of a step.
     """
-    pairs = zip(map(gram, result), wanted, strict=True)
-    return sum((shown - drawn).square().sum((1, 2)).mean() for shown, drawn in pairs)
+    pairs = zip(map(gram, of_result), of_drawings, strict=True)
+    return sum((painted - drawn).square().sum((1, 2)).mean() for painted, drawn in pairs)
 
 
 def total_variation(picture):
-    """Mean absolute difference of neighbours, across plus down (Rudin et al., Physica D 1992).
-
-    Absolute, where others square it: squares cost a sharp outline more than the blur in its place.
-    """
+    """Mean absolute difference of neighbours: squares would penalise sharp outlines more than blurred ones."""
     picture = at_least_float32(picture)
     return picture.diff(dim=3).abs().mean() + picture.diff(dim=2).abs().mean()
 
 
 def perceptual_losses(model, args, result, photo, drawing=None):
-    """VGG19's losses of a result, {name: loss}: to the content of its photo, to the style of drawings."""
-    content = CONTENT if args.con_lambda else ()
-    style = STYLE if args.style_lambda and drawing is not None else ()
+    """Distances of a result from the content of its photo and, in phase two, from the style of drawings."""
+    content_layer = CONTENT if args.con_lambda else ()
+    style_layers = STYLE if args.style_lambda and drawing is not None else ()
     losses = {}
     with model.autocast():
-        maps = model.vgg.maps(result, style + content) if style + content else []
-        if content:
+        maps = model.vgg.maps(result, style_layers + content_layer) if model.vgg else []
+        if content_layer:
             with torch.no_grad():
-                wanted = model.vgg(photo)
-            losses["content"] = content_loss(maps.pop(), wanted)
-        if style:
-            with torch.no_grad():
-                wanted = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style)]
-            losses["style"] = style_loss(maps, wanted)
+                of_photo = model.vgg(photo)
+            losses["content"] = content_loss(maps.pop(), of_photo)  # its layer is the last of the maps
+        if style_layers:
+            with torch.no_grad():  # the mean over the batch, then over the processes
+                grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
+            losses["style"] = style_loss(maps, grams)
     return losses
 
 
 def generator_loss(args, losses):
-    """What G minimises: w_adv L_adv + w_con L_con (Equation 1), and what was added to the paper's losses."""
+    """What G minimises: the paper's adversarial and content losses (Equation 1), style, total variation."""
     weights = {"adversarial": args.adv_lambda, "content": args.con_lambda}
     weights |= {"style": args.style_lambda, "total_variation": args.tv_lambda}
     return sum(weights[name] * loss for name, loss in losses.items())
@@ -110,7 +107,7 @@ def generator_loss(args, losses):
 
 
 def learning_rates(args, phase, epoch):
-    """The learning rate of each optimiser in an epoch (from 1) of a phase."""
+    """The learning rate of each optimiser in this epoch (counted from 1) of a phase."""
     epochs = args.pre_train_epoch if phase == 1 else args.train_epoch
     factor = learning_rate_factor(args.lr_policy, phase, epoch, epochs)
     rate_g = args.pre_lr if phase == 1 and args.pre_lr else args.lrG
@@ -118,10 +115,10 @@ def learning_rates(args, phase, epoch):
 
 
 def learning_rate_factor(policy, phase, epoch, epochs):
-    """What the learning rates are multiplied by in an epoch (from 1) of a phase.
+    """What the learning rates are multiplied by in this epoch (counted from 1) of a phase.
 
-    "step": in phase two a tenth after one half of the epochs, a hundredth after three quarters. "linear": in
-    both phases 1 for the first half, then evenly down towards 0.
+    "step": 1 in phase one; in phase two 0.1 after half of the epochs, 0.01 after three quarters. "linear": in
+    both phases 1 for the first half, then falling linearly, never quite to 0.
     """
     if policy == "linear":
         return 1 - max(0, epoch - epochs // 2) / (epochs - epochs // 2 + 1)
@@ -129,11 +126,11 @@ def learning_rate_factor(policy, phase, epoch, epochs):
     return 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)) if phase == 2 else 1
 
 
-# The steps. Each returns its losses and what is watched beside them, {name: tensor}.
+# The steps. Each returns its losses, without their weights, and further measurements: {name: tensor}.
 
 
 def reconstruction_step(model, args, photo):
-    """Phase one: G learns to keep the content of the photo."""
+    """Phase one: G learns to reproduce the content of the photo."""
     with model.autocast():
         result = model.parallel_generator(photo)
     losses = perceptual_losses(model, args, result, photo)
@@ -143,46 +140,46 @@ def reconstruction_step(model, args, photo):
 
 
 def adversarial_step(model, args, photo, drawing, smoothed, place):
-    """Phase two: first D learns, then G through the D that has just learned. G runs once.
+    """Phase two: D learns first, then G, judged by the updated D. G runs once for both.
 
-    `place`, (phase, epoch, step), seeds what the pool shows: the newest results, or older ones.
+    `place`, (phase, epoch, step), seeds what the pool shows to D: this batch of results, or an older one.
     """
     with model.autocast():
         result = model.parallel_generator(photo)
 
-    # D sees all as one batch, which changes nothing: instance norm looks at each picture alone.
+    # D sees all three as one batch. Instance norm looks at each picture alone, so three calls give the same.
     shown = model.pool.exchange(result.detach(), place)
     with model.autocast():
         logits = model.parallel_discriminator(torch.cat([drawing, shown, smoothed]))
-    on_drawing, on_result, on_smoothed = logits.chunk(3)
-    discriminator = discriminator_loss(on_drawing, on_result, on_smoothed, args.gan_mode)
+    on_drawing, on_shown, on_smoothed = logits.chunk(3)
+    discriminator = discriminator_loss(on_drawing, on_shown, on_smoothed, args.gan_mode)
     model.scaler.descend(model.adam_d, discriminator)
-    called_fake = (on_result.detach() < (0 if args.gan_mode == "bce" else 0.5)).float().mean()
+    detected = (on_shown < (0 if args.gan_mode == "bce" else 0.5)).float().mean()
 
-    # D's own weights get no gradients here.
+    # G's gradients pass through D; D's own weights get none.
     frozen = {name: weight.detach() for name, weight in model.discriminator.named_parameters()}
     with model.autocast():
         on_result = torch.func.functional_call(model.discriminator, frozen, result)
-    losses = {"adversarial": as_real(on_result, args.gan_mode)}
+    losses = {"adversarial": real_loss(on_result, args.gan_mode)}
     terms = descend_generator(model, args, losses, result, photo, drawing)
-    return {"discriminator": discriminator.detach(), **terms, "fakes_detected": called_fake}
+    return {"discriminator": discriminator.detach(), **terms, "fakes_detected": detected}
 
 
 def perceptual_step(model, args, photo, drawing=None, _smoothed=None, place=None):
-    """Phase two without a discriminator; only a style loss needs the drawings."""
+    """Phase two without a discriminator. Without a style loss a batch is the photo alone."""
     with model.autocast():
         result = model.parallel_generator(photo)
     return descend_generator(model, args, {}, result, photo, drawing)
 
 
 def descend_generator(model, args, losses, result, photo, drawing):
-    """G's step of phase two, down `losses` and those that need no discriminator."""
+    """G's step of phase two: adds to `losses` those that need no discriminator, and descends their sum."""
     losses |= perceptual_losses(model, args, result, photo, drawing)
     if args.tv_lambda:
         losses["total_variation"] = total_variation(result)
     model.scaler.descend(model.adam_g, generator_loss(args, losses))
     model.scaler.update()
-    change = (result.detach() - photo).abs().mean() * 127.5  # in grey levels of 255
+    change = (result.detach() - photo).abs().mean() * 127.5  # in units of 1/255 of the range
     return {name: loss.detach() for name, loss in losses.items()} | {"change_from_photo": change}
 
 
@@ -191,22 +188,22 @@ def descend_generator(model, args, losses, result, photo, drawing):
 
 @dataclasses.dataclass
 class Model:
-    """What is trained, and what the steps need beside it."""
+    """What is trained, and what the steps need besides."""
 
     generator: Generator
     discriminator: Discriminator | None  # None with --adv_lambda 0
-    parallel_generator: torch.nn.Module  # the same two where gradients are wanted: averaged over processes
+    parallel_generator: torch.nn.Module  # the same two, wrapped: averages their gradients over processes
     parallel_discriminator: torch.nn.Module | None
     vgg: VGG19 | None  # frozen; None without --con_lambda and --style_lambda
-    adam_g: torch.optim.Adam
+    adam_g: torch.optim.Adam  # for both phases: its moments carry over
     adam_d: torch.optim.Adam | None
     scaler: Scaler
     pool: Pool  # of older results
-    autocast: functools.partial  # a context that computes in the run's precision
+    autocast: functools.partial  # gives a context that computes in the run's precision
 
 
 def build(args, device, precision):
-    """The Model at its start: fresh weights, and the frozen VGG19."""
+    """A new Model with untrained weights, the same in every process, and the frozen VGG19."""
     torch.manual_seed(args.seed)
     layout = {"device": device, "memory_format": torch.channels_last}
     shape = {key: getattr(args, key) for key in GENERATOR_OPTIONS}
@@ -235,16 +232,16 @@ def main(argv=None):
     with open_run(argv) as run:
         args = run.args
         model = build(args, run.device, run.precision)
-        run.restore(model)  # to where it stopped, if it goes on
-        run.load_data(edge_promoting.make_pairs)  # photographs, drawings, their edge-smoothed copies
+        run.restore(model)  # if the run is resumed: weights, optimisers, pool, place
+        run.load_data(edge_promoting.make_pairs)  # photographs, drawings and their edge-smoothed copies
         run.begin(learning_rates, judge.measure_of, after_samples=writing.update)
 
         for (photo,) in run.batches(phase=1, epochs=args.pre_train_epoch):
             run.took(reconstruction_step(model, args, photo))
 
         step = adversarial_step if model.discriminator else perceptual_step
-        for pictures in run.batches(phase=2, epochs=args.train_epoch):  # photo, drawing, smoothed drawing
-            run.took(step(model, args, *pictures, place=run.place))
+        for batch in run.batches(phase=2, epochs=args.train_epoch):  # photo, drawing, smoothed drawing
+            run.took(step(model, args, *batch, place=run.place))
 
 
 if __name__ == "__main__":
