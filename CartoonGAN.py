@@ -73,7 +73,7 @@ def style_loss(of_result, of_drawings):
 
 
 def total_variation(picture):
-    """Mean absolute difference of neighbours: squares would penalise sharp outlines more than blurred ones."""
+    """Mean absolute difference of neighbours: squares would penalise sharp outlines more than blurs."""
     picture = at_least_float32(picture)
     return picture.diff(dim=3).abs().mean() + picture.diff(dim=2).abs().mean()
 
