@@ -209,6 +209,7 @@ def _double(channels, out, how):
 def _initialise(network):
     """Convolution weights from N(0, 0.02), biases 0; norms stay at weight 1, bias 0."""
     for layer in network.modules():
-        if isinstance(layer, CONVOLUTIONS):
+        # On the meta device nothing can be filled, and PyTorch would load its compiler, which takes seconds.
+        if isinstance(layer, CONVOLUTIONS) and not layer.weight.is_meta:
             nn.init.normal_(layer.weight, 0, 0.02)
             nn.init.zeros_(layer.bias)

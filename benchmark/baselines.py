@@ -1,4 +1,4 @@
-"""The baselines of bench.py, written out from their descriptions in plain PyTorch and NumPy."""
+"""The baselines of the benchmarks, written out from their descriptions in plain PyTorch and NumPy."""
 
 import copy
 
@@ -39,7 +39,8 @@ def plain(generator):
 @torch.no_grad()
 def apply_plain(generator, photos):
     """What a public test script does with photos (uint8 H,W,C): to [-1, 1], through the network, and back."""
-    batch = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).contiguous()
+    device = next(generator.parameters()).device
+    batch = torch.from_numpy(np.stack(photos)).to(device).permute(0, 3, 1, 2).contiguous()
     return [utils.to_image(result) for result in generator(utils.to_range(batch))]
 
 
@@ -56,24 +57,25 @@ def smooth_by_loop(drawing):
     return smoothed
 
 
-def public_step(t, args):
-    """The training step of the public scripts, on copies of the networks of a training.Training.
+def public_step(model, args):
+    """The training step of the public scripts, on copies of the networks of a CartoonGAN.Model.
 
-    Everything is float32 and contiguous. D sees drawings, results and smoothed drawings apart, results not
-    detached, so its loss goes back through G as well; G runs a second time for its own step. VGG19's weights
-    get gradients, and the photo's features are computed with a graph and then detached. Returns a function of
-    (photo, drawing, smoothed), uint8, that gives the losses of D, G and the content, and the two networks.
+    Everything is float32 and contiguous. D sees drawings, results and smoothed drawings apart, and the
+    results are not detached, so D's loss goes back through G as well. G runs a second time for its own step.
+    VGG19's weights get gradients, and the photo's features are computed with a graph and then detached.
+    Returns a function of photo, drawing and smoothed drawing in [-1, 1] that gives the losses {name: tensor},
+    and the generator and the discriminator that it trains.
     """
-    generator, discriminator = with_torch_norms(t.generator), with_torch_norms(t.discriminator)
-    vgg = copy.deepcopy(t.vgg).float().to(memory_format=torch.contiguous_format).requires_grad_(True)
+    generator, discriminator = with_torch_norms(model.generator), with_torch_norms(model.discriminator)
+    vgg = copy.deepcopy(model.vgg).to(memory_format=torch.contiguous_format).requires_grad_(True)
     adam_g, adam_d = (
         torch.optim.Adam(network.parameters(), rate, (args.beta1, args.beta2), foreach=False)
         for network, rate in ((generator, args.lrG), (discriminator, args.lrD))
     )
     bce, l1 = nn.BCELoss(), nn.L1Loss()
 
-    def step(*batch):
-        photo, drawing, smoothed = (utils.to_range(image).contiguous() for image in batch)
+    def step(*pictures):
+        photo, drawing, smoothed = (picture.contiguous() for picture in pictures)
         adam_d.zero_grad()
         on_drawing = discriminator(drawing).sigmoid()
         real, fake = torch.ones_like(on_drawing), torch.zeros_like(on_drawing)
@@ -101,7 +103,7 @@ def with_torch_norms(network):
     for parent in list(network.modules()):
         for name, layer in parent.named_children():
             if isinstance(layer, networks.InstanceNorm):
-                norm = nn.InstanceNorm2d(layer.num_features, layer.eps, affine=True)
+                norm = nn.InstanceNorm2d(layer.num_features, layer.eps, affine=True).to(layer.weight)
                 norm.load_state_dict(layer.state_dict())
                 setattr(parent, name, norm)
     return network

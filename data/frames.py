@@ -1,4 +1,4 @@
-"""Drawings to train on from a film: frames that are sharp, no two alike, without bars, black and credits.
+"""Take drawings to train on from a film: sharp frames, no two alike, no black ones, no credits, no bars.
 
     python data/frames.py FILM OUT_DIR
 
@@ -20,11 +20,11 @@ from pictures.images import cv2
 from support.arguments import Parser, number
 from utils import RunFailed, WrongUse, exit_status
 
-SIDE = 256  # frames are judged at the size at which they are trained on: their shorter side, pixels
-SURVEY = 64  # frames, evenly spaced, that settle the crop and the film's own sharpness
-DARK = 24  # the largest grey of a black bar, of 255: compression leaves noise in black
-CUT = 20  # mean difference to the frame last taken, of 255, that means a new shot, dissolves and pans too
-SETTLED = 0.3  # seconds after it at which the frame is taken: past flashes and the worst of the compression
+SIDE = 256  # pixels: frames are judged with this shorter side, the default size of training
+SURVEY = 64  # evenly spaced frames, from which the crop and the film's own sharpness are taken
+DARK = 24  # of 255, the lightest grey of a black bar: compression leaves noise in black
+CUT = 20  # of 255, the mean difference to the last frame taken that means a new shot (or a dissolve, a pan)
+SETTLED = 0.3  # seconds from there to the frame that is taken: past flashes and the worst of the compression
 # Measured on 654 drawings of one comic, 256 pixels a side: two differ in at least 0.345 of the fingerprint;
 # one moved by 2%, enlarged by 5%, with noise, or with a sixteenth of it changed, in 0.26 (99 of 100).
 ALIKE = 0.3
@@ -33,15 +33,15 @@ BLURRED = 0.5  # of the film's own sharpness: a soft old film is not dropped who
 
 
 def small(grey):
-    """A grey picture, uint8 H,W, its shorter side shrunk to SIDE pixels. Enlarging would blur it."""
+    """Shrink a grey picture, uint8 H,W, to a shorter side of SIDE pixels. Enlarging would blur it."""
     return images.fit_training(grey[..., None], min(SIDE, *grey.shape), "crop")[..., 0]
 
 
 def sharpness(grey):
     """How much of an edge's contrast lies between two neighbouring pixels: 1 is a step, 0 means no edge.
 
-    The median over all 7x7 neighbourhoods of a contrast of 48 and more, so it depends little on how many
-    edges there are and how strong: flat drawings are not taken for blurred ones.
+    It is the median over all 7x7 neighbourhoods with a contrast of at least 48. So it depends little on the
+    number and strength of edges, and flat drawings do not count as blurred.
     """
     grey, square = grey.astype(np.int16), np.ones((7, 7), np.uint8)
     contrast = cv2.dilate(grey, square) - cv2.erode(grey, square)
@@ -52,7 +52,7 @@ def sharpness(grey):
 
 
 def is_black(grey):
-    """Whether a frame is black, nearly so (a fade), or of one colour."""
+    """Whether a frame is black, nearly black (a fade), or of one colour."""
     return np.percentile(grey, 99) < 48 or grey.std() < 5
 
 
@@ -67,10 +67,10 @@ def is_credits(grey):
 
 
 def fingerprint(grey):
-    """A perceptual hash: for the 255 lowest frequencies (DCT of 64x64 pixels), which are above their median.
+    """A perceptual hash: which of the 255 lowest frequencies (DCT of 64x64 pixels) are above their median.
 
-    In place of SSIM, because each frame is compared with every one that was kept, as films return to a shot
-    again and again: that takes SSIM hours and this a few operations.
+    Films return to a shot again and again, so each frame is compared with every one that was kept. SSIM would
+    take hours for that; this takes a few operations each.
     """
     reduced = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
     waves = cv2.dct(reduced)[:16, :16].ravel()[1:]
@@ -80,8 +80,8 @@ def fingerprint(grey):
 def picture_area(greys):
     """The part of the frames that is not black bars, as slices of rows and columns: one for all `greys`.
 
-    A line belongs to the picture if it is lit in more than 5% of the frames that show anything, so neither
-    a dark scene nor a stray subtitle decides. Beside a bar two more lines go: compression blurs its edge.
+    A row or column belongs to the picture if it is lit in more than 5% of the frames, so that neither dark
+    scenes nor a stray subtitle matter. Two more are cut off beside each bar: compression blurs its edge.
     """
     area = []
     for axis in (0, 1):
@@ -93,7 +93,7 @@ def picture_area(greys):
 
 
 def fault(grey, usual, kept):
-    """Why a frame is no good, or None. `kept`, the fingerprints of those that were good, gets this one's."""
+    """Why a frame is no good, or None. Then its fingerprint is added to `kept`, those of the good frames."""
     if is_black(grey):
         return "black"
     if is_credits(grey):
@@ -128,7 +128,7 @@ def picture(file, frame):
 
 
 def survey(file, start, end):
-    """(the part of the frames that is not bars, the film's own sharpness), by frames evenly spaced."""
+    """(the part of the frames that is not bars, the film's own sharpness), from evenly spaced frames."""
     greys = []
     for moment in np.linspace(start, end, 2 * SURVEY + 1)[1::2]:
         _, frame = next(frames(file, moment), (None, None))
@@ -141,7 +141,7 @@ def survey(file, start, end):
 
 
 def every(found, seconds):
-    """Of (seconds, frame), those at an interval."""
+    """Of (seconds, frame), the first one in every interval of so many seconds."""
     due = 0
     for time, frame in found:
         if time >= due:
@@ -150,7 +150,7 @@ def every(found, seconds):
 
 
 def changes(found):
-    """Of (seconds, frame), the first and then each that shows something new and has for SETTLED seconds."""
+    """Of (seconds, frame), the first one, and the one SETTLED seconds after each change."""
     before, due = None, 0
     for time, frame in found:
         look = frame.reformat(width=32, height=18, format="rgb24").to_ndarray().astype(np.int16)
@@ -162,7 +162,10 @@ def changes(found):
 
 
 def take(av, args):
-    """Write the good frames of args.film to args.out_dir and return (size before, size after, Counter)."""
+    """Write the good frames of args.film to args.out_dir; returns (size, size without bars, counts).
+
+    `counts` is {why frames were dropped, or None: how many}; None stands for the frames that were written.
+    """
     counts, kept, sizes = Counter(), [], ((0, 0), (0, 0))
     with av.open(args.film) as file:
         if not file.streams.video:

@@ -28,7 +28,7 @@ def haze(image, depth, beta, airlight):
 
 
 def made_depth(height, width, rng):
-    """A stand-in for measured depth, H,W in [0, 1]: a ramp from the ground to the sky, and wide swells."""
+    """A made-up depth, H,W in [0, 1]: a ramp from the ground to the sky, and wide swells."""
     ramp = np.linspace(1, 0, height)[:, None] ** rng.uniform(0.7, 1.5)
     swells = cv2.resize(rng.uniform(-1, 1, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(0.1 + 0.8 * ramp + 0.2 * swells, 0, 1)
@@ -37,8 +37,8 @@ def made_depth(height, width, rng):
 def make(source, target, depth, name, betas, airlights, seed):
     """Write the hazy copy of one file; returns (beta, airlight).
 
-    What is random follows from `seed` and `name` alone. `depth` is a file (white is far) or None.
-    Raises images.CannotRead, and OSError where it cannot be written.
+    All that is random depends on `seed` and `name` alone. `depth` is a file (white is far), or None for a
+    made-up depth. Raises images.CannotRead, and OSError if the copy cannot be written.
     """
     rng = np.random.default_rng([seed, int(images.digest(os.fsencode(name)), 16)])
     beta, airlight = rng.uniform(*betas), rng.uniform(*airlights)
@@ -95,7 +95,7 @@ def parse(argv=None):
 
 
 def find_depths(folder, names):
-    """{name: its depth file}, of the same name but for the extension. Raises WrongUse if one has none."""
+    """{name: its depth file, which may have another extension}. Raises WrongUse if one has no depth file."""
     if not folder:
         return dict.fromkeys(names)
     files = {path.with_suffix(""): folder / path for path in images.find(folder)}

@@ -1,9 +1,9 @@
-"""Hazy pictures and the clear pictures that belong to them: found in data sets as they are downloaded, or in
-a pairs.csv, and laid out for training by links.
+"""Hazy pictures and the clear pictures that belong to them, laid out for training by links.
 
     python data/pairs.py O-HAZE data/o-haze --test 5
 
-Training itself is unpaired and reads no pairs; measuring (`--pairs` of `python -m evaluation`) does.
+The pairs are found in data sets as they are downloaded, or in a pairs.csv. Training is unpaired and does not
+read them; `--pairs` of `python -m evaluation` does.
 """
 
 import csv
@@ -20,17 +20,17 @@ from support.arguments import Parser, number
 from utils import WrongUse, exit_status, say
 
 NAME = "pairs.csv"
-# RESIDE's ITS, OTS and SOTS, and O-HAZE, in all versions seen: see the table in data/README.md.
+# As in RESIDE's ITS, OTS and SOTS, and in O-HAZE: the table in data/README.md shows each layout.
 HAZY, CLEAR = re.compile(r"(.*_)?haz[ey]", re.I), re.compile(r"(.*_)?(clear|gt)", re.I)
 
 
 def find(folder):
     """The clear picture of every hazy picture below `folder`: {name: Path}.
 
-    A name is the hazy picture's path without its extension, from where its data set or its pairs.csv begins
-    ("test/cat"), and each end of that path that stands for one clear picture only ("cat"). So a result is
-    found under its path below any folder that was tested. `folder` may also be one of the hazy folders.
-    Raises WrongUse if it has no pairs.
+    A name is the hazy picture's path below its data set or its pairs.csv, without extension ("test/cat"), and
+    also each end of that path that stands for one clear picture only ("cat"): so a result can be looked up by
+    its path below whatever folder test.py was given. `folder` may also be one of the hazy folders. Raises
+    WrongUse if it has no pairs.
     """
     found = defaultdict(set)
     for name, _, clear in _listed(folder) or _dataset(folder)[0]:
@@ -41,7 +41,7 @@ def find(folder):
 
 
 def write(out, rows):
-    """Write out/pairs.csv. A row is a dict of `hazy`, `clear` (paths; written relative to `out`) and more."""
+    """Write out/pairs.csv. A row is a dict: paths `hazy` and `clear`, written relative to `out`, and more."""
     with open(out / NAME, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()
@@ -51,7 +51,7 @@ def write(out, rows):
 
 
 def link(path, target):
-    """Make `path` a symbolic link to the file `target`, which moves along if both are moved together."""
+    """Make `path` a relative symbolic link to the file `target`: it holds as long as both move together."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(_relative(target, path.parent))
 
@@ -69,17 +69,17 @@ def new_folder(out, source):
 
 
 def halves(training, disjoint):
-    """What to train on hazy and what clear: all of it both ways, or with `disjoint` every second each."""
+    """(what is trained on hazy, what clear): all of it both ways, or with `disjoint` every second one."""
     return (set(training[::2]), set(training[1::2])) if disjoint else (set(training), set(training))
 
 
 def _relative(path, folder):
-    # Through links to folders, as ".." goes, but not through a link that is the picture itself.
+    # Links to folders are resolved, since ".." follows them; a link that is the picture itself is not.
     return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
 
 
 def _listed(folder):
-    """[(name, hazy, clear)] of the pairs.csv in `folder`, or above it: then of those that lie in `folder`."""
+    """[(name, hazy, clear)] of the hazy pictures in `folder`, by the pairs.csv in it or in a folder above."""
     for home in (folder, *folder.resolve().parents):
         if (home / NAME).is_file():
             with open(home / NAME, newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -96,8 +96,8 @@ def _listed(folder):
 def _dataset(folder):
     """([(name, hazy, clear)], number of hazy pictures without a clear one) of the data sets below `folder`.
 
-    Where a folder of hazy pictures stands beside one of clear pictures, a hazy picture's clear one has the
-    same name, or else the same number: the name up to the first underscore.
+    A folder of hazy pictures stands beside one of clear pictures. A hazy picture's clear one has the same
+    name, or else the same number, which is the name up to the first underscore.
     """
     if not folder.is_dir():
         raise WrongUse(f"no folder {folder}")
@@ -125,7 +125,7 @@ def _dataset(folder):
 
 
 def _clear_beside(folder):
-    """The folder of clear pictures beside a folder of hazy ones, None if it is not such."""
+    """The folder of clear pictures beside a folder of hazy ones; None if `folder` is no such folder."""
     if not HAZY.fullmatch(folder.name):
         return None
     return next((x for x in sorted(folder.parent.iterdir()) if x.is_dir() and CLEAR.fullmatch(x.name)), None)
@@ -138,8 +138,9 @@ def _number(path):
 def lay_out(folder, out, tests, disjoint=False):
     """Link the data set in `folder` to out/hazy/{train,test} and out/clear/{train,test}; write the pairs.
 
-    The last `tests` clear pictures, and what is hazy of them, are for testing. With `disjoint` every second
-    of the others is trained on hazy, and the rest clear. Returns how many are hazy. Raises WrongUse.
+    The last `tests` clear pictures and their hazy ones are for testing. With `disjoint` every second scene of
+    the others is trained on hazy, and the rest clear. Returns the number of hazy pictures. Raises WrongUse if
+    the data set has no pairs, too few, or is laid out already.
     """
     if (folder / NAME).is_file():
         raise WrongUse(f"{folder} is laid out already: it has a {NAME}")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image, ImageColor, ImageDraw, ImageStat
 
-# No scene is in both: what is shown of the test photographs is what G makes of pictures it never saw.
+# No scene is in both, so that the test photographs show what G makes of pictures that it never saw.
 TRAIN = {"astronaut.png": 16, "coffee.png": 12, "motorcycle_left.png": 20}  # how many cuts of each
 TEST = {  # the cuts: left, top, right, bottom
     "chelsea.png": [(0, 0, 451, 300), (110, 40, 340, 270)],
@@ -46,7 +46,7 @@ CLOTHES = ["#d43", "#37b", "#fb3", "#496", "#85a", "#ffe"]
 
 
 def cuts(rng, photo, count):
-    """Random cuts of a photograph, 96 to 128 pixels a side; no blank ones and no near-duplicates."""
+    """Random cuts of a photograph, 96 to 128 pixels a side: none is blank, no two are nearly the same."""
     centres = []
     while len(centres) < count:
         size = rng.randint(96, 128), rng.randint(96, 128)
@@ -122,7 +122,7 @@ def darker(colour, factor=0.78):
     return tuple(round(value * factor) for value in ImageColor.getrgb(colour))
 
 
-# Things, each about `size` high. `at` places points that are given in sizes from the middle of the foot.
+# Things, each about `size` high. `at` places points, given in sizes from the middle of the thing's foot.
 
 
 def at(x, y, size, points):

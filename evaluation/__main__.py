@@ -1,9 +1,9 @@
-"""Measure results: how close to the drawings, how much of the photograph is kept, how clean.
+"""Measure how close results are to the drawings, how much of the photographs they keep, how clean they are.
 
     python -m evaluation results/NAME_results --photos data/src_data/test --drawings data/tgt_data/train
 
-Prints a table with a row for the photographs (the baseline), for the drawings (the floor) and for each of the
-results, and writes it as JSON beside the first of the results.
+The table has a row for the photographs (the baseline), one for the drawings (the floor) and one for each of
+the results. It is printed, and written as JSON into or beside the first of the results.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ from utils import WrongUse, exit_status, first_line, say, write_text
 
 
 def open_results(source, folder, photos, fit, device, precision):
-    """What RESULTS names, a run folder, a checkpoint or a folder of pictures, as (make, photos) for a Judge.
+    """Returns (make, photos) for Judge.measure, from a run folder, a checkpoint or a folder of pictures.
 
-    `photos` are those below `folder`, and of them only those that have a result are given back. Raises
-    WrongUse where there is nothing, or no photo for a picture.
+    `photos` are the paths of the photographs below `folder`; only those that have a result are returned.
+    Raises WrongUse if `source` holds no results, or a picture that belongs to no photograph.
     """
     if (source / "generator_latest.pth").is_file():
         return open_results(source / "generator_latest.pth", folder, photos, fit, device, precision)
@@ -40,15 +40,18 @@ def open_results(source, folder, photos, fit, device, precision):
         return lambda _, photo: inference.convert(generator, [fit(photo)])[0], photos
     found = match(source, folder, photos)
     make = lambda path, photo: of_one_shape(images.read(found[path]), photo, found[path])
-    for path in found:  # what is wrong with all of them is told before anything slow
-        with contextlib.suppress(images.CannotRead):  # one that is damaged is told when its turn comes
+    for path in found:  # a fault that all of them share is told before anything slow begins
+        with contextlib.suppress(images.CannotRead):  # a damaged one is told when its turn comes
             make(path, images.read(path))
             break
     return make, list(found)
 
 
 def match(results, folder, photos):
-    """{photo: result} by their paths below the two folders; the extension may differ. Raises WrongUse."""
+    """{photo: its result}: both have the same path below their folder; the extension may differ.
+
+    Raises WrongUse if there are no results, or one belongs to no photo.
+    """
     if not results.is_dir():
         raise WrongUse(f"no {results}: name a run folder, a folder of test.py's pictures, or a checkpoint")
     names = images.find(results)
@@ -70,7 +73,7 @@ def match(results, folder, photos):
 
 
 def of_one_shape(result, photo, path):
-    """The result, if its sides are in the photo's proportion. Raises WrongUse."""
+    """Returns the result. Raises WrongUse if it is not as wide for its height as the photo."""
     wider = result.shape[1] / result.shape[0] / (photo.shape[1] / photo.shape[0])
     if abs(wider - 2) < 0.1:
         raise WrongUse(f"{path} is twice as wide as its photo: run test.py without --side_by_side")
@@ -80,10 +83,10 @@ def of_one_shape(result, photo, path):
 
 
 def find_inception(asked, device):
-    """The Inception-v3 of FID and KID through torchmetrics, or None for VGG19, in a line why.
+    """The Inception-v3 of FID and KID, from torchmetrics; None means VGG19 in its place.
 
-    `asked` is "inception", "vgg19" or None: Inception if it can be had. Raises WrongUse if it cannot be had
-    and was asked for.
+    `asked` is "inception", "vgg19" or None, which takes Inception if it is available and otherwise says in a
+    line why not. Raises WrongUse if it was asked for and is not available.
     """
     if asked == "vgg19":
         return None
@@ -101,7 +104,35 @@ def find_inception(asked, device):
     return None
 
 
-# The command
+def pictures(folder):
+    """The paths of the images below `folder`. Raises WrongUse if there are none."""
+    paths = [folder / name for name in images.find(folder)]
+    if not paths:
+        raise WrongUse(f"no images in {folder}" if folder.is_dir() else f"no folder {folder}")
+    return paths
+
+
+def clear_pictures(folder, photos, photo_dir):
+    """{photo: path of its clear picture} for those in `folder`'s pairs. Raises WrongUse if there are none."""
+    clear = pairs.find(folder)
+    names = {path: path.relative_to(photo_dir).with_suffix("").as_posix() for path in photos}
+    found = {path: clear[name] for path, name in names.items() if name in clear}
+    if not found:
+        raise WrongUse(f"no photo in {photo_dir} is a hazy picture of {folder}")
+    return found
+
+
+def trained_with(source):
+    """The input size and the way of resizing that a run was trained with; {} without a settings.json."""
+    folder = source if source.is_dir() else source.parent
+    settings = read_settings(folder) or {"options": {}}
+    used = {key: settings["options"][key] for key in ("input_size", "resize") if key in settings["options"]}
+    if fault := options.fault(used):
+        raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")
+    return used
+
+
+# The table
 
 COLUMNS = {  # of the table: key of a row, title, digits
     "pictures": ("pictures", 0),
@@ -120,7 +151,7 @@ COLUMNS = {  # of the table: key of a row, title, digits
 
 
 def table(rows):
-    """Rows {name: row} as a Markdown table, with the columns that one of them has."""
+    """Rows {name: row} as a Markdown table. A column that no row has is left out."""
     keys = [key for key in COLUMNS if any(key in row for row in rows.values())]
     lines = [["", *(COLUMNS[key][0] for key in keys)]]
     for name, row in rows.items():
@@ -133,6 +164,9 @@ def table(rows):
         f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |"
         for line in lines
     )
+
+
+# The command
 
 
 def parse(argv):
@@ -175,34 +209,6 @@ def parse(argv):
     )
     arguments.add_device(add)
     return parser.parse_args(argv)
-
-
-def pictures(folder):
-    """The paths of the images below `folder`. Raises WrongUse if there are none."""
-    paths = [folder / name for name in images.find(folder)]
-    if not paths:
-        raise WrongUse(f"no images in {folder}" if folder.is_dir() else f"no folder {folder}")
-    return paths
-
-
-def clear_pictures(folder, photos, photo_dir):
-    """{photo: path of its clear picture} for those in `folder`'s pairs. Raises WrongUse if there are none."""
-    clear = pairs.find(folder)
-    names = {path: path.relative_to(photo_dir).with_suffix("").as_posix() for path in photos}
-    found = {path: clear[name] for path, name in names.items() if name in clear}
-    if not found:
-        raise WrongUse(f"no photo in {photo_dir} is a hazy picture of {folder}")
-    return found
-
-
-def trained_with(source):
-    """The options of the run that results are of; {} where no settings.json tells."""
-    folder = source if source.is_dir() else source.parent
-    settings = read_settings(folder) or {"options": {}}
-    used = {key: settings["options"][key] for key in ("input_size", "resize") if key in settings["options"]}
-    if fault := options.fault(used):
-        raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")
-    return used
 
 
 def main(argv=None):

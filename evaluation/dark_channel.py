@@ -1,7 +1,7 @@
-"""The dark channel prior: what removed haze before networks did, to measure them beside.
+"""Haze removal by the dark channel prior, which needs no network: a baseline to measure networks beside.
 
-He, Sun, Tang: Single Image Haze Removal Using Dark Channel Prior (CVPR 2009), with the transmission refined
-by their Guided Image Filtering (ECCV 2010) in place of soft matting.
+He, Sun, Tang: Single Image Haze Removal Using Dark Channel Prior (CVPR 2009). The transmission is refined by
+their Guided Image Filtering (ECCV 2010) in place of soft matting.
 """
 
 import numpy as np
@@ -9,9 +9,9 @@ import numpy as np
 from pictures.images import cv2
 
 PATCH = 15  # side of the dark channel's window, pixels
-OMEGA = 0.95  # share of the haze that is removed: a little is left for the depth of the distance
-T0 = 0.1  # least transmission divided by
-BRIGHTEST = 0.001  # share of the dark channel's pixels in which the airlight is looked for
+OMEGA = 0.95  # share of the haze that is removed: a little must stay, or the picture loses its depth
+T0 = 0.1  # the smallest transmission that is divided by
+BRIGHTEST = 0.001  # share of the pixels, the brightest in the dark channel, that may give the airlight
 RADIUS, EPS = 20, 1e-3  # of the guided filter, as in its example of haze removal; values in [0, 1]
 
 
@@ -26,22 +26,21 @@ def dehaze(hazy):
 
 
 def dark_channel(image):
-    """The least value of any channel in the window about each pixel: H,W,3 to H,W (Section 3)."""
+    """The smallest value of any channel in the window around each pixel: H,W,3 to H,W (Section 3)."""
     return cv2.erode(image.min(2), np.ones((PATCH, PATCH), np.uint8))
 
 
 def find_airlight(hazy):
-    """The colour (3,) of the brightest pixel among those of the densest haze (Section 4.4)."""
+    """The colour (3,) of the brightest pixel where the haze is densest (Section 4.4)."""
     dark = dark_channel(hazy).ravel()
-    densest = np.argpartition(dark, -max(1, int(BRIGHTEST * dark.size)))[
-        -max(1, int(BRIGHTEST * dark.size)) :
-    ]
+    count = max(1, int(BRIGHTEST * dark.size))
+    densest = np.argpartition(dark, -count)[-count:]
     colours = hazy.reshape(-1, 3)[densest]
-    return np.maximum(colours[colours.sum(1).argmax()], 1 / 255)  # it is divided by
+    return np.maximum(colours[colours.sum(1).argmax()], 1 / 255)  # never 0: `dehaze` divides by it
 
 
 def guided_filter(guide, image):
-    """Smooth `image` but for the edges that `guide` has: both H,W in [0, 1] (2010, Eq. 5, 6 and 8)."""
+    """Smooth `image` except at the edges of `guide`: both are H,W in [0, 1] (2010, Equations 5, 6 and 8)."""
     inside = _sum(np.ones_like(guide))
     mean = lambda values: _sum(values) / inside
     mean_guide, mean_image = mean(guide), mean(image)
@@ -50,7 +49,7 @@ def guided_filter(guide, image):
 
 
 def _sum(values):
-    """Over the window of 2 RADIUS + 1 pixels a side, what lies outside being 0; in double precision."""
+    """The sum over a window of 2 RADIUS + 1 pixels a side, in double precision; outside the image is 0."""
     side = 2 * RADIUS + 1
     values = values.astype(np.float64)
     return cv2.boxFilter(values, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)

@@ -1,4 +1,4 @@
-"""Results measured beside the photographs that they are of and the drawings that they are to resemble."""
+"""Measures results beside their photographs and beside the drawings that they should resemble."""
 
 import collections
 import copy
@@ -18,37 +18,38 @@ from training import data
 from utils import WrongUse
 
 BATCH = 8  # pictures that go through the networks at once
-ENOUGH = 2048  # pictures from which on FID is told: Inception's features have as many dimensions
+ENOUGH = 2048  # pictures that FID needs: Inception's features have as many dimensions
 BORDER = 10  # pixels a side that RESIDE's indoor clear pictures have and the hazy ones lack
 
 
 class Look(NamedTuple):
-    """Features (n,d) of the squares of some pictures, and which picture each is cut from (n,)."""
+    """Features (n,d) of the squares of some pictures, and the number of each one's picture (n,)."""
 
     features: torch.Tensor
     pictures: torch.Tensor
 
 
 class Judge:
-    """Measures results beside photographs and drawings, at which it looks once.
+    """Measures results beside photographs and drawings. It looks at these two once, when it is made.
 
-    All are resized as in training and cut into squares of `size` pixels for the networks, so that scale is
-    not what is measured. `photos` and `drawings` are lists of paths, `clear` the clear picture's path by that
-    of a hazy photo, `vgg` a VGG19 on `device`, `inception` None or a network from uint8 N,3,H,W to N,d.
+    All pictures are resized as in training and cut into squares of `size` pixels for the networks, so that
+    their scale makes no difference. `photos` and `drawings` are lists of paths. `clear` is {hazy photo: its
+    clear picture}, paths too. `vgg` is a VGG19 on `device`. `inception` is None, or a network that takes
+    uint8 N,3,H,W and gives N,d.
 
-    A row, as `floor` (drawings), `baseline` (photographs) and `measure` give it, is a flat dict:
+    `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows, flat dicts:
 
-    - `kid_drawings`, `kid_photos`, their `_std`, and `fid_…` from 2048 pictures up: distances to both, the
-      two-sided protocol of White-box Cartoonization (Wang and Yu, CVPR 2020). The floor's is that between
-      the drawings' halves. Without Inception the features are the means over a square of conv4_4's channels,
-      each with the drawings' mean and standard deviation made 0 and 1: the kernel weighs its terms by the
-      size of the features, which differs from channel to channel and from VGG to VGG.
+    - `kid_drawings`, `kid_photos`, their `_std`, and from 2048 pictures on `fid_…`: the distances to both, as
+      in White-box Cartoonization (Wang and Yu, CVPR 2020). The floor's is the distance between two halves of
+      the drawings. Without Inception the features are the means of conv4_4's channels over a square, scaled
+      so that each has mean 0 and standard deviation 1 over the drawings: KID's kernel weighs features by
+      their size, which differs between channels, and between VGGs.
     - `content_change`: mean absolute change of conv4_4, relative to the mean absolute value of the photos'.
-    - `ssim`: of luminance, to the photo.
+    - `ssim`: to the photo, of luminance.
     - `line_edges`: the share of strong edges that belong to drawn lines, thin and dark.
-    - `checkerboard`: of results at their own size, `checkerboard_photo`: of the photos at that size; both
-      sides must have 12 pixels.
-    - `psnr_clear`, `ssim_clear`: to the clear pictures of those photos that have one.
+    - `checkerboard`: of results at their own size; `checkerboard_photo`: of the photos at that size. Pictures
+      with a side of less than 12 pixels are left out.
+    - `psnr_clear`, `ssim_clear`: to the clear picture, of those photos that have one.
     """
 
     def __init__(
@@ -69,15 +70,15 @@ class Judge:
         self.baseline = baseline | self._distance("drawings", self.of_photos, self.of_drawings)
 
     def measure(self, make, photos=None):
-        """The row of results: `make(path, photo)` is that of the photo (RGB) at `path`, RGB of any size."""
+        """The row of results: `make(path, photo)` gives each, both RGB; a result may have any size."""
         look, row = self._look(photos or self.photos, "results", make)
         row |= self._distance("drawings", look, self.of_drawings)
         return row | self._distance("photos", look, self.of_photos)
 
     def _look(self, paths, title, make=None):
-        """(Look, row) of what `make` makes of the pictures, or without it of the pictures themselves.
+        """(Look, row) of what `make` makes of the pictures, or without `make` of the pictures themselves.
 
-        Those that cannot be read are left out, each told once. Raises WrongUse if none can.
+        Pictures that cannot be read are named once and left out. Raises WrongUse if none can be read.
         """
         features, places, changes, alone = [], [], [], collections.defaultdict(list)
         with tqdm(total=len(paths), desc=title, unit="picture", disable=None, leave=False) as bar:
@@ -111,7 +112,7 @@ class Judge:
         return Look(torch.cat(features), torch.tensor(places)), row
 
     def _picture(self, path, make):
-        """(photo, result, what is measured of this one result): both in the size of training."""
+        """(photo, result, what is measured of this one result); both images are in the size of training."""
         picture = images.read(path)
         try:
             photo = self.fit(picture)
@@ -134,7 +135,7 @@ class Judge:
 
     @torch.inference_mode()
     def _features(self, squares):
-        """(conv4_4 of squares, the features N,d on the CPU that distances are between)."""
+        """(conv4_4 of squares, their features N,d for KID and FID, on the CPU)."""
         batch = torch.from_numpy(np.stack(squares)).to(self.device).permute(0, 3, 1, 2)
         with self.autocast():
             maps = self.vgg(utils.to_range(batch)).float()
@@ -142,7 +143,7 @@ class Judge:
         return maps, pooled.float().cpu()
 
     def _distance(self, to, *looks):
-        """{name: KID, its deviation and, of enough pictures, FID} of two Looks; {} if one is too small."""
+        """{name: KID, its deviation, and FID of enough pictures} of two Looks; {} if one is too small."""
         features = [(look.features - self.centre) / self.scale for look in looks]
         found = metrics.kid(*features)
         row = {f"kid_{to}": found[0], f"kid_{to}_std": found[1]} if found else {}
@@ -154,8 +155,8 @@ class Judge:
 def measure_of(run):
     """A function that measures the generator of a training.run.Run on its test photographs.
 
-    It gives columns for metrics.csv: numbers by name, none where no photograph is left. KID is of VGG19's
-    features.
+    It returns columns for metrics.csv, {name: number}, or {} if no photograph can be read any more. KID is of
+    VGG19's features.
     """
     args = run.args
     folder = Path(args.tgt_data, "train")
@@ -177,7 +178,7 @@ def measure_of(run):
 
 
 def _halves(look):
-    """A Look in two, no picture in both."""
+    """Split a Look in two that share no picture."""
     order = look.pictures.unique()
     order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0))]
     first = torch.isin(look.pictures, order[: len(order) // 2])
@@ -194,6 +195,6 @@ def _clear(clear, hazy):
 
 
 def _share(parts):
-    """Sum of the first over sum of the second of each pair; NaN of nothing."""
+    """The sum of the pairs' first numbers over the sum of their second ones; NaN if that is 0."""
     part, whole = map(sum, zip(*parts, strict=True))
     return part / whole if whole else math.nan

@@ -1,4 +1,4 @@
-"""The measures of results, as functions of arrays. Images are uint8 H,W,3."""
+"""The measures, as functions of arrays. Images are uint8 H,W,3, RGB."""
 
 import math
 import warnings
@@ -9,16 +9,16 @@ import torch
 from pictures.images import cv2, luminance
 
 SUBSETS, SUBSET = 100, 1000  # of the KID: how many, and of how many images at most (Bińkowski et al.)
-CANNY = (100, 200)  # thresholds of strong edges, those of edge_promoting.py
+CANNY = (100, 200)  # thresholds of strong edges, the same as in edge_promoting.py
 LINE = 3  # pixels: the widest line that counts as drawn
-TINY = 1e-12  # energy, against the logarithm of nothing
-DEPTH = 25  # of 255: the weakest step that Canny's lower threshold (100) lets pass
+TINY = 1e-12  # energy that is added, so that no logarithm is of 0
+DEPTH = 25  # grey levels of 255: the weakest step that Canny's lower threshold (100) lets pass
 
 
 def squares(image, size):
     """Cut `image`, whose sides are at least `size`, into squares: as few, evenly spaced, as cover it.
 
-    Less than an eighth of a square that is left over is cut off at both ends in equal parts.
+    A rest of at most an eighth of a square is cut off, in equal parts at both ends.
     """
     places = [_starts(side, size) for side in image.shape[:2]]
     return [image[top : top + size, left : left + size] for top in places[0] for left in places[1]]
@@ -37,9 +37,9 @@ def _starts(side, size):
 def kid(features, others):
     """Kernel Inception Distance of two sets of features (n,d): (mean, standard deviation) over subsets.
 
-    The squared maximum mean discrepancy under the kernel (x·y / d + 1)^3, unbiased, so it may fall below 0
-    (Bińkowski et al., ICLR 2018); 100 subsets, always the same, of min(1000, n / 2) of the smaller set, at
-    least 2. None for a set of fewer than 2.
+    The unbiased squared maximum mean discrepancy under the kernel (x·y / d + 1)^3, which may be below 0
+    (Bińkowski et al., ICLR 2018). There are 100 subsets, always the same, each of 1000 features, or of half
+    of the smaller set if that is fewer, but of at least 2. None if a set has fewer than 2 features.
     """
     fewer = min(len(features), len(others))
     if fewer < 2:
@@ -60,8 +60,8 @@ def kid(features, others):
 def fid(features, others):
     """Fréchet Inception Distance of two sets of features (n,d) (Heusel et al., NeurIPS 2017).
 
-    |difference of the means|^2 + trace(A + B - 2 sqrt(A B)), A and B being the covariances. It is biased by
-    the number of images: compare only what was measured with as many.
+    |difference of the means|^2 + trace(A + B - 2 sqrt(A B)), where A and B are the covariances. It depends on
+    the number of images: compare only values that were measured with equally many.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -98,13 +98,14 @@ def psnr(image, other):
 
 
 def edges(image):
-    """(pixels of strong edges that belong to drawn lines, pixels of strong edges) of an image.
+    """(number of strong edges' pixels that belong to drawn lines, number of strong edges' pixels).
 
-    Strong edges are Canny's, as in edge_promoting.py. A drawn line is at most 3 pixels wide and darker by 25
-    of 255 than both of its sides, in one of four directions: what a morphological closing of 4 pixels along a
-    row or a column, or of 3 along a diagonal, fills in. Where there is a light line beside it as well, which
-    the same closing of the negative fills in, it is texture and not counted: with fur and leaves the share
-    would be 0.70 in photographs and 0.71 in drawings, and so it is 0.17 and 0.32 (measured at 256 pixels).
+    Strong edges are Canny's, as in edge_promoting.py. A drawn line is at most 3 pixels wide and at least 25
+    of 255 darker than both of its sides, in one of four directions. A morphological closing of 4 pixels along
+    a row or a column, or of 3 along a diagonal, fills such a line in. Where there is also a light line beside
+    it, which the same closing of the negative fills in, it is texture, such as fur and leaves, and does not
+    count. With texture the share is 0.70 in photographs and 0.71 in drawings, without it 0.17 and 0.32
+    (measured at 256 pixels).
     """
     grey = luminance(image)[..., 0]
     strong = cv2.Canny(grey, *CANNY) > 0
@@ -125,7 +126,7 @@ _WINDOWS = [np.ones((1, LINE + 1), np.uint8), np.ones((LINE + 1, 1), np.uint8), 
 
 def _close(grey, window):
     # The erosion's anchor mirrors the dilation's: with OpenCV's own an even window would shift the image.
-    # Lines go on beyond the border, or a window that ends there would fill in shapes of any width.
+    # The border is repeated outwards, or a window that ends there would fill in shapes of any width.
     height, width = window.shape
     padded = cv2.copyMakeBorder(grey, *(LINE + 1,) * 4, cv2.BORDER_REPLICATE)
     wider = cv2.dilate(padded, window, anchor=((width - 1) // 2, (height - 1) // 2))
@@ -139,19 +140,19 @@ NARROWEST = 12  # pixels a side; the spectrum of fewer has nothing beside its pe
 def checkerboard(image):
     """Energy of the pattern that transposed convolutions paint, in grey levels squared.
 
-    Two of stride 2 repeat it every 2 and every 4 pixels (Odena et al., Distill 2016). This is what the power
-    spectrum of the rows, and of the columns, holds within 1/64 cycle a pixel of the frequencies 1/4 and 1/2
-    in excess of what it holds 1/32 to 1/16 beside them, on average over the two directions and the channels.
-    A checkerboard of single pixels that adds and takes a levels gives a^2, stripes a^2 / 2. Photographs have
-    no such peak, so theirs is about 0, a little above or below. Sides of at least 64 pixels;
-    below 12 it is not a number.
+    Two of stride 2 repeat it every 2 and every 4 pixels (Odena et al., Distill 2016). The power spectrum of
+    the rows is added up within 1/64 cycle a pixel of the frequencies 1/4 and 1/2, less the level that it has
+    1/32 to 1/16 beside them. The result is the mean of this over rows, columns and channels. A checkerboard
+    of single pixels, a levels up and a levels down, gives a^2; stripes give a^2 / 2. Photographs have no such
+    peak, so theirs is near 0, above or below. Sides should have at least 64 pixels; below 12 the result is
+    not a number.
     """
     image = image.astype(np.float64)
     return float(_excess(image) + _excess(image.transpose(1, 0, 2))) / 2
 
 
 def _excess(image):
-    """The excess of the spectrum of the rows of H,W,C."""
+    """What the peaks of the spectrum of the rows of an image (H,W,C) have above the level beside them."""
     side = image.shape[1] // 4 * 4  # so that 1/4 and 1/2 are frequencies of the transform
     rows = image[:, :side] - image[:, :side].mean(1, keepdims=True)
     window = np.hanning(side + 1)[:-1]
@@ -162,8 +163,8 @@ def _excess(image):
     for peak in (side // 4, side // 2, 3 * side // 4):
         away = np.abs((np.arange(side) - peak + side // 2) % side - side // 2)
         beside = power[(away > 2 * reach) & (away <= 4 * reach)]
-        # The geometric mean: an image's spectrum is a power law, whose arithmetic mean to both sides of a
-        # frequency is above its value there (by 1.2 of the 12 at 1/4, on average over 21 photographs).
+        # The geometric mean: an image's spectrum is a power law, and the arithmetic mean of its values on
+        # both sides of a frequency is above its value there (by 1.2 of 12 at 1/4, mean of 21 photographs).
         usual = np.exp(np.log(beside + TINY).mean())
         excess += (power[away <= reach] - usual).sum()
     return excess

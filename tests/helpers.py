@@ -2,6 +2,7 @@
 
 import atexit
 import io
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,10 +14,12 @@ from PIL import Image, ImageDraw
 from networks import VGG19
 from training import history
 from training.log import log_event
+from training.run import Run
 from training.settings import write_settings
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+SLOW = float(os.environ.get("SLOW", 1))  # what part of their tries the slow tests take
 
 
 def _small_vgg():
@@ -25,7 +28,9 @@ def _small_vgg():
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     vgg, generator = VGG19(width=8), torch.Generator().manual_seed(0)
     for key, value in vgg.state_dict().items():
-        if not key.endswith("bias"):
+        if key.endswith("bias"):
+            value.zero_()
+        else:
             torch.nn.init.kaiming_normal_(value, generator=generator)
     torch.save(vgg.state_dict(), folder / "vgg.pth")
     return folder / "vgg.pth"
@@ -38,7 +43,7 @@ TINY = (
 
 
 def make_data(folder):
-    """Make a folder with six photographs, three test photographs and six drawings of 48 to 80 pixels a side."""
+    """Make a folder of six photographs, three test photographs and six drawings of 48 to 80 pixels a side."""
     rng = np.random.default_rng(0)
     for part, count, make in (
         ("src_data/train", 6, _photograph),
@@ -67,6 +72,30 @@ def _drawing(rng, size):
         box = (left, top, left + width + 8, top + height + 8)
         ImageDraw.Draw(drawing).ellipse(box, fill=ink, outline="black", width=2)
     return drawing
+
+
+def tiny_run(data, results, *more):
+    """The command line of a tiny run of make_data's data: three steps an epoch, samples at a phase's end."""
+    folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", results]
+    text = f"{TINY} --name Tiny --pre_train_epoch 2 --train_epoch 3 --workers 0 --sample_every 100"
+    return [*map(str, folders), *text.split(), *map(str, more)]
+
+
+def at_step(monkeypatch, number, do):
+    """Let `do(run)` happen after a step, counted from 1 over both phases, before the run notes it.
+
+    Returns the list that grows by an item a step.
+    """
+    steps, took = [], Run.took
+
+    def watched(run, terms):
+        steps.append(terms)
+        if len(steps) == number:
+            do(run)
+        took(run, terms)
+
+    monkeypatch.setattr(Run, "took", watched)
+    return steps
 
 
 def leave_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):

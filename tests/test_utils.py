@@ -1,17 +1,192 @@
+"""What all programs stand on: errors in one line, files written whole, device and precision, tensors."""
+
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from helpers import ROOT
 
 import utils
-from utils import WrongUse
+from utils import RunFailed, Stopped, WrongUse, locked, replacing, write_text
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 NEWER_WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
 OLDER_WHEEL = ["sm_70", *NEWER_WHEEL]
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from utils import replacing
+with replacing(Path(sys.argv[1])) as part:
+    part.write_bytes(b"new" * 100_000)
+    os.truncate(part, int(sys.argv[2]))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+HOLD = """
+import sys
+from pathlib import Path
+from utils import locked
+with locked(Path(sys.argv[1]), wait=False) as free:
+    print(free, flush=True)
+    sys.stdin.read()
+"""
+
+
+# Errors
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said(monkeypatch):
+    monkeypatch.setattr(utils, "said", type(utils.said)())  # no later run is to write this into its log
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (WrongUse("no folder a"), 2, "error: no folder a\n"),
+        (RunFailed("two\nlines \x1b[31m"), 1, r"error: two\nlines \x1b[31m" + "\n"),
+        (Stopped("nothing to do", status=0), 0, "nothing to do\n"),
+        (Stopped("go on with …", status=143), 143, "go on with …\n"),
+        (KeyboardInterrupt(), 130, "stopped\n"),
+        (OSError(28, "No space left on device", "a.png"), 1, "error: No space left on device: a.png\n"),
+        (OSError("what a library says"), 1, "error: what a library says\n"),
+    ],
+)
+def test_known_errors_are_one_line_and_a_status(error, status, told, capsys):
+    def main():
+        raise error
+
+    assert utils.exit_status(main) == status
+    assert capsys.readouterr() == ("", told)
+
+
+def test_other_errors_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        utils.exit_status(lambda: 1 / 0)
+    assert utils.exit_status(lambda: None) == 0 and utils.exit_status(lambda: 1) == 1
+
+
+def test_what_is_wrong_is_told_early(capsys):
+    def wrong():
+        raise WrongUse("no folder a")
+
+    utils.refuse_early(lambda: ("options", ["pictures"]))
+    with pytest.raises(SystemExit) as end:
+        utils.refuse_early(wrong)
+    assert end.value.code == 2 and capsys.readouterr().err == "error: no folder a\n"
+
+
+def test_of_several_processes_the_first_says_what_is_said_by_all(monkeypatch, capsys):
+    utils.say("one")
+    monkeypatch.setenv("RANK", "2")
+    utils.say("two")
+    utils.say("three", everywhere=True)
+    assert capsys.readouterr().err == "one\nprocess 2: three\n"
+    assert list(utils.said) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (FileNotFoundError(2, "No such file or directory", "a.png"), "No such file or directory"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_the_first_line_of_an_error(error, line):
+    assert utils.first_line(error) == line
+
+
+# Files
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_block_without_error_replaces_the_file(tmp_path, sync):
+    path = tmp_path / "settings.json"
+    path.write_text("old")
+    with replacing(path, sync) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as part:
+        part.write_text("half of the n")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("written", [0, 1000, 300_000])
+def test_kill_9_leaves_the_old_file_whole(tmp_path, run_cli, written):
+    path = tmp_path / "state.pth"
+    path.write_text("old")
+    end = run_cli("-c", KILLED_WHILE_WRITING, path, written)
+    assert end.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    write_text(path, "newer, é \udcff")
+    assert path.read_text(encoding="utf-8") == r"newer, é \udcff"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_swept_away(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in (".b.png.part", "a/.c.png.part", "a/c.part", "a/.hidden"):
+        (tmp_path / name).touch()
+    utils.sweep(tmp_path)
+    assert {path.name for path in tmp_path.rglob("*")} == {"a", "c.part", ".hidden"}
+
+
+def test_a_locked_folder_is_free_again_when_its_holder_is_killed(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as holder:
+        assert holder.stdout.readline() == "True\n"
+        with locked(tmp_path, wait=False) as free:
+            assert not free
+        holder.kill()
+        holder.wait()
+        with locked(tmp_path, wait=True) as free:
+            assert free
+
+
+def test_a_lock_ends_with_its_block_even_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path, wait=False):
+        with locked(tmp_path, wait=False) as free:
+            assert not free
+        raise ZeroDivisionError
+    with locked(tmp_path, wait=False) as free:
+        assert free
+
+
+def test_a_forked_process_can_let_go_of_what_its_parent_holds(tmp_path):
+    with locked(tmp_path, wait=False):
+        child = os.fork()
+        if not child:
+            utils.let_go()
+            with locked(tmp_path, wait=False) as free:
+                os._exit(free)  # the parent holds it alone, and still does
+        assert os.waitpid(child, 0)[1] == 0
+
+
+# Processes, device and precision
+
+
+def test_a_launch_by_torchrun_has_the_same_id_after_a_restart(monkeypatch):
+    assert utils.launcher() is None and utils.restarts() == 0 and utils.rank() == 0 and utils.is_first()
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job 7")
+    assert utils.launcher() == "job 7"
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "1")  # of one machine, where torchrun's own id is "none" for all
+    assert utils.launcher().endswith(f" {os.getppid()}")
 
 
 @pytest.mark.parametrize(
@@ -114,11 +289,17 @@ def test_autocast_computes_in_the_precision():
             assert (weight @ weight).dtype == utils.dtype(precision)
 
 
-def test_workers(monkeypatch):
-    assert datasets.default_workers(CPU) == 1
-    for cores, workers in ((4, 4), (64, 8)):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
-        assert datasets.default_workers(GPU) == workers
+def test_torchrun_gives_each_process_a_gpu_of_its_own(monkeypatch):
+    pretend_gpu(monkeypatch, OLDER_WHEEL)
+    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert utils.choose_device("auto") == utils.choose_device("cuda") == torch.device("cuda:3")
+    assert utils.choose_device("cpu") == CPU
+    with pytest.raises(WrongUse, match="--device cuda:1 under torchrun"):
+        utils.choose_device("cuda:1")
+
+
+# Pictures as tensors
 
 
 def test_every_byte_survives_the_way_to_a_tensor_and_back():
@@ -132,55 +313,3 @@ def test_every_byte_survives_the_way_to_a_tensor_and_back():
 def test_to_image_clamps_and_rounds():
     picture = torch.tensor([-1.2, -1, 0, 0.999, 1, 1.2], dtype=torch.bfloat16).view(1, 1, 6)
     assert utils.to_image(picture.requires_grad_()).flatten().tolist() == [0, 0, 128, 255, 255, 255]
-
-
-def test_an_empty_pool_shows_the_newest():
-    pool = pool.Pool(0)
-    assert all(pool.exchange(n, (0, n)) == n for n in range(50)) and pool.batches == []
-
-
-def test_a_pool_fills_and_then_shows_an_older_batch_half_of_the_time():
-    pool = pool.Pool(4)
-    assert [pool.exchange(n, (0, n)) for n in range(4)] == pool.batches == [0, 1, 2, 3]
-    shown = [pool.exchange(n, (0, n)) for n in range(4, 1004)]
-    older = [n for n, batch in enumerate(shown, 4) if batch != n]
-    assert 430 < len(older) < 570
-    assert len(set(shown)) == 1000 and set(shown) | set(pool.batches) == set(range(1004))
-    assert {n - shown[n - 4] for n in older} >= set(range(1, 9))
-
-
-def test_the_choice_of_a_pool_is_a_function_of_the_key():
-    def shown(seed):
-        pool = pool.Pool(3)
-        return [pool.exchange(n, (seed, n)) for n in range(100)]
-
-    assert shown(1) == shown(1) != shown(2)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stop_notes_a_signal_and_gives_the_handlers_back(number, capsys):
-    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    with stop.Stop() as stop:
-        assert stop.received is None
-        os.kill(os.getpid(), number)
-        assert stop.received == number
-        assert signal.getsignal(number) == signal.SIG_DFL  # a second one kills
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
-    assert capsys.readouterr().err == "stopping after this step …\n"
-
-
-def test_stop_gives_the_handlers_back_after_an_error():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ZeroDivisionError), stop.Stop():
-        raise ZeroDivisionError
-    assert signal.getsignal(signal.SIGTERM) == before
-
-
-def test_torchrun_gives_each_process_a_gpu_of_its_own(monkeypatch):
-    pretend_gpu(monkeypatch, OLDER_WHEEL)
-    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    assert utils.choose_device("auto") == utils.choose_device("cuda") == torch.device("cuda:3")
-    assert utils.choose_device("cpu") == CPU
-    with pytest.raises(WrongUse, match="--device cuda:1 under torchrun"):
-        utils.choose_device("cuda:1")

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from training import data, options
 from training.log import read_log
-from training.settings import FILE, read_settings, settings_fault
+from training.settings import FILE, STATE, read_settings, settings_fault
 from utils import WrongUse, launcher, locked, restarts, sweep
 
-STATE = "state_latest.pth"
 # What may differ when a run is resumed. `results_dir` and `resume` only say where the folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
 MAY_CHANGE |= {"eval_every", "sample_every", "sample_format", "sample_keep", "checkpoint_every"}

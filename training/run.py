@@ -14,14 +14,15 @@ from pictures.inference import is_out_of_memory
 from support.arguments import command_line
 from training import data, history, processes, samples, state
 from training.batches import load_batches, training_batches
-from training.folders import STATE, find_run, held
+from training.folders import find_run, held
 from training.journal import Journal
 from training.options import needs_drawings
-from training.settings import make_settings, print_settings, write_settings
+from training.settings import STATE, make_settings, print_settings, write_settings
 from utils import RunFailed, Stopped, WrongUse, first_line, is_first, say
 
 # None: silent where the output is no terminal
 BAR = {"unit": "image", "disable": None if is_first() else True, "leave": False}
+KILLED = "a process that loads images was killed (out of memory?): try --workers 0"
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
 
 
@@ -96,6 +97,9 @@ class Run:
         is called whenever samples were drawn.
         """
         self.learning_rates = learning_rates
+        self.signals = Signals()
+        # When the journal is closed: if another process fails, torchrun's SIGTERM must not cut its last line.
+        self.stack.callback(self.signals.restore)
         if is_first():
             self.stack.enter_context(held(self.folder))
         self.settings = make_settings(self.asked, self.device, self.precision, self.data.record)
@@ -109,7 +113,7 @@ class Run:
         if is_first():
             self.photos = samples.choose(self.data, self.args, self.device)
             self.measure = make_measure(self) if self.args.eval_every else None
-        self.signals = self.stack.enter_context(Signals())
+        self.signals.listen()
         self.saved = time.monotonic()
 
     def batches(self, phase, epochs):
@@ -204,17 +208,19 @@ class Run:
             state.save(self, pool)
 
 
-class Signals(contextlib.AbstractContextManager):
+class Signals:
     """Notes Ctrl-C or SIGTERM in `received`, so that the step can be finished; a second one kills."""
 
-    received = None
+    def __init__(self):
+        self.received, self.before = None, {}
 
-    def __enter__(self):
+    def listen(self):
+        """Note signals from now on."""
         numbers = signal.SIGINT, signal.SIGTERM
         self.before = {number: signal.signal(number, self._note) for number in numbers}
-        return self
 
-    def __exit__(self, *_):
+    def restore(self):
+        """Handle signals as before."""
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
@@ -234,6 +240,8 @@ def explained(device, folder):
     """Turn what can go wrong around the program into RunFailed; `folder` is the run's."""
     try:
         yield
+    except ConnectionError:  # to a loading process; of its end itself the pages may have been told
+        reason = KILLED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         reason = f"{first_line(error)}{where}: mend that, then go on with {resuming(folder)}"
@@ -241,7 +249,7 @@ def explained(device, folder):
         if is_out_of_memory(error):
             reason = f"out of memory on {device}: try a smaller --batch_size, --input_size or --ngf"
         elif "DataLoader worker" in str(error):
-            reason = "a process that loads images was killed (out of memory?): try --workers 0"
+            reason = KILLED
         elif processes.lost(error):
             reason = f"another of the processes is gone, or cannot be reached ({first_line(error)})"
         else:

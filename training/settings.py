@@ -12,6 +12,7 @@ from training.log import TIME
 from utils import launcher, say, write_text
 
 FILE = "settings.json"
+STATE = "state_latest.pth"  # which holds the settings too
 
 
 def read_settings(folder):

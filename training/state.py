@@ -2,7 +2,7 @@
 
 from pictures import checkpoints
 from training import processes
-from training.folders import STATE
+from training.settings import STATE
 from utils import RunFailed, WrongUse, first_line
 
 STATEFUL = ("generator", "discriminator", "adam_g", "adam_d", "scaler")

@@ -150,19 +150,26 @@ def test_nothing_left(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
-        ("no.mp4 OUT", 2, "no file no.mp4"),
-        ("TEXT OUT", 1, "text.mp4 as a film"),
-        ("TEXT OUT --start 5 --end 5", 2, "--start 5 is not before --end 5"),
-        ("TEXT OUT --every 0", 2, "argument --every"),
-        ("TEXT OUT --every 2 --cuts", 2, "not allowed with"),
+        ("no.mp4 {OUT}", 2, "no file no.mp4"),
+        ("{TEXT} {OUT}", 1, "text.mp4 as a film"),
+        ("{TEXT} {OUT} --start 5 --end 5", 2, "--start 5 is not before --end 5"),
+        ("{TEXT} {OUT} --every 0", 2, "argument --every"),
+        ("{TEXT} {OUT} --every 2 --cuts", 2, "not allowed with"),
     ],
 )
-def test_wrong_use_is_one_line(arguments, status, told, tmp_path, run_cli):
+def test_wrong_use(arguments, status, told, tmp_path):
     (tmp_path / "text.mp4").write_text("no film")
-    places = arguments.replace("TEXT", f"{tmp_path}/text.mp4").replace("OUT", f"{tmp_path}/out")
-    end = run_cli("data/frames.py", *places.split())
-    assert (end.returncode, end.stdout) == (status, "")
-    assert end.stderr.startswith("error: ") and end.stderr.count("\n") == 1 and told in end.stderr
+    places = {"TEXT": tmp_path / "text.mp4", "OUT": tmp_path / "out"}
+    with pytest.raises((WrongUse, RunFailed), match=told) as end:
+        frames.main(arguments.format(**places).split())
+    assert end.value.status == status
+
+
+def test_the_command_as_typed(tmp_path, run_cli):
+    (tmp_path / "text.mp4").write_text("no film")
+    end = run_cli("data/frames.py", tmp_path / "text.mp4", tmp_path / "out")
+    assert (end.returncode, end.stdout) == (1, "")
+    assert end.stderr.startswith(f"error: cannot read {tmp_path}/text.mp4") and end.stderr.count("\n") == 1
 
 
 def test_without_pyav(monkeypatch, tmp_path):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import edge_promoting
+import training.data
 from data import haze, pairs
 from pictures import images
 from training import options
-from utils import WrongUse
+from utils import RunFailed, WrongUse
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
 
@@ -77,13 +79,11 @@ def test_what_is_written(clear, tmp_path):
 
 
 def test_the_folders_train_both_ways(clear, tmp_path):
-    from training import datasets
-
     run(clear, tmp_path / "out")
     for src, tgt in (("hazy", "clear"), ("clear", "hazy")):
         places = [f"--{key}_data={tmp_path}/out/{name}" for key, name in (("src", src), ("tgt", tgt))]
-        args, _ = options.parse_training([*places, "--batch_size=2", "--input_size=16"])
-        data = datasets.prepare(args, drawings=True)
+        args, _ = options.parse([*places, "--batch_size=2", "--input_size=16"])
+        data = training.data.prepare(args, drawings=True, make_pairs=edge_promoting.make_pairs)
         assert [len(paths) for paths in data[:3]] == [6, 3, 6]
 
 
@@ -141,28 +141,28 @@ def test_a_damaged_picture_is_left_out(clear, tmp_path, run_cli):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("no/folder OUT", "no folder no/folder"),
-        ("EMPTY OUT", "no images in"),
-        ("IN IN/train/hazy", "lies in"),
-        ("IN FULL", "is not empty: name a new folder"),
-        ("IN OUT --beta 2 1", "argument --beta: 2 is more than 1"),
-        ("IN OUT --airlight 0.5 1.5", "argument --airlight"),
-        ("TWICE OUT", "1 pictures in"),
+        ("no/folder {OUT}", "no folder no/folder"),
+        ("{EMPTY} {OUT}", "no images in"),
+        ("{IN} {IN}/train/hazy", "lies in"),
+        ("{IN} {FULL}", "is not empty: name a new folder"),
+        ("{IN} {OUT} --beta 2 1", "argument --beta: 2 is more than 1"),
+        ("{IN} {OUT} --airlight 0.5 1.5", "argument --airlight"),
+        ("{TWICE} {OUT}", "1 pictures in"),
     ],
 )
-def test_wrong_use_is_one_line(arguments, told, clear, tmp_path, run_cli):
+def test_wrong_use(arguments, told, clear, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "twice").mkdir()
     for extension in ("png", "jpg"):
         Image.new("RGB", (4, 4)).save(tmp_path / f"twice/a.{extension}")
-    for word, path in (
-        ("IN", clear),
-        ("OUT", "out"),
-        ("EMPTY", "empty"),
-        ("FULL", "data"),
-        ("TWICE", "twice"),
-    ):
-        arguments = arguments.replace(word, str(tmp_path / path))
-    end = run_cli("data/haze.py", *arguments.split())
-    assert (end.returncode, end.stdout) == (2, "")
-    assert end.stderr.startswith("error: ") and end.stderr.count("\n") == 1 and told in end.stderr
+    names = {"OUT": "out", "EMPTY": "empty", "FULL": "data", "TWICE": "twice"}
+    places = {"IN": clear, **{word: tmp_path / name for word, name in names.items()}}
+    with pytest.raises(WrongUse, match=told):
+        haze.main(arguments.format(**places).split())
+
+
+def test_no_picture_can_be_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_text("no picture")
+    with pytest.raises(RunFailed, match=r"no image in .* can be read"):
+        haze.main([str(tmp_path / "in"), str(tmp_path / "out")])

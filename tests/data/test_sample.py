@@ -85,13 +85,21 @@ def test_cuts_avoid_blank_parts():
     assert len(cuts) == 6 and all(np.asarray(cut.convert("L")).std() > 35 for cut in cuts)
 
 
-def test_seed_and_repetition(made, tmp_path):
-    before = contents(made)
-    (made / "tgt_data/train/drawing_07.png").write_bytes(b"damaged")
-    sample.main(["--out", str(made), "--seed", "0"])
-    assert contents(made) == before
-    sample.main(["--out", str(tmp_path), "--seed", "1"])
-    other = contents(tmp_path)
+@pytest.fixture
+def few(monkeypatch):
+    """Two cuts of each photograph, and seven drawings: two cats, and one palette twice."""
+    monkeypatch.setattr(sample, "TRAIN", dict.fromkeys(sample.TRAIN, 2))
+    monkeypatch.setattr(sample, "DRAWINGS", 7)
+
+
+def test_seed_and_repetition(few, tmp_path):
+    sample.main(["--out", str(tmp_path / "a")])
+    before = contents(tmp_path / "a")
+    (tmp_path / "a/tgt_data/train/drawing_06.png").write_bytes(b"damaged")
+    sample.main(["--out", str(tmp_path / "a"), "--seed", "0"])
+    assert contents(tmp_path / "a") == before
+    sample.main(["--out", str(tmp_path / "b"), "--seed", "1"])
+    other = contents(tmp_path / "b")
     assert other.keys() == before.keys()
     for path in before:
         assert (other[path] == before[path]) == (path.parts[:2] == ("src_data", "test")), path
@@ -133,12 +141,12 @@ def test_an_outline_parts_a_figure_from_its_ground(paint):
             assert not (np.roll(figure, step, axis) & ground).any()
 
 
-def test_every_drawing_is_another():
-    drawings = [sample.drawing(0, number).tobytes() for number in range(sample.DRAWINGS)]
-    assert len(set(drawings)) == sample.DRAWINGS
+def test_every_drawing_is_another(made):
+    drawings = {path.read_bytes() for path in (made / "tgt_data/train").iterdir()}
+    assert len(drawings) == sample.DRAWINGS
 
 
-def test_folder_that_cannot_be_written(tmp_path):
+def test_folder_that_cannot_be_written(few, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit) as stop:
         sample.main(["--out", str(tmp_path / "file" / "sample")])

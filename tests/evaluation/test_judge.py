@@ -1,8 +1,9 @@
-"""The rows that a Judge gives, on tiny pictures with a VGG19 of random weights."""
+"""The rows that a Judge gives, of tiny pictures with a small VGG19."""
 
 import numpy as np
 import pytest
 import torch
+from helpers import VGG
 from PIL import Image
 
 from evaluation import judge, metrics
@@ -14,7 +15,7 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def vgg():
-    return checkpoints.load_vgg("random")
+    return checkpoints.load_vgg(str(VGG))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import edge_promoting
 from evaluation import metrics
 
 GREY = np.full((96, 128, 3), 128, np.uint8)
@@ -101,11 +102,6 @@ def test_fid_of_a_shift_is_its_square_and_of_a_scale_that_of_the_deviations():
 # Beside another
 
 
-def test_luminance_is_that_of_bt_601():
-    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [7, 7, 7]]], np.uint8)
-    assert metrics.luminance(colours).tolist() == [[76, 150, 29, 7]]
-
-
 def test_psnr_of_a_constant_shift():
     assert metrics.psnr(GREY, GREY + 10) == pytest.approx(20 * math.log10(255 / 10))
     assert metrics.psnr(GREY, GREY) == math.inf
@@ -125,6 +121,10 @@ def test_ssim_looks_at_luminance_alone():
 
 
 # Alone
+
+
+def test_strong_edges_are_those_of_the_edge_smoothing():
+    assert metrics.CANNY == edge_promoting.CANNY
 
 
 def line(width, across=lambda y, x: x, value=-100):

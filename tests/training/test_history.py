@@ -4,6 +4,7 @@ import pytest
 
 from pictures import images
 from training import history
+from utils import WrongUse
 
 
 def row(phase, epoch, **terms):
@@ -83,3 +84,23 @@ def test_the_best_row_has_the_lowest_kid_of_phase_two():
 def test_no_plot_without_rows(tmp_path):
     history.plot_losses(tmp_path / "removed" / "metrics.csv", tmp_path / "removed" / "losses.png")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["2,x,0.5", "2,1,0.5,7", "2,1", "-1,1,0.5", f"2,{10**20},0.5", "2,²,0.5"])
+def test_a_damaged_row_is_told_before_it_is_written_over(tmp_path, damage):
+    path = tmp_path / "metrics.csv"
+    path.write_text(f"phase,epoch,content\n1,1,0.5\n{damage}\n", encoding="utf-8")
+    with pytest.raises(WrongUse, match=r"metrics.csv, row 2 cannot be understood: mend it, or move"):
+        history.cut(path, 2, 1)
+    assert damage in path.read_text(encoding="utf-8")
+
+
+def test_a_file_that_is_no_table_is_told(tmp_path):
+    (tmp_path / "metrics.csv").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(WrongUse, match=r"metrics.csv cannot be read: .*mend it, or move it away"):
+        history.read(tmp_path / "metrics.csv")
+
+
+def test_cells_that_are_no_number_are_nan():
+    assert history.number("0.5") == 0.5
+    assert all(history.number(cell) != history.number(cell) for cell in ("", "x", None, "nan"))

@@ -1,39 +1,129 @@
-"""What a run records as it goes: TensorBoard events, kept checkpoints, and in the log how it ended."""
+"""What a run records as it goes: a row and events an epoch, kept checkpoints, warnings, how it ended."""
 
 import json
+import threading
+import types
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import networks
 import utils
-from pages import writing
 from pictures import checkpoints
-from training import folders, history, journal, options
+from training import history, journal, options
+from training.log import read_log, run_state
 
 
-def start(folder, place=(1, 1), more=""):
-    args, _ = options.parse_training(f"--pre_train_epoch 2 {more}".split())
+@pytest.fixture(autouse=True)
+def _nothing_said(monkeypatch):
+    monkeypatch.setattr(utils, "said", type(utils.said)())  # no later run is to write this into its log
+
+
+class Shown(list):
+    """What a journal shows its folder to: notes how the run stands by its log, each time."""
+
+    def __call__(self, folder):
+        self.append(run_state(folder))
+
+
+def run_at(folder, place=(1, 1), more=""):
+    """A run as its journal sees it, three steps after `place`."""
     folder.mkdir(exist_ok=True)
-    return journal.Journal(folder, args, "python CartoonGAN.py", place)
+    args, _ = options.parse(f"--pre_train_epoch 2 --batch_size 4 {more}".split())
+    generator = networks.Generator(ngf=4, nb=1)
+    adam_g = torch.optim.Adam(generator.parameters(), 3e-4)
+    return types.SimpleNamespace(
+        args=args,
+        folder=folder,
+        settings={"commands": ["python CartoonGAN.py --name P", "python CartoonGAN.py"]},
+        model=types.SimpleNamespace(generator=generator, adam_g=adam_g),
+        phase=place[0],
+        epoch=place[1],
+        step=3,
+        sums={"content": 1.5},
+        seconds=6.0,
+        measure=None,
+        photos=[],
+    )
+
+
+def start(folder, place=(1, 1), more="", after_samples=lambda _: None):
+    return journal.Journal(run_at(folder, place, more), after_samples)
 
 
 def row(phase, epoch, **more):
     return {"phase": phase, "epoch": epoch, "content": 10.0 * phase + epoch, "learning_rate": 2e-4, **more}
 
 
-def add(record, generator, values):
-    history.add(record.folder / "metrics.csv", values)
-    record.tell_tensorboard(values)
-    if values["phase"] == 2:
-        record.keep(generator, values["epoch"])
+def events_of(folder):
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
 
 
-@pytest.fixture
-def generator():
-    return networks.Generator(ngf=4, nb=1)
+def test_an_epoch_is_a_row_a_line_and_events(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(journal.samples, "draw", lambda _: [np.zeros((4, 8, 3), np.uint8)])
+    with start(tmp_path / "P_results", (2, 4), more="--eval_every 2 --sample_every 2") as record:
+        record.run.sums = {"content": 1.5, "skipped_steps": 2.0}
+        record.run.measure = lambda: {"kid_drawings": 0.25}
+        record.epoch(5)
+        record.run.epoch = 5
+        record.epoch(5)
+    four, five = history.read(record.folder / "metrics.csv")
+    assert four == {
+        **{"phase": "2", "epoch": "4", "content": "0.5", "skipped_steps": "2", "seconds": "6.0"},
+        **{"images_per_second": "2.0", "learning_rate": "0.0003", "kid_drawings": "0.25"},
+    }
+    assert five == {**four, "epoch": "5", "kid_drawings": ""}
+    assert capsys.readouterr().out.splitlines() == [
+        "phase 2, epoch 4/5: content 0.5000, skipped_steps 2.0000; 6.0 s, 2.0 images/s, "
+        "about 6 s to go in this phase",
+        "phase 2, epoch 5/5: content 0.5000, skipped_steps 2.0000; 6.0 s, 2.0 images/s",
+    ]
+    events = events_of(record.folder)
+    assert [(event.step, event.value) for event in events.Scalars("content")] == [(6, 0.5), (7, 0.5)]
+    assert [(event.step, event.value) for event in events.Scalars("kid_drawings")] == [(6, 0.25)]
+
+
+def test_samples_are_drawn_when_it_is_time_and_at_the_end(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        journal.samples, "draw", lambda run: drawn.append(run.epoch) or [np.zeros((4, 8, 3), "u1")]
+    )
+    with start(tmp_path / "P_results", more="--sample_every 3") as record:
+        for record.run.epoch in range(1, 8):
+            record.epoch(7)
+    assert drawn == [3, 6, 7] and (record.folder / "losses.png").exists()
+
+
+def test_samples_make_one_image_of_all_and_are_shown(tmp_path, monkeypatch):
+    shown = Shown()
+    monkeypatch.setattr(journal.samples, "draw", lambda _: [np.full((40, 600, 3), 200, np.uint8)] * 3)
+    with start(tmp_path / "P_results", (2, 5), after_samples=shown) as record:
+        before = len(shown)
+        record.samples()
+        assert len(shown) == before + 1
+        record.end("finished")
+    (image,) = events_of(record.folder).Images("samples")
+    assert (image.step, image.width, image.height) == (7, 512, 34)
+
+
+def test_older_samples_are_thinned_in_phase_two(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal.samples, "draw", lambda _: [np.zeros((4, 8, 3), np.uint8)])
+    names = [f"{epoch}_epoch_P_test_1.png" for epoch in range(1, 8)]
+    (tmp_path / "P_results/Transfer").mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (1, 1)).save(tmp_path / "P_results/Transfer" / name)
+    with start(tmp_path / "P_results", more="--sample_keep 1") as record:
+        record.samples()
+        assert len(list((record.folder / "Transfer").iterdir())) == 7
+        record.run.phase = 2
+        record.samples()
+    kept = {path.name for path in (record.folder / "Transfer").iterdir()}
+    assert kept == {names[epoch - 1] for epoch in (1, 2, 4, 7)}
 
 
 def test_events_go_on_from_where_a_run_is_resumed(tmp_path):
@@ -44,23 +134,28 @@ def test_events_go_on_from_where_a_run_is_resumed(tmp_path):
     with start(folder, (2, 1)) as record:
         record.tell_tensorboard(row(2, 1, discriminator=0.5))
         record.end("finished")
-    events = EventAccumulator(str(folder))
-    events.Reload()
+    events = events_of(folder)
     assert [(event.step, event.value) for event in events.Scalars("content")] == [(1, 11), (2, 12), (3, 21)]
     assert [(event.step, event.value) for event in events.Scalars("discriminator")] == [(3, 0.5)]
 
 
-def test_the_generator_is_kept_every_n_epochs_and_at_the_lowest_kid(tmp_path, generator):
+def test_the_generator_is_kept_every_n_epochs_and_at_the_lowest_kid(tmp_path, capsys):
     with start(tmp_path / "P_results", more="--checkpoint_every 2") as record:
-        add(record, generator, row(1, 2, kid_drawings=0.01))  # phase one is no result
+        generator = record.run.model.generator
+        history.add(record.folder / "metrics.csv", row(1, 2, kid_drawings=0.01))  # phase one is no result
         for epoch, kid in enumerate((0.5, 0.2, 0.3, ""), 1):
             with torch.no_grad():
                 next(generator.parameters()).fill_(epoch)
-            add(record, generator, row(2, epoch, **({"kid_drawings": kid} if kid else {})))
+            history.add(
+                record.folder / "metrics.csv", row(2, epoch, **({"kid_drawings": kid} if kid else {}))
+            )
+            record.keep(generator, epoch)
+        record.finish()
     kept = {path.name: path for path in record.folder.glob("generator_*")}
     assert kept.keys() == {"generator_2.pth", "generator_4.pth", "generator_best.pth"}
     first = lambda name: next(checkpoints.load_generator(kept[name]).parameters()).mean().item()
     assert [first(name) for name in sorted(kept)] == [2, 4, 2]
+    assert "lowest KID: 0.2 after epoch 2, in generator_best.pth\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -72,52 +167,78 @@ def test_the_generator_is_kept_every_n_epochs_and_at_the_lowest_kid(tmp_path, ge
     ],
 )
 def test_the_log_tells_how_a_run_ended(tmp_path, error, state):
-    folder = tmp_path / "P_results"
-    with pytest.raises(type(error)), start(folder):
+    shown = Shown()
+    with pytest.raises(type(error)), start(tmp_path / "P_results", after_samples=shown):
         raise error
-    assert folders.state(folder) == state
-    assert f'class="state {state[0]}"' in (folder / "index.html").read_text()
+    assert run_state(tmp_path / "P_results") == shown[-1] == state
 
 
-def test_what_is_said_stands_in_the_log(tmp_path):
-    utils.said.clear()
+def test_a_run_that_was_stopped_is_logged_once(tmp_path):
+    with pytest.raises(utils.Stopped), start(tmp_path / "P_results") as record:
+        record.end("stopped", "SIGTERM")
+        raise utils.Stopped("go on with …", 143)
+    assert [event for _, event, _ in read_log(record.folder)] == ["started", "stopped"]
+
+
+def test_a_disk_so_full_that_the_end_cannot_be_logged(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(utils.RunFailed, match="the first fault"), start(tmp_path / "P_results"):
+        monkeypatch.setattr(journal, "log_event", full)
+        raise utils.RunFailed("the first fault")
+
+
+@pytest.mark.parametrize(
+    ("error", "printed"), [(OSError(28, "No space left"), False), (ValueError("x"), True)]
+)
+def test_the_thread_of_tensorboard_leaves_a_full_disk_to_the_run_s_own_error(
+    tmp_path, capsys, error, printed
+):
+    with start(tmp_path / "P_results"):
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, None, threading.current_thread())))
+    assert (type(error).__name__ in capsys.readouterr().err) == printed
+
+
+def test_what_is_said_stands_in_the_log(tmp_path, capsys):
     utils.say("warning: one\ntwo")
     with start(tmp_path / "P_results") as record:
-        record.end("finished")
-    assert [event[1:] for event in folders.read_log(record.folder)] == [
+        record.finish()
+    assert [event[1:] for event in read_log(record.folder)] == [
         ("started", "python CartoonGAN.py"),
         ("said", r"warning: one\ntwo"),
         ("finished", ""),
     ]
+    assert capsys.readouterr().out.startswith(f"finished: open {record.folder}/index.html; ")
 
 
-def test_a_fault_of_the_pages_does_not_end_a_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(writing, "update", lambda folder: json.loads("{"))
-    with start(tmp_path / "P_results") as record:
+def test_a_fault_of_the_pages_does_not_end_a_run(tmp_path, capsys):
+    with start(tmp_path / "P_results", after_samples=lambda _: json.loads("{")) as record:
         record.end("finished")
     assert capsys.readouterr().err.count("the pages could not be written") == 1
-    assert folders.state(record.folder) == ("finished", "")
-
-
-def test_samples_make_one_image_grid_and_the_pages(tmp_path, generator, monkeypatch):
-    picture = np.full((40, 600, 3), 200, np.uint8)
-    monkeypatch.setattr(journal.samples, "draw", lambda *_: [picture] * 3)
-    training = type("T", (), {"phase": 2, "epoch": 5})
-    with start(tmp_path / "P_results") as record:
-        record.samples(training, [])
-        record.end("finished")
-    events = EventAccumulator(str(record.folder))
-    events.Reload()
-    (image,) = events.Images("samples")
-    assert (image.step, image.width, image.height) == (7, 512, 34)
-    assert (tmp_path / "index.html").exists() and (record.folder / "index.html").exists()
+    assert run_state(record.folder) == ("finished", "")
 
 
 @pytest.mark.parametrize("mode", ["bce", "lsgan"])
-def test_what_is_done_already_is_not_advised(mode, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(utils, "said", [])  # no later run is to write this into its log
+def test_what_is_done_already_is_not_advised(mode, tmp_path, capsys):
     with start(tmp_path / "P_results", more=f"--gan_mode {mode}") as record:
+        record.watch({"fakes_detected": 0.985, "change_from_photo": 1.5})
+        assert capsys.readouterr().err == ""
         for _ in range(2):
             record.watch({"fakes_detected": 0.995})
     said = capsys.readouterr().err
     assert said.count("over 99%") == 1 and ("--gan_mode lsgan" in said) == (mode == "bce")
+
+
+def test_results_that_are_the_photographs_are_warned_of_once(tmp_path, capsys):
+    with start(tmp_path / "P_results") as record:
+        for _ in range(2):
+            record.watch({"change_from_photo": 0.5})
+    assert capsys.readouterr().err.count("less than a grey level of 255: try a lower --con_lambda") == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (61.7, "1 min 2 s"), (3599.6, "1 h 0 min"), (90000, "25 h 0 min")]
+)
+def test_durations(seconds, text):
+    assert journal.duration(seconds) == text

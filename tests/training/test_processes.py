@@ -1,5 +1,6 @@
 """Two processes train as one: the same gradients, one set of files, resumed by any number, restarted."""
 
+import contextlib
 import csv
 import os
 import signal
@@ -11,36 +12,52 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, TINY
 from torch import multiprocessing
 
 import CartoonGAN
-from training import datasets, model, options, processes
+import utils
+from training import batches, options, processes
 
 BATCH = 4
 
 
-def step(rank, count, port, folder):
-    """One adversarial step of plain descent; the gradients of both networks go into a file."""
+@pytest.fixture
+def in_two(monkeypatch):
+    """Call function(rank, 2, port, *arguments) in two processes, forked from one that has PyTorch loaded."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    multiprocessing.set_forkserver_preload(["CartoonGAN"])
+    return lambda function, *arguments: multiprocessing.start_processes(
+        function, (2, free_port(), *arguments), 2, start_method="forkserver"
+    )
+
+
+def join(rank, count, port):
+    """What torchrun tells a process."""
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    text = "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --style_lambda 2 --tv_lambda 1"
-    args, _ = options.parse_training(f"{text} --batch_size {BATCH}".split())
+
+
+def step(rank, count, port, folder):
+    """One adversarial step of plain descent; the gradients of both networks and the losses go into a file."""
+    join(rank, count, port)
+    args, _ = options.parse(f"{TINY} --style_lambda 2 --tv_lambda 1 --batch_size {BATCH}".split())
     device = torch.device("cpu")
     with processes.together(device):
-        t = model.build(args, device, "fp32")
-        t.adam_d = torch.optim.SGD(t.discriminator.parameters(), 0.1)
-        t.adam_g = torch.optim.SGD(t.generator.parameters(), 0.1)
-        t.phase = 2
+        model = CartoonGAN.build(args, device, "fp32")
+        model.adam_d = torch.optim.SGD(model.discriminator.parameters(), 0.1)
+        model.adam_g = torch.optim.SGD(model.generator.parameters(), 0.1)
         batch = [torch.rand(BATCH, 3, 16, 16, generator=torch.Generator().manual_seed(n)) for n in range(3)]
-        t.unchecked.append(CartoonGAN.adversarial_step(t, args, *map(processes.share, batch)))
-        t.step = 1
-        CartoonGAN.check_losses(t)
+        parts = map(processes.share, batch)
+        losses = CartoonGAN.adversarial_step(model, args, *parts, place=(2, 1, 0))
+        losses = {name: processes.mean(loss).item() for name, loss in losses.items()}
         grads = [
             torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
-            for network in (t.discriminator, t.generator)
+            for network in (model.discriminator, model.generator)
         ]
-        torch.save((grads, dict(t.sums)), folder / f"{rank}_of_{count}.pth")
+        shares = [processes.gather(processes.share(batch[0])).equal(batch[0]), processes.highest(rank)]
+        shares.append(processes.from_first(lambda: f"made by {rank}"))
+        torch.save((grads, losses, shares), folder / f"{rank}_of_{count}.pth")
 
 
 def free_port():
@@ -49,20 +66,31 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_two_processes_have_the_gradients_and_losses_of_one(tmp_path):
-    for count in (1, 2):
-        multiprocessing.spawn(step, (count, free_port(), tmp_path), count)
-    wanted, losses = torch.load(tmp_path / "0_of_1.pth", weights_only=True)
+def train(rank, count, port, argv, said):
+    """A run in one of several processes; what it prints goes into a file."""
+    join(rank, count, port)
+    with open(said / f"{rank}.txt", "w") as file, contextlib.redirect_stdout(file):
+        CartoonGAN.main(argv)
+
+
+def test_two_processes_have_the_gradients_and_losses_of_one(tmp_path, monkeypatch, in_two):
+    for key in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(key, "")  # gives all of them back at the end
+    step(0, 1, 0, tmp_path)
+    in_two(step, tmp_path)
+    wanted, losses, alone = torch.load(tmp_path / "0_of_1.pth", weights_only=True)
+    assert alone == [True, 0, "made by 0"]
     for rank in range(2):
-        got, theirs = torch.load(tmp_path / f"{rank}_of_2.pth", weights_only=True)
+        got, theirs, shares = torch.load(tmp_path / f"{rank}_of_2.pth", weights_only=True)
         for mine, one in zip(got, wanted, strict=True):
             assert one.norm() > 0
             assert (mine - one).norm() / one.norm() < 1e-5
         assert theirs == pytest.approx(losses, rel=1e-5)
+        assert shares == [True, 1, "made by 0"]
 
 
 def test_shares_are_the_batch_without_overlap(monkeypatch):
-    batch = next(datasets.draws(10, 10, 4, 0, 2, 1, 0))
+    batch = next(batches.draws(10, 10, 4, 0, 2, 1, 0))
     shares = []
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in "01":
@@ -71,20 +99,35 @@ def test_shares_are_the_batch_without_overlap(monkeypatch):
     assert shares == batch and len(set(shares)) == 4
 
 
+def test_an_error_of_the_others_is_known_as_theirs(monkeypatch):
+    gone = RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer")
+    assert not processes.lost(gone)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert processes.lost(gone) and processes.lost(torch.distributed.DistNetworkError("no one there"))
+    assert not processes.lost(RuntimeError("shapes do not match"))
+
+
+@pytest.mark.parametrize(("rank", "before"), [("0", ""), ("1", "process 1: ")])
+def test_each_process_tells_its_wrong_use(data, tmp_path, monkeypatch, capsys, rank, before):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    argv = options_of(data, tmp_path, "--train_epoch=1", "--batch_size=3")
+    assert utils.exit_status(lambda: CartoonGAN.main(argv)) == 2
+    told = f"{before}error: --batch_size 3 cannot be shared by 2 processes\n"
+    assert capsys.readouterr() == ("", told)
+
+
 def options_of(data, results, *more):
     """A tiny run's options."""
-    text = (
-        "--vgg_model random --input_size 16 --ngf 4 --ndf 4 --nb 1 --batch_size 2 --precision fp32 --name Two"
-    )
     folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", results]
-    text += " --pre_train_epoch 1 --workers 0 --pool_size 2"
-    return ["CartoonGAN.py", *map(str, folders), *text.split(), *more]
+    text = f"{TINY} --name Two --pre_train_epoch 1 --workers 0 --pool_size 2 --sample_every 100"
+    return [*map(str, folders), *text.split(), *more]
 
 
 def torchrun(data, results, *more, restarts=0):
     """Start two processes that train on tiny data."""
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--max-restarts={restarts}"]
-    launcher += [f"--master-port={free_port()}", *options_of(data, results, *more)]
+    launcher += [f"--master-port={free_port()}", "CartoonGAN.py", *options_of(data, results, *more)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, *launcher], cwd=ROOT, env=environment, **pipes)
@@ -126,21 +169,20 @@ def kill_rank(started, rank, folder, after):
     pytest.fail(f"no epoch was finished: {started.communicate()}")
 
 
-def test_a_run_of_two_processes_goes_on_with_one_and_is_the_run_of_one(data, tmp_path, run_cli):
-    status, out, errors = finish(torchrun(data, tmp_path / "two", "--train_epoch=2"))
-    assert status == 0, errors
-    assert out.count("phase 2, epoch 2/2") == 1 and out.count("finished") == 1
+def test_a_run_of_two_processes_goes_on_with_one_and_is_the_run_of_one(data, tmp_path, in_two):
+    in_two(train, options_of(data, tmp_path / "two", "--train_epoch=2"), tmp_path)
+    said = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
+    assert said[0].count("phase 2, epoch 2/2") == said[0].count("finished") == 1 and said[1] == ""
     folder = tmp_path / "two/Two_1_2_2_results"
     assert rows(folder) == [(1, 1), (2, 1), (2, 2)]
-    assert len(list((folder / "Transfer").iterdir())) == 2 * 8
+    assert len(list((folder / "Transfer").iterdir())) == 8
 
     alone = tmp_path / "one/Two_1_2_2_results"
-    assert run_cli(*options_of(data, tmp_path / "one", "--train_epoch=2")).returncode == 0
+    CartoonGAN.main(options_of(data, tmp_path / "one", "--train_epoch=2"))
     for each in (folder, alone):
-        done = run_cli("CartoonGAN.py", "--resume", each, "--train_epoch", 3)
-        assert done.returncode == 0, done.stderr
+        CartoonGAN.main(["--resume", str(each), "--train_epoch", "3"])
     assert rows(folder) == [(1, 1), (2, 1), (2, 2), (2, 3)]
-    # Rounding differs, and each adversarial step makes more of it: measured at most 2e-7, 1e-4, 2e-3, 4e-4.
+    # Rounding differs, and each adversarial step makes more of it.
     for mine, one, near in zip(metrics(folder), metrics(alone), (1e-5, 1e-3, 1e-2, 1e-2), strict=True):
         for term in ("content", "discriminator", "adversarial"):
             assert mine[term] == one[term] == "" or float(mine[term]) == pytest.approx(
@@ -148,39 +190,15 @@ def test_a_run_of_two_processes_goes_on_with_one_and_is_the_run_of_one(data, tmp
             )
 
 
-def test_a_killed_process_ends_the_group_with_one_line(data, tmp_path):
-    started = torchrun(data, tmp_path, "--train_epoch=2000", "--save_minutes=0")
-    folder = tmp_path / "Two_1_2000_2_results"
-    kill_rank(started, 1, folder, after=2)
-    status, _, errors = finish(started)
-    assert status == 1
-    told = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert len(told) == 1 and "another of the processes is gone" in told[0]
-
-
-def test_a_restarted_group_resumes_by_itself(data, tmp_path):
-    started = torchrun(data, tmp_path, "--train_epoch=12", "--save_minutes=0", restarts=1)
-    folder = tmp_path / "Two_1_12_2_results"
+def test_a_killed_process_ends_the_group_with_one_line_and_a_restarted_group_resumes_by_itself(
+    data, tmp_path
+):
+    started = torchrun(data, tmp_path, "--train_epoch=6", "--save_minutes=0", restarts=1)
+    folder = tmp_path / "Two_1_6_2_results"
     kill_rank(started, 1, folder, after=2)
     status, out, errors = finish(started)
     assert status == 0, errors
-    assert rows(folder) == [(1, 1), *((2, epoch) for epoch in range(1, 13))]
+    told = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1 and "another of the processes is gone" in told[0], errors
+    assert rows(folder) == [(1, 1), *((2, epoch) for epoch in range(1, 7))]
     assert out.count("phase 1, epoch 1/1") == 1
-
-
-def test_wrong_use_is_told_once(data, tmp_path):
-    status, _, errors = finish(torchrun(data, tmp_path, "--train_epoch=1", "--batch_size=3"))
-    assert status == 1  # torchrun's own
-    told = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert told == ["error: --batch_size 3 cannot be shared by 2 processes"]
-
-
-def test_a_restart_does_not_go_on_with_an_older_run_of_the_name(data, tmp_path):
-    first = finish(torchrun(data, tmp_path, "--train_epoch=1"))
-    assert first[0] == 0, first[2]
-    before = rows(tmp_path / "Two_1_1_2_results")
-    status, out, errors = finish(torchrun(data, tmp_path, "--train_epoch=1", restarts=1))
-    assert status == 1 and "nothing to do" not in out
-    told = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert len(told) == 2 and all("holds this run already" in line for line in told)
-    assert rows(tmp_path / "Two_1_1_2_results") == before

@@ -1,7 +1,6 @@
 """Sample images: which photographs, what lies left and right, and under which names."""
 
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,24 +9,37 @@ from PIL import Image
 
 import utils
 from pictures import images
-from training import datasets, options, samples
+from training import options, samples
+from training.data import Data
+from utils import RunFailed
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def red(tmp_path):
-    """Twelve red photographs of 24x20 pixels, as datasets.Data."""
+    """Twelve red photographs of 24x20 pixels, as Data."""
     paths = [tmp_path / f"{number:02}.png" for number in range(12)]
     for path in paths:
         Image.new("RGB", (24, 20), "red").save(path)
-    return datasets.Data(paths, paths[:2], [], {})
+    return Data(paths, paths[:2], [], {})
 
 
-def training(phase, epoch):
-    """A training whose generator turns every colour over."""
-    autocast = lambda: utils.autocast(CPU, "fp32")
-    return types.SimpleNamespace(generator=lambda photo: -photo, autocast=autocast, phase=phase, epoch=epoch)
+def run_at(phase, epoch, folder, data, extension="png"):
+    """A run whose generator turns every colour over, as the drawing of samples sees it."""
+    folder.mkdir()
+    model = types.SimpleNamespace(
+        generator=lambda photo: -photo, autocast=lambda: utils.autocast(CPU, "fp32")
+    )
+    args, _ = options.parse(["--sample_format", extension])
+    return types.SimpleNamespace(
+        phase=phase,
+        epoch=epoch,
+        folder=folder,
+        model=model,
+        args=args,
+        photos=samples.choose(data, args, CPU),
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,12 +47,10 @@ def training(phase, epoch):
     [(1, "Reconstruction/Red_1_2_3_test_recon_1.png"), (2, "Transfer/7_epoch_Red_1_2_3_test_1.png")],
 )
 def test_the_photo_is_left_and_the_result_right_in_their_own_colours(red, tmp_path, phase, name):
-    args, _ = options.parse_training([])
-    folder = Path(tmp_path, "Red_1_2_3_results")
-    folder.mkdir()
-    samples.draw(training(phase, 7), folder, samples.choose(red, args, CPU))
-    assert len(list((folder / name).parent.iterdir())) == 5 + 2
-    sample = images.read(folder / name)
+    run = run_at(phase, 7, tmp_path / "Red_1_2_3_results", red)
+    samples.draw(run)
+    assert len(list((run.folder / name).parent.iterdir())) == 5 + 2
+    sample = images.read(run.folder / name)
     assert sample.shape == (20, 48, 3)
     assert (sample[:, :24] == [255, 0, 0]).all()
     assert (sample[:, 24:] == [0, 255, 255]).all()
@@ -49,7 +59,7 @@ def test_the_photo_is_left_and_the_result_right_in_their_own_colours(red, tmp_pa
 def test_samples_are_spread_over_the_folder_and_reduced_to_twice_the_training_size(red):
     for number, path in enumerate(red.photos):
         Image.fromarray(np.full((100, 80, 3), 20 * number, np.uint8)).save(path)
-    args, _ = options.parse_training(["--input_size", "16"])
+    args, _ = options.parse(["--input_size", "16"])
     chosen = samples.choose(red, args, CPU)
     assert [name for name, _ in chosen] == [*(f"train_{n}" for n in range(1, 6)), "test_1", "test_2"]
     assert chosen[0][1].shape == (1, 3, 32, 26)
@@ -57,13 +67,25 @@ def test_samples_are_spread_over_the_folder_and_reduced_to_twice_the_training_si
     assert shown == [0, 3, 6, 8, 11, 0, 1]
 
 
+def test_the_next_takes_the_place_of_a_photograph_that_got_lost(red, capsys):
+    Image.new("RGB", (24, 20), "blue").save(red.photos[1])
+    red.photos[0].unlink()
+    args, _ = options.parse([])
+    name, photo = samples.choose(red, args, CPU)[0]
+    assert name == "train_1" and photo[0, :, 0, 0].tolist() == [-1, -1, 1]
+    told = f"lost {red.photos[0]} (No such file or directory): {red.photos[1]} takes its place\n"
+    assert capsys.readouterr().err == told
+    for path in red.tests:
+        path.unlink(missing_ok=True)
+    with pytest.raises(RunFailed, match="training images are lost, 2 in a row"):
+        samples.choose(red, args, CPU)
+
+
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp"])
 def test_formats(red, tmp_path, extension):
-    args, _ = options.parse_training([])
-    folder = Path(tmp_path, "Red_results")
-    folder.mkdir()
-    pictures = samples.draw(training(2, 7), folder, samples.choose(red, args, CPU), extension)
-    written = images.read(folder / "Transfer" / f"7_epoch_Red_test_2.{extension}")
+    run = run_at(2, 7, tmp_path / "Red_results", red, extension)
+    pictures = samples.draw(run)
+    written = images.read(run.folder / "Transfer" / f"7_epoch_Red_test_2.{extension}")
     assert written.shape == pictures[-1].shape == (20, 48, 3)
     assert np.abs(written.astype(int) - pictures[-1]).mean() <= (0 if extension == "png" else 4)
 

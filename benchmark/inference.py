@@ -1,0 +1,84 @@
+"""The speed and memory of a generator that is applied to photographs."""
+
+import argparse
+import copy
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import networks
+import utils
+from benchmark import baselines, measuring
+from evaluation import metrics
+from pictures import checkpoints, images, inference, stream
+from pictures.plan import find_pictures, plan
+
+BASELINE = "baseline: plain fp32"
+
+
+def print_tables(args):
+    """Print the table of `inference`: seconds a batch, pictures/s, ratio, PSNR to the baseline, memory."""
+    torch.manual_seed(0)
+    device = utils.choose_device("auto")
+    if args.checkpoint:
+        generator = checkpoints.load_generator(args.checkpoint)
+    else:
+        generator = networks.Generator(ngf=args.ngf)
+    photos = measuring.photographs(args.photos, args.batch_size, args.size)
+    compared = ways(generator, device)
+    works = {name: functools.partial(way, photos) for name, way in compared.items()}
+    seconds = measuring.median_seconds(works, args.rounds)
+    wanted = np.stack(works[BASELINE]())
+    print(f"{args.batch_size} x {args.size}x{args.size}, ngf {generator.architecture['ngf']}, {device}")
+    print("| way | seconds | pictures/s | ratio | PSNR to fp32 | peak memory |")
+    print("|---|---|---|---|---|---|")
+    for name, work in works.items():
+        if device.type == "cpu":
+            memory = measuring.peak_memory(make_work, generator, name, photos)
+        else:
+            memory = measuring.peak_gpu_memory(work)
+        ratio, speed = seconds[BASELINE] / seconds[name], args.batch_size / seconds[name]
+        same = "-" if name == BASELINE else f"{metrics.psnr(np.stack(work()), wanted):.1f} dB"
+        print(f"| {name} | {seconds[name]:.3f} | {speed:.2f} | {ratio:.2f} | {same} | {memory:.0f} MiB |")
+    print(f"\n{measuring.conditions(args.rounds)}")
+    print_folder(name, compared[name], photos[0], args.rounds)
+
+
+def ways(generator, device):
+    """{name: function of photos} of the baseline and of test.py's way in each precision."""
+    found = {BASELINE: functools.partial(baselines.apply_plain, baselines.plain(generator).to(device))}
+    for precision in dict.fromkeys(("fp32", utils.choose_precision("auto", device))):
+        ready = inference.prepare(copy.deepcopy(generator), device, precision)
+        found[f"test.py --precision {precision}"] = functools.partial(inference.stylise, ready)
+    return found
+
+
+def make_work(generator, name, photos):
+    """A function without arguments that applies the generator on the CPU in the way of that name."""
+    return functools.partial(ways(generator, torch.device("cpu"))[name], photos)
+
+
+def print_folder(name, way, photo, rounds):
+    """Print the speed of a folder of JPEGs, decoded and encoded, as a share of the network's alone."""
+    count = max(8, rounds)
+    with tempfile.TemporaryDirectory() as temporary:
+        source, out = Path(temporary, "in"), Path(temporary, "out")
+        source.mkdir()
+        for number in range(count):
+            images.write(source / f"{number}.jpg", photo, quality=95)
+        as_they_are = argparse.Namespace(size=None, side_by_side=False)
+
+        def folder():
+            pictures = plan(find_pictures([str(source)], out), out, None)
+            stream.run_pictures(pictures, way, as_they_are, lambda height, width: 1)
+
+        def alone():
+            for _ in range(count):
+                way([photo])
+
+        seconds = measuring.median_seconds({"alone": alone, "folder": folder}, 3)
+    share = seconds["alone"] / seconds["folder"]
+    print(f"a folder of {count} JPEGs, {name}: {share:.0%} of the network alone")

@@ -1,0 +1,125 @@
+"""What all benchmarks share: time and memory of a function, pictures to work on, tables."""
+
+import multiprocessing
+import re
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pictures import images
+from pictures.images import cv2
+
+DRAWING = (992, 1401)  # width and height, pixels
+FRAME = (1920, 1080)
+DISTINCT = 8  # drawings or frames that are made; more files repeat them
+
+# Time and memory
+
+
+def median_seconds(functions, rounds):
+    """{name: seconds}: the median of `rounds` in which the functions take turns, after one to warm up."""
+    seconds = {name: [] for name in functions}
+    for _ in range(rounds + 1):
+        for name, function in functions.items():
+            began = time.perf_counter()
+            function()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
+
+
+def peak_memory(make, *args):
+    """How many MiB a process of its own grows, at most, while it calls twice what make(*args) returns."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_growth, (torch.get_num_threads(), make, *args))
+
+
+def _growth(threads, make, *args):
+    torch.set_num_threads(threads)
+    work = make(*args)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    before = _resident("VmRSS")
+    for _ in range(2):
+        work()
+    return _resident("VmHWM") - before
+
+
+def _resident(line):
+    """MiB of a line of /proc/self/status: VmRSS is now, VmHWM the peak."""
+    return int(re.search(rf"{line}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def peak_gpu_memory(work):
+    """How many MiB of the GPU are in use, at most, while `work()` runs."""
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    return torch.cuda.max_memory_allocated() / 2**20
+
+
+# Pictures
+
+
+def photographs(folder, count, size):
+    """`count` photographs, uint8 size x size x 3: a folder's, squashed, or smooth noise without a folder."""
+    if folder:
+        paths = [folder / name for name in images.find(folder)]
+        return [images.resize(images.read(paths[n % len(paths)]), size, size) for n in range(count)]
+    rng = np.random.default_rng(0)
+    return [images.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), size, size) for _ in range(count)]
+
+
+def drawings(folder, count, width, height):
+    """`count` drawings, uint8: mosaics of a folder's, or shapes with an ink outline without a folder.
+
+    The folder's drawings keep their scale: enlarged, they would have softer and fewer edges.
+    """
+    rng = np.random.default_rng(0)
+    if folder:
+        paths = [folder / name for name in images.find(folder)]
+        return [_mosaic(rng, paths, width, height) for _ in range(count)]
+    return [_shapes(rng, width, height) for _ in range(count)]
+
+
+def _mosaic(rng, paths, width, height):
+    page, top = np.empty((height, width, 3), np.uint8), 0
+    while top < height:
+        left = 0
+        while left < width:
+            tile = images.read(paths[rng.integers(len(paths))])[: height - top, : width - left]
+            page[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+            left += tile.shape[1]
+        top += tile.shape[0]
+    return page
+
+
+def _shapes(rng, width, height):
+    page = images.resize(rng.integers(128, 256, (8, 8, 3), np.uint8), width, height)
+    for _ in range(100):
+        centre, axes = rng.integers((width, height)).tolist(), rng.integers(2, width // 6, 2).tolist()
+        shape = centre, axes, float(rng.integers(180)), 0, 360
+        cv2.ellipse(page, *shape, rng.integers(0, 256, 3).tolist(), cv2.FILLED, cv2.LINE_AA)
+        cv2.ellipse(page, *shape, (20, 20, 20), 3, cv2.LINE_AA)
+    return page
+
+
+# Tables
+
+
+def print_speeds(seconds, pictures, size):
+    """Print {way: seconds} of a number of pictures of `size` (width, height), each way beside the first."""
+    print("| way | seconds | pictures/s | MB/s of pixels | ratio |")
+    print("|---|---|---|---|---|")
+    baseline = next(iter(seconds.values()))
+    for name, value in seconds.items():
+        megabytes = pictures * 3 * size[0] * size[1] / 1e6 / value
+        print(f"| {name} | {value:.4g} | {pictures / value:.4g} | {megabytes:.4g} | {baseline / value:.4g} |")
+
+
+def conditions(rounds):
+    """What every figure depends on, as text."""
+    threads = torch.get_num_threads()
+    return f"median of {rounds} rounds; PyTorch {torch.__version__}, {threads} threads"

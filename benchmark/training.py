@@ -1,0 +1,103 @@
+"""The speed and memory of a training step of phase two."""
+
+import functools
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import CartoonGAN
+import utils
+from benchmark import baselines, measuring
+from training import options
+
+# The layer that stands for the machine's peak speed, a 3x3 convolution: its channels, and pixels a side.
+CHANNELS, SIDE = 256, 64
+BASELINE = "baseline: public scripts"
+
+
+def print_tables(args):
+    """Print the table of `training`: a step in each precision beside the step of the public scripts."""
+    device = utils.choose_device("auto")
+    precisions = step_precisions(device)
+    steps = {name: make_step(name, args) for name in precisions}
+    flops = {name: count_flops(step) for name, step in steps.items()}
+    peaks = {
+        f"peak {precision}": make_convolution(precision, args, device) for precision in precisions.values()
+    }
+    seconds = measuring.median_seconds(steps | peaks, args.rounds)
+    print(f"phase two, {args.batch_size} x {args.input_size}x{args.input_size}, ngf {args.ngf}, {device}")
+    print("| step | seconds | images/s | ratio | GFLOP an image | GFLOP/s | of the peak | peak memory |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, precision in precisions.items():
+        speed = flops[name] / seconds[name] / 1e9
+        peak = convolution_flops(args.batch_size) / seconds[f"peak {precision}"] / 1e9
+        if device.type == "cpu":
+            memory = measuring.peak_memory(make_step, name, args)
+        else:
+            memory = measuring.peak_gpu_memory(steps[name])
+        print(
+            f"| {name} | {seconds[name]:.3f} | {args.batch_size / seconds[name]:.2f} "
+            f"| {seconds[BASELINE] / seconds[name]:.2f} | {flops[name] / args.batch_size / 1e9:.1f} "
+            f"| {speed:.0f} | {speed / peak:.0%} of {peak:.0f} | {memory:.0f} MiB |"
+        )
+    print(f"\n{measuring.conditions(args.rounds)}")
+
+
+def step_precisions(device):
+    """{name of a training step: its precision}; the baseline comes first."""
+    names = "fp32", utils.choose_precision("auto", device)
+    return {BASELINE: "fp32", **{f"--precision {name}": name for name in names}}
+
+
+def make_step(name, args):
+    """A function without arguments that does the step of that name on a kept batch of smooth noise."""
+    device = utils.choose_device("auto")
+    model, options_given = build_model(args, device, step_precisions(device)[name])
+    if name == BASELINE:
+        step, *_ = baselines.public_step(model, options_given)
+    else:
+        step = own_step(model, options_given)
+    pictures = np.stack(measuring.photographs(None, 3 * args.batch_size, args.input_size))
+    batch = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).chunk(3)
+    return lambda: step(*map(utils.to_range, batch))
+
+
+def build_model(args, device, precision):
+    """(CartoonGAN.Model, options of training) of a benchmark's options, with a VGG19 of random weights."""
+    text = (
+        f"--vgg_model random --ngf {args.ngf} --input_size {args.input_size} --batch_size {args.batch_size}"
+    )
+    options_given, _ = options.parse(text.split())
+    return CartoonGAN.build(options_given, device, precision), options_given
+
+
+def own_step(model, args):
+    """This program's step of phase two, a function of photo, drawing and smoothed drawing in [-1, 1]."""
+    return functools.partial(CartoonGAN.adversarial_step, model, args, place=(2, 1, 0))
+
+
+def count_flops(work):
+    """How many floating point operations `work()` takes."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def make_convolution(precision, args, device):
+    """A function that goes forward and backward through the layer that stands for the peak speed."""
+    layout = {"device": device, "dtype": utils.dtype(precision), "memory_format": torch.channels_last}
+    layer = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).to(**layout)
+    x = torch.randn(args.batch_size, CHANNELS, SIDE, SIDE).to(**layout).requires_grad_()
+
+    def work():
+        y = layer(x)
+        y.backward(torch.ones_like(y))
+
+    return work
+
+
+def convolution_flops(batch):
+    """Floating point operations of that layer for a batch: one pass forward, and two as large backward."""
+    return 3 * 2 * CHANNELS**2 * 9 * SIDE**2 * batch

@@ -1,0 +1,150 @@
+"""Images that disappear while a run trains: the next takes their place, each is told once, the run goes on."""
+
+import shutil
+import types
+
+import numpy as np
+import pytest
+import torch
+from helpers import TINY, VGG
+
+import edge_promoting
+import networks
+from evaluation import judge
+from pictures import checkpoints, images
+from training import batches, options
+from training.data import Data
+from utils import RunFailed, WrongUse
+
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what images.py has said of these
+
+CPU = torch.device("cpu")
+
+
+def training_images(data):
+    photos, pairs = sorted((data / "src_data/train").iterdir()), sorted((data / "pairs").iterdir())
+    return datasets.TrainingImages(photos, pairs, 16, "crop", 3, 3)
+
+
+@pytest.fixture
+def trained(data):
+    """The tiny data with its pairs, as datasets.TrainingImages."""
+    edge_promoting.make_pairs(data / "tgt_data/train", data / "pairs", 16)
+    return training_images(data)
+
+
+HARM = {
+    "gone": lambda file: file.unlink(),
+    "garbage": lambda file: file.write_bytes(b"\xff\xd8 no image"),
+    "too long": lambda file: (
+        images.write(file.with_suffix(".png"), np.zeros((1, 500, 3), np.uint8))
+        or file.with_suffix(".png").replace(file)
+    ),
+    "too narrow": lambda file: (
+        images.write(file.with_suffix(".png"), np.zeros((500, 1, 3), np.uint8))
+        or file.with_suffix(".png").replace(file)
+    ),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+    "a circle": lambda file: (file.unlink(), file.symlink_to(file)),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_the_next_image_takes_the_place_of_a_lost_one(trained, harm):
+    draw = lambda photo, pair: [(photo, (7,)), (pair, (8,)), (pair, (8,))]
+    expected = trained[draw(0, 3)]
+    for path in (trained.photos[4], trained.photos[5], trained.pairs[2]):
+        HARM[harm](path)
+    assert all(torch.equal(*both) for both in zip(trained[draw(4, 2)], expected, strict=True))
+    instead = {path: where for path, (_, where) in trained.lost.items()}
+    photos, pairs = trained.photos, trained.pairs
+    assert instead == {photos[4]: photos[0], photos[5]: photos[0], pairs[2]: pairs[3]}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_lost_image_is_said_once(trained, workers, capsys):
+    trained.photos[1].unlink()
+    trained.pairs[5].write_bytes(b"")
+    for epoch in (1, 9):  # a second stream, as the second phase has its own
+        draws = datasets.draws(6, 6, 2, 0, 2, epoch, 0)
+        batches = datasets.load_batches(trained, draws, workers, CPU)
+        for _ in range(9):
+            assert [len(part) for part in next(batches)] == [2, 2, 2]
+        batches.close()
+    assert sorted(capsys.readouterr().err.splitlines()) == sorted(
+        [
+            f"lost {trained.photos[1]} (No such file or directory): {trained.photos[2]} takes its place",
+            f"lost {trained.pairs[5]} (the file is empty): {trained.pairs[0]} takes its place",
+        ]
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_disk_that_went_away_ends_the_run_in_a_line(trained, workers):
+    trained.photos = [path.with_stem(f"{path.stem}_{copy}") for path in trained.photos for copy in "abcd"]
+    draws = datasets.draws(len(trained.photos), 0, 2, 0, 1, 1, 0)
+    with pytest.raises(RunFailed) as error:
+        next(datasets.load_batches(trained, draws, workers, CPU))
+    told = str(error.value)
+    assert told.startswith("training images are lost, 10 in a row, the last is ") and "\n" not in told
+    assert "No such file or directory; see to the disk, then go on with --resume" in told
+    assert multiprocessing.active_children() == []
+
+
+def test_as_many_as_are_allowed_may_be_lost_in_a_row(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(30)]
+    images.write(paths[9], np.zeros((16, 16, 3), np.uint8))
+    image, lost = datasets.first_readable(paths, 0, images.read)
+    assert image.shape == (16, 16, 3) and len(lost) == datasets.IN_A_ROW - 1
+    with pytest.raises(RunFailed, match="10 in a row"):
+        datasets.first_readable(paths, 10, images.read)
+
+
+def test_a_sample_photograph_that_got_lost(data, capsys):
+    photos, tests = (sorted((data / part).iterdir()) for part in ("src_data/train", "src_data/test"))
+    args = options.parse_training(TINY.split())[0]
+    tests[2].unlink()
+    chosen = samples.choose(datasets.Data(photos, tests, [], {}), args, CPU)
+    assert [name for name, _ in chosen][-3:] == ["test_1", "test_2", "test_3"]
+    assert torch.equal(chosen[-1][1], chosen[-3][1])
+    told = f"lost {tests[2]} (No such file or directory): {tests[0]} takes its place\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.fixture
+def measure(data):
+    """judge.in_training's function on the tiny data, before anything is lost."""
+    args = options.parse_training([*TINY.split(), "--tgt_data", f"{data}/tgt_data"])[0]
+    torch.manual_seed(0)
+    running = collections.namedtuple("Running", "vgg generator")
+    running = running(checkpoints.load_vgg("random"), networks.Generator(ngf=4, nb=1))
+    tests = sorted((data / "src_data/test").iterdir())
+    return judge.in_training(running, args, datasets.Data([], tests, [], {}), CPU, "fp32"), tests
+
+
+def test_a_test_photograph_that_got_lost_is_not_measured(measure, capsys):
+    measured, tests = measure
+    before = measured()
+    tests[0].write_text("no image")
+    shutil.rmtree(tests[0].parents[2] / "tgt_data")  # the drawings were looked at once
+    rows = measured(), measured()
+    assert rows[0] == rows[1] and rows[0].keys() == before.keys() and rows[0]["ssim"] != before["ssim"]
+    assert capsys.readouterr().err == f"left out {tests[0]}: not an image\n"
+
+
+def test_without_a_test_photograph_nothing_is_measured_and_the_run_goes_on(measure, capsys):
+    measured, tests = measure
+    for path in tests:
+        path.unlink()
+    assert measured() == measured() == {}
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert lines[-1] == "warning: nothing is measured: none of the 3 results can be read"
+
+
+def test_a_judge_needs_one_picture_that_can_be_read(data):
+    drawings = sorted((data / "tgt_data/train").iterdir())
+    for path in drawings:
+        path.write_bytes(b"")
+    with pytest.raises(WrongUse, match="none of the 6 drawings can be read"):
+        judge.Judge([], drawings, checkpoints.load_vgg("random"), CPU, "fp32", 16)

@@ -1,0 +1,223 @@
+"""How a run ends early: stopped by a signal, by a loss that is not finite, by what fails around it."""
+
+import math
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import ROOT, at_step, tiny_run
+
+import CartoonGAN
+from training import history, state
+from training import run as runs
+from utils import RunFailed, Stopped, WrongUse
+
+CPU = torch.device("cpu")
+NAME = "Tiny_2_3_2_results"
+
+
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch):
+    """They are most of the time of a tiny run."""
+    monkeypatch.setattr(history, "plot_losses", lambda *_: None)
+
+
+def content(folder):
+    """What the saved state holds."""
+    return state.load_state(folder / "state_latest.pth")
+
+
+# Stopped by a signal
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, data, tmp_path, monkeypatch):
+    """The loading processes get it too, as from a terminal: they must not mind."""
+    folder = tmp_path / NAME
+
+    def send(_):
+        (worker,) = multiprocessing.active_children()
+        for process in (worker.pid, os.getpid()):
+            os.kill(process, number)
+
+    at_step(monkeypatch, 8, send)
+    with pytest.raises(Stopped) as stopped:
+        CartoonGAN.main(tiny_run(data, tmp_path, "--workers", 1))
+    assert stopped.value.status == status
+    assert str(stopped.value).endswith(f"go on with: python CartoonGAN.py --resume {folder}")
+    assert content(folder)["place"] == (2, 1, 2)
+    assert [(row["phase"], row["epoch"]) for row in history.read(folder / "metrics.csv")] == [
+        ("1", "1"),
+        ("1", "2"),
+    ]
+    assert f"stopped: {signal.Signals(number).name}" in (folder / "log.txt").read_text()
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_noted_and_the_handlers_given_back(number, capsys):
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    signals = runs.Signals()
+    signals.listen()
+    try:
+        assert signals.received is None
+        os.kill(os.getpid(), number)
+        assert signals.received == number
+        assert signal.getsignal(number) == signal.SIG_DFL  # a second one kills
+    finally:
+        signals.restore()
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert capsys.readouterr().err == "stopping after this step …\n"
+
+
+def test_the_handlers_are_given_back_after_an_error(data, tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(runs.Run, "took", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        CartoonGAN.main(tiny_run(data, tmp_path))
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "whom", "status", "told"),
+    [
+        (signal.SIGTERM, "all", 143, "python CartoonGAN.py --resume "),
+        # Such as the system kills when memory runs out: the program must not wait for it for ever.
+        (signal.SIGKILL, "worker", 1, "a process that loads images was killed"),
+    ],
+)
+def test_a_signal_as_the_system_sends_it(number, whom, status, told, data, tmp_path):
+    argv = tiny_run(data, tmp_path, "--workers", 1, "--train_epoch", 100000)
+    program = [sys.executable, "CartoonGAN.py", *argv, "--sample_every", "100000"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(program, cwd=ROOT, start_new_session=True, **pipes)
+    while not list(tmp_path.glob("*_results/metrics.csv")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    if whom == "all":
+        os.killpg(process.pid, number)
+    else:
+        (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(worker), number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == status, said
+    assert told in said and "Traceback" not in said
+
+
+# Failures
+
+
+PLANTED = {  # where a loss is computed, and how often until the second step of a phase's second epoch
+    (1, "content"): ("content_loss", 5),
+    (2, "adversarial"): ("real_loss", 10),  # D's loss is the other half
+    (2, "discriminator"): ("discriminator_loss", 5),
+}
+
+
+@pytest.mark.parametrize(("phase", "term"), PLANTED)
+def test_a_loss_that_is_not_finite_ends_the_run(phase, term, data, tmp_path, monkeypatch):
+    name, number = PLANTED[phase, term]
+    real, calls = getattr(CartoonGAN, name), []
+
+    def plant(*args):
+        calls.append(args)
+        return real(*args) * (math.nan if len(calls) == number else 1)
+
+    monkeypatch.setattr(CartoonGAN, name, plant)
+    told = f"the {term} loss is nan in phase {phase}, epoch 2, step 2: the last saved state is untouched"
+    with pytest.raises(RunFailed, match=told):
+        CartoonGAN.main(tiny_run(data, tmp_path, "--save_minutes", 0))
+    assert content(tmp_path / NAME)["place"] == (phase, 2, 1)
+    assert all(value.isfinite().all() for value in content(tmp_path / NAME)["generator"].values())
+
+
+@pytest.mark.parametrize(
+    ("plant", "number", "place"),
+    [("weight", 8, (2, 1, 1)), ("gradient", 2, (1, 1, 1)), ("gradient", 8, (2, 1, 1))],
+)
+def test_a_weight_that_is_not_finite_is_never_saved(plant, number, place, data, tmp_path, monkeypatch):
+    """Losses are looked at before a state is saved, but the last step's tell nothing of its weights."""
+
+    def spoil(run):
+        weight = run.model.generator.down[0].weight
+        if plant == "weight":
+            weight.data[0, 0, 0, 0] = math.nan
+        else:
+            weight.register_hook(lambda gradient: gradient * math.nan)
+
+    with monkeypatch.context() as patch:
+        at_step(patch, number - (plant == "gradient"), spoil)  # a hook acts in the step after
+        with pytest.raises(RunFailed, match=r"a weight of the generator is not finite"):
+            CartoonGAN.main(tiny_run(data, tmp_path, "--save_minutes", 0))
+    folder = tmp_path / NAME
+    assert content(folder)["place"] == place
+    assert all(value.isfinite().all() for value in content(folder)["generator"].values())
+    if plant == "weight":
+        CartoonGAN.main(["--resume", str(folder), "--workers", "0"])
+        assert history.read(folder / "metrics.csv")[-1]["epoch"] == "3"
+
+
+FOLDER = Path("results/Tiny_1_1_1_results")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(28, "No space left on device", "a/file"),
+            "No space left on device (a/file): mend that, then",
+        ),
+        (PermissionError(13, "Permission denied"), f"go on with python CartoonGAN.py --resume {FOLDER}"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried"),
+            "out of memory on cpu: try a smaller --batch_size",
+        ),
+        (MemoryError(), "out of memory on cpu: try a smaller --batch_size"),
+        (RuntimeError("DataLoader worker (pid 7) is killed"), "was killed (out of memory?): try --workers 0"),
+    ],
+)
+def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
+    with pytest.raises(RunFailed) as failed, runs.explained(CPU, FOLDER):
+        raise error
+    assert told in str(failed.value) and "\n" not in str(failed.value)
+
+
+def test_a_process_that_is_gone_is_explained(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told = r"another of the processes is gone, or cannot be reached \(gloo: connection closed\)"
+    with pytest.raises(RunFailed, match=told), runs.explained(CPU, FOLDER):
+        raise RuntimeError("gloo: connection closed\nand more")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()])
+def test_faults_of_the_program_keep_their_traceback(error):
+    with pytest.raises(type(error)) as failed, runs.explained(CPU, FOLDER):
+        raise error
+    assert failed.value is error
+
+
+# Wrong use
+
+
+def test_wrong_use_as_a_person_meets_it(run_cli, data, tmp_path):
+    for more, words in (
+        (["--src_data", tmp_path / "none"], "no folder"),
+        (["--batch_size", 7], "6 photographs"),
+        (["--resume"], "no run to resume"),
+    ):
+        done = run_cli("CartoonGAN.py", *tiny_run(data, tmp_path, *more))
+        lines = done.stderr.splitlines()
+        assert done.returncode == 2 and len(lines) == 1 and words in lines[0], done.stderr
+    assert not list(tmp_path.glob("*_results"))
+
+
+def test_a_missing_vgg_is_told_before_anything_is_made(data, tmp_path):
+    with pytest.raises(WrongUse, match=f"no file {tmp_path / 'none.pth'}"):
+        CartoonGAN.main(tiny_run(data, tmp_path, "--vgg_model", tmp_path / "none.pth"))
+    assert not list(tmp_path.glob("*_results"))
