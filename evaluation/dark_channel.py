@@ -6,13 +6,14 @@ their Guided Image Filtering (ECCV 2010) in place of soft matting.
 
 import numpy as np
 
+from pictures.colour import guided_filter
 from pictures.images import cv2
 
 PATCH = 15  # side of the dark channel's window, pixels
 OMEGA = 0.95  # share of the haze that is removed: a little must stay, or the picture loses its depth
 T0 = 0.1  # the smallest transmission that is divided by
 BRIGHTEST = 0.001  # share of the pixels, the brightest in the dark channel, that may give the airlight
-RADIUS, EPS = 20, 1e-3  # of the guided filter, as in its example of haze removal; values in [0, 1]
+RADIUS, EPS = 20, 1e-3  # of the guided filter, as in its example of haze removal; pixels, values in [0, 1]
 
 
 def dehaze(hazy):
@@ -20,7 +21,8 @@ def dehaze(hazy):
     hazy = hazy.astype(np.float32) / 255
     airlight = find_airlight(hazy)
     transmission = 1 - OMEGA * dark_channel(hazy / airlight)  # Section 4.1
-    transmission = guided_filter(cv2.cvtColor(hazy, cv2.COLOR_RGB2GRAY), transmission)
+    grey = cv2.cvtColor(hazy, cv2.COLOR_RGB2GRAY)
+    transmission = guided_filter(grey, transmission, RADIUS, EPS)
     clear = (hazy - airlight) / np.maximum(transmission, T0)[..., None] + airlight  # Section 4.3
     return np.rint(255 * clear.clip(0, 1)).astype(np.uint8)
 
@@ -37,19 +39,3 @@ def find_airlight(hazy):
     densest = np.argpartition(dark, -count)[-count:]
     colours = hazy.reshape(-1, 3)[densest]
     return np.maximum(colours[colours.sum(1).argmax()], 1 / 255)  # never 0: `dehaze` divides by it
-
-
-def guided_filter(guide, image):
-    """Smooth `image` except at the edges of `guide`: both are H,W in [0, 1] (2010, Equations 5, 6 and 8)."""
-    inside = _sum(np.ones_like(guide))
-    mean = lambda values: _sum(values) / inside
-    mean_guide, mean_image = mean(guide), mean(image)
-    slope = (mean(guide * image) - mean_guide * mean_image) / (mean(guide**2) - mean_guide**2 + EPS)
-    return mean(slope) * guide + mean(mean_image - slope * mean_guide)
-
-
-def _sum(values):
-    """The sum over a window of 2 RADIUS + 1 pixels a side, in double precision; outside the image is 0."""
-    side = 2 * RADIUS + 1
-    values = values.astype(np.float64)
-    return cv2.boxFilter(values, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)

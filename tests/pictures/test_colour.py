@@ -62,3 +62,19 @@ def test_the_guided_filter_keeps_the_guides_edge_and_smooths_elsewhere():
     smooth = colour.guided_filter(guide, noisy, 4, 1e-4)
     assert abs(smooth - guide).mean() < 0.3 * abs(noisy - guide).mean()
     assert np.diff(smooth[:, 15:17]).mean() > 0.9
+
+
+def test_the_guided_filter_is_a_line_of_the_guide_in_every_window():
+    rng = np.random.default_rng(0)
+    guide, image = rng.random((2, 9, 11))
+    slope, offset = np.empty((2, 9, 11))
+    for y, x in np.ndindex(9, 11):
+        window = slice(max(0, y - 2), y + 3), slice(max(0, x - 2), x + 3)
+        here, there = guide[window], image[window]
+        slope[y, x] = ((here * there).mean() - here.mean() * there.mean()) / (here.var() + 1e-3)
+        offset[y, x] = there.mean() - slope[y, x] * here.mean()
+    expected = np.empty((9, 11))
+    for y, x in np.ndindex(9, 11):
+        window = slice(max(0, y - 2), y + 3), slice(max(0, x - 2), x + 3)
+        expected[y, x] = slope[window].mean() * guide[y, x] + offset[window].mean()
+    assert colour.guided_filter(guide, image, 2, 1e-3) == pytest.approx(expected)
