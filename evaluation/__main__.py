@@ -142,9 +142,12 @@ COLUMNS = {  # of the table: key of a row, title, digits
     "fid_photos": ("FID to photos", 2),
     "content_change": ("content change", 3),
     "ssim": ("SSIM", 3),
+    "colour": ("colour", 2),
     "line_edges": ("line edges", 3),
     "checkerboard": ("checkerboard", 3),
     "checkerboard_photo": ("of the photos", 3),
+    "stripes": ("stripes", 2),
+    "stripes_photo": ("of the photos", 2),
     "psnr_clear": ("PSNR to clear", 2),
     "ssim_clear": ("SSIM to clear", 3),
 }

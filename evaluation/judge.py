@@ -47,8 +47,9 @@ class Judge:
     - `content_change`: mean absolute change of conv4_4, relative to the mean absolute value of the photos'.
     - `ssim`: to the photo, of luminance.
     - `line_edges`: the share of strong edges that belong to drawn lines, thin and dark.
-    - `checkerboard`: of results at their own size; `checkerboard_photo`: of the photos at that size. Pictures
-      with a side of less than 12 pixels are left out.
+    - `checkerboard`, `stripes`: of results at their own size; with `_photo`, of the photos at that size.
+      Pictures with a side of less than 12 pixels are left out.
+    - `colour`: mean distance of the chroma to the photo's, in CIE Lab.
     - `psnr_clear`, `ssim_clear`: to the clear picture, of those photos that have one.
     """
 
@@ -122,10 +123,12 @@ class Judge:
         result = _sized_as(photo, made)
         values = {"edges": metrics.edges(result)}
         if min(made.shape[:2]) >= metrics.NARROWEST:
-            values["checkerboard"] = metrics.checkerboard(made)
-            if make:
-                values["checkerboard_photo"] = metrics.checkerboard(_sized_as(made, picture))
+            for name, measure in (("checkerboard", metrics.checkerboard), ("stripes", metrics.stripes)):
+                values[name] = measure(made)
+                if make:
+                    values[f"{name}_photo"] = measure(_sized_as(made, picture))
         if make:
+            values["colour"] = metrics.colour_error(result, photo)
             values["ssim"] = metrics.ssim(result, photo)
         if path in self.clear:
             clear = _sized_as(photo, _clear(images.read(self.clear[path]), picture))

@@ -8,6 +8,7 @@ import torch
 
 import edge_promoting
 from evaluation import metrics
+from pictures import colour
 
 GREY = np.full((96, 128, 3), 128, np.uint8)
 
@@ -219,3 +220,29 @@ def test_checkerboard_is_found_on_a_picture_and_only_where_it_is():
     y, x = np.mgrid[:128, :128]
     painted = (picture + (6 * (-1) ** (y + x))[..., None]).astype(np.uint8)
     assert metrics.checkerboard(painted) - metrics.checkerboard(picture) == pytest.approx(36, rel=0.1)
+
+
+def test_colour_error_is_the_distance_of_chroma_alone():
+    grey = np.full((8, 8, 3), 120, np.uint8)
+    assert metrics.colour_error(grey, grey // 2) < 0.5  # another lightness
+    lab = colour.to_lab(grey)
+    lab[..., 1:] = (3, 4)
+    assert metrics.colour_error(grey, colour.to_rgb(lab)) == pytest.approx(5, abs=0.5)
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize(("period", "energy"), [(2, 36), (3, 32)])
+def test_stripes_have_their_energy(across, period, energy):
+    level = np.where(np.arange(120) % period == 0, 6, -6)
+    level = level - level.mean()
+    image = np.broadcast_to((128 + level)[:, None, None], (120, 120, 3)).round().astype(np.uint8)
+    image = image.transpose(1, 0, 2) if across else image
+    assert metrics.stripes(image) == pytest.approx(energy, rel=0.1)
+
+
+def test_noise_a_checkerboard_and_flat_colour_have_no_stripes():
+    rng = np.random.default_rng(0)
+    noise = np.repeat(rng.normal(128, 6, (128, 128, 1)).clip(0, 255).astype(np.uint8), 3, 2)
+    board = np.repeat((128 + 6 * (np.indices((128, 128)).sum(0) % 2)[..., None]).astype(np.uint8), 3, 2)
+    for image in (noise, board, np.full((64, 64, 3), 9, np.uint8)):
+        assert abs(metrics.stripes(image)) < 2
