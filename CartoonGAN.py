@@ -32,6 +32,7 @@ from training.options import GENERATOR_OPTIONS, has_discriminator
 from training.pool import Pool
 from training.run import open_run
 from training.scaler import Scaler
+from training.shown import running_mean
 
 # The losses
 
@@ -85,13 +86,13 @@ def perceptual_losses(model, args, result, photo, drawing=None):
     losses = {}
     with model.autocast():
         maps = model.vgg.maps(result, style_layers + content_layer) if model.vgg else []
+        # Of photos and drawings no graph is kept: VGG19 is frozen, and they need no gradients.
         if content_layer:
-            with torch.no_grad():
-                of_photo = model.vgg(photo)
-            losses["content"] = content_loss(maps.pop(), of_photo)  # its layer is the last of the maps
-        if style_layers:
-            with torch.no_grad():  # the mean over the batch, then over the processes
-                grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
+            losses["content"] = content_loss(
+                maps.pop(), model.vgg(photo)
+            )  # its layer is the last of the maps
+        if style_layers:  # the mean over the batch, then over the processes
+            grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
             losses["style"] = style_loss(maps, grams)
     return losses
 
@@ -156,7 +157,7 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
     model.scaler.descend(model.adam_d, discriminator)
     detected = (on_shown < (0 if args.gan_mode == "bce" else 0.5)).float().mean()
 
-    # G's gradients pass through D; D's own weights get none.
+    # G's gradients pass through D, whose own weights get none.
     frozen = {name: weight.detach() for name, weight in model.discriminator.named_parameters()}
     with model.autocast():
         on_result = torch.func.functional_call(model.discriminator, frozen, result)
@@ -195,6 +196,7 @@ class Model:
     parallel_generator: torch.nn.Module  # the same two, wrapped: averages their gradients over processes
     parallel_discriminator: torch.nn.Module | None
     vgg: VGG19 | None  # frozen; None without --con_lambda and --style_lambda
+    ema: torch.nn.Module | None  # the running mean of G's weights, with --ema_decay
     adam_g: torch.optim.Adam  # for both phases: its moments carry over
     adam_d: torch.optim.Adam | None
     scaler: Scaler
@@ -220,6 +222,7 @@ def build(args, device, precision):
         processes.parallel(generator, device),
         processes.parallel(discriminator, device) if discriminator else None,
         vgg,
+        running_mean(generator, args.ema_decay),
         adam(generator.parameters(), args.lrG),
         adam(discriminator.parameters(), args.lrD) if discriminator else None,
         Scaler(device.type, enabled=precision == "fp16"),

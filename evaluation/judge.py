@@ -15,6 +15,7 @@ import utils
 from evaluation import metrics
 from pictures import checkpoints, images, inference
 from training import data
+from training.shown import shown_generator
 from utils import WrongUse
 
 BATCH = 8  # pictures that go through the networks at once
@@ -169,7 +170,7 @@ def measure_of(run):
     judge = Judge(run.data.tests, drawings, vgg, run.device, run.precision, args.input_size, args.resize)
 
     def measure():
-        generator = inference.prepare(copy.deepcopy(run.model.generator), run.device, run.precision)
+        generator = inference.prepare(copy.deepcopy(shown_generator(run.model)), run.device, run.precision)
         try:
             row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
         except WrongUse as error:

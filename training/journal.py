@@ -9,6 +9,7 @@ import utils
 from pictures import checkpoints
 from training import history, samples
 from training.log import log_event
+from training.shown import shown_generator
 from utils import first_line, say
 
 WON = 0.99  # share of the results that D calls fake
@@ -59,7 +60,7 @@ class Journal(contextlib.AbstractContextManager):
         history.add(self.folder / history.FILE, row)
         self.tell_tensorboard(row)
         if run.phase == 2:
-            self.keep(run.model.generator, run.epoch)
+            self.keep(shown_generator(run.model), run.epoch)
         text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
         text += f"; {run.seconds:.1f} s, {speed:.1f} images/s"
         if run.epoch < epochs:

@@ -151,6 +151,13 @@ def training_parser():
         default="step",
         help="a tenth at 1/2 and 3/4 of phase two, or in both phases half constant, then to 0 (%(default)s)",
     )
+    add(
+        "--ema_decay",
+        type=beta,
+        default=0,
+        help="decay of the running mean of the generator's weights in phase two, which samples and measures "
+        "show; 0: none (%(default)s)",
+    )
     add("--beta1", type=beta, default=0.5, help="Adam's beta 1 (%(default)s)")
     add("--beta2", type=beta, default=0.999, help="Adam's beta 2 (%(default)s)")
 

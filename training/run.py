@@ -155,6 +155,8 @@ class Run:
 
     def took(self, terms):
         """Note the loss terms of the step just taken, {name: tensor}."""
+        if self.model.ema and self.phase == 2:
+            self.model.ema.update_parameters(self.model.generator)
         if self.model.scaler.is_enabled():
             terms["skipped_steps"], self.model.scaler.skipped = self.model.scaler.skipped, 0
         self.unchecked.append(terms)

@@ -10,6 +10,7 @@ import networks
 import utils
 from pictures import images
 from training import batches
+from training.shown import shown_generator
 
 COUNT = 5  # photographs of train, and as many of test
 
@@ -48,7 +49,7 @@ def draw(run):
     pictures = []
     for label, photo in run.photos:
         with run.model.autocast():
-            result = networks.stylise(run.model.generator, photo)
+            result = networks.stylise(shown_generator(run.model), photo)
         file = f"{run.epoch}_epoch_{name}_{label}.{extension}"
         if run.phase == 1:
             file = "{}_{}_recon_{}.{}".format(name, *label.split("_"), extension)

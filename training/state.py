@@ -3,9 +3,11 @@
 from pictures import checkpoints
 from training import processes
 from training.settings import STATE
+from training.shown import shown_generator
 from utils import RunFailed, WrongUse, first_line
 
-STATEFUL = ("generator", "discriminator", "adam_g", "adam_d", "scaler")
+STATEFUL = ("generator", "discriminator", "ema", "adam_g", "adam_d", "scaler")
+ADAMS = ("adam_g", "adam_d")
 
 
 def save(run, pool):
@@ -23,6 +25,8 @@ def save(run, pool):
                 f"a weight of the {name} is not finite in {where}: the last saved state is untouched"
             )
     checkpoints.save(folder / "generator_latest.pth", checkpoints.generator_file(model.generator))
+    if model.ema:
+        checkpoints.save(folder / "generator_ema.pth", checkpoints.generator_file(shown_generator(model)))
     if model.discriminator:
         checkpoints.save(folder / "discriminator_latest.pth", model.discriminator.state_dict())
     content = {name: getattr(model, name).state_dict() for name in STATEFUL if getattr(model, name)}
@@ -47,10 +51,10 @@ def restore(run, path):
             # After --train_epoch 0 there is no discriminator yet: it starts as built.
             if getattr(model, name) and name in content:
                 checkpoints.fill(getattr(model, name), content[name], path)
-        for name in ("adam_g", "adam_d", "scaler"):
+        for name in ("adam_g", "adam_d", "scaler", "ema"):
             mine = getattr(model, name)
             if mine and name in content:
-                own = {} if name == "scaler" else {"param_groups": mine.state_dict()["param_groups"]}
+                own = {"param_groups": mine.state_dict()["param_groups"]} if name in ADAMS else {}
                 mine.load_state_dict({**content[name], **own})
         run.phase, run.epoch, run.step = content["place"]
         run.sums.update(content["sums"])
