@@ -88,9 +88,7 @@ def perceptual_losses(model, args, result, photo, drawing=None):
         maps = model.vgg.maps(result, style_layers + content_layer) if model.vgg else []
         # Of photos and drawings no graph is kept: VGG19 is frozen, and they need no gradients.
         if content_layer:
-            losses["content"] = content_loss(
-                maps.pop(), model.vgg(photo)
-            )  # its layer is the last of the maps
+            losses["content"] = content_loss(maps.pop(), model.vgg(photo))  # the last map is its layer's
         if style_layers:  # the mean over the batch, then over the processes
             grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
             losses["style"] = style_loss(maps, grams)
