@@ -23,12 +23,12 @@ CPU = torch.device("cpu")
 
 def training_images(data):
     photos, pairs = sorted((data / "src_data/train").iterdir()), sorted((data / "pairs").iterdir())
-    return datasets.TrainingImages(photos, pairs, 16, "crop", 3, 3)
+    return batches.TrainingImages(photos, pairs, 16, "crop", 3, 3)
 
 
 @pytest.fixture
 def trained(data):
-    """The tiny data with its pairs, as datasets.TrainingImages."""
+    """The tiny data with its pairs, as batches.TrainingImages."""
     edge_promoting.make_pairs(data / "tgt_data/train", data / "pairs", 16)
     return training_images(data)
 
@@ -61,16 +61,15 @@ def test_the_next_image_takes_the_place_of_a_lost_one(trained, harm):
     assert instead == {photos[4]: photos[0], photos[5]: photos[0], pairs[2]: pairs[3]}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_lost_image_is_said_once(trained, workers, capsys):
+def test_a_lost_image_is_said_once_in_both_phases(trained, capsys):
     trained.photos[1].unlink()
     trained.pairs[5].write_bytes(b"")
     for epoch in (1, 9):  # a second stream, as the second phase has its own
-        draws = datasets.draws(6, 6, 2, 0, 2, epoch, 0)
-        batches = datasets.load_batches(trained, draws, workers, CPU)
+        draws = batches.draws(6, 6, 2, 0, 2, epoch, 0)
+        loaded = batches.load_batches(trained, draws, 2, CPU)
         for _ in range(9):
-            assert [len(part) for part in next(batches)] == [2, 2, 2]
-        batches.close()
+            assert [len(part) for part in next(loaded)] == [2, 2, 2]
+        loaded.close()
     assert sorted(capsys.readouterr().err.splitlines()) == sorted(
         [
             f"lost {trained.photos[1]} (No such file or directory): {trained.photos[2]} takes its place",
@@ -79,47 +78,25 @@ def test_a_lost_image_is_said_once(trained, workers, capsys):
     )
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_disk_that_went_away_ends_the_run_in_a_line(trained, workers):
-    trained.photos = [path.with_stem(f"{path.stem}_{copy}") for path in trained.photos for copy in "abcd"]
-    draws = datasets.draws(len(trained.photos), 0, 2, 0, 1, 1, 0)
-    with pytest.raises(RunFailed) as error:
-        next(datasets.load_batches(trained, draws, workers, CPU))
-    told = str(error.value)
-    assert told.startswith("training images are lost, 10 in a row, the last is ") and "\n" not in told
-    assert "No such file or directory; see to the disk, then go on with --resume" in told
-    assert multiprocessing.active_children() == []
-
-
 def test_as_many_as_are_allowed_may_be_lost_in_a_row(tmp_path):
     paths = [tmp_path / f"{number}.png" for number in range(30)]
     images.write(paths[9], np.zeros((16, 16, 3), np.uint8))
-    image, lost = datasets.first_readable(paths, 0, images.read)
-    assert image.shape == (16, 16, 3) and len(lost) == datasets.IN_A_ROW - 1
+    image, lost = batches.first_readable(paths, 0, images.read)
+    assert image.shape == (16, 16, 3) and len(lost) == batches.IN_A_ROW - 1
     with pytest.raises(RunFailed, match="10 in a row"):
-        datasets.first_readable(paths, 10, images.read)
-
-
-def test_a_sample_photograph_that_got_lost(data, capsys):
-    photos, tests = (sorted((data / part).iterdir()) for part in ("src_data/train", "src_data/test"))
-    args = options.parse_training(TINY.split())[0]
-    tests[2].unlink()
-    chosen = samples.choose(datasets.Data(photos, tests, [], {}), args, CPU)
-    assert [name for name, _ in chosen][-3:] == ["test_1", "test_2", "test_3"]
-    assert torch.equal(chosen[-1][1], chosen[-3][1])
-    told = f"lost {tests[2]} (No such file or directory): {tests[0]} takes its place\n"
-    assert capsys.readouterr().err == told
+        batches.first_readable(paths, 10, images.read)
 
 
 @pytest.fixture
 def measure(data):
-    """judge.in_training's function on the tiny data, before anything is lost."""
-    args = options.parse_training([*TINY.split(), "--tgt_data", f"{data}/tgt_data"])[0]
+    """(the function of judge.measure_of, the test photographs) of the tiny data, before anything is lost."""
+    args = options.parse([*TINY.split(), "--tgt_data", f"{data}/tgt_data"])[0]
     torch.manual_seed(0)
-    running = collections.namedtuple("Running", "vgg generator")
-    running = running(checkpoints.load_vgg("random"), networks.Generator(ngf=4, nb=1))
+    model = types.SimpleNamespace(vgg=checkpoints.load_vgg(VGG), generator=networks.Generator(ngf=4, nb=1))
     tests = sorted((data / "src_data/test").iterdir())
-    return judge.in_training(running, args, datasets.Data([], tests, [], {}), CPU, "fp32"), tests
+    run = types.SimpleNamespace(args=args, data=Data([], tests, [], {}), model=model)
+    run.device, run.precision = CPU, "fp32"
+    return judge.measure_of(run), tests
 
 
 def test_a_test_photograph_that_got_lost_is_not_measured(measure, capsys):
@@ -147,4 +124,4 @@ def test_a_judge_needs_one_picture_that_can_be_read(data):
     for path in drawings:
         path.write_bytes(b"")
     with pytest.raises(WrongUse, match="none of the 6 drawings can be read"):
-        judge.Judge([], drawings, checkpoints.load_vgg("random"), CPU, "fp32", 16)
+        judge.Judge([], drawings, checkpoints.load_vgg(VGG), CPU, "fp32", 16)
