@@ -4,15 +4,16 @@ import io
 import mmap
 import os
 import pickle
+import textwrap
 import warnings
 import zipfile
 from pathlib import Path
 
 import torch
 
-from networks import VGG19, Generator
+from networks import VGG19
 from pictures import layouts
-from utils import WrongUse, first_line, replacing
+from utils import WrongUse, first_line, replacing, say
 
 
 def save(path, content):
@@ -64,22 +65,20 @@ def generator_file(generator):
 def load_generator(path):
     """The Generator in a checkpoint of any layout that layouts.py knows. Raises WrongUse."""
     architecture, weights = layouts.to_ours(load(path), path)
-    try:
-        with torch.device("meta"):  # without memory for weights that may not fit
-            generator = Generator(**architecture)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise WrongUse(f"{path}: its architecture cannot be built: {first_line(error)}") from None
-    fill(generator, {key: value.float() for key, value in weights.items()}, path)
+    generator = layouts.build(architecture, path)
+    fill(generator, weights, path)
     return generator
 
 
 def fill(network, weights, path):
-    """Load a state dict into a network. Raises WrongUse where it does not fit, or is not finite."""
+    """Load a state dict into a network, as float32. Raises WrongUse if it does not fit or is not finite."""
+    weights = layouts.by_name(weights, path)
     try:
+        weights = {key: value.float() for key, value in weights.items()}
         network.load_state_dict(weights, assign=next(network.parameters()).is_meta)
-    except (RuntimeError, TypeError, AttributeError) as error:
+    except RuntimeError as error:
         # PyTorch names each misfit in a line of its own, below a title.
-        reason = (str(error).splitlines()[1:] or [first_line(error)])[0].strip()
+        reason = textwrap.shorten((str(error).splitlines()[1:] or [first_line(error)])[0], 200)
         raise WrongUse(f"{path} does not fit this network: {reason}{layouts.likeness(weights)}") from None
     for name, value in network.state_dict().items():
         if not value.isfinite().all():
@@ -89,11 +88,12 @@ def fill(network, weights, path):
 def load_vgg(source, seed=0):
     """VGG19 up to conv4_4.
 
-    `source` is a file in torchvision's layout (`vgg19-dcbb9e9d.pth`, or any with its `features.N` keys, of
-    any width), None for torchvision's own ImageNet weights through its cache and download, or "random" for
-    He-initialised weights (He et al., ICCV 2015) from `seed`. Raises WrongUse.
+    `source` is a file in torchvision's layout (`vgg19-dcbb9e9d.pth`, or any with its `features.N` keys, also
+    of fewer channels), None for torchvision's own ImageNet weights through its cache and download, or
+    "random" for He-initialised weights (He et al., ICCV 2015) from `seed`. Raises WrongUse.
     """
     if source == "random":
+        say("warning: VGG19 has random weights: good for trying the program, not for results")
         vgg, generator = VGG19(), torch.Generator().manual_seed(seed)
         for key, value in vgg.state_dict().items():
             if key.endswith("bias"):
@@ -102,10 +102,10 @@ def load_vgg(source, seed=0):
                 torch.nn.init.kaiming_normal_(value, generator=generator)
         return vgg
     weights = load(source) if source else _imagenet_vgg19()
-    if not isinstance(weights, dict):
-        raise WrongUse(f"{source} holds no weights by name")
-    first = weights.get("features.0.weight")
-    vgg = VGG19(len(first)) if isinstance(first, torch.Tensor) and first.ndim == 4 else VGG19()
+    source = source or "torchvision's file of VGG19"
+    weights = layouts.by_name(weights, source)
+    first = weights.get("features.0.weight", torch.empty(0))
+    vgg = VGG19(min(first.numel() // 3**3, 64) or 64)
     # The layers past conv4_4 and the classifier are left out: they are never run.
     fill(vgg, {key: weights[key] for key in vgg.state_dict() if key in weights}, source)
     return vgg

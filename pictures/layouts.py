@@ -7,13 +7,14 @@
   weights, and its padding is zeros everywhere.
 """
 
+import inspect
 import os
 import re
 
 import torch
 
-from networks import CONVOLUTIONS, Generator, InstanceNorm
-from utils import WrongUse
+from networks import CONVOLUTIONS, NORMS, Generator, InstanceNorm
+from utils import WrongUse, first_line
 
 KNOWN = (
     "known are generators of this program, the authors' (conv01_1.weight, …) "
@@ -27,6 +28,11 @@ MARKS = {  # keys that tell what a file is
     "features.0.weight": "VGG19",
     "settings": "the state of a run",
 }
+# What an architecture may hold: a newer program's checkpoint must not be taken for another one.
+CHANNELS = (1, 3)
+PARTS = {"in_ngc": CHANNELS, "out_ngc": CHANNELS, "ngf": range(1, 4097), "nb": range(1001)}
+PARTS |= {"res_convs": range(1, 4), "upsample": ("deconv", "resize"), "padding": ("reflect", "zeros")}
+PARTS |= {"norm": (*NORMS,), "predict": ("image", "change")}
 # Buffers that instance norm had before PyTorch 0.4 and never used.
 UNUSED = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
 
@@ -37,19 +43,11 @@ def to_ours(content, path):
     Raises WrongUse naming `path` where the layout is unknown, or something is missing or too much in it.
     """
     if isinstance(content, dict) and content.keys() == OURS:
-        architecture, weights = content["architecture"], _by_name(content["state_dict"], path)
-        numbers = (
-            [architecture.get(key, 1) for key in ("nb", "res_convs")]
-            if isinstance(architecture, dict)
-            else [""]
-        )
-        if not all(type(number) is int and number <= len(weights) for number in numbers):
-            raise WrongUse(f"{path} is damaged: its architecture does not go with its weights")
-        return architecture, weights
+        return content["architecture"], _no_larger_than_the_file(content["state_dict"], path)
     for key in OPENED * 2:  # and no deeper: a dictionary can hold itself
         if isinstance(content, dict) and key in content:
             content = content[key]
-    weights = _by_name(content, path)
+    weights = _no_larger_than_the_file(content, path)
     for mark, read in (("conv01_1.weight", _authors), ("down_convs.0.weight", _old_script)):
         if mark in weights:
             return read(weights, path)
@@ -68,15 +66,39 @@ def likeness(content):
     return ""
 
 
-def _by_name(weights, path):
-    """Tensors by name, without the `module.` of DataParallel."""
+def by_name(weights, path):
+    """Tensors by name, without the `module.` of DataParallel. Raises WrongUse where `weights` are none."""
     pairs = weights.items() if isinstance(weights, dict) else [(None, None)]
     if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in pairs):
-        raise WrongUse(f"{path} holds no weights by name: {KNOWN}{likeness(weights)}")
-    # A tensor's shape may be that of a far larger one, its few numbers repeated.
-    if sum(value.numel() * value.element_size() for value in weights.values()) > os.path.getsize(path):
+        raise WrongUse(f"{path} holds no weights by name{likeness(weights)}")
+    return {key.removeprefix("module."): value for key, value in pairs}
+
+
+def _no_larger_than_the_file(weights, path):
+    """`by_name`, of tensors whose numbers are all in the file: a shape can be one that repeats a few."""
+    weights = by_name(weights, path)
+    stored = all(value.layout == torch.strided and value.device.type == "cpu" for value in weights.values())
+    size = sum(value.numel() * value.element_size() for value in weights.values())
+    if not stored or size > os.path.getsize(path):
         raise WrongUse(f"{path} is damaged: its weights are larger than the file")
-    return {key.removeprefix("module."): value for key, value in weights.items()}
+    return weights
+
+
+def build(architecture, path):
+    """A Generator without memory, as the file at `path` tells its architecture. Raises WrongUse."""
+    try:
+        whole = inspect.signature(Generator).bind(**architecture)
+        whole.apply_defaults()
+        parts = whole.arguments
+        for key, value in parts.items():
+            if not (0 < value < 1 if key == "eps" else value in PARTS[key]):
+                raise ValueError(f"its {key} is {str(value)[:20]!r}")
+        if parts["predict"] == "change" and parts["in_ngc"] != parts["out_ngc"]:
+            raise ValueError("it changes a photo of other channels than its own")
+        with torch.device("meta"):
+            return Generator(**architecture)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WrongUse(f"{path} holds a generator that is unknown here: {first_line(error)}") from None
 
 
 def _authors(weights, path):
@@ -108,7 +130,6 @@ def _renamed(weights, path, convs, norms=(), scale="", shift="", **variant):
     `convs` and `norms` are its layers in the order in which they run, `scale` and `shift` what its norms call
     weight and bias; without `norms` they are 1 and 0.
     """
-    weights = dict(weights)
 
     def take(name):
         if name not in weights:
@@ -121,8 +142,7 @@ def _renamed(weights, path, convs, norms=(), scale="", shift="", **variant):
     except (KeyError, ValueError, TypeError, AttributeError):
         raise WrongUse(f"{path} is damaged: its first or last convolution is missing or misshapen") from None
     architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": (len(convs) - 10) // 2, **variant}
-    with torch.device("meta"):
-        layers = dict(Generator(**architecture).named_modules())
+    layers = dict(build(architecture, path).named_modules())
     our_convs = [name for name, layer in layers.items() if isinstance(layer, CONVOLUTIONS)]
     our_norms = [name for name, layer in layers.items() if isinstance(layer, InstanceNorm)]
     ours = {}

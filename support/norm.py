@@ -36,7 +36,7 @@ class InstanceNorm(nn.InstanceNorm2d):
             return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0, self.eps)
         if x.device.type == "cpu" and not torch.compiler.is_compiling():  # nor being exported
             return _NormPictureByPicture.apply(x, self.weight, self.bias, self.eps)
-        if len(x) == 1 and not torch.is_grad_enabled():
+        if x.shape[0] == 1 and not torch.is_grad_enabled():  # len(x) would be a constant in an exported model
             # Of one picture batch norm is the same; forward it is faster, and keeps the layout by itself.
             return F.batch_norm(x, None, None, self.weight, self.bias, True, 0, self.eps)
         last = x.is_contiguous(memory_format=torch.channels_last)

@@ -1,10 +1,12 @@
+"""Edge-smoothed copies against their definition written out plainly, and pairs made only when needed."""
+
 import errno
 import shutil
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import SHARED
 
 import edge_promoting
 from edge_promoting import make_pairs, smooth_edges
@@ -12,7 +14,7 @@ from pictures import images
 from pictures.images import cv2
 from utils import WrongUse
 
-REAL = Path(__file__).parents[2] / "shared/data/tgt_data/train"
+REAL = SHARED / "data/tgt_data/train"
 KILLED_AT_THE_THIRD_PAIR = """
 import os, signal, sys
 from PIL import Image
@@ -142,6 +144,12 @@ def test_unreadable_drawings_are_reported_and_the_others_made(drawings, tmp_path
     assert pairs.unreadable[drawings / "4.jpg"] == "No such file or directory"
 
 
+def test_a_drawing_whose_pair_would_have_too_long_a_name_is_left_out(drawings, tmp_path):
+    (drawings / "1.jpg").rename(drawings / f"{'x' * 250}.jpg")
+    pairs = make_pairs(drawings, tmp_path / "pairs", 32)
+    assert len(pairs.paths) == 5 and [*pairs.unreadable.values()] == ["File name too long"]
+
+
 def test_a_folder_that_cannot_be_made_names_the_option(drawings, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WrongUse, match=r"cannot write .*/file/pairs .*--pair_dir DIR"):
@@ -183,10 +191,13 @@ def test_command(drawings, tmp_path, run_cli):
     height, width = images.read(tmp_path / "pairs/0.jpg.png").shape[:2]
     assert min(height, width / 2) == 32
 
+
+def test_drawings_that_cannot_be_read_are_told_at_the_end(drawings, tmp_path, capsys):
     (drawings / "3.jpg").write_text("no drawing")
-    end = run_cli(*command)
-    assert (end.returncode, end.stdout) == (1, f"5 pairs in {tmp_path}/pairs; 1 drawings cannot be read\n")
-    assert end.stderr == f"cannot read {drawings}/3.jpg: not an image\n"
+    assert edge_promoting.main([str(drawings), str(tmp_path / "pairs"), "--size", "32"]) == 1
+    told = capsys.readouterr()
+    assert told.out == f"5 pairs in {tmp_path}/pairs; 1 drawings cannot be read\n"
+    assert told.err == f"cannot read {drawings}/3.jpg: not an image\n"
 
 
 @pytest.mark.parametrize(
@@ -198,11 +209,11 @@ def test_command(drawings, tmp_path, run_cli):
         ("IN IN/0.jpg/pairs", "/0.jpg/pairs (Not a directory): name another folder"),
     ],
 )
-def test_wrong_use_of_the_command_is_one_line(arguments, told, drawings, tmp_path, run_cli):
+def test_wrong_use_of_the_command_is_one_line(arguments, told, drawings, tmp_path):
     places = arguments.replace("IN", str(drawings)).replace("OUT", str(tmp_path / "pairs"))
-    end = run_cli("edge_promoting.py", *places.split())
-    assert (end.returncode, end.stdout) == (2, "")
-    assert end.stderr.startswith("error: ") and end.stderr.count("\n") == 1 and told in end.stderr
+    with pytest.raises(WrongUse) as error:
+        edge_promoting.main(places.split())
+    assert told in str(error.value) and "\n" not in str(error.value)
 
 
 def test_an_empty_folder_is_a_failure(tmp_path, capsys):

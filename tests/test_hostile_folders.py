@@ -1,41 +1,33 @@
-"""Run folders and argument files that were damaged by hand, and names that could lead out of the folders."""
+"""Run folders that were damaged by hand, and names that could lead out of the folders, in all commands."""
 
 import json
 import re
 
 import pytest
-import torch
-from helpers import leave_run, make_data
+from helpers import TINY, leave_run, make_data
 from PIL import Image
 
 import CartoonGAN
 import test
-import utils
-from evaluation import __main__ as evaluate
+from evaluation import __main__ as evaluation
 from networks import Generator
-from pages import summaries, writing
+from pages import __main__ as pages
+from pages import summaries
 from pictures import checkpoints
-from training import folders, history, options
-from utils import WrongUse
-
-TINY = "--vgg_model random --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 3 --device cpu --workers 0"
-TINY += " --precision fp32 --pre_train_epoch 1 --sample_every 2"
-
-
-def ended(capsys, main, *argv):
-    """(exit status, lines on standard error) of a command."""
-    capsys.readouterr()
-    try:
-        status = utils.exit_status(lambda: main(list(map(str, argv))))
-    except SystemExit as end:
-        status = end.code
-    return status, capsys.readouterr().err.splitlines()
+from training import history
+from training.log import log_event
+from training.options import parse
+from utils import WrongUse, say
 
 
 def refused(capsys, main, *argv):
-    """The one line with which a command refuses to work, with exit status 2."""
-    status, (line,) = ended(capsys, main, *argv)
-    assert status == 2 and line.startswith("error: ") and line.isprintable()
+    """The one line with which a command refuses to work, as a person reads it."""
+    with pytest.raises(WrongUse) as error:
+        main([*map(str, argv)])
+    capsys.readouterr()
+    say(str(error.value))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
     return line
 
 
@@ -45,10 +37,10 @@ def refused(capsys, main, *argv):
 @pytest.fixture
 def earlier(tmp_path):
     """A run folder with its settings.json alone."""
-    argv = ["--name", "P", "--results_dir", str(tmp_path)]
-    args, given, folder, _, _ = folders.find(argv)
+    folder = tmp_path / "P_10_100_8_results"
     folder.mkdir()
-    folders.write_settings(folder, folders.settings(args, given, None, argv, torch.device("cpu"), "fp32", {}))
+    record = {"options": vars(parse(["--name", "P"])[0]), "given": ["name"], "commands": ["a"], "data": {}}
+    (folder / "settings.json").write_text(json.dumps(record))
     return folder
 
 
@@ -59,22 +51,17 @@ def option(**values):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        *((option(batch_size=value), "--batch_size") for value in ("abc", -3, 0, 1e99, 8.0, float("nan"))),
-        *((option(batch_size=value), "batch_size cannot be") for value in ("8", True, [8], {}, None)),
+        *((option(batch_size=value), "--batch_size") for value in ("abc", -3, 0, 1e99, True, [8], {}, None)),
+        (option(batch_size="8"), "batch_size cannot be"),
         (option(lrG=float("inf")), "--lrG"),
-        (option(name=3), "name cannot be of the kind int"),
-        (option(name="../../x"), "--name"),
         (option(src_data="a\0b"), "--src_data"),
         (option(src_data="\udcff"), "--src_data"),
         (option(resize="pad"), "--resize"),
-        (option(independent_edges=1), "independent_edges cannot be"),
+        (option(independent_edges=1), "--independent_edges"),
         (option(**{"a\nb": 1}), r"'a\nb' is no option"),
         (option(__class__=1), "is no option"),
         (option(help=True), "is no option"),
         (lambda record: record.pop("given"), "given"),
-        (lambda record: record.update(given=[1]), "given"),
-        (lambda record: record.update(commands="python"), "commands"),
-        (lambda record: record.pop("commands"), "commands"),
         (lambda record: record.pop("options"), "no settings.json"),
     ],
 )
@@ -92,28 +79,40 @@ def test_settings_that_were_edited_are_told_and_left_alone(earlier, capsys, chan
     assert (earlier / "settings.json").read_text() == text and len(list(earlier.iterdir())) == 2
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\0", b"\xff", b"[" * 10**5, b'{"options": {"ngf": 1' + b"0" * 5000 + b"}}", None]
-)
+def test_an_evaluation_reads_no_damaged_settings(tmp_path, capsys):
+    folder = leave_run(tmp_path, "P", input_size="abc")
+    line = refused(capsys, evaluation.main, folder, "--photos", tmp_path, "--drawings", tmp_path)
+    assert f"{folder}/settings.json" in line and "--input_size" in line
+
+
+# Pages
+
+
+GARBAGE = [b"", b"\0", b"\xff", b"[" * 10**5, b'{"options": {"ngf": 1' + b"0" * 5000 + b"}}", None]
+
+
 @pytest.mark.parametrize("name", ["settings.json", "evaluation.json", "metrics.csv", "log.txt"])
-def test_a_file_of_garbage_is_named_on_the_page(tmp_path, capsys, name, content):
-    folder = leave_run(tmp_path, "P")
-    (folder / name).unlink(missing_ok=True)
-    (folder / name).mkdir() if content is None else (folder / name).write_bytes(content)
-    assert ended(capsys, writing.main, tmp_path) == (0, [])
-    told = [problem for problem in summaries.read(folder)["problems"] if name in problem]
-    readable = name == "log.txt" or (name == "metrics.csv" and content not in (b"\xff", None))
-    assert bool(told) != readable and "\n" not in "".join(told)
+def test_a_file_of_garbage_is_named_on_the_page(tmp_path, capsys, name):
+    for place, content in enumerate(GARBAGE):
+        folder = leave_run(tmp_path, str(place))
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).mkdir() if content is None else (folder / name).write_bytes(content)
+        told = [problem for problem in summaries.read(folder)["problems"] if name in problem]
+        readable = name == "log.txt" or (name == "metrics.csv" and content not in (b"\xff", None))
+        assert bool(told) != readable and "\n" not in "".join(told), content
+    pages.main([str(tmp_path)])
+    assert capsys.readouterr().err == "" and len(list(tmp_path.glob("*/index.html"))) == len(GARBAGE)
 
 
 def test_what_a_folder_holds_is_shown_as_text(tmp_path, capsys):
     html = "<img src=x onerror=alert(1)>"
     folder = leave_run(tmp_path, html, photos=("test_1",), more=html, batch_size="abc", train=[html])
     (folder / f"Transfer/{html}.png").write_bytes(b"x")
-    folders.log(folder, "said", html)
+    log_event(folder, "said", html)
     (folder / "evaluation.json").write_text(json.dumps({"rows": {html: {html: 10**400}}}))
     (folder / "metrics.csv").write_text(f"phase,epoch,{html},kid_drawings\n2,1,{html},{html}\n2,x,1,0.5\n")
-    assert ended(capsys, writing.main, tmp_path) == (0, [])
+    pages.main([str(tmp_path)])
+    assert capsys.readouterr().err == ""
     for page in (tmp_path / "index.html", folder / "index.html", folder / "page.js"):
         assert "onerror" in page.read_text() and "<img src=x" not in page.read_text()
 
@@ -124,28 +123,23 @@ def test_what_a_folder_holds_is_shown_as_text(tmp_path, capsys):
 @pytest.mark.parametrize(
     "rows",
     [
-        "phase,epoch,content\none,1,2\n",
         "phase,epoch,content\n1,1.5,2\n",
-        "phase,epoch,content\n1,-1,2\n",
         "phase,epoch,content\n1," + "9" * 5000 + ",2\n",
-        "phase,epoch,content\n1,1\n",
-        "phase,epoch,content\n1,1,2,3\n",
         "phase,content\n1,2\n",
         "2,3,4\n5,6,7\n",
         "phase,epoch\n1,\0\n",
         "phase,epoch,content\n1,1," + "9" * 200_000 + "\n",
-        b"phase,epoch\n\xff,1\n",
         None,
     ],
 )
 def test_metrics_that_cannot_be_understood_are_told_and_left_alone(tmp_path, rows):
     path = tmp_path / "metrics.csv"
-    path.mkdir() if rows is None else path.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
+    path.mkdir() if rows is None else path.write_text(rows)
     with pytest.raises(WrongUse) as error:
         history.cut(path, 2, 1)
     assert str(error.value).startswith(str(path)) and str(error.value).isprintable()
     assert "mend it, or move" in str(error.value)
-    assert rows is None or path.read_bytes() == (rows if isinstance(rows, bytes) else rows.encode())
+    assert rows is None or path.read_text() == rows
 
 
 def test_cells_that_are_no_numbers_are_passed_over(tmp_path):
@@ -162,64 +156,33 @@ def test_cells_that_are_no_numbers_are_passed_over(tmp_path):
     assert Image.open(tmp_path / "losses.png").height < 2**16
 
 
-def test_an_evaluation_reads_no_damaged_settings(tmp_path, capsys):
-    folder = leave_run(tmp_path, "P", input_size="abc")
-    line = refused(capsys, evaluate.main, folder, "--photos", tmp_path, "--drawings", tmp_path)
-    assert f"{folder}/settings.json" in line and "--input_size" in line
+# Names and arguments
 
 
-# Argument files and names
-
-
-@pytest.mark.parametrize(
-    ("files", "told"),
-    [
-        ({"a": "--nb 1\n@a\n"}, "a includes itself"),
-        ({"a": "@b\n", "b": "--nb 1 @./a"}, "a includes itself"),
-        ({"a": b"--name \xff"}, "a is no text in UTF-8"),
-        ({"a": bytes(range(128))}, "a"),
-        ({"a": "--name a\0b"}, "--name"),
-        ({"a": "--src_data a\0b"}, "--src_data"),
-        ({"a": "@/dev/zero"}, "no file /dev/zero"),
-        ({"a": "@"}, "no file"),
-        ({"a/b": ""}, "no file a"),
-        ({"a": "@\ab", "\ab": ""}, "no file ?b, or its name"),
-        ({}, "no file a"),
-    ],
-)
-def test_a_hostile_argument_file_is_one_line(tmp_path, monkeypatch, capsys, files, told):
+@pytest.mark.parametrize("argument", ["@/dev/zero", "@\ab", "--name=a\0b", "--src_data=a\0b"])
+def test_a_hostile_argument_file_is_one_line(tmp_path, monkeypatch, capsys, argument):
     monkeypatch.chdir(tmp_path)
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert told in refused(capsys, CartoonGAN.main, "@a")
-
-
-def test_an_argument_file_may_be_given_twice(tmp_path):
-    (tmp_path / "a").write_text("--nb 1\n")
-    (tmp_path / "b").write_text(f"@{tmp_path}/a\n@{tmp_path}/a\n")
-    assert options.parse_training([f"@{tmp_path}/a", f"@{tmp_path}/b"])[0].nb == 1
+    (tmp_path / "\ab").touch()
+    (tmp_path / "a").write_text(f"'{argument}'\n")
+    line = refused(capsys, CartoonGAN.main, "@a")
+    assert "no file" in line or argument.split("=")[0] in line
 
 
 BAD = ["..", ".", ".a", "a/b", "/a", "../../a", "a\nb", "a\0b", "\x1b[2Ja", "a\u2028b", "\udcff", ""]
 BAD += ["x" * 201, "x" * 300, "x" * 10**5, "é" * 120]
-ODD = ["a b", "$(touch x);`touch x`", "<b>&amp;'\"", "a*?[b]", "-", "a..b", "画像", "%2e%2e", "\\..\\a", "~"]
+ODD = [  # name and tag
+    ("a b$(touch x);`touch x`", "-画像"),
+    ("<b>&amp;'\"a*?[b]", "a..b%2e%2e"),
+    ("~", "\\..\\a"),
+]
 
 
-@pytest.mark.parametrize("name", BAD, ids=range(len(BAD)))
 @pytest.mark.parametrize("which", ["--name", "--tag"])
-def test_a_name_that_no_folder_should_have_is_one_line(tmp_path, monkeypatch, capsys, which, name):
+def test_a_name_that_no_folder_should_have_is_one_line(tmp_path, monkeypatch, capsys, which):
     monkeypatch.chdir(tmp_path)
-    refused(capsys, CartoonGAN.main, f"{which}={name}")
+    for name in BAD:
+        assert len(refused(capsys, CartoonGAN.main, f"{which}={name}")) < 1000
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("results", ["/dev/null", "/dev/null/a", "file", "file/a", "."])
-def test_a_file_where_a_folder_should_be_is_one_line(tmp_path, monkeypatch, capsys, results):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").touch()
-    (tmp_path / "project_name_10_100_8_results").touch()
-    assert "is no folder" in refused(capsys, CartoonGAN.main, "--results_dir", results)
 
 
 def contents(root):
@@ -230,7 +193,7 @@ def contents(root):
     }
 
 
-def test_nothing_is_written_or_removed_outside_the_folders_that_are_for_it(tmp_path, monkeypatch, capsys):
+def test_nothing_is_written_or_removed_outside_the_folders_that_are_for_it(tmp_path, monkeypatch):
     work = tmp_path / "above/work"
     make_data(work / "data")
     (tmp_path / "above/Transfer").mkdir()
@@ -242,28 +205,24 @@ def test_nothing_is_written_or_removed_outside_the_folders_that_are_for_it(tmp_p
     before = contents(tmp_path)
     monkeypatch.chdir(work)
     monkeypatch.setattr("builtins.input", lambda _: "y")
-    for place, (name, tag) in enumerate(zip(ODD[:5], ODD[5:], strict=True)):
-        argv = [*TINY.split(), f"--name={name}", "--train_epoch=1", f"--tag={tag}"]
-        assert ended(capsys, CartoonGAN.main, *argv)[0] == 0
-        if place < 2:
-            assert ended(capsys, CartoonGAN.main, *argv, "--resume", "--train_epoch=2")[0] == 0
+    options = f"{TINY} --batch_size 3 --workers 0 --pre_train_epoch 1 --sample_every 2".split()
+    for name, tag in ODD:
+        argv = [*options, f"--name={name}", f"--tag={tag}"]
+        CartoonGAN.main([*argv, "--train_epoch=1"])
+    CartoonGAN.main([*argv, "--resume", "--train_epoch=2"])
+    runs = [path for path in (work / "results").iterdir() if path.is_dir()]
     made = "--pre_trained_model g.pth --image_dir data/src_data/test --output_image_dir made --device cpu"
-    measured = (
-        "g.pth --photos data/src_data/test --drawings data/tgt_data/train --input_size 16 --device cpu "
-    )
-    measured += "--vgg_model random --features vgg19 --precision fp32"
-    for main, argv in ((writing.main, "results"), (test.main, made), (evaluate.main, measured)):
-        assert ended(capsys, main, *argv.split())[0] == 0
-    for folder in runs_of(work):
-        assert ended(capsys, writing.main, f"--slim={folder}")[0] == 0
+    test.main(made.split())
+    measured = "g.pth --photos data/src_data/test --drawings data/tgt_data/train --input_size 16 --device cpu"
+    vgg = TINY.split()[1]
+    evaluation.main([*measured.split(), "--vgg_model", vgg, "--features", "vgg19", "--precision", "fp32"])
+    pages.main(["results"])
+    for folder in runs:
+        pages.main([f"--slim={folder}"])
     after = contents(tmp_path)
     assert {name: after[name] for name in before} == before
-    folders = "|".join(re.escape(folder.name) for folder in runs_of(work))
+    folders = "|".join(re.escape(folder.name) for folder in runs)
     allowed = rf"results/({folders})(/.*)?|results/index\.html|results/plotly\.min\.js"
     allowed += r"|data/tgt_data/pair(/.*)?|made(/[0-9]\.jpg)?|g-evaluation\.json"
     new = [name.removeprefix("above/work/") for name in after.keys() - before.keys()]
-    assert len(runs_of(work)) == 5 and [name for name in new if not re.fullmatch(allowed, name)] == []
-
-
-def runs_of(work):
-    return [path for path in (work / "results").iterdir() if path.is_dir()]
+    assert len(runs) == len(ODD) and [name for name in new if not re.fullmatch(allowed, name)] == []

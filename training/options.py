@@ -242,7 +242,7 @@ def fault(saved):
     for key, value in saved.items():
         if key not in defaults:
             return f"{str(key)[:40]!r} is no option of this program"
-        if value is None or (type(value) is bool and type(defaults[key]) is bool):
+        if type(value) is type(defaults[key]) in (type(None), bool):
             continue
         try:
             typed = vars(parser.parse_args([f"--{key}={value}"]))[key]

@@ -47,6 +47,8 @@ def restore(run, path):
     """Put a run and its model where they were when the state at `path` was written. Raises WrongUse."""
     content, model = load_state(path), run.model
     try:
+        if missing := {"generator", "adam_g", "scaler"} - content.keys():
+            raise KeyError(min(missing))
         for name in ("generator", "discriminator"):
             # After --train_epoch 0 there is no discriminator yet: it starts as built.
             if getattr(model, name) and name in content:

@@ -2,30 +2,36 @@
 
 import pytest
 import torch
-from test_layouts import authors_weights, script_weights
+from foreign import authors_weights, script_weights
 
-import utils
 from networks import Generator
 from pictures import checkpoints, export
+from utils import RunFailed, WrongUse
 
 for name in export.NEEDED:
     pytest.importorskip(name)
 
+OURS = {"ngf": 4, "nb": 1}
+FORMS = {
+    "ours": lambda: checkpoints.generator_file(Generator(**OURS)),
+    "grey, resized": lambda: checkpoints.generator_file(
+        Generator(**OURS, in_ngc=1, out_ngc=1, upsample="resize")
+    ),
+    "layer norm, change": lambda: checkpoints.generator_file(
+        Generator(**OURS, norm="layer", predict="change")
+    ),
+    "authors": lambda: authors_weights(blocks=1),
+    "old script": lambda: script_weights(blocks=1),
+}
 
-@pytest.mark.parametrize("layout", ["ours", "grey, resized", "authors", "old script"])
-def test_parity_of_every_layout(tmp_path, layout, capsys):
+
+@pytest.mark.parametrize(
+    "form", ["ours", *(pytest.param(form, marks=pytest.mark.slow) for form in [*FORMS][1:])]
+)
+def test_parity_of_every_form(tmp_path, form, capsys):
     torch.manual_seed(0)
-    content = {
-        "ours": lambda: checkpoints.generator_file(Generator(ngf=4, nb=1)),
-        "grey, resized": lambda: checkpoints.generator_file(
-            Generator(in_ngc=1, out_ngc=1, ngf=4, nb=1, upsample="resize")
-        ),
-        "authors": lambda: authors_weights(blocks=1),
-        "old script": lambda: script_weights(blocks=1),
-    }[layout]()
-    torch.save(content, tmp_path / "net.pth")
-    argv = [str(tmp_path / "net.pth"), str(tmp_path / "model.onnx")]
-    assert utils.exit_status(lambda: export.main(argv)) == 0
+    torch.save(FORMS[form](), tmp_path / "net.pth")
+    export.main([str(tmp_path / "net.pth"), str(tmp_path / "model.onnx")])
     assert "at 2 sizes" in capsys.readouterr().out
     found = export.difference(checkpoints.load_generator(tmp_path / "net.pth"), tmp_path / "model.onnx")
     assert len(found) == 2
@@ -33,16 +39,22 @@ def test_parity_of_every_layout(tmp_path, layout, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "net.pth"]
 
 
-def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch, capsys):
-    torch.save(checkpoints.generator_file(Generator(ngf=4, nb=0)), tmp_path / "net.pth")
+def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch):
+    torch.save(FORMS["ours"](), tmp_path / "net.pth")
+    monkeypatch.setattr(export, "export", lambda _, path: path.write_bytes(b"a model"))
     monkeypatch.setattr(export, "difference", lambda *_: [0.0, float("nan")])
-    argv = [str(tmp_path / "net.pth"), str(tmp_path / "model.onnx")]
-    assert utils.exit_status(lambda: export.main(argv)) == 1
-    assert "differs by [0.0, nan]" in capsys.readouterr().err
-    assert not (tmp_path / "model.onnx").exists()
+    with pytest.raises(RunFailed, match=r"differs by \[0.0, nan\]"):
+        export.main([str(tmp_path / "net.pth"), str(tmp_path / "model.onnx")])
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
-def test_missing_packages_are_named(tmp_path, monkeypatch, capsys):
+def test_missing_packages_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "NEEDED", ("onnx", "no_such_package"))
-    assert utils.exit_status(lambda: export.main(["net.pth", str(tmp_path / "model.onnx")])) == 2
-    assert "pip install no_such_package" in capsys.readouterr().err
+    with pytest.raises(WrongUse, match="pip install no_such_package"):
+        export.main(["net.pth", str(tmp_path / "model.onnx")])
+
+
+def test_the_command_as_a_process(tmp_path, run_cli):
+    end = run_cli("-m", "pictures.export", tmp_path / "none.pth", tmp_path / "model.onnx")
+    assert (end.returncode, end.stdout) == (2, "")
+    assert end.stderr == f"error: no file {tmp_path}/none.pth\n"

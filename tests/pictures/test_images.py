@@ -1,3 +1,5 @@
+"""Image files of every kind read, made to fit, written; luminance changed; what cannot be read is told."""
+
 import io
 import struct
 

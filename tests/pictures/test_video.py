@@ -1,5 +1,6 @@
 """Videos made here, changed, and read back: frames, timestamps, sound, orientation, colours."""
 
+import argparse
 import sys
 from fractions import Fraction
 
@@ -145,6 +146,27 @@ def test_a_damaged_video_leaves_the_older_result(tmp_path):
         video.convert(tmp_path / "broken.mp4", tmp_path / "out.mp4", lambda frame: frame)
     assert (tmp_path / "out.mp4").read_bytes() == b"older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.mp4", "in.mp4", "out.mp4"]
+
+
+def test_out_of_memory_is_told_with_a_mend(tmp_path):
+    def greedy(_):
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    args = argparse.Namespace(size=None)
+    with pytest.raises(utils.RunFailed, match="out of memory: limit the size"):
+        test.change_frame(greedy, args, np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(ZeroDivisionError):
+        test.change_frame(lambda _: 1 / 0, args, np.zeros((16, 16, 3), np.uint8))
+
+
+def test_a_file_of_sound_alone_is_told(tmp_path):
+    with av.open(str(tmp_path / "in.mp4"), "w") as file:
+        stream = file.add_stream("aac", rate=8000, layout="mono")
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        samples.sample_rate = 8000
+        file.mux([*stream.encode(samples), *stream.encode()])
+    with pytest.raises(utils.WrongUse, match=r"in\.mp4 has no video in it"):
+        video.convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda frame: frame)
 
 
 def test_wrong_use_is_told(tmp_path, monkeypatch):

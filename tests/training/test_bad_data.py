@@ -1,4 +1,4 @@
-"""Images that disappear while a run trains: the next takes their place, each is told once, the run goes on."""
+"""Images that disappear while a run trains: each is told once, another takes its place."""
 
 import shutil
 import types
@@ -92,7 +92,8 @@ def measure(data):
     """(the function of judge.measure_of, the test photographs) of the tiny data, before anything is lost."""
     args = options.parse([*TINY.split(), "--tgt_data", f"{data}/tgt_data"])[0]
     torch.manual_seed(0)
-    model = types.SimpleNamespace(vgg=checkpoints.load_vgg(VGG), generator=networks.Generator(ngf=4, nb=1))
+    model = types.SimpleNamespace(generator=networks.Generator(ngf=4, nb=1), ema=None)
+    model.vgg = checkpoints.load_vgg(VGG)
     tests = sorted((data / "src_data/test").iterdir())
     run = types.SimpleNamespace(args=args, data=Data([], tests, [], {}), model=model)
     run.device, run.precision = CPU, "fp32"

@@ -1,0 +1,105 @@
+"""Images that are unusual, too long or damaged, and what must be said of them."""
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from pictures import images
+
+BROKEN = os.fsdecode(b"br\xf6ken.jpg")  # Latin-1, as old archives and cameras write it; no UTF-8
+
+
+def noise(width, height, channels=3):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    return images.as_pillow(pixels)
+
+
+def encoded(image, kind="png", **how):
+    file = io.BytesIO()
+    image.save(file, kind, **how)
+    return file.getvalue()
+
+
+def bomb(width, height):
+    """A PNG of a few bytes that says it has so many pixels."""
+    chunks = (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b""))
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def floats(*values):
+    return encoded(Image.fromarray(np.full((20, 20), values, np.float32)), "tiff")
+
+
+PHOTO = noise(24, 20)
+UNUSUAL = {
+    "grey.jpg": encoded(PHOTO.convert("L"), "jpeg"),
+    "palette.png": encoded(PHOTO.quantize(16), transparency=3),
+    "cmyk.jpg": encoded(PHOTO.convert("CMYK"), "jpeg"),
+    "bits.png": encoded(Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 160)),
+    "tiff bits.tif": encoded(Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 160), "tiff"),
+    "float.tif": floats(0.5),
+    "alpha.png": encoded(noise(24, 20, 4)),
+    "a png.jpg": encoded(PHOTO),
+    "pixel.png": encoded(noise(1, 1)),
+    "new\nline.png": encoded(PHOTO),
+    BROKEN: encoded(PHOTO, "jpeg"),
+}
+LONG = {  # only what is trained on has a limit
+    "row.png": (encoded(noise(20000, 1)), "20000x1 pixels, more than 100 times as long as wide"),
+    "column.jpg": (encoded(noise(1, 20000), "jpeg"), "1x20000 pixels, more than 100 times as long as wide"),
+}
+DAMAGED = {
+    "cut.jpg": (encoded(PHOTO, "jpeg")[:-200], "image file is truncated"),
+    "cut short.png": (encoded(PHOTO)[:-200], "image file is truncated"),
+    "empty.jpg": (b"", "the file is empty"),
+    "text.jpg": (b"<html>404 not found</html>", "not an image"),
+    "bomb.png": (bomb(60000, 60000), "Image size (3600000000 pixels) exceeds limit"),
+    "far.tif": (floats(300.0), "floating point values outside 0 to 1: save it with 8 or 16 bits"),
+    "no number.tif": (floats(np.nan), "floating point values outside 0 to 1: save it with 8 or 16 bits"),
+    f"bad {BROKEN}": (b"\xff\xfe", "not an image"),
+}
+LINKS = {  # what they lead to
+    "dangling.jpg": ("gone.jpg", "No such file or directory"),
+    "circle.jpg": ("circle.jpg", "Too many levels of symbolic links"),
+}
+
+
+def fill(folder, *, long=True):
+    """Write every kind into a folder; returns {path: reason} of those that cannot be used."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in UNUSUAL.items():
+        (folder / name).write_bytes(data)
+    told = {}
+    for name, (data, reason) in (LONG | DAMAGED).items():
+        (folder / name).write_bytes(data)
+        told |= {folder / name: reason} if long or name not in LONG else {}
+    for name, (target, reason) in LINKS.items():
+        (folder / name).symlink_to(target)
+        told[folder / name] = reason
+    return told
+
+
+def fill_with_links_to_folders(folder):
+    (folder / "loop").symlink_to(".")
+    (folder / "outside.jpg").symlink_to(folder.parents[1])
+    return {folder / "loop": "a link to a folder", folder / "outside.jpg": "a link to a folder"}
+
+
+def assert_told(stderr, told, before="left out "):
+    """One line for each, with the path and the reason, and nothing else."""
+    lines = [line for line in stderr.splitlines() if not line.startswith("using ")]
+    for path, reason in told.items():
+        # Python's own stderr writes what is no UTF-8 as \\udcf6, pytest's as a question mark.
+        begins = [f"{before}{path}: ".encode("utf-8", how) for how in ("backslashreplace", "replace")]
+        found = [line for line in lines if line.encode().startswith(tuple(begins))]
+        assert len(found) == 1 and reason in found[0], (path, reason, lines)
+        lines.remove(found[0])
+    assert lines == []
