@@ -39,7 +39,7 @@ def run_at(folder, place=(1, 1), more=""):
         args=args,
         folder=folder,
         settings={"commands": ["python CartoonGAN.py --name P", "python CartoonGAN.py"]},
-        model=types.SimpleNamespace(generator=generator, adam_g=adam_g),
+        model=types.SimpleNamespace(generator=generator, adam_g=adam_g, ema=None),
         phase=place[0],
         epoch=place[1],
         step=3,
