@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from pictures import images
+from pictures import images, listing
 from pictures.images import cv2
 from support import arguments
 from utils import WrongUse, exit_status, first_line, locked, say
@@ -42,7 +42,7 @@ def make_pairs(drawings, out, size, how="crop"):
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(out, error) from None
-    names = images.find(drawings)
+    names = listing.find_images(drawings)
     with locked(out, wait=True):
         work = functools.partial(_make_pair, drawings, out, size=size, how=how)
         made = images.for_each(work, names, "edge smoothing")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pictures import images
+from pictures import images, listing
 from pictures.images import cv2
 
 DRAWING = (992, 1401)  # width and height, pixels
@@ -66,7 +66,7 @@ def peak_gpu_memory(work):
 def photographs(folder, count, size):
     """`count` photographs, uint8 size x size x 3: a folder's, squashed, or smooth noise without a folder."""
     if folder:
-        paths = [folder / name for name in images.find(folder)]
+        paths = [folder / name for name in listing.find_images(folder)]
         return [images.resize(images.read(paths[n % len(paths)]), size, size) for n in range(count)]
     rng = np.random.default_rng(0)
     return [images.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), size, size) for _ in range(count)]
@@ -79,7 +79,7 @@ def drawings(folder, count, width, height):
     """
     rng = np.random.default_rng(0)
     if folder:
-        paths = [folder / name for name in images.find(folder)]
+        paths = [folder / name for name in listing.find_images(folder)]
         return [_mosaic(rng, paths, width, height) for _ in range(count)]
     return [_shapes(rng, width, height) for _ in range(count)]
 

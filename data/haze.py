@@ -15,7 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data import pairs
-from pictures import images
+from pictures import images, listing
 from pictures.images import cv2
 from support.arguments import Parser, number
 from utils import RunFailed, WrongUse, exit_status, say
@@ -98,7 +98,7 @@ def find_depths(folder, names):
     """{name: its depth file, which may have another extension}. Raises WrongUse if one has no depth file."""
     if not folder:
         return dict.fromkeys(names)
-    files = {path.with_suffix(""): folder / path for path in images.find(folder)}
+    files = {path.with_suffix(""): folder / path for path in listing.find_images(folder)}
     for name in names:
         if name.with_suffix("") not in files:
             raise WrongUse(f"no depth for {name}: it must be {folder / name.with_suffix('.png')}")
@@ -109,7 +109,7 @@ def main(argv=None):
     args = parse(argv)
     if not args.clear_dir.is_dir():
         raise WrongUse(f"no folder {args.clear_dir}")
-    names = images.find(args.clear_dir)
+    names = listing.find_images(args.clear_dir)
     if not names:
         raise WrongUse(f"no images in {args.clear_dir}")
     twice = len(names) - len({name.with_suffix("") for name in names})

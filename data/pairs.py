@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pictures import images
+from pictures import listing
 from support.arguments import Parser, number
 from utils import WrongUse, exit_status, say
 
@@ -24,7 +24,7 @@ NAME = "pairs.csv"
 HAZY, CLEAR = re.compile(r"(.*_)?haz[ey]", re.I), re.compile(r"(.*_)?(clear|gt)", re.I)
 
 
-def find(folder):
+def find_pairs(folder):
     """The clear picture of every hazy picture below `folder`: {name: Path}.
 
     A name is the hazy picture's path below its data set or its pairs.csv, without extension ("test/cat"), and
@@ -108,10 +108,10 @@ def _dataset(folder):
         if not clear_dir:
             continue
         clears = defaultdict(list)
-        for path in images.find(clear_dir):
+        for path in listing.find_images(clear_dir):
             for key in {path.stem, _number(path)}:
                 clears[key].append(clear_dir / path)
-        for path in images.find(hazy_dir):
+        for path in listing.find_images(hazy_dir):
             clear = clears.get(path.stem) or clears.get(_number(path)) or []
             if len(clear) == 1:
                 pairs.append((hazy_dir.parent.relative_to(root) / path, hazy_dir / path, clear[0]))

@@ -18,7 +18,7 @@ import utils
 from data import pairs
 from evaluation import dark_channel
 from evaluation.judge import Judge
-from pictures import checkpoints, images, inference
+from pictures import checkpoints, images, inference, listing
 from support import arguments
 from training import options
 from training.settings import read_settings
@@ -54,7 +54,7 @@ def match(results, folder, photos):
     """
     if not results.is_dir():
         raise WrongUse(f"no {results}: name a run folder, a folder of test.py's pictures, or a checkpoint")
-    names = images.find(results)
+    names = listing.find_images(results)
     if not names:
         raise WrongUse(f"{results} holds neither a generator_latest.pth nor pictures")
     exact = {path.relative_to(folder): path for path in photos}
@@ -106,7 +106,7 @@ def find_inception(asked, device):
 
 def pictures(folder):
     """The paths of the images below `folder`. Raises WrongUse if there are none."""
-    paths = [folder / name for name in images.find(folder)]
+    paths = [folder / name for name in listing.find_images(folder)]
     if not paths:
         raise WrongUse(f"no images in {folder}" if folder.is_dir() else f"no folder {folder}")
     return paths
@@ -114,7 +114,7 @@ def pictures(folder):
 
 def clear_pictures(folder, photos, photo_dir):
     """{photo: path of its clear picture} for those in `folder`'s pairs. Raises WrongUse if there are none."""
-    clear = pairs.find(folder)
+    clear = pairs.find_pairs(folder)
     names = {path: path.relative_to(photo_dir).with_suffix("").as_posix() for path in photos}
     found = {path: clear[name] for path, name in names.items() if name in clear}
     if not found:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 import utils
 from evaluation import metrics
-from pictures import checkpoints, images, inference
+from pictures import checkpoints, images, inference, listing
 from training import data
 from training.shown import shown_generator
 from utils import WrongUse
@@ -91,7 +91,7 @@ class Judge:
                     try:
                         photo, result, values = self._picture(path, make)
                     except images.CannotRead as error:
-                        images.say_once(f"left out {error.path}: {error.reason}")
+                        listing.say_once(f"left out {error.path}: {error.reason}")
                         continue
                     for key, value in values.items():
                         alone[key].append(value)
@@ -164,7 +164,7 @@ def measure_of(run):
     """
     args = run.args
     folder = Path(args.tgt_data, "train")
-    drawings = images.check(data.image_files(folder, 2, "drawings"), "drawings")
+    drawings = images.check(data.require_images(folder, 2, "drawings"), "drawings")
     drawings = data.readable(drawings, 1, "drawings", folder).paths
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
     judge = Judge(run.data.tests, drawings, vgg, run.device, run.precision, args.input_size, args.resize)
@@ -174,7 +174,7 @@ def measure_of(run):
         try:
             row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
         except WrongUse as error:
-            images.say_once(f"warning: nothing is measured: {error}")
+            listing.say_once(f"warning: nothing is measured: {error}")
             return {}
         return {key: value for key, value in row.items() if key not in ("pictures", "squares")}
 

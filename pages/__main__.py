@@ -10,6 +10,7 @@ import sys
 from pages import summaries
 from pages.tables import listing, size
 from support.arguments import Parser, path
+from training.folders import STATE, held
 from training.log import log_event, run_state
 from utils import WrongUse, exit_status
 
@@ -19,8 +20,6 @@ def slim(folder, confirm):
 
     Returns the number of bytes freed. Raises WrongUse if the run is not finished or is slim already.
     """
-    from training.folders import STATE, held  # OpenCV takes a second to load, which --list does not wait for
-
     state = folder / STATE
     if not state.exists():
         raise WrongUse(f"{folder} has no {state.name}: nothing to remove")

@@ -10,14 +10,12 @@ import io
 import logging
 import os
 import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
-from tqdm.contrib.concurrent import thread_map
 
-from utils import WrongUse, first_line, replacing, say
+from utils import WrongUse, first_line, replacing
 
 try:
     import cv2
@@ -27,7 +25,6 @@ except ImportError as error:
         "or `pip uninstall opencv-python` and `pip install opencv-python-headless` in its place"
     ) from error
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 ANIMATED = {"GIF", "PNG", "WEBP"}  # Pillow's formats that hold frames over time
 
 LONGEST = 100  # times its width; fit_training would enlarge a line of 1x20000 pixels to four gigabytes
@@ -50,33 +47,6 @@ class CannotRead(WrongUse):
     def __init__(self, path, reason):
         super().__init__(f"cannot read {path}: {reason}")
         self.path, self.reason = path, reason
-
-
-def find(folder, extensions=EXTENSIONS):
-    """The image files below `folder`, as sorted paths relative to it. Hidden files are left out.
-
-    Links to folders are not followed (they may lead in a circle). Those, and folders that cannot be read,
-    are told in a line each, once.
-    """
-    found = []
-    for base, folders, names in os.walk(folder, onerror=_unread_folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for link in filter(os.path.islink, (os.path.join(base, name) for name in folders)):
-            say_once(f"left out {link}: a link to a folder")
-        paths = (Path(base, name) for name in names if not name.startswith("."))
-        found += [path.relative_to(folder) for path in paths if path.suffix.lower() in extensions]
-    return sorted(found)
-
-
-def _unread_folder(error):
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        say_once(f"left out {error.filename}: {first_line(error)}")
-
-
-@functools.cache
-def say_once(line, everywhere=False):
-    """Say a line, but not again what this process has said: files are met several times."""
-    say(line, everywhere)
 
 
 def decode(data, channels=3, at_least=None):
@@ -165,6 +135,8 @@ def check(paths, description, narrowest=1):
 
 def for_each(work, items, description):
     """[work(item) for item in items] on all cores, with a bar; decoding and OpenCV let other threads run."""
+    from tqdm.contrib.concurrent import thread_map  # a tenth of a second, which --help need not wait for
+
     cv2.setNumThreads(1)
     workers = len(os.sched_getaffinity(0))
     return thread_map(

@@ -6,10 +6,11 @@ import itertools
 import os
 from pathlib import Path
 
-from pictures import images
+from pictures.listing import EXTENSIONS as IMAGES
+from pictures.listing import find_images
 from utils import WrongUse
 
-EXTENSIONS = images.EXTENSIONS | {".gif"}
+EXTENSIONS = IMAGES | {".gif"}
 
 
 @dataclasses.dataclass
@@ -33,7 +34,7 @@ def find_pictures(sources, out):
             found.append((base, Path(base.name)))
             continue
         if base.is_dir():
-            paths = [base / name for name in images.find(base, EXTENSIONS)]
+            paths = [base / name for name in find_images(base, EXTENSIONS)]
         else:
             matches = (Path(match) for match in sorted(glob.glob(source, recursive=True)))
             paths = [path for path in matches if path.suffix.lower() in EXTENSIONS and not path.is_dir()]

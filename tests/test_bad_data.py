@@ -19,7 +19,7 @@ import networks
 import test
 from data import haze, pairs
 from evaluation import __main__ as evaluation
-from pictures import checkpoints, images, plan
+from pictures import checkpoints, images, listing, plan
 from training import options
 from training.data import prepare
 from utils import RunFailed
@@ -117,13 +117,13 @@ def test_haze_and_its_pairs(data, tmp_path, capfd):
     told = fill(data / "src_data/train", long=False)
     assert haze.main([str(data / "src_data"), str(tmp_path / "out")]) == 1
     assert_told(capfd.readouterr().err, told)
-    made = images.find(tmp_path / "out/hazy/train")
+    made = listing.find_images(tmp_path / "out/hazy/train")
     assert len(made) == 6 + len(UNUSUAL) + len(LONG)
-    assert len(images.find(tmp_path / "out/clear/train")) == len(made)
+    assert len(listing.find_images(tmp_path / "out/clear/train")) == len(made)
     circle = tmp_path / "out/hazy/train/0.png"
     circle.unlink()
     circle.symlink_to(circle)
-    clear = pairs.find(tmp_path / "out")[f"train/{Path(BROKEN).stem}"]
+    clear = pairs.find_pairs(tmp_path / "out")[f"train/{Path(BROKEN).stem}"]
     assert clear.read_bytes() == UNUSUAL[BROKEN]
 
 
@@ -140,7 +140,7 @@ def test_evaluation(data, tmp_path, capfd):
     told = fill(data / "src_data/test") | fill(data / "tgt_data/train")
     results = tmp_path / "results"
     shutil.copytree(data / "src_data/test", results, symlinks=True)
-    for path in images.find(results):
+    for path in listing.find_images(results):
         if path.name in DAMAGED.keys() | LINKS.keys() | LONG.keys():
             (results / path).unlink()
             shutil.copy(data / "src_data/test/0.jpg", results / path)

@@ -36,7 +36,7 @@ BELOW["benchmark"] = BELOW["CartoonGAN"] | {"CartoonGAN"}
 LATE = {
     ("training.folders", "training.state"): "PyTorch, needed only where settings.json is damaged",
     ("pages.__main__", "pages.writing"): "Jinja and Plotly, which --list does not need",
-    ("pages.__main__", "training.folders"): "OpenCV, which --list does not need",
+    ("training.data", "pictures.images"): "OpenCV, which a wrong command need not wait for",
 }
 
 

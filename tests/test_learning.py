@@ -12,7 +12,7 @@ import CartoonGAN
 import edge_promoting
 import utils
 from networks import Discriminator
-from pictures import images
+from pictures import images, listing
 from training import options
 
 CPU = torch.device("cpu")
@@ -47,7 +47,7 @@ def toy_drawing(photo):
 
 def cut(folder, count, size):
     """`count` squares from the middle of images spread over a folder, uint8 arrays."""
-    paths = [folder / name for name in images.find(folder)]
+    paths = [folder / name for name in listing.find_images(folder)]
     for path in paths[:: max(1, len(paths) // count)][:count]:
         image = images.fit_training(images.read(path), size, "crop")
         top, left = ((side - size) // 2 for side in image.shape[:2])

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 import utils
-from pictures import images
+from pictures import images, listing
 from training import processes
 from utils import RunFailed
 
@@ -165,7 +165,7 @@ def load_batches(dataset, batches, workers, device):
     try:
         for batch, lost in loader:
             for path in (path for path in lost if path not in told):
-                images.say_once(lost_line(path, *lost[path]), everywhere=True)
+                listing.say_once(lost_line(path, *lost[path]), everywhere=True)
             told |= lost.keys()
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
     except RunFailed as error:

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pictures import images
+from pictures.listing import EXTENSIONS, find_images, say_once
 from utils import WrongUse, say
 
 
@@ -17,18 +17,18 @@ class Data(NamedTuple):
     record: dict
 
 
-def find(args, drawings):
+def find_data(args, drawings):
     """List the images in the folders that the options name: (photographs, tests, old_pairs), paths.
 
     `drawings` tells whether those are needed. Raises WrongUse if a folder is missing, empty or smaller than a
     batch. Nothing is read, so this is quick.
     """
     photo_dir, test_dir, drawing_dir = _folders(args)
-    photos = image_files(photo_dir, args.batch_size, "photographs")
-    tests = image_files(test_dir, 1, "photographs")
+    photos = require_images(photo_dir, args.batch_size, "photographs")
+    tests = require_images(test_dir, 1, "photographs")
     ready = old_pairs(_pair_dir(args)) if drawings else []
     if drawings and not ready:
-        image_files(drawing_dir, args.batch_size, "drawings")
+        require_images(drawing_dir, args.batch_size, "drawings")
     return photos, tests, ready
 
 
@@ -36,10 +36,12 @@ def prepare(args, drawings, make_pairs):
     """Read all images through, make the pairs that are missing, and return Data.
 
     `make_pairs` is edge_promoting's. Says which images are left out because they cannot be read, and how
-    many photographs stand in both train and test. Raises WrongUse as `find` does, and if too few images can
-    be read.
+    many photographs stand in both train and test. Raises WrongUse as `find_data` does, and if too few images
+    can be read.
     """
-    photos, tests, ready = find(args, drawings)
+    from pictures import images  # OpenCV, which a wrong command need not wait for
+
+    photos, tests, ready = find_data(args, drawings)
     photo_dir, test_dir, drawing_dir = _folders(args)
     photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
     tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
@@ -68,12 +70,12 @@ def _pair_dir(args):
     return Path(args.pair_dir or Path(args.tgt_data, "pair"))
 
 
-def image_files(folder, least, wanted):
+def require_images(folder, least, wanted):
     """The image files below `folder`. Raises WrongUse if it is missing or holds fewer than `least`."""
     layout = "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings (data/README.md)"
     if not folder.is_dir():
         raise WrongUse(f"no folder {folder}: {layout}")
-    paths = [folder / name for name in images.find(folder)]
+    paths = [folder / name for name in find_images(folder)]
     if not paths:
         raise WrongUse(f"no images in {folder}: {layout}")
     _require(len(paths), least, wanted, folder)
@@ -83,7 +85,7 @@ def image_files(folder, least, wanted):
 def readable(checked, least, wanted, folder):
     """Say which images of images.Checked cannot be read. Raises WrongUse if fewer than `least` remain."""
     for path, reason in checked.unreadable.items():
-        images.say_once(f"left out {path}: {reason}")
+        say_once(f"left out {path}: {reason}")
     _require(len(checked.paths), least, f"readable {wanted}", folder)
     return checked
 
@@ -108,5 +110,5 @@ def old_pairs(pair_dir):
     inside = list(pair_dir.iterdir()) if pair_dir.is_dir() else []
     if any(path.is_dir() and path.name[0].isdigit() for path in inside):
         return []
-    numbered = [path for path in inside if path.stem.isdigit() and path.suffix.lower() in images.EXTENSIONS]
+    numbered = [path for path in inside if path.stem.isdigit() and path.suffix.lower() in EXTENSIONS]
     return sorted(numbered, key=lambda path: int(path.stem))

@@ -53,7 +53,7 @@ def find_run(argv=None):
         args, given = options.parse(argv, earlier["options"])
     else:
         _refuse_overwriting(folder, vars(args))
-    data.find(args, options.needs_drawings(args))
+    data.find_data(args, options.needs_drawings(args))
     return Asked(argv, args, given, folder, earlier)
 
 

@@ -8,7 +8,7 @@ import torch
 
 import networks
 import utils
-from pictures import images
+from pictures import images, listing
 from training import batches
 from training.shown import shown_generator
 
@@ -28,7 +28,7 @@ def choose(data, args, device):
                 paths, int(place), functools.partial(images.read, channels=args.in_ngc)
             )
             for path in lost:
-                images.say_once(batches.lost_line(path, *lost[path]), everywhere=True)
+                listing.say_once(batches.lost_line(path, *lost[path]), everywhere=True)
             photo = images.fit_within(photo, 2 * args.input_size)
             chosen.append((f"{name}_{number}", utils.to_batch(photo, device)))
     return chosen

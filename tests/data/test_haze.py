@@ -9,7 +9,7 @@ from PIL import Image
 import edge_promoting
 import training.data
 from data import haze, pairs
-from pictures import images
+from pictures import images, listing
 from training import options
 from utils import RunFailed, WrongUse
 
@@ -71,10 +71,10 @@ def test_what_is_written(clear, tmp_path):
         light = 255 * float(row["airlight"])
         assert (abs(hazy - light) <= abs(picture - light) + 1).all()
     assert len({row["beta"] for row in table}) == 9
-    found = pairs.find(out)
+    found = pairs.find_pairs(out)
     assert found["test/0"].samefile(clear / "test/0.jpg")
     for part in ("train", "test"):
-        assert images.find(out / "clear" / part) == images.find(clear / part)
+        assert listing.find_images(out / "clear" / part) == listing.find_images(clear / part)
         assert (out / "clear" / part / "1.jpg").samefile(clear / part / "1.jpg")
 
 
@@ -100,7 +100,7 @@ def test_only_seed_and_name_decide(clear, tmp_path):
 
 def test_disjoint_halves(clear, tmp_path):
     run(clear, tmp_path / "out", "--disjoint")
-    hazy, plain = (images.find(tmp_path / "out" / name) for name in ("hazy", "clear"))
+    hazy, plain = (listing.find_images(tmp_path / "out" / name) for name in ("hazy", "clear"))
     assert [path.as_posix() for path in hazy if path.parts[0] == "train"] == [
         f"train/{n}.png" for n in (0, 2, 4)
     ]
@@ -110,11 +110,11 @@ def test_disjoint_halves(clear, tmp_path):
     assert (
         sum(path.parts[0] == "test" for path in hazy) == sum(path.parts[0] == "test" for path in plain) == 3
     )
-    assert pairs.find(tmp_path / "out")["train/4"].samefile(clear / "train/4.jpg")
+    assert pairs.find_pairs(tmp_path / "out")["train/4"].samefile(clear / "train/4.jpg")
 
 
 def test_depths_are_read(clear, tmp_path):
-    for name in images.find(clear):
+    for name in listing.find_images(clear):
         depth = np.zeros((10, 10), np.uint8)
         depth[:, 5:] = 255  # near on the left, far on the right
         (tmp_path / "depth" / name.parent).mkdir(parents=True, exist_ok=True)

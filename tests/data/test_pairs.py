@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from data import pairs
-from pictures import images
+from pictures import images, listing
 from utils import WrongUse
 
 # Hazy picture: its clear one. The names are those of the data sets.
@@ -44,7 +44,7 @@ def make(folder, layout):
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts(name, tmp_path):
     layout = LAYOUTS[name]
-    found = pairs.find(make(tmp_path / name, layout))
+    found = pairs.find_pairs(make(tmp_path / name, layout))
     for hazy, clear in layout.items():
         stem = hazy.rsplit("/", 1)[1].rsplit(".", 1)[0]
         assert found[stem] == tmp_path / name / clear
@@ -53,15 +53,15 @@ def test_layouts(name, tmp_path):
 
 def test_names_are_the_ends_of_the_path(tmp_path):
     its = make(tmp_path / "ITS", LAYOUTS["ITS"])
-    assert set(pairs.find(its)) == {"1_1_0.90179", "1_2_0.97842", "10_1_0.8", "2_1_0.99082"}
-    assert pairs.find(its / "hazy") == pairs.find(its)
-    sots = pairs.find(make(tmp_path / "SOTS", LAYOUTS["SOTS"]))
+    assert set(pairs.find_pairs(its)) == {"1_1_0.90179", "1_2_0.97842", "10_1_0.8", "2_1_0.99082"}
+    assert pairs.find_pairs(its / "hazy") == pairs.find_pairs(its)
+    sots = pairs.find_pairs(make(tmp_path / "SOTS", LAYOUTS["SOTS"]))
     assert set(sots) >= {"outdoor/0001_0.8_0.2", "0001_0.8_0.2"}
 
 
 def test_a_name_that_means_two_pictures_is_not_found_alone(tmp_path):
     both = {f"{place}/hazy/1.png": f"{place}/gt/1.png" for place in ("a", "b")}
-    found = pairs.find(make(tmp_path, both))
+    found = pairs.find_pairs(make(tmp_path, both))
     assert found == {"a/1": tmp_path / "a/gt/1.png", "b/1": tmp_path / "b/gt/1.png"}
 
 
@@ -78,7 +78,7 @@ def test_a_table_is_read_back(tmp_path):
         *(f"hazy/test/{name}.png,../photos/test/{name}.jpg,1" for name in "ab"),
     ]
     for folder in (out, out / "hazy/test"):
-        found = pairs.find(folder)
+        found = pairs.find_pairs(folder)
         assert set(found) >= {"hazy/test/a", "test/a", "a", "b"}
         assert found["a"].samefile(clear / "test/a.jpg")
 
@@ -87,10 +87,10 @@ def test_folders_without_pairs(tmp_path):
     make(tmp_path / "photos", {"hazy/1.png": "hazy/2.png"})
     for folder, told in (("photos", "no pairs in .*photos: it needs a pairs.csv"), ("none", "no folder")):
         with pytest.raises(WrongUse, match=told):
-            pairs.find(tmp_path / folder)
+            pairs.find_pairs(tmp_path / folder)
     (tmp_path / "photos/pairs.csv").write_text("one,two\n1,2\n")
     with pytest.raises(WrongUse, match="is no table of pairs"):
-        pairs.find(tmp_path / "photos")
+        pairs.find_pairs(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def its(tmp_path):
 
 
 def scenes(folder):
-    return {int(path.stem.split("_")[0]) for path in images.find(folder)}
+    return {int(path.stem.split("_")[0]) for path in listing.find_images(folder)}
 
 
 def test_command_lays_out_by_links(its, tmp_path, run_cli):
@@ -117,16 +117,16 @@ def test_command_lays_out_by_links(its, tmp_path, run_cli):
             11,
             12,
         }
-    assert len(images.find(out / "hazy")) == 24 and len(images.find(out / "clear")) == 12
-    assert all((out / name).is_symlink() and (out / name).exists() for name in images.find(out))
-    assert not images.check([out / name for name in images.find(out)], "links").unreadable
-    found = pairs.find(out)
+    assert len(listing.find_images(out / "hazy")) == 24 and len(listing.find_images(out / "clear")) == 12
+    assert all((out / name).is_symlink() and (out / name).exists() for name in listing.find_images(out))
+    assert not images.check([out / name for name in listing.find_images(out)], "links").unreadable
+    found = pairs.find_pairs(out)
     assert found["test/11_2_0.9"].samefile(its / "clear/11.png") and len(set(found.values())) == 12
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     for folder in (its, out):
         folder.rename(moved / folder.name)
-    assert all((moved / "out" / name).exists() for name in images.find(moved / "out"))
+    assert all((moved / "out" / name).exists() for name in listing.find_images(moved / "out"))
 
 
 def test_disjoint_scenes(its, tmp_path):
@@ -141,8 +141,8 @@ def test_a_scene_in_two_parts_is_linked_once(tmp_path):
         "hazy/part1/2_1.jpg": "clear/2.jpg"
     }
     pairs.lay_out(make(tmp_path / "OTS", layout), tmp_path / "out", tests=1)
-    assert len(images.find(tmp_path / "out/hazy/train")) == 2
-    assert len(images.find(tmp_path / "out/clear/train")) == 1
+    assert len(listing.find_images(tmp_path / "out/hazy/train")) == 2
+    assert len(listing.find_images(tmp_path / "out/clear/train")) == 1
 
 
 @pytest.mark.parametrize(

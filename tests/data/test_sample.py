@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from data import sample
-from pictures import images
+from pictures import images, listing
 
 SCRIPT = Path(sample.__file__)
 FOLDERS = {"src_data/train": 48, "src_data/test": 5, "tgt_data/train": 48}
@@ -50,7 +50,7 @@ def test_command_on_a_bare_machine(made, tmp_path):
 def test_layout_and_sizes(made):
     assert {path.parent.as_posix() for path in contents(made)} == set(FOLDERS)
     for folder, count in FOLDERS.items():
-        names = images.find(made / folder)
+        names = listing.find_images(made / folder)
         assert len(names) == count == len(list((made / folder).iterdir()))
         sizes = [images.read(made / folder / name).shape for name in names]
         if folder == "src_data/train":
@@ -114,10 +114,10 @@ def style(picture):
 
 
 def test_drawings_have_flat_colours_and_ink_and_photographs_do_not(made):
-    for name in images.find(made / "tgt_data"):
+    for name in listing.find_images(made / "tgt_data"):
         flat, ink = style(images.read(made / "tgt_data" / name))
         assert flat > 0.6 and 0.03 < ink < 0.25, name
-    for name in images.find(made / "src_data"):
+    for name in listing.find_images(made / "src_data"):
         flat, ink = style(images.read(made / "src_data" / name))
         assert flat < 0.4 and ink < 0.02, name
 

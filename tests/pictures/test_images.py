@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pictures import images
+from pictures import images, listing
 from utils import WrongUse
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -138,7 +138,7 @@ def test_find_goes_into_folders_and_leaves_hidden_and_other_files_out(tmp_path):
     for name in [*wanted, ".h.jpg", ".thumbnails/i.png", "j.txt", "k.gif", "jpg"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    assert [str(path) for path in images.find(folder)] == wanted
+    assert [str(path) for path in listing.find_images(folder)] == wanted
 
 
 @pytest.mark.parametrize(
