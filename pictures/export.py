@@ -68,6 +68,7 @@ def main(argv=None):
     if missing:
         raise WrongUse(f"export needs more packages: pip install {' '.join(missing)}")
     generator = checkpoints.load_generator(args.checkpoint)
+    args.model.parent.mkdir(parents=True, exist_ok=True)
     with replacing(args.model) as part:
         export(generator, part)
         found = difference(generator, part)

@@ -12,9 +12,9 @@ from helpers import ROOT
 
 SCRIPTS = {"CartoonGAN.py", "edge_promoting.py", "networks.py", "test.py", "utils.py"}
 PACKAGES = {"support", "training", "pictures", "evaluation", "pages", "benchmark"}
-FOLDERS = {"data", "results", "experiments", "docs", "tests", ".ci"}
+FOLDERS = {"data", "results", "experiments", "docs", "tests"}
 TEXTS = {"README.md", "LICENSE", "requirements.txt", "requirements-dev.txt", "constraints.txt"}
-TEXTS |= {"pyproject.toml", ".gitignore"}
+TEXTS |= {"pyproject.toml"}
 
 # What each may import, below it: root modules and packages, of `data` one module alone.
 BELOW = {
@@ -41,14 +41,16 @@ LATE = {
 
 
 def root():
-    """The names in the root that git knows; in a copy without git, all but those that it would ignore."""
+    """The names in the root that git knows, or without git does not ignore; hidden ones belong to tools."""
     if (ROOT / ".git").exists():
         listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-        return {line.split("/")[0] for line in listed.stdout.splitlines()}
-    lines = (ROOT / ".gitignore").read_text().splitlines()
-    ignored = [line.strip("/") for line in lines if "/" not in line.strip("/")]
-    names = (path.name for path in ROOT.iterdir())
-    return {name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)}
+        names = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    else:
+        lines = (ROOT / ".gitignore").read_text().splitlines()
+        ignored = [line.strip("/") for line in lines if "/" not in line.strip("/")]
+        names = {path.name for path in ROOT.iterdir()}
+        names = {name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)}
+    return {name for name in names if not name.startswith(".")}
 
 
 def test_the_root_holds_these_and_nothing_else():

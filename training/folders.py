@@ -96,7 +96,8 @@ def _folder_to_resume(args):
 def _settings_to_resume(folder):
     """The settings of a run that is to go on: settings.json, or where it is damaged those in the state."""
     if not folder.is_dir():
-        raise WrongUse(f"no run to resume in {folder}: name its folder with --resume RUN_FOLDER")
+        what = "a file, and no run's folder" if folder.exists() else "no such folder"
+        raise WrongUse(f"no run to resume in {folder}: {what}; python -m pages --list shows the runs")
     path = folder / STATE
     if not path.exists() and any(event == "slimmed" for _, event, _ in read_log(folder)):
         raise WrongUse(

@@ -136,7 +136,8 @@ class Journal(contextlib.AbstractContextManager):
         """Log that the run is finished, and print where its results lie."""
         self.end("finished")
         if best := history.best(history.read(self.folder / history.FILE)):
-            print(f"lowest KID: {best[history.KID]} after epoch {best['epoch']}, in generator_best.pth")
+            kid = history.number(best[history.KID])
+            print(f"lowest KID: {kid:.4g} after epoch {best['epoch']}, in generator_best.pth")
         print(f"finished: open {self.folder / 'index.html'}; weights in generator_latest.pth")
 
     def __exit__(self, kind, error, _):

@@ -59,6 +59,8 @@ def restore(run, path):
                 own = {"param_groups": mine.state_dict()["param_groups"]} if name in ADAMS else {}
                 mine.load_state_dict({**content[name], **own})
         run.phase, run.epoch, run.step = content["place"]
+        if run.phase == 1 and run.epoch > run.args.pre_train_epoch:
+            run.phase, run.epoch = 2, 1
         run.sums.update(content["sums"])
         run.seconds = content["seconds"]
         model.pool.batches = [processes.share(batch).to(run.device) for batch in content["pool"]]

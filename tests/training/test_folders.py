@@ -203,7 +203,7 @@ def test_resume_of_a_folder_may_repeat_an_option_that_needs_another(earlier):
 
 @pytest.mark.parametrize("argv", [["--resume", "results/none"], ["--resume"]])
 def test_resume_without_a_run(typed, argv):
-    with pytest.raises(WrongUse, match=r"no run to resume in results/\w+: name its folder with --resume RUN"):
+    with pytest.raises(WrongUse, match=r"no run to resume in results/\w+: no such folder"):
         find_run([*typed, *argv])
 
 
