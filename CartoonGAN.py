@@ -30,6 +30,7 @@ from training import processes
 from training.batches import POOL
 from training.options import GENERATOR_OPTIONS, has_discriminator
 from training.pool import Pool
+from training.ranking import auc
 from training.run import open_run
 from training.scaler import Scaler
 from training.shown import running_mean
@@ -153,7 +154,7 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
     on_drawing, on_shown, on_smoothed = logits.chunk(3)
     discriminator = discriminator_loss(on_drawing, on_shown, on_smoothed, args.gan_mode)
     model.scaler.descend(model.adam_d, discriminator)
-    detected = (on_shown < (0 if args.gan_mode == "bce" else 0.5)).float().mean()
+    told_apart = {"auc_result": auc(on_drawing, on_shown), "auc_smoothed": auc(on_drawing, on_smoothed)}
 
     # G's gradients pass through D, whose own weights get none.
     frozen = {name: weight.detach() for name, weight in model.discriminator.named_parameters()}
@@ -161,7 +162,7 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
         on_result = torch.func.functional_call(model.discriminator, frozen, result)
     losses = {"adversarial": real_loss(on_result, args.gan_mode)}
     terms = descend_generator(model, args, losses, result, photo, drawing)
-    return {"discriminator": discriminator.detach(), **terms, "fakes_detected": detected}
+    return {"discriminator": discriminator.detach(), **terms, **told_apart}
 
 
 def perceptual_step(model, args, photo, drawing=None, _smoothed=None, place=None):

@@ -12,7 +12,7 @@ from training.log import log_event
 from training.shown import shown_generator
 from utils import first_line, say
 
-WON = 0.99  # share of the results that D calls fake
+WON = 0.99  # AUC of D, of drawings against results
 FROZEN = 1  # grey level
 
 
@@ -48,7 +48,7 @@ class Journal(contextlib.AbstractContextManager):
         measures and samples.
         """
         run = self.run
-        means = {term: total / run.step for term, total in run.sums.items()}
+        means = run.means()
         if "skipped_steps" in means:
             means["skipped_steps"] = round(run.sums["skipped_steps"])
         speed = run.step * self.args.batch_size / run.seconds
@@ -73,11 +73,10 @@ class Journal(contextlib.AbstractContextManager):
 
     def watch(self, means):
         """Warn once of each of two faults that the losses do not tell, by the `means` of an epoch."""
-        if means.get("fakes_detected", 0) > WON:
-            least_squares = "--gan_mode lsgan, " if self.args.gan_mode == "bce" else ""
+        if means.get("auc_result", 0) > WON:
             self.warn(
-                "the discriminator called over 99% of the results fake for an epoch, so the generator may "
-                f"learn little from it: try a lower --lrD, {least_squares}or more --pre_train_epoch"
+                "the discriminator told over 99% of the patches of results from those of drawings for an "
+                "epoch: the generator may learn little from it; try a lower --lrD, or more --pre_train_epoch"
             )
         if means.get("change_from_photo", FROZEN) < FROZEN:
             self.warn(

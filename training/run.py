@@ -56,7 +56,9 @@ class Run:
         self.device, self.precision = device, utils.choose_precision(self.args.precision, device)
         self.stack = stack  # what must be closed at the end
         self.phase, self.epoch, self.step = 1, 1, 0
-        self.sums, self.seconds = collections.defaultdict(float), 0.0  # of the epoch's loss terms; its time
+        # Of the epoch: the sums of its terms, over how many steps, and its time.
+        self.sums, self.counts = collections.Counter(), collections.Counter()
+        self.seconds = 0.0
         self.unchecked = []  # the loss terms of the steps since the last look at them
         self.journal = None  # the first process's alone
 
@@ -140,14 +142,14 @@ class Run:
                     bar.update()
                     if self.step % CHECK_EVERY == 0:
                         self._check_losses()
-                        bar.set_postfix({term: f"{self.sums[term] / self.step:.4f}" for term in self.sums})
+                        bar.set_postfix({term: f"{mean:.4f}" for term, mean in self.means().items()})
                     self._save_if_due()
             self._check_losses()
             self.seconds = time.monotonic() - began
             if is_first():
                 self.journal.epoch(epochs)
             self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
-            self.sums.clear()
+            self.sums.clear(), self.counts.clear()
             self._save_if_due()
         loaded.close()
         if phase == 1:
@@ -160,6 +162,10 @@ class Run:
         if self.model.scaler.is_enabled():
             terms["skipped_steps"], self.model.scaler.skipped = self.model.scaler.skipped, 0
         self.unchecked.append(terms)
+
+    def means(self):
+        """The mean of each term over the epoch's steps so far, as far as they were looked at."""
+        return {term: total / self.counts[term] for term, total in self.sums.items()}
 
     def finish(self):
         """Save, and tell that the run is finished."""
@@ -186,6 +192,7 @@ class Run:
                         "the last saved state is untouched; try a lower learning rate, or --precision fp32"
                     )
                 self.sums[term] += value
+                self.counts[term] += 1
         self.unchecked.clear()
 
     def _save_if_due(self):

@@ -62,6 +62,7 @@ def restore(run, path):
         if run.phase == 1 and run.epoch > run.args.pre_train_epoch:
             run.phase, run.epoch = 2, 1
         run.sums.update(content["sums"])
+        run.counts.update(dict.fromkeys(run.sums, run.step))
         run.seconds = content["seconds"]
         model.pool.batches = [processes.share(batch).to(run.device) for batch in content["pool"]]
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

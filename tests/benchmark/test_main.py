@@ -21,8 +21,8 @@ def printed(monkeypatch, capsys):
     monkeypatch.setattr(measuring, "FRAME", (96, 64))
     monkeypatch.setattr(measuring, "peak_memory", lambda make, *args: 7.0 if make(*args)() else 0)
     monkeypatch.setattr(training, "CHANNELS", 8)
-    small = checkpoints.load_vgg(str(VGG))
-    monkeypatch.setattr(checkpoints, "load_vgg", lambda name, seed: small)
+    load_vgg = checkpoints.load_vgg
+    monkeypatch.setattr(checkpoints, "load_vgg", lambda name, seed: load_vgg(str(VGG)))
 
     def run(*arguments):
         assert not benchmark.main([*map(str, arguments), "--rounds", "1"])

@@ -21,7 +21,8 @@ from training import state
 from training.log import run_state
 
 STORED = ROOT / "tests/old_runs"
-MADE_ON = "AVX512"  # the capability of the processor; settings.json has the versions
+# Another kind of processor rounds in another order. settings.json has the versions.
+MADE_ON = ("GenuineIntel", "AVX512", "without bfloat16")
 PLACES = {"first": (1, 2, 1), "second": (2, 1, 2)}  # where they stopped
 
 
@@ -30,10 +31,18 @@ def run_folder(name):
 
 
 def rows(folder):
-    """The losses of each epoch, as they stand in metrics.csv."""
+    """The losses of each epoch in metrics.csv that both programs write."""
+    apart = ("seconds", "images_per_second", "fakes_detected", "auc_result", "auc_smoothed")
     with open(folder / "metrics.csv", newline="") as file:
         found = list(csv.DictReader(file))
-    return [{key: row[key] for key in row if key not in ("seconds", "images_per_second")} for row in found]
+    return [{key: row[key] for key in row if key not in apart} for row in found]
+
+
+def processor():
+    """What matters here of this machine's processor, in the form of MADE_ON."""
+    vendor = "GenuineIntel" if "GenuineIntel" in Path("/proc/cpuinfo").read_text() else "another"
+    bfloat16 = "with" if torch.cpu._is_avx512_bf16_supported() else "without"
+    return vendor, torch.backends.cpu.get_cpu_capability(), f"{bfloat16} bfloat16"
 
 
 def values(row):
@@ -56,14 +65,15 @@ def old_runs(tmp_path, monkeypatch):
 def test_an_old_run_goes_on_and_ends_as_it_would_have(name, old_runs):
     folder, end = run_folder(name), Path("ends", name)
     versions = json.loads((folder / "settings.json").read_text())["versions"]
-    alike = versions["torch"] == torch.__version__ and torch.backends.cpu.get_cpu_capability() == MADE_ON
+    alike = versions["torch"] == torch.__version__ and processor() == MADE_ON
     CartoonGAN.main(["--resume", str(folder)])
 
     for file in ("generator_latest.pth", "discriminator_latest.pth"):
         got, wanted = tensors(folder / file), tensors(end / file)
         assert got.keys() == wanted.keys()
         for key, value in wanted.items():
-            assert torch.equal(got[key], value) if alike else torch.allclose(got[key], value, atol=1e-3), key
+            # Of a bias before a norm the gradient is rounding noise, of which Adam makes steps of 2e-4.
+            assert torch.allclose(got[key], value, rtol=0, atol=0 if alike else 3e-3), key
     assert [row.keys() for row in rows(folder)] == [row.keys() for row in rows(end)]
     if alike:
         assert rows(folder) == rows(end)

@@ -29,6 +29,7 @@ def new_run(folder, text="", place=(1, 1, 0)):
         args=args,
         place=place,
         sums={},
+        counts={},
         seconds=0.0,
         settings=SETTINGS,
     )
@@ -70,7 +71,7 @@ def test_a_state_puts_all_back(text, tmp_path):
     after = new_run(tmp_path, text)
     state.restore(after, tmp_path / STATE)
     assert (after.phase, after.epoch, after.step) == (2, 3, 4)
-    assert (after.seconds, after.sums) == (5.0, {"content": 6.0})
+    assert (after.seconds, after.sums, after.counts) == (5.0, {"content": 6.0}, {"content": 4})
     pools = [run.model.pool.batches for run in (before, after)]
     assert all(torch.equal(*pair) for pair in zip(*pools, strict=True))
     assert before.model.scaler.state_dict() == after.model.scaler.state_dict()
