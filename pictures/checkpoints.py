@@ -15,6 +15,9 @@ from networks import VGG19
 from pictures import layouts
 from utils import WrongUse, first_line, replacing, say
 
+# VGG19 up to conv4_4 with a quarter of the channels, made by training/small_vgg.py.
+SMALL_VGG = Path(__file__).parents[1] / "training" / "small_vgg.pth"
+
 
 def save(path, content):
     """Write a dictionary of tensors and plain values whole, synced to the disk. Raises OSError."""
@@ -89,9 +92,13 @@ def load_vgg(source, seed=0):
     """VGG19 up to conv4_4.
 
     `source` is a file in torchvision's layout (`vgg19-dcbb9e9d.pth`, or any with its `features.N` keys, also
-    of fewer channels), None for torchvision's own ImageNet weights through its cache and download, or
-    "random" for He-initialised weights (He et al., ICCV 2015) from `seed`. Raises WrongUse.
+    of fewer channels), None for torchvision's own ImageNet weights through its cache and download, "small"
+    for those in SMALL_VGG, or "random" for He-initialised weights (He et al., ICCV 2015) from `seed`. Raises
+    WrongUse.
     """
+    if source == "small":
+        say("VGG19 is the small network of this program: for trying and choosing settings, not for results")
+        source = SMALL_VGG
     if source == "random":
         say("warning: VGG19 has random weights: good for trying the program, not for results")
         vgg, generator = VGG19(), torch.Generator().manual_seed(seed)

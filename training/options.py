@@ -41,7 +41,7 @@ def training_parser():
     add(
         "--vgg_model",
         type=one_line,
-        help="VGG19 weights: a file, or 'random' to try the program (torchvision's ImageNet weights)",
+        help="VGG19 weights: a file, or to try the program 'small' or 'random' (torchvision's of ImageNet)",
     )
 
     group = parser.add_argument_group("networks")
