@@ -118,10 +118,10 @@ def learning_rate_factor(policy, phase, epoch, epochs):
     """What the learning rates are multiplied by in this epoch (counted from 1) of a phase.
 
     "step": 1 in phase one; in phase two 0.1 after half of the epochs, 0.01 after three quarters. "linear": in
-    both phases 1 for the first half, then falling linearly, never quite to 0.
+    both phases 1 in the first half, then 1 … 2/n, 1/n in the n epochs of the second, as in the authors' code.
     """
     if policy == "linear":
-        return 1 - max(0, epoch - epochs // 2) / (epochs - epochs // 2 + 1)
+        return 1 - max(0, epoch - 1 - epochs // 2) / (epochs - epochs // 2)
     done = (epoch - 1) / epochs
     return 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)) if phase == 2 else 1
 

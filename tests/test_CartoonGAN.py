@@ -165,13 +165,15 @@ def test_learning_rates():
     assert factors("step", 2, epochs=8) == pytest.approx([1] * 4 + [0.1] * 2 + [0.01] * 2)
     assert factors("step", 2, epochs=1) == [1]
     for phase in (1, 2):
-        assert factors("linear", phase, epochs=6) == pytest.approx([1, 1, 1, 0.75, 0.5, 0.25])
+        assert factors("linear", phase, epochs=6) == pytest.approx([1, 1, 1, 1, 2 / 3, 1 / 3])
+        assert factors("linear", phase, epochs=1) == [1]
+        assert factors("linear", phase, epochs=20)[10::9] == pytest.approx([1, 0.1])  # epochs 11 and 20
     text = "--lrG 0.1 --lrD 0.3 --lr_policy linear --pre_train_epoch 10 --train_epoch 10"
     for more, first in (("--pre_lr 0.5", 0.5), ("", 0.1)):
         args, _ = options.parse(f"{text} {more}".split())
-        rates = [CartoonGAN.learning_rates(args, *place) for place in ((1, 1), (1, 10), (2, 6))]
-        assert [rate["adam_g"] for rate in rates] == pytest.approx([first, first / 6, 0.1 * 5 / 6])
-        assert [rate["adam_d"] for rate in rates] == pytest.approx([0.3, 0.05, 0.25])
+        rates = [CartoonGAN.learning_rates(args, *place) for place in ((1, 1), (1, 10), (2, 7))]
+        assert [rate["adam_g"] for rate in rates] == pytest.approx([first, first / 5, 0.1 * 4 / 5])
+        assert [rate["adam_d"] for rate in rates] == pytest.approx([0.3, 0.06, 0.24])
 
 
 # The steps
