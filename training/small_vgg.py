@@ -117,9 +117,7 @@ def train(args):
         first = saved.pop("step") + 1
         for name, part in parts.items():
             part.load_state_dict(saved[name])
-    for step in (
-        bar := tqdm(range(first, args.steps + 1), initial=first - 1, total=args.steps, disable=None)
-    ):
+    for step in tqdm(range(first, args.steps + 1), initial=first - 1, total=args.steps, disable=None):
         adam.param_groups[0]["lr"] = RATE * (LAST_RATE / RATE) ** (step / args.steps)
         picture = crop(pictures, torch.Generator().manual_seed(step)).to(**layout)
         redrawing, prediction = losses(student, heads, teacher, picture, precision)
@@ -127,13 +125,10 @@ def train(args):
         (REDRAW * redrawing + prediction).backward()
         adam.step()
         if step % SAVE_EVERY == 0 or step == args.steps:
-            figures = "redraw {:.3f}, predict {:.3f}".format(
-                *measure(student, heads, teacher, held_out, precision, device)
-            )
-            bar.write(f"step {step}: {figures}", file=sys.stdout)
-            checkpoints.save(
-                state, {name: part.state_dict() for name, part in parts.items()} | {"step": step}
-            )
+            redrawing, prediction = measure(student, heads, teacher, held_out, precision, device)
+            tqdm.write(f"step {step}: redraw {redrawing:.3f}, predict {prediction:.3f}")
+            content = {name: part.state_dict() for name, part in parts.items()}
+            checkpoints.save(state, content | {"step": step})
     checkpoints.save(args.out, {key: value.half().cpu() for key, value in student.state_dict().items()})
     state.unlink()
 
