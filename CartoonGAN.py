@@ -26,7 +26,7 @@ from evaluation import judge
 from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_float32, gram
 from pages import writing
 from pictures import checkpoints
-from training import processes
+from training import augment, pixels, processes
 from training.batches import POOL
 from training.options import GENERATOR_OPTIONS, has_discriminator
 from training.pool import Pool
@@ -74,12 +74,6 @@ def style_loss(of_result, of_drawings):
     return sum((painted - drawn).square().sum((1, 2)).mean() for painted, drawn in pairs)
 
 
-def total_variation(picture):
-    """Mean absolute difference of neighbours: squares would penalise sharp outlines more than blurs."""
-    picture = at_least_float32(picture)
-    return picture.diff(dim=3).abs().mean() + picture.diff(dim=2).abs().mean()
-
-
 def perceptual_losses(model, args, result, photo, drawing=None):
     """Distances of a result from the content of its photo and, in phase two, from the style of drawings."""
     content_layer = CONTENT if args.con_lambda else ()
@@ -99,7 +93,7 @@ def perceptual_losses(model, args, result, photo, drawing=None):
 def generator_loss(args, losses):
     """What G minimises: the paper's adversarial and content losses (Equation 1), style, total variation."""
     weights = {"adversarial": args.adv_lambda, "content": args.con_lambda}
-    weights |= {"style": args.style_lambda, "total_variation": args.tv_lambda}
+    weights |= {"style": args.style_lambda, "total_variation": args.tv_lambda, "colour": args.colour_lambda}
     return sum(weights[name] * loss for name, loss in losses.items())
 
 
@@ -148,9 +142,10 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
         result = model.parallel_generator(photo)
 
     # D sees all three as one batch. Instance norm looks at each picture alone, so three calls give the same.
-    shown = model.pool.exchange(result.detach(), place)
+    pooled = model.pool.exchange(result.detach(), place)
     with model.autocast():
-        logits = model.parallel_discriminator(torch.cat([drawing, shown, smoothed]))
+        shown = augment.shown(args, (*place, 0), drawing, pooled, smoothed)
+        logits = model.parallel_discriminator(torch.cat(shown))
     on_drawing, on_shown, on_smoothed = logits.chunk(3)
     discriminator = discriminator_loss(on_drawing, on_shown, on_smoothed, args.gan_mode)
     model.scaler.descend(model.adam_d, discriminator)
@@ -159,7 +154,8 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
     # G's gradients pass through D, whose own weights get none.
     frozen = {name: weight.detach() for name, weight in model.discriminator.named_parameters()}
     with model.autocast():
-        on_result = torch.func.functional_call(model.discriminator, frozen, result)
+        shown = augment.shown(args, (*place, 1), result)
+        on_result = torch.func.functional_call(model.discriminator, frozen, *shown)
     losses = {"adversarial": real_loss(on_result, args.gan_mode)}
     terms = descend_generator(model, args, losses, result, photo, drawing)
     return {"discriminator": discriminator.detach(), **terms, **told_apart}
@@ -176,7 +172,9 @@ def descend_generator(model, args, losses, result, photo, drawing):
     """G's step of phase two: adds to `losses` those that need no discriminator, and descends their sum."""
     losses |= perceptual_losses(model, args, result, photo, drawing)
     if args.tv_lambda:
-        losses["total_variation"] = total_variation(result)
+        losses["total_variation"] = pixels.total_variation(result)
+    if args.colour_lambda:
+        losses["colour"] = pixels.colour_loss(result, photo)
     model.scaler.descend(model.adam_g, generator_loss(args, losses))
     model.scaler.update()
     change = (result.detach() - photo).abs().mean() * 127.5  # in units of 1/255 of the range

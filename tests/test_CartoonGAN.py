@@ -9,7 +9,7 @@ import torch
 from helpers import TINY
 
 import CartoonGAN
-from CartoonGAN import content_loss, discriminator_loss, gram, real_loss, style_loss, total_variation
+from CartoonGAN import content_loss, discriminator_loss, gram, real_loss, style_loss
 from training import options
 
 CPU = torch.device("cpu")
@@ -143,14 +143,6 @@ def test_style_is_float32_under_autocast():
         got = style_loss(half, grams(layer[:1] for layer in half))
     assert got.dtype == torch.float32
     assert got.item() == pytest.approx(wanted.item(), rel=1e-6)
-
-
-def test_total_variation():
-    assert total_variation(torch.full((2, 3, 4, 5), 0.7)) == 0
-    ramp = torch.arange(5.0).expand(2, 3, 4, 5)  # 1 a pixel across
-    assert total_variation(ramp).item() == 1
-    assert total_variation(ramp - 2 * torch.arange(4.0)[:, None]).item() == 3
-    assert total_variation(ramp.half()).dtype == torch.float32
 
 
 # The schedule
@@ -297,9 +289,18 @@ def test_each_loss_with_a_weight_is_there_by_its_name(text, wanted, channels, pr
     assert set(terms) == {*wanted.split(), *watched}
     assert all(value.dtype == torch.float32 and value.isfinite() for value in terms.values())
     weights = {"content": args.con_lambda, "style": args.style_lambda, "total_variation": args.tv_lambda}
+    weights |= {"colour": args.colour_lambda}
     weights |= {"adversarial": args.adv_lambda, "discriminator": 0, **dict.fromkeys(WATCHED, 0)}
     total = sum(weights[term] * value for term, value in terms.items())
     assert descended[-1].item() == pytest.approx(total.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_colour_loss_is_one_of_them(precision):
+    text = "--colour_lambda 0.5 --diffaugment color"
+    test_each_loss_with_a_weight_is_there_by_its_name(
+        text, "discriminator adversarial content colour", 3, precision
+    )
 
 
 def test_phase_one_is_content_alone():

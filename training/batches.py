@@ -17,7 +17,7 @@ from utils import RunFailed
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
 
 # Each stream of random numbers has a number of its own, so that no two ever share a seed.
-PHOTOS, DRAWINGS, SMOOTHED, POOL = range(4)
+PHOTOS, DRAWINGS, SMOOTHED, POOL, AUGMENT = range(5)
 
 
 def first_readable(paths, start, use):

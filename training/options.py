@@ -121,6 +121,18 @@ def training_parser():
     )
     add("--tv_lambda", type=real, default=0, help="weight of total variation, phase two (%(default)s)")
     add(
+        "--colour_lambda",
+        type=real,
+        default=0,
+        help="weight of the distance of chroma to the photo in CIE Lab, phase two (%(default)s)",
+    )
+    add(
+        "--diffaugment",
+        choices=("none", "color"),
+        default="none",
+        help="change the tones of all that the discriminator sees at random, or not (%(default)s)",
+    )
+    add(
         "--gan_mode",
         choices=("bce", "lsgan"),
         default="bce",
@@ -272,6 +284,8 @@ def _check(parser, args):
         parser.error(
             f"--predict change with --in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}: the same needed"
         )
+    if args.colour_lambda and args.in_ngc + args.out_ngc < 6:
+        parser.error("--colour_lambda needs --in_ngc 3 and --out_ngc 3: a grey picture has no colour")
     if not args.pre_train_epoch + args.train_epoch:
         parser.error("--pre_train_epoch 0 and --train_epoch 0: nothing to train")
     if not args.con_lambda + args.adv_lambda + args.style_lambda:

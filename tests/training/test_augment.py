@@ -1,0 +1,65 @@
+"""What the discriminator is shown: the tones change at random, and nothing else."""
+
+import types
+
+import pytest
+import torch
+
+from training import augment, processes
+
+PLACE = (2, 3, 4, 0)
+
+
+def arguments(diffaugment="color", seed=0):
+    return types.SimpleNamespace(diffaugment=diffaugment, seed=seed)
+
+
+def batch(seed=0, count=4):
+    return torch.rand(count, 3, 8, 6, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+def test_none_shows_the_batches_themselves():
+    batches = batch(0), batch(1)
+    assert augment.shown(arguments("none"), PLACE, *batches) == batches
+
+
+def test_tones_change_in_known_ways():
+    """Each pixel is an affine function of its picture: of the colour, of its grey and of a constant."""
+    pictures = batch()
+    (seen,) = augment.shown(arguments(), PLACE, pictures)
+    factors = []
+    for before, after in zip(pictures, seen, strict=True):
+        grey = before.mean(0, keepdim=True).expand_as(before)
+        known = torch.stack([before.flatten(), grey.flatten(), torch.ones(before.numel())], dim=1)
+        fit = torch.linalg.lstsq(known, after.reshape(-1, 1)).solution
+        assert (known @ fit)[:, 0] == pytest.approx(after.flatten(), abs=1e-4)
+        colour, more_grey, _ = fit[:, 0].tolist()
+        factors.append((colour, colour + more_grey))
+        assert after.mean().item() - before.mean().item() == pytest.approx(0, abs=0.5)  # brightness
+    assert all(0 <= colour <= 3 and 0.5 <= contrast <= 1.5 for colour, contrast in factors)
+    assert len({round(contrast, 3) for _, contrast in factors}) == 4
+
+
+def test_draws_follow_from_seed_and_place_alone():
+    first, second = augment.shown(arguments(), PLACE, batch(), batch())
+    assert not torch.equal(first, second)
+    (again,) = augment.shown(arguments(), PLACE, batch())
+    assert torch.equal(again, first)
+    for args, place in ((arguments(seed=1), PLACE), (arguments(), (2, 3, 5, 0)), (arguments(), (2, 3, 4, 1))):
+        (other,) = augment.shown(args, place, batch())
+        assert not torch.equal(other, first)
+
+
+def test_two_processes_show_what_one_would(monkeypatch):
+    (whole,) = augment.shown(arguments(), PLACE, batch())
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    for rank in (0, 1):
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        (part,) = augment.shown(arguments(), PLACE, batch()[2 * rank : 2 * rank + 2])
+        assert torch.equal(part, whole[2 * rank : 2 * rank + 2])
+
+
+def test_gradients_pass():
+    pictures = batch().requires_grad_()
+    augment.shown(arguments(), PLACE, pictures)[0].square().sum().backward()
+    assert (pictures.grad != 0).any(dim=(1, 2, 3)).all()
