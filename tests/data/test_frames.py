@@ -5,9 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from helpers import ROOT
 from PIL import Image, ImageDraw, ImageFilter
 
-from data import frames, sample
+from data import frames
 from pictures import images
 from pictures.images import cv2
 from utils import RunFailed, WrongUse
@@ -15,12 +16,16 @@ from utils import RunFailed, WrongUse
 av = pytest.importorskip("av")
 
 SIZE, BAR = (320, 240), 30  # of the film, pixels; of the bars above and below its pictures
+PLACES = [(x, y) for y in (0, 128) for x in (0, 128, 256)]
 
 
 def drawing(number, left=0):
-    """A drawing without bars, from `left` on."""
-    whole = sample.drawing(0, number).resize((360, 270), Image.Resampling.LANCZOS)
-    return whole.crop((left, 40, left + 320, 220))
+    """A picture of the film without bars, of six drawings of the sample data, from `left` on."""
+    files = sorted((ROOT / "data/sample/tgt_data/train").iterdir())[6 * number :: len(PLACES) * 9]
+    whole = Image.new("RGB", (384, 256))
+    for place, file in zip(PLACES, files, strict=False):
+        whole.paste(Image.open(file), place)
+    return whole.crop((left, 38, left + 320, 218))
 
 
 def credits():
