@@ -7,6 +7,7 @@ import functools
 import sys
 import time
 
+from pictures import video
 from pictures.plan import find_pictures, plan
 from support.arguments import Parser, add_device, image_size, number, one_line, path
 from utils import RunFailed, WrongUse, exit_status, refuse_early, say
@@ -77,10 +78,11 @@ def asked(argv=None):
     add("--input_size", type=number(int, 1), help="without effect: pictures keep their size, see --size")
 
     args = parser.parse_args(argv)
-    pictures, video = (args.image_dir, args.output_image_dir), (args.video, args.output)
-    if any(pictures) == any(video) or not (all(pictures) or all(video)):
+    pictures, film = (args.image_dir, args.output_image_dir), (args.video, args.output)
+    if any(pictures) == any(film) or not (all(pictures) or all(film)):
         parser.error("give --image_dir and --output_image_dir, or --video and --output")
     if args.video:
+        video.check(args.video, args.output)
         return args, []
     out = args.output_image_dir
     return args, plan(find_pictures(args.image_dir, out), out, args.format)
@@ -90,7 +92,7 @@ if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with 
     refuse_early(asked)
 
 import utils
-from pictures import checkpoints, colour, images, inference, stream, video
+from pictures import checkpoints, colour, images, inference, stream
 
 GPU_BATCH = 8
 BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches

@@ -5,6 +5,7 @@
 Needs PyAV (`pip install av`).
 """
 
+import itertools
 import re
 import sys
 from collections import Counter
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pictures import images, video
+from pictures import film, images
 from pictures.images import cv2
 from support.arguments import Parser, number
 from utils import RunFailed, WrongUse, exit_status
@@ -111,29 +112,61 @@ def fault(grey, usual, kept):
 
 
 def frames(file, start=0):
-    """Yield (seconds, frame of PyAV) of an open film, from `start` on."""
-    origin = (file.start_time or 0) / 1e6
-    file.seek(int((start + origin) * 1e6))
-    for frame in file.decode(video=0):
-        if frame.time is not None and frame.time - origin >= start:
-            yield frame.time - origin, frame
+    """Yield (seconds, frame of PyAV) of an open film that stands at or before `start`, from there on."""
+    for _, frame in film.play(file, file.streams.video[0]):
+        if frame.time >= start:
+            yield frame.time, frame
+
+
+def seek(file, seconds):
+    """Move an open film to a key frame at or before `seconds`; returns whether that can be relied on.
+
+    Not where clocks may jump, nor in a film without times: such are read from the beginning, as a seek there
+    lands anywhere, and mostly behind.
+    """
+    sure = not film.may_jump(file) and bool(file.duration) and file.start_time is not None
+    if sure:
+        file.seek(int(seconds * 1e6) + file.start_time)
+    return sure
 
 
 def picture(file, frame):
     """A frame as a uint8 RGB array, stretched and turned as the film asks its player to."""
-    rgb = frame.to_ndarray(format="rgb24")
-    aspect = file.streams.video[0].sample_aspect_ratio or 1
-    rgb = images.resize(rgb, round(rgb.shape[1] * aspect), rgb.shape[0])
-    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+    video = file.streams.video[0]
+    rgb = film.picture(video, frame)
+    height, width = rgb.shape[:2]
+    aspect = video.sample_aspect_ratio or 1
+    if film.turn(frame)[0]:
+        return images.resize(rgb, width, round(height * aspect))
+    return images.resize(rgb, round(width * aspect), height)
 
 
-def survey(file, start, end):
-    """(the part of the frames that is not bars, the film's own sharpness), from evenly spaced frames."""
-    greys = []
-    for moment in np.linspace(start, end, 2 * SURVEY + 1)[1::2]:
-        _, frame = next(frames(file, moment), (None, None))
-        if frame:
-            greys.append(cv2.cvtColor(picture(file, frame), cv2.COLOR_RGB2GRAY))
+def spread(av, path, start, end):
+    """At most SURVEY frames between two moments, in grey: evenly spaced, or of those that need no other."""
+    kept, apart = [], 1
+    with av.open(path) as file:
+        video = file.streams.video[0]
+        video.thread_type = "AUTO"
+        grey = lambda frame: cv2.cvtColor(picture(file, frame), cv2.COLOR_RGB2GRAY)
+        if seek(file, start):
+            end = min(end, max(start, file.duration / 1e6))
+            for moment in np.linspace(start, end, 2 * SURVEY + 1)[1::2]:
+                seek(file, moment)
+                kept += [grey(frame) for _, frame in itertools.islice(frames(file, moment), 1)]
+            return kept
+        video.codec_context.skip_frame = "NONINTRA"
+        for place, (time, frame) in enumerate(frames(file, start)):
+            if time > end:
+                break
+            if place % apart == 0:
+                kept.append(grey(frame))
+            if len(kept) == SURVEY:
+                kept, apart = kept[::2], 2 * apart
+    return kept
+
+
+def survey(greys):
+    """(the part of the frames that is not bars, the film's own sharpness), from frames in grey."""
     greys = [grey for grey in greys if not is_black(small(grey))]
     area = picture_area(greys)
     sharp = [sharpness(grey) for grey in (small(grey[area]) for grey in greys) if not is_credits(grey)]
@@ -171,10 +204,13 @@ def take(av, args):
         if not file.streams.video:
             raise WrongUse(f"{args.film} has no video in it")
         file.streams.video[0].thread_type = "AUTO"  # decodes on all cores
-        end = min(args.end, max(args.start, (file.duration or 0) / 1e6))
-        area, usual = survey(file, args.start, end)
+        film.tell_hdr(args.film, file.streams.video[0])
+        area, usual = survey(spread(av, args.film, args.start, args.end))
+        if args.start:
+            seek(file, args.start)
         found = frames(file, args.start)
-        with tqdm(total=round(end - args.start) or None, unit="s", disable=None, leave=False) as bar:
+        seconds = min(args.end, (file.duration or 0) / 1e6) - args.start
+        with tqdm(total=max(0, round(seconds)) or None, unit="s", disable=None, leave=False) as bar:
             for time, frame in changes(found) if args.cuts else every(found, args.every):
                 if time > args.end:
                     break
@@ -221,7 +257,7 @@ def parse(argv=None):
 
 def main(argv=None):
     args = parse(argv)
-    av = video.library()
+    av = film.library()
     if not args.film.is_file():
         raise WrongUse(f"no file {args.film}")
     args.out_dir.mkdir(parents=True, exist_ok=True)
@@ -233,6 +269,8 @@ def main(argv=None):
     except av.FFmpegError as error:
         raise RunFailed(f"cannot read {args.film} as a film: {error.strerror}") from None
     dropped = ", ".join(f"{counts[why]} {why}" for why in ("black", "credits", "blurred", "near-duplicates"))
+    if not counts:
+        raise RunFailed(f"{args.film} has no frame that can be read after {args.start:g} seconds")
     if not counts[None]:
         raise RunFailed(f"no frame of {args.film} is left: {dropped}")
     print(f"{counts[None]} of {counts.total()} frames in {args.out_dir}; dropped {dropped}")

@@ -3,24 +3,30 @@
 import sys
 from fractions import Fraction
 
+import films
 import numpy as np
 import pytest
+from helpers import ROOT, SHARED
 from PIL import Image, ImageDraw, ImageFilter
 
-from data import frames, sample
+from data import frames
 from pictures import images
 from pictures.images import cv2
 from utils import RunFailed, WrongUse
 
-av = pytest.importorskip("av")
+av = films.av
 
 SIZE, BAR = (320, 240), 30  # of the film, pixels; of the bars above and below its pictures
+PLACES = [(x, y) for y in (0, 128) for x in (0, 128, 256)]
 
 
 def drawing(number, left=0):
-    """A drawing without bars, from `left` on."""
-    whole = sample.drawing(0, number).resize((360, 270), Image.Resampling.LANCZOS)
-    return whole.crop((left, 40, left + 320, 220))
+    """A picture of the film without bars, of six drawings of the sample data, from `left` on."""
+    files = sorted((ROOT / "data/sample/tgt_data/train").iterdir())[6 * number :: len(PLACES) * 9]
+    whole = Image.new("RGB", (384, 256))
+    for place, file in zip(PLACES, files, strict=False):
+        whole.paste(Image.open(file), place)
+    return whole.crop((left, 38, left + 320, 218))
 
 
 def credits():
@@ -176,3 +182,52 @@ def test_without_pyav(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(WrongUse, match="pip install av"):
         frames.main(["film.mp4", str(tmp_path)])
+
+
+def written(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_broadcast_is_seen_from_its_first_frame(tmp_path):
+    write(tmp_path / "a.ts", SCENES)
+    frames.main([str(tmp_path / "a.ts"), str(tmp_path / "out")])
+    assert written(tmp_path / "out") == [f"a_{second:06}_000.png" for second in KEPT]
+
+
+def test_a_broadcast_whose_clock_jumps_goes_on(tmp_path):
+    for name, scenes in (("a", SCENES[:3]), ("b", SCENES[6:])):
+        write(tmp_path / f"{name}.ts", scenes)
+    (tmp_path / "ab.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    frames.main([str(tmp_path / "ab.ts"), str(tmp_path / "out"), "--start", "1"])
+    assert written(tmp_path / "out") == [f"ab_{second:06}_000.png" for second in (2, 3, 6)]
+
+
+def test_a_film_without_times_is_counted_at_its_rate(tmp_path):
+    write(tmp_path / "a.h264", SCENES[:3])
+    frames.main([str(tmp_path / "a.h264"), str(tmp_path / "out"), "--every", "0.4"])
+    # FFmpeg takes 25 a second for the rate of a raw stream: the third scene begins with frame 20.
+    assert written(tmp_path / "out") == ["a_000000_000.png", "a_000000_800.png"]
+    frames.main([str(tmp_path / "a.h264"), str(tmp_path / "late"), "--start", "0.8", "--end", "0.9"])
+    assert written(tmp_path / "late") == ["a_000000_800.png"]
+
+
+def test_a_mirrored_film_is_turned_and_a_film_of_upright_lines_stretched(tmp_path):
+    write(tmp_path / "a.mp4", [drawing(1)], bar=0, aspect=Fraction(2, 1))
+    films.show(tmp_path / "a.mp4", 0, 1, 1, 0)
+    frames.main([str(tmp_path / "a.mp4"), str(tmp_path / "out")])
+    shown = images.read(tmp_path / "out/a_000000_000.png")
+    assert shown.shape == (640, 180, 3)
+    wanted = np.asarray(drawing(1)).swapaxes(0, 1)
+    assert abs(shown[::2].astype(int) - wanted).mean() < 12
+
+
+def test_a_start_behind_the_end_is_told(film, tmp_path):
+    with pytest.raises(RunFailed, match="has no frame that can be read after 60 seconds"):
+        frames.main([str(film), str(tmp_path / "out"), "--start", "60"])
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@pytest.mark.parametrize(("name", "first"), [("tv.ts", "000000_000"), ("trunc.ts", "000000_021")])
+def test_the_broadcasts_of_the_cases(tmp_path, name, first):
+    frames.main([str(SHARED / "cases" / name), str(tmp_path), "--every", "0.5"])
+    assert written(tmp_path)[0] == f"{name.removesuffix('.ts')}_{first}.png"

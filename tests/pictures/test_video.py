@@ -1,74 +1,22 @@
 """Videos made here, changed, and read back: frames, timestamps, sound, orientation, colours."""
 
 import argparse
+import subprocess
 import sys
-from fractions import Fraction
 
+import films
 import numpy as np
 import pytest
 import torch
+from films import LEFT, RIGHT, TIMES, make, read
+from helpers import ROOT, SHARED
 
 import networks
 import test
 import utils
-from pictures import checkpoints, video
+from pictures import checkpoints, film, video
 
-av = pytest.importorskip("av")
-
-TIMES = [0, 40, 80, 200, 230, 310]  # milliseconds, of no constant rate
-MILLI = Fraction(1, 1000)
-LEFT, RIGHT = (200, 60, 30), (20, 100, 220)
-
-
-def make(path, height=48, width=64, sound=True, colorspace=None, rotation=0):
-    """A video of a red left and a blue right half."""
-    picture = np.empty((height, width, 3), np.uint8)
-    picture[:, : width // 2], picture[:, width // 2 :] = LEFT, RIGHT
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx264", rate=25)
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        stream.codec_context.time_base = MILLI
-        if colorspace:
-            stream.codec_context.colorspace = colorspace
-        audio = file.add_stream("aac", rate=8000, layout="mono") if sound else None
-        for time in TIMES:
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-            frame = frame.reformat(format="yuv420p", dst_colorspace=colorspace)
-            frame.pts, frame.time_base = time, MILLI
-            file.mux(stream.encode(frame))
-        for place in range(3 if sound else 0):
-            tone = np.sin(np.arange(1024) * 0.3 + place)[None].astype(np.float32)
-            samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
-            samples.sample_rate, samples.pts, samples.time_base = 8000, place * 1024, Fraction(1, 8000)
-            file.mux(audio.encode(samples))
-        file.mux(stream.encode())
-        if sound:
-            file.mux(audio.encode())
-    if rotation:
-        turn(path, rotation)
-
-
-def turn(path, quarters):
-    """Write a rotation by quarter turns, clockwise, into the track header of an MP4."""
-    data = bytearray(path.read_bytes())
-    a, b, c, d = {1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}[quarters]
-    one = 1 << 16
-    matrix = [a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30]
-    start = data.index(b"tkhd") + 4 + 40
-    data[start : start + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
-    path.write_bytes(data)
-
-
-def read(path):
-    """(times, RGB pictures, audio packets) of a video, its frames as stored; times are in seconds."""
-    with av.open(str(path)) as file:
-        frames = [
-            (frame.time, frame.rotation, frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)
-        ]
-    with av.open(str(path)) as file:
-        sound = [p for p in file.demux(audio=0) if p.size] if file.streams.audio else None
-    assert all(rotation == 0 for _, rotation, _ in frames) or path.name.startswith("in")
-    return [time for time, _, _ in frames], [picture for _, _, picture in frames], sound
+av = films.av
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv", "mov"])
@@ -89,8 +37,49 @@ def test_frames_times_and_sound_are_kept(tmp_path, extension):
     assert all(np.abs(a.astype(int) - b).max() < 12 for a, b in zip(given, made, strict=True))
 
 
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
+def test_a_film_without_times_is_written_at_its_rate(tmp_path, extension):
+    make(tmp_path / "in.h264", times=films.EVEN, sound=None)
+    out = tmp_path / f"out.{extension}"
+    assert video.convert(tmp_path / "in.h264", out, lambda frame: frame) == 50
+    assert read(out)[0] == pytest.approx(np.arange(50) / 25, abs=1e-3)
+
+
+@pytest.mark.parametrize("extension", ["mp4", "webm"])
+def test_a_broadcast_whose_clock_jumps_loses_no_frame_and_stays_with_its_sound(tmp_path, extension):
+    parts = []
+    for place, start in enumerate((0, 0, 500, 2**33 // 90_000 - 1)):  # the last one wraps
+        make(tmp_path / f"{place}.ts", times=films.EVEN, hertz=48_000, start=start)
+        parts.append((tmp_path / f"{place}.ts").read_bytes())
+    (tmp_path / "in.ts").write_bytes(b"".join(parts))
+    out = tmp_path / f"out.{extension}"
+    assert video.convert(tmp_path / "in.ts", out, lambda frame: frame) == 200
+    times, _, _ = read(out)
+    assert len(times) == 200
+    assert 0 <= times[0] < 0.1
+    assert np.diff(times) == pytest.approx(0.04, abs=0.002)
+    _, _, begin, samples = films.hear(out)
+    assert abs(begin) < 0.1
+    assert len(samples) / 48_000 == pytest.approx(8, abs=0.3)
+
+
+def test_a_container_that_loses_frames_is_an_error(tmp_path, monkeypatch):
+    make(tmp_path / "in.mp4", sound=None)
+    play = film.play
+
+    def early(*args):
+        for stream, frame in play(*args):
+            frame.pts -= round(0.15 / frame.time_base)  # an MP4 shows nothing before its beginning
+            yield stream, frame
+
+    monkeypatch.setattr(film, "play", early)
+    with pytest.raises(utils.RunFailed, match=r"out\.mp4 would hold \d of the 6 frames"):
+        video.convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda frame: frame)
+    assert not (tmp_path / "out.mp4").exists()
+
+
 def test_a_video_without_sound(tmp_path):
-    make(tmp_path / "in.mp4", sound=False)
+    make(tmp_path / "in.mp4", sound=None)
     video.convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda frame: 255 - frame)
     times, made, sound = read(tmp_path / "out.mp4")
     assert sound is None
@@ -109,15 +98,45 @@ def test_new_colours_are_what_a_player_shows(tmp_path, colorspace):
     assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - green).max() < 6
 
 
-@pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_rotation_is_applied_to_the_pixels(tmp_path, quarters):
-    make(tmp_path / "in.mp4", rotation=quarters)
+@pytest.mark.parametrize(("height", "matrix", "rest"), [(720, 1, 1), (48, 6, 2)])
+def test_a_film_without_tags_is_what_players_take_it_for_and_the_result_is_tagged(
+    tmp_path, height, matrix, rest
+):
+    given = films.halves(height)
+    stored = av.VideoFrame.from_ndarray(given, "rgb24").reformat(format="yuv420p", dst_colorspace=matrix)
+    stored.colorspace = 2
+    make(tmp_path / "in.mp4", stored, [0], sound=None)
+    seen = []
+    video.convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda frame: seen.append(frame) or frame[:48])
+    assert np.abs(seen[0].astype(int) - given)[5:40, 5:25].max() < 6
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        context = file.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc) == (matrix, rest, rest)
+        assert context.color_range == 1
+        shown = next(file.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.abs(shown.astype(int) - given[:48])[5:40, 5:25].max() < 8
+
+
+def test_a_film_of_full_range_keeps_its_colours(tmp_path):
+    make(tmp_path / "in.mp4", colorspace=1, color_range=2)
     video.convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda frame: frame)
-    _, (stored, *_), _ = read(tmp_path / "in.mp4")
-    _, (made, *_), _ = read(tmp_path / "out.mp4")
-    upright = np.rot90(stored, -quarters)
-    assert made.shape == upright.shape
-    assert np.abs(made.astype(int) - upright).mean() < 4
+    assert np.abs(read(tmp_path / "out.mp4")[1][0][24, 5].astype(int) - LEFT).max() < 8
+
+
+@pytest.mark.parametrize(
+    ("version", "told", "tags"),
+    [("18.1.0", "are mapped", (1, 1, 1)), ("17.0.0", "will look pale", (9, 9, 18))],
+)
+def test_hdr_is_told_and_tagged_as_what_becomes_of_it(tmp_path, monkeypatch, capsys, version, told, tags):
+    given = {"colorspace": 9, "color_primaries": 9, "color_trc": 18, "color_range": 1}
+    make(tmp_path / "in.mp4", films.grey([700] * 64), [0], sound=None, **given)
+    monkeypatch.setattr(av, "__version__", version)
+    monkeypatch.setattr(film, "picture", lambda *_: films.halves())  # libswscale needs seconds for its table
+    video.convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda frame: frame)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        context = file.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc) == tags
+    assert f"in.mp4 is HDR (HLG): its colours {told}" in capsys.readouterr().err
 
 
 def test_odd_results_are_padded_by_one(tmp_path):
@@ -176,12 +195,41 @@ def test_wrong_use_is_told(tmp_path, monkeypatch):
         ("none.mp4", "out.mp4", "no file"),
         ("in.mp4", "in.mp4", "is the video itself"),
         ("in.mp4", "out.txt", "known are"),
+        ("in.mp4", "out.avi", "cannot write .*out.avi: an AVI keeps .* name an .mp4 or .mkv"),
     ):
         with pytest.raises(utils.WrongUse, match=says):
             video.convert(tmp_path / source, tmp_path / target, same)
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(utils.WrongUse, match="pip install av"):
         video.convert(tmp_path / "in.mp4", tmp_path / "out.mp4", same)
+
+
+def test_a_wrong_output_is_told_before_pytorch_is_loaded(tmp_path):
+    make(tmp_path / "in.mp4")
+    words = ["--pre_trained_model", "x", "--video", tmp_path / "in.mp4", "--output", tmp_path / "out.avi"]
+    blocked = "import runpy, sys; sys.modules['torch'] = None; runpy.run_path('test.py', run_name='__main__')"
+    end = subprocess.run(
+        [sys.executable, "-c", blocked, *map(str, words)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert end.returncode == 2
+    assert end.stderr.startswith("error: cannot write") and end.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "mov", "webm"])
+@pytest.mark.parametrize(
+    "name",
+    ["android90k.mp4", "film709tag.mp4", "hflip.mp4", "mono.avi", "plain.mp4", "raw.h264", "trunc.ts"],
+)
+def test_awkward_films_keep_all_frames(tmp_path, name, extension):
+    out = tmp_path / f"out.{extension}"
+    frames = video.convert(SHARED / "cases" / name, out, lambda frame: frame)
+    with av.open(str(SHARED / "cases" / name)) as file:
+        assert sum(1 for _ in file.decode(video=0)) == frames
+        sound = len(file.streams.audio)
+    times, _, packets = read(out)
+    assert len(times) == frames and min(np.diff(times)) > 0.01
+    assert not sound or len(packets) > 5
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,0 +1,94 @@
+"""Tiny films made with PyAV: what tests of pictures and data read."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+av = pytest.importorskip("av")
+
+TIMES = [0, 40, 80, 200, 230, 310]  # milliseconds, of no constant rate
+MILLI = Fraction(1, 1000)
+LEFT, RIGHT = (200, 60, 30), (20, 100, 220)
+EVEN = range(0, 2000, 40)  # milliseconds: 50 frames at 25 a second
+
+
+def halves(height=48, width=64):
+    """A picture with a red left and a blue right half."""
+    picture = np.empty((height, width, 3), np.uint8)
+    picture[:, : width // 2], picture[:, width // 2 :] = LEFT, RIGHT
+    return picture
+
+
+def grey(rows):
+    """A frame of 10 bits and 64 pixels a row, with one luma value (64 to 940) in each row."""
+    frame = av.VideoFrame(64, len(rows), "yuv420p10le")
+    for plane in frame.planes:
+        plane.update(np.full(plane.buffer_size // 2, 512, np.uint16).tobytes())
+    frame.planes[0].update(np.repeat(np.array(rows, np.uint16), 64).tobytes())
+    return frame
+
+
+def make(
+    path, picture=None, times=TIMES, sound="aac", layout="mono", hertz=8000, start=0, codec=None, **tags
+):
+    """Write a film that shows one picture at `times` (milliseconds), with a tone of 0.3 rad a sample.
+
+    `start` (seconds) is added to all times, and `tags` (colorspace, …) to the stream; `picture` is uint8 RGB,
+    or a frame of PyAV that is stored as it is.
+    """
+    picture = halves() if picture is None else picture
+    if isinstance(picture, np.ndarray):
+        colours = {"dst_colorspace": tags.get("colorspace"), "dst_color_range": tags.get("color_range")}
+        picture = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p", **colours)
+    codec = codec or ("mpeg4" if path.suffix == ".avi" else "libx264")
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = picture.height, picture.width, picture.format.name
+        stream.codec_context.time_base = Fraction(1, 25) if path.suffix == ".avi" else MILLI
+        for tag, value in tags.items():
+            setattr(stream.codec_context, tag, value)
+        audio = file.add_stream(sound, rate=hertz, layout=layout) if sound else None
+        for time in times:
+            picture.pts, picture.time_base = time + 1000 * start, MILLI
+            picture.pict_type = 0
+            file.mux(stream.encode(picture))
+            if sound and time == times[0]:
+                channels = audio.codec_context.layout.nb_channels
+                length = max(3 * 1024, (times[-1] + 40) * hertz // 1000)
+                tone = np.tile(8000 * np.sin(np.arange(length) * 0.3), (channels, 1)).astype(np.int16)
+                samples = av.AudioFrame.from_ndarray(tone, format="s16p", layout=layout)
+                samples.sample_rate, samples.pts = hertz, start * hertz
+                samples.time_base = Fraction(1, hertz)
+                file.mux(audio.encode(samples))
+        file.mux(stream.encode())
+        if sound:
+            file.mux(audio.encode())
+
+
+def show(path, a, b, c, d):
+    """Write a display matrix into the track header of an MP4: (x, y) is shown at (a x + c y, b x + d y)."""
+    data = bytearray(path.read_bytes())
+    one = 1 << 16
+    matrix = [a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30]
+    start = data.index(b"tkhd") + 4 + 40
+    data[start : start + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+    path.write_bytes(data)
+
+
+def read(path):
+    """(times, RGB pictures, sound packets) of a film, its frames as stored; times are in seconds."""
+    with av.open(str(path)) as file:
+        frames = [(x.time, x.to_ndarray(format="rgb24")) for x in file.decode(video=0)]
+    with av.open(str(path)) as file:
+        sound = [p for p in file.demux(audio=0) if p.size] if file.streams.audio else None
+    return [time for time, _ in frames], [picture for _, picture in frames], sound
+
+
+def hear(path):
+    """(codec, layout, begin in seconds, samples of the first channel) of a film's AAC or Opus."""
+    with av.open(str(path)) as file:
+        context = file.streams.audio[0].codec_context
+        frames = list(file.decode(audio=0))
+        samples = np.hstack([frame.to_ndarray()[0] for frame in frames])
+        return context.name, context.layout.name, frames[0].time, samples
