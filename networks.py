@@ -9,7 +9,9 @@ from torch import nn
 
 from support.norm import EPS, InstanceNorm, LayerNorm, PaddedConv2d
 
-NORMS = {"instance": InstanceNorm, "layer": LayerNorm}
+# Of the way down and the residual blocks, and of the way up.
+NORMS = {"instance": (InstanceNorm, InstanceNorm), "layer": (LayerNorm, LayerNorm)}
+NORMS["mixed"] = (InstanceNorm, LayerNorm)
 # With "change", a generator that adds nothing gives 0.9 of the photo: atanh of the whole would be infinite at
 # black and white, and tanh could not be moved away from there.
 KEPT = 0.9
@@ -28,9 +30,9 @@ class Generator(nn.Module):
     convolution, or "resize", nearest neighbour and a convolution, which paints no checkerboard
     (Odena et al., Distill 2016). `padding`, of the first and last convolution and of the blocks, is "reflect"
     or "zeros", and `eps` the norms': other programs' checkpoints differ in both (layouts.py). `norm` is
-    "instance", the paper's, or "layer", one mean and deviation of all channels (Ba et al., 2016). `predict`
-    is "image", the paper's, or "change": what the last layer gives is added to the photo (docs/colour.md).
-    The result is float32 whatever the precision before the last tanh.
+    "instance", the paper's, "layer", one mean and deviation of all channels (Ba et al., 2016), or "mixed",
+    which is "layer" on the way up alone. `predict` is "image", the paper's, or "change": what the last layer
+    gives is added to the photo (docs/colour.md). The result is float32, whatever the precision before tanh.
     """
 
     def __init__(
@@ -50,7 +52,8 @@ class Generator(nn.Module):
         self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
         self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
         self.architecture |= {"norm": norm, "predict": predict}
-        norm_relu = lambda channels: (NORMS[norm](channels, eps), nn.ReLU(inplace=True))
+        before, after = NORMS[norm]
+        norm_relu = lambda channels, kind=before: (kind(channels, eps), nn.ReLU(inplace=True))
         self.down = nn.Sequential(
             PaddedConv2d(in_ngc, ngf, 7, padding=3, padding_mode=padding),
             *norm_relu(ngf),
@@ -67,10 +70,10 @@ class Generator(nn.Module):
         self.up = nn.Sequential(
             *_double(4 * ngf, 2 * ngf, upsample),
             nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
-            *norm_relu(2 * ngf),
+            *norm_relu(2 * ngf, after),
             *_double(2 * ngf, ngf, upsample),
             nn.Conv2d(ngf, ngf, 3, padding=1),
-            *norm_relu(ngf),
+            *norm_relu(ngf, after),
             PaddedConv2d(ngf, out_ngc, 7, padding=3, padding_mode=padding),
         )
         _initialise(self)

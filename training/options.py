@@ -76,9 +76,9 @@ def training_parser():
 
     add(
         "--norm",
-        choices=("instance", "layer"),
+        choices=("instance", "layer", "mixed"),
         default="instance",
-        help="of the generator: a picture's channels apart, or together (%(default)s)",
+        help="of the generator: channel by channel, all together, or together on the way up (%(default)s)",
     )
     add(
         "--predict",
