@@ -10,19 +10,17 @@ import torch
 from tqdm import tqdm
 
 import utils
-from pictures.inference import is_out_of_memory
-from support.arguments import command_line
 from training import data, history, processes, samples, state
 from training.batches import load_batches, training_batches
+from training.failures import another_try, explained, resuming
 from training.folders import find_run, held
 from training.journal import Journal
 from training.options import needs_drawings
 from training.settings import STATE, make_settings, print_settings, write_settings
-from utils import RunFailed, Stopped, WrongUse, first_line, is_first, say
+from utils import RunFailed, Stopped, WrongUse, is_first, say
 
 # None: silent where the output is no terminal
 BAR = {"unit": "image", "disable": None if is_first() else True, "leave": False}
-KILLED = "a process that loads images was killed (out of memory?): try --workers 0"
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
 
 
@@ -104,7 +102,8 @@ class Run:
         self.stack.callback(self.signals.restore)
         if is_first():
             self.stack.enter_context(held(self.folder))
-        self.settings = make_settings(self.asked, self.device, self.precision, self.data.record)
+        record = self.data.record
+        self.settings = make_settings(self.asked, self.device, self.precision, record, self.place)
         if is_first():
             if self.asked.earlier:
                 history.cut(self.folder / history.FILE, self.phase, self.epoch)
@@ -189,7 +188,7 @@ class Run:
                 if not math.isfinite(value):
                     raise RunFailed(
                         f"the {term} loss is {value} in phase {self.phase}, epoch {self.epoch}, step {step}: "
-                        "the last saved state is untouched; try a lower learning rate, or --precision fp32"
+                        f"{another_try(self)}"
                     )
                 self.sums[term] += value
                 self.counts[term] += 1
@@ -237,32 +236,3 @@ class Signals:
         self.received = number
         signal.signal(number, signal.SIG_DFL)
         say("stopping after this step …")
-
-
-def resuming(folder):
-    """The command that goes on with a run, or begins it again where nothing was saved yet."""
-    return command_line("CartoonGAN.py", ["--resume", str(folder)])
-
-
-@contextlib.contextmanager
-def explained(device, folder):
-    """Turn what can go wrong around the program into RunFailed; `folder` is the run's."""
-    try:
-        yield
-    except ConnectionError:  # to a loading process; of its end itself the pages may have been told
-        reason = KILLED
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        reason = f"{first_line(error)}{where}: mend that, then go on with {resuming(folder)}"
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            reason = f"out of memory on {device}: try a smaller --batch_size, --input_size or --ngf"
-        elif "DataLoader worker" in str(error):
-            reason = KILLED
-        elif processes.lost(error):
-            reason = f"another of the processes is gone, or cannot be reached ({first_line(error)})"
-        else:
-            raise
-    else:
-        return
-    raise RunFailed(reason)

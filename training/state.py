@@ -2,6 +2,7 @@
 
 from pictures import checkpoints
 from training import processes
+from training.failures import another_try
 from training.settings import STATE
 from training.shown import shown_generator
 from utils import RunFailed, WrongUse, first_line
@@ -21,9 +22,7 @@ def save(run, pool):
         network = getattr(model, name)
         if network and not all(value.isfinite().all() for value in network.state_dict().values()):
             where = "phase {}, epoch {}, step {}".format(*run.place)
-            raise RunFailed(
-                f"a weight of the {name} is not finite in {where}: the last saved state is untouched"
-            )
+            raise RunFailed(f"a weight of the {name} is not finite in {where}: {another_try(run)}")
     checkpoints.save(folder / "generator_latest.pth", checkpoints.generator_file(model.generator))
     if model.ema:
         checkpoints.save(folder / "generator_ema.pth", checkpoints.generator_file(shown_generator(model)))

@@ -28,6 +28,8 @@ def new_run(folder, text="", place=(1, 1, 0)):
         device=CPU,
         args=args,
         place=place,
+        phase=place[0],
+        precision=args.precision,
         sums={},
         counts={},
         seconds=0.0,
