@@ -26,7 +26,10 @@ FOLDER = Path("results/Tiny_1_1_1_results")
             "out of memory on cpu: try a smaller --batch_size",
         ),
         (MemoryError(), "out of memory on cpu: try a smaller --batch_size"),
-        (RuntimeError("DataLoader worker (pid 7) is killed"), "was killed (out of memory?): try --workers 0"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "was killed (out of memory?): try fewer --workers",
+        ),
     ],
 )
 def test_what_fails_around_a_run_is_explained_in_one_line(error, told):

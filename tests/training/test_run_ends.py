@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,33 @@ def test_a_signal_as_the_system_sends_it(number, whom, status, told, data, tmp_p
     _, said = process.communicate(timeout=60)
     assert process.returncode == status, said
     assert told in said and "Traceback" not in said
+
+
+SMALL_SHARED_MEMORY = """
+import sys, CartoonGAN, utils
+from training import batches
+batches.with_room = lambda workers, size: workers  # which would take none
+sys.exit(utils.exit_status(lambda: CartoonGAN.main(sys.argv[1:])))
+"""
+
+
+def test_a_run_that_meets_full_shared_memory_ends(data, tmp_path):
+    """Half a megabyte in a mount namespace of its own. Without the mend the program waits for ever."""
+    program = [sys.executable, "-c", SMALL_SHARED_MEMORY]
+    program += tiny_run(data, tmp_path, "--workers", 1, "--input_size", 256)
+    mount = "mount -t tmpfs -o size=512k tmpfs /dev/shm && "
+    apart = ["unshare", "--mount", "sh", "-c"]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*apart, mount + "true"], capture_output=True).returncode
+    ):
+        pytest.skip("a mount namespace needs root")
+    command = [*apart, f"{mount} exec {shlex.join(program)}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: shared memory (/dev/shm) is full: take fewer --work"
+    )
 
 
 # Failures
