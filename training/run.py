@@ -21,6 +21,7 @@ from utils import RunFailed, Stopped, WrongUse, is_first, say
 
 # None: silent where the output is no terminal
 BAR = {"unit": "image", "disable": None if is_first() else True, "leave": False}
+OVERFLOWS = 25  # steps of float16 in a row whose loss may be not finite: the scaler left them out
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
 
 
@@ -58,6 +59,7 @@ class Run:
         self.sums, self.counts = collections.Counter(), collections.Counter()
         self.seconds = 0.0
         self.unchecked = []  # the loss terms of the steps since the last look at them
+        self.overflows = 0  # such steps up to the last look
         self.journal = None  # the first process's alone
 
     @property
@@ -178,21 +180,34 @@ class Run:
                 group["lr"] = rate
 
     def _check_losses(self):
-        """Add the losses since the last look to the epoch's sums. Raises RunFailed if one is not finite."""
+        """Add the losses since the last look to the epoch's sums.
+
+        A step of float16 with one that is not finite is left out. Raises RunFailed after OVERFLOWS of them in
+        a row, in another precision after one, and where a weight is not finite.
+        """
         if not self.unchecked:
             return
+        overflowed = False
         rows = torch.stack([torch.stack([*terms.values()]) for terms in self.unchecked])
         rows = processes.mean(rows).tolist()
         for step, row in enumerate(rows, self.step - len(rows) + 1):
-            for term, value in zip(self.unchecked[0], row, strict=True):
-                if not math.isfinite(value):
-                    raise RunFailed(
-                        f"the {term} loss is {value} in phase {self.phase}, epoch {self.epoch}, step {step}: "
-                        f"{another_try(self)}"
-                    )
-                self.sums[term] += value
-                self.counts[term] += 1
+            terms = dict(zip(self.unchecked[0], row, strict=True))
+            lost = [term for term, value in terms.items() if not math.isfinite(value)]
+            self.overflows = self.overflows + 1 if lost else 0
+            overflowed |= bool(lost)
+            if lost and (self.overflows == OVERFLOWS or not self.model.scaler.is_enabled()):
+                often = f", the {OVERFLOWS}th in a row" if self.overflows == OVERFLOWS else ""
+                raise RunFailed(
+                    f"the {lost[0]} loss is {terms[lost[0]]} in phase {self.phase}, epoch {self.epoch}, "
+                    f"step {step}{often}: {another_try(self)}"
+                )
+            for term, value in terms.items():
+                if not lost or term == "skipped_steps":
+                    self.sums[term] += value
+                    self.counts[term] += 1
         self.unchecked.clear()
+        if overflowed:
+            state.check_weights(self)
 
     def _save_if_due(self):
         """Save if it is time. Raises Stopped if a signal came."""

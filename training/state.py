@@ -18,19 +18,24 @@ def save(run, pool):
     raises RunFailed before anything is written.
     """
     model, folder = run.model, run.folder
-    for name in ("generator", "discriminator"):
-        network = getattr(model, name)
-        if network and not all(value.isfinite().all() for value in network.state_dict().values()):
-            where = "phase {}, epoch {}, step {}".format(*run.place)
-            raise RunFailed(f"a weight of the {name} is not finite in {where}: {another_try(run)}")
+    check_weights(run)
     checkpoints.save(folder / "generator_latest.pth", checkpoints.generator_file(model.generator))
     if model.ema:
         checkpoints.save(folder / "generator_ema.pth", checkpoints.generator_file(shown_generator(model)))
     if model.discriminator:
         checkpoints.save(folder / "discriminator_latest.pth", model.discriminator.state_dict())
     content = {name: getattr(model, name).state_dict() for name in STATEFUL if getattr(model, name)}
-    content |= {"pool": pool, "place": run.place, "sums": dict(run.sums)}
+    content |= {"pool": pool, "place": run.place, "sums": dict(run.sums), "counts": dict(run.counts)}
     checkpoints.save(folder / STATE, content | {"seconds": run.seconds, "settings": run.settings})
+
+
+def check_weights(run):
+    """Raise RunFailed if a weight of a run's model is not finite."""
+    for name in ("generator", "discriminator"):
+        network = getattr(run.model, name)
+        if network and not all(value.isfinite().all() for value in network.state_dict().values()):
+            where = "phase {}, epoch {}, step {}".format(*run.place)
+            raise RunFailed(f"a weight of the {name} is not finite in {where}: {another_try(run)}")
 
 
 def load_state(path):
@@ -61,9 +66,10 @@ def restore(run, path):
         if run.phase == 1 and run.epoch > run.args.pre_train_epoch:
             run.phase, run.epoch = 2, 1
         run.sums.update(content["sums"])
-        run.counts.update(dict.fromkeys(run.sums, run.step))
+        run.counts.update(content.get("counts") or dict.fromkeys(run.sums, run.step))
         run.seconds = content["seconds"]
-        model.pool.batches = [processes.share(batch).to(run.device) for batch in content["pool"]]
+        pool = [processes.share(batch).to(run.device) for batch in content["pool"]]
+        model.pool.batches = [batch.nan_to_num() for batch in pool]  # float16 may have overflowed
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
         raise WrongUse(f"{path} does not fit this run: {reason}: start a new run with --tag") from None

@@ -85,6 +85,22 @@ def test_a_state_puts_all_back(text, tmp_path):
         assert equal(before.model.discriminator, after.model.discriminator)
 
 
+def test_a_batch_of_the_pool_that_float16_lost_does_no_harm_later(tmp_path):
+    run = stepped(tmp_path)
+    state.save(run, [batch * math.nan for batch in run.model.pool.batches])
+    after = new_run(tmp_path)
+    state.restore(after, tmp_path / STATE)
+    assert after.model.pool.batches and all(batch.isfinite().all() for batch in after.model.pool.batches)
+
+
+def test_means_go_on_over_the_steps_that_were_counted(tmp_path):
+    run, after = stepped(tmp_path), new_run(tmp_path)
+    run.counts = {"content": 3}  # of four steps float16 left out one
+    state.save(run, [])
+    state.restore(after, tmp_path / STATE)
+    assert after.counts == {"content": 3}
+
+
 def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
     state.save(stepped(tmp_path, "--train_epoch 0 --con_lambda 1"), [])
     extended, fresh = new_run(tmp_path), new_run(tmp_path)
