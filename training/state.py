@@ -59,7 +59,8 @@ def restore(run, path):
                 checkpoints.fill(getattr(model, name), content[name], path)
         for name in ("adam_g", "adam_d", "scaler", "ema"):
             mine = getattr(model, name)
-            if mine and name in content:
+            fresh = name == "scaler" and not content[name]  # of a precision that needs none
+            if mine and name in content and not fresh:
                 own = {"param_groups": mine.state_dict()["param_groups"]} if name in ADAMS else {}
                 mine.load_state_dict({**content[name], **own})
         run.phase, run.epoch, run.step = content["place"]

@@ -281,6 +281,21 @@ def test_a_run_goes_on_to_more_epochs(finished):
     assert len(settings(finished)["commands"]) == 2
 
 
+def test_a_run_goes_on_with_another_kind_of_processor(finished, monkeypatch, capsys):
+    """One whose --precision auto is another; the options stay the same."""
+    record = settings(finished)
+    record["options"]["precision"] = "auto"
+    (finished / "settings.json").write_text(json.dumps(record))
+    monkeypatch.setattr(utils, "choose_precision", lambda *_: "fp16")
+    CartoonGAN.main(["--resume", str(finished), "--train_epoch", "4"])
+    assert (
+        "changed from phase 2, epoch 4, after step 0 on: precision is fp16, was fp32"
+        in capsys.readouterr().err
+    )
+    assert [change["option"] for change in settings(finished)["changes"]] == ["precision", "train_epoch"]
+    assert places(finished)[-1] == (2, 4)
+
+
 def test_a_finished_run_is_left_as_it_is(finished):
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     with pytest.raises(

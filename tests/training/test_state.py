@@ -85,6 +85,19 @@ def test_a_state_puts_all_back(text, tmp_path):
         assert equal(before.model.discriminator, after.model.discriminator)
 
 
+@pytest.mark.parametrize("before", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("after", ["fp32", "bf16", "fp16"])
+def test_a_run_goes_on_in_another_precision(before, after, tmp_path):
+    run, fresh = stepped(tmp_path, f"--precision {before}"), new_run(tmp_path, f"--precision {after}")
+    state.save(run, run.model.pool.batches)
+    resumed = new_run(tmp_path, f"--precision {after}")
+    state.restore(resumed, tmp_path / STATE)
+    wanted = run if before == after else fresh
+    assert resumed.model.scaler.state_dict() == wanted.model.scaler.state_dict()
+    assert equal(run.model.generator, resumed.model.generator)
+    step(resumed)
+
+
 def test_a_batch_of_the_pool_that_float16_lost_does_no_harm_later(tmp_path):
     run = stepped(tmp_path)
     state.save(run, [batch * math.nan for batch in run.model.pool.batches])
