@@ -205,7 +205,7 @@ def choose_device(name):
                     f"(sm_{wanted[0]}{wanted[1]}; it has {' '.join(has)}): for a V100 "
                     "`pip install torch==2.10.0 torchvision==0.25.0`, or use --device cpu"
                 )
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).cpu()  # "meta" takes a tensor, but gives none back
     except (RuntimeError, AssertionError) as error:
         raise WrongUse(f"--device {name} cannot be used: {first_line(error)}: try --device cpu") from None
     return device

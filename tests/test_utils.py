@@ -217,6 +217,8 @@ def pretend_gpu(monkeypatch, architectures):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla V100-SXM2-16GB")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: architectures)
+    zeros = torch.zeros(1)
+    monkeypatch.setattr(torch, "zeros", lambda *_, device: zeros)
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda", "cuda:1"])
@@ -231,7 +233,6 @@ def test_a_gpu_without_code_is_told_with_the_mend(name, monkeypatch):
 
 def test_a_gpu_with_code_is_chosen(monkeypatch):
     pretend_gpu(monkeypatch, OLDER_WHEEL)
-    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
     assert utils.choose_device("auto") == GPU
     assert utils.choose_device("cuda:1") == torch.device("cuda:1")
     assert utils.choose_device("cpu") == CPU
@@ -248,6 +249,7 @@ def test_auto_without_a_gpu_is_the_cpu(monkeypatch):
         pytest.param("cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
         "cuda:99",
         "gpu",
+        "meta",
         "",
     ],
 )
@@ -291,7 +293,6 @@ def test_autocast_computes_in_the_precision():
 
 def test_torchrun_gives_each_process_a_gpu_of_its_own(monkeypatch):
     pretend_gpu(monkeypatch, OLDER_WHEEL)
-    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert utils.choose_device("auto") == utils.choose_device("cuda") == torch.device("cuda:3")
     assert utils.choose_device("cpu") == CPU

@@ -23,7 +23,7 @@ def save(run, pool):
     if model.ema:
         checkpoints.save(folder / "generator_ema.pth", checkpoints.generator_file(shown_generator(model)))
     if model.discriminator:
-        checkpoints.save(folder / "discriminator_latest.pth", model.discriminator.state_dict())
+        checkpoints.save(folder / "discriminator_latest.pth", checkpoints.weights_of(model.discriminator))
     content = {name: getattr(model, name).state_dict() for name in STATEFUL if getattr(model, name)}
     content |= {"pool": pool, "place": run.place, "sums": dict(run.sums), "counts": dict(run.counts)}
     checkpoints.save(folder / STATE, content | {"seconds": run.seconds, "settings": run.settings})
