@@ -145,6 +145,16 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path):
     assert {path.name for path in tmp_path.rglob("*")} == {"a", "c.part", ".hidden"}
 
 
+def test_cores_are_those_this_process_may_use_or_where_that_is_unknown_all(monkeypatch):
+    monkeypatch.setattr(utils.os, "sched_getaffinity", lambda _: {2, 3, 5}, raising=False)
+    monkeypatch.setattr(utils.os, "cpu_count", lambda: 8)
+    assert utils.cores() == 3
+    monkeypatch.delattr(utils.os, "sched_getaffinity")
+    assert utils.cores() == 8
+    monkeypatch.setattr(utils.os, "cpu_count", lambda: None)
+    assert utils.cores() == 1
+
+
 def test_a_locked_folder_is_free_again_when_its_holder_is_killed(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import multiprocessing
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -147,7 +146,7 @@ def _order(count, *key):
 
 def default_workers(device):
     """Processes that load images: beside a GPU up to 8; beside training on the CPU one."""
-    return min(8, len(os.sched_getaffinity(0))) if device.type == "cuda" else 1
+    return min(8, utils.cores()) if device.type == "cuda" else 1
 
 
 SHARED = Path("/dev/shm")  # where the processes leave their batches
