@@ -28,7 +28,7 @@ from pages import writing
 from pictures import checkpoints
 from training import augment, pixels, processes
 from training.batches import POOL
-from training.options import GENERATOR_OPTIONS, has_discriminator
+from training.options import GENERATOR_OPTIONS, has_discriminator, needs_vgg
 from training.pool import Pool
 from training.ranking import auc
 from training.run import open_run
@@ -209,7 +209,7 @@ def build(args, device, precision):
     generator, discriminator, vgg = Generator(**shape).to(**layout), None, None
     if has_discriminator(args):
         discriminator = Discriminator(args.in_ndc, args.out_ndc, args.ndf).to(**layout)
-    if args.con_lambda or args.style_lambda:
+    if needs_vgg(args):
         vgg = checkpoints.load_vgg(args.vgg_model, args.seed).to(**layout)
         vgg.features.to(utils.dtype(precision))
     adam = functools.partial(torch.optim.Adam, betas=(args.beta1, args.beta2), fused=True)

@@ -5,11 +5,15 @@ PyTorch takes seconds to load, so only the functions that compute import it: a w
 
 import collections
 import contextlib
-import fcntl
 import os
 import platform
 import re
 import sys
+
+try:
+    import fcntl
+except ImportError:  # Windows, where training does not run, but test.py does
+    fcntl = None
 
 # Errors
 
@@ -127,7 +131,13 @@ _held = set()  # handles of the folders that this process holds
 
 @contextlib.contextmanager
 def locked(folder, wait):
-    """Hold `folder` against other processes; yields whether it was free. A killed process leaves no lock."""
+    """Hold `folder` against other processes; yields whether it was free. A killed process leaves no lock.
+
+    Without fcntl it is always free.
+    """
+    if not fcntl:
+        yield True
+        return
     handle = os.open(folder, os.O_RDONLY)
     _held.add(handle)
     try:
@@ -149,6 +159,8 @@ def let_go():
 
 
 def _sync(path):
+    if not fcntl:  # Windows opens no folder, and syncs no file that was opened to be read
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -157,6 +169,13 @@ def _sync(path):
 
 
 # Processes, device and precision
+
+
+def cores():
+    """How many cores this process may use, or where the system does not tell, how many there are."""
+    if hasattr(os, "sched_getaffinity"):  # not macOS, nor Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def rank():
@@ -205,7 +224,7 @@ def choose_device(name):
                     f"(sm_{wanted[0]}{wanted[1]}; it has {' '.join(has)}): for a V100 "
                     "`pip install torch==2.10.0 torchvision==0.25.0`, or use --device cpu"
                 )
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).cpu()  # "meta" takes a tensor, but gives none back
     except (RuntimeError, AssertionError) as error:
         raise WrongUse(f"--device {name} cannot be used: {first_line(error)}: try --device cpu") from None
     return device

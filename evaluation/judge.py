@@ -164,7 +164,7 @@ def measure_of(run):
     """
     args = run.args
     folder = Path(args.tgt_data, "train")
-    drawings = images.check(data.require_images(folder, 2, "drawings"), "drawings")
+    drawings = images.check(data.require_images(folder, data.MEASURABLE, "drawings"), "drawings")
     drawings = data.readable(drawings, 1, "drawings", folder).paths
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
     judge = Judge(run.data.tests, drawings, vgg, run.device, run.precision, args.input_size, args.resize)

@@ -8,6 +8,7 @@ import statistics
 from pathlib import Path
 from urllib.parse import quote
 
+from pages.tables import figure
 from training import history
 from training.log import read_log, run_state
 from training.settings import read_settings
@@ -68,7 +69,13 @@ def read(folder):
         "versions": _or_empty(dict, record.get("versions")),
         "log": read_log(folder),
         "problems": problems,
-        "page": {"name": name, "settings": _flat(record), "curves": curves, "samples": samples},
+        "page": {
+            "name": name,
+            "settings": _flat(record),
+            "curves": curves,
+            "changes": _changes(record, rows),
+            "samples": samples,
+        },
     }
 
 
@@ -115,6 +122,19 @@ def _flat(record):
     if versions := _or_empty(dict, record.get("versions")):
         flat["torch"] = versions.get("torch")
     return flat
+
+
+def _changes(record, rows):
+    """The options that changed on the way: [{"after": rows of metrics.csv before, "text"}], oldest first."""
+    changes = []
+    for change in _or_empty(list, record.get("changes")):
+        place = [change.get(key) for key in ("phase", "epoch", "step")] if isinstance(change, dict) else []
+        if [*map(type, place)] == [int] * 3:
+            before = sum((row.get("phase") or 0, row.get("epoch") or 0) < (*place[:2],) for row in rows)
+            text = "phase {}, epoch {}, after step {}: ".format(*place)
+            text += f"{change.get('option')} {figure(change.get('to'))}, was {figure(change.get('from'))}"
+            changes.append({"after": before, "text": text})
+    return changes
 
 
 def _data(record):

@@ -7,6 +7,7 @@ page.js; the page of the run and the comparison of runs load it.
 import contextlib
 import datetime
 import functools
+import os
 import time
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def write(results, names=None):
     Raises OSError, WrongUse for an overview that is not ours, RunFailed if another process holds the folder.
     """
     with _alone(results):
-        found = [summaries.read(folder) for folder in summaries.find_runs(results)]
+        found = [_read(folder) for folder in summaries.find_runs(results)]
         write_plotly(results)
         for run in found:
             folder = run["folder"]
@@ -47,6 +48,33 @@ def write(results, names=None):
             except (OSError, WrongUse) as error:
                 say(f"warning: no page for {folder}: {first_line(error)}")
         _write_page(results / "index.html", "index.html", **overview(found), title=results.resolve().name)
+
+
+_known = {}  # {run folder: (its traces when it was read, what was read)}
+
+
+def _read(folder):
+    """`summaries.read`, but of a run that has not changed since this process read it what it was then.
+
+    Training comes here after each sampled epoch, and ten runs of thousands of pictures take a second.
+    """
+    traces = _traces(folder)
+    before, run = _known.get(folder, (None, None))
+    if before != traces or run["state"] == "running":  # a killed process leaves no trace
+        run = summaries.read(folder)
+        _known[folder] = traces, run
+    return run
+
+
+def _traces(folder):
+    """{name: (number, size, time of the last change)} of all in a run folder, and of the folder itself.
+
+    Those of a folder in it tell that a file there was added, removed or replaced.
+    """
+    with os.scandir(folder) as entries:
+        found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+    found["."] = os.stat(folder)
+    return {name: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
 
 def write_run(run, home):
@@ -70,7 +98,10 @@ def _write_page(path, template, **values):
 
 def is_ours(path, mark=SIGN):
     """Whether a page exists and was written by this program."""
-    return path.exists() and mark.encode() in path.read_bytes()[:1000]
+    if not path.exists():
+        return False
+    with open(path, "rb") as file:
+        return mark.encode() in file.read(1000)
 
 
 def _is_outdated(path):

@@ -62,7 +62,12 @@ def _refuse_larger_than_the_file(path):
 
 def generator_file(generator):
     """What generator_latest.pth holds: the weights and the architecture that they fit."""
-    return {"architecture": generator.architecture, "state_dict": generator.state_dict()}
+    return {"architecture": generator.architecture, "state_dict": weights_of(generator)}
+
+
+def weights_of(network):
+    """A network's state dict on the CPU: a plain torch.load of the file needs no GPU then."""
+    return {key: value.cpu() for key, value in network.state_dict().items()}
 
 
 def load_generator(path):

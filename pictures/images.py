@@ -8,14 +8,13 @@ import functools
 import hashlib
 import io
 import logging
-import os
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from utils import WrongUse, first_line, replacing
+from utils import WrongUse, cores, first_line, replacing
 
 try:
     import cv2
@@ -138,9 +137,8 @@ def for_each(work, items, description):
     from tqdm.contrib.concurrent import thread_map  # a tenth of a second, which --help need not wait for
 
     cv2.setNumThreads(1)
-    workers = len(os.sched_getaffinity(0))
     return thread_map(
-        work, items, max_workers=workers, desc=description, unit="image", disable=None, leave=False
+        work, items, max_workers=cores(), desc=description, unit="image", disable=None, leave=False
     )
 
 

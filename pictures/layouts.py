@@ -21,6 +21,7 @@ KNOWN = (
     "and the old public script's (down_convs.0.weight, …)"
 )
 OURS = {"architecture", "state_dict"}
+NOTES = {"epoch", "kid_drawings"}  # what generator_best.pth holds besides
 OPENED = ("state_dict", "params")  # wrappers that other programs put around the weights
 MARKS = {  # keys that tell what a file is
     "architecture": "a generator",
@@ -42,7 +43,7 @@ def to_ours(content, path):
 
     Raises WrongUse naming `path` where the layout is unknown, or something is missing or too much in it.
     """
-    if isinstance(content, dict) and content.keys() == OURS:
+    if isinstance(content, dict) and content.keys() - NOTES == OURS:
         return content["architecture"], _no_larger_than_the_file(content["state_dict"], path)
     for key in OPENED * 2:  # and no deeper: a dictionary can hold itself
         if isinstance(content, dict) and key in content:

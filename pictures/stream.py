@@ -5,14 +5,13 @@ import concurrent.futures
 import errno
 import functools
 import itertools
-import os
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from pictures import images, inference
-from utils import first_line, say
+from utils import cores, first_line, say
 
 SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "GIF": {"disposal": 2}}
 NO_ALPHA = {"JPEG"}
@@ -25,7 +24,7 @@ def run_pictures(pictures, apply, args, most):
     at a time. Threads decode what comes next and encode what is done while the network works.
     """
     failed = 0
-    workers = len(os.sched_getaffinity(0))
+    workers = cores()
     prepare = functools.partial(read, longest=args.size)
     finish = functools.partial(write, side_by_side=args.side_by_side)
     with (

@@ -28,9 +28,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def expand(args, around=()):
-    """Arguments with each `@file` replaced by what is in the file: words as in a shell, `#` comments.
+    """Arguments with each `@file` replaced by the words in the file: quotes as in a shell, `#` comments.
 
-    Raises WrongUse where a file cannot be read, or includes itself.
+    A comment begins at the start of a line or after white space, and a backslash is a letter. Raises WrongUse
+    where a file cannot be read, or includes itself.
     """
     expanded = []
     for arg in args:
@@ -44,17 +45,28 @@ def expand(args, around=()):
         if path in around:
             raise WrongUse(f"{arg[1:]} includes itself")
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError:
             raise WrongUse(f"{arg[1:]} is no text in UTF-8") from None
         except OSError as error:
             raise WrongUse(f"cannot read {arg[1:]}: {error.strerror}") from None
         for line in lines:
             try:
-                expanded += expand(shlex.split(line, comments=True), (*around, path))
+                expanded += expand([*_words(line)], (*around, path))
             except ValueError as error:
                 raise WrongUse(f"{arg[1:]}: {error} in the line {line!r}") from None
     return expanded
+
+
+def _words(line):
+    """The words of a line of a file. Raises ValueError for a quotation without an end."""
+    lexer = shlex.shlex(line, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+    # After a word the lexer stands behind the one white space that ended it.
+    while not line[lexer.instream.tell() :].lstrip().startswith("#"):
+        if (word := lexer.get_token()) is None:
+            return
+        yield word
 
 
 def _breaks(letter):

@@ -158,7 +158,8 @@ def test_options_named_in_the_pages_exist(capsys):
         with pytest.raises(SystemExit):
             module.main(["--help"])
     torchrun = "--standalone --nproc_per_node --nnodes --max-restarts --rdzv_backend --rdzv_endpoint"
-    known = {*re.findall(OPTION, capsys.readouterr().out), *torchrun.split(), "--logdir"}
+    docker = "--shm-size --ipc"
+    known = {*re.findall(OPTION, capsys.readouterr().out), *torchrun.split(), *docker.split(), "--logdir"}
     for page in PAGES:
         assert {*re.findall(OPTION, page.read_text())} <= known, page.name
 

@@ -1,11 +1,13 @@
 """What the program is made of: nothing that runs what a file says, and the versions that were tested."""
 
 import ast
+import contextlib
 import re
 from importlib import metadata
 
 import pytest
 from helpers import ROOT
+from packaging.specifiers import SpecifierSet
 
 CODE = sorted(
     path.relative_to(ROOT) for depth in ("*.py", "*/*.py", "tests/*/*.py") for path in ROOT.glob(depth)
@@ -72,6 +74,19 @@ def test_every_package_has_an_exact_version_in_the_constraints():
     assert all(re.fullmatch(r"==[\w.+]+", version) for version in pinned.values())
     wanted = requirements("requirements.txt") | requirements("requirements-dev.txt")
     assert wanted.keys() <= pinned.keys()
+
+
+def test_the_constraints_can_be_installed_on_the_lowest_python_of_the_readme():
+    (lowest,) = re.findall(r"Python (3\.\d+) or newer", (ROOT / "README.md").read_text())
+    assert f'target-version = "py{lowest.replace(".", "")}"' in (ROOT / "pyproject.toml").read_text()
+    needed = {}
+    for name, version in requirements("constraints.txt").items():
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            if metadata.version(name) == version[2:]:
+                needed[name] = metadata.metadata(name)["Requires-Python"] or ""
+    if not needed:
+        pytest.skip("other versions are installed")
+    assert [name for name, python in needed.items() if f"{lowest}.0" not in SpecifierSet(python)] == []
 
 
 def test_the_constraints_are_those_of_this_environment():

@@ -189,3 +189,31 @@ def test_the_command_as_a_process(ckpt, tmp_path, run_cli):
     assert told[1:] == ["error: 1 of 2 pictures failed, each named above"]
     with pytest.raises(RunFailed, match="1 of 1 pictures failed"):
         test.main(["--pre_trained_model", *map(str, [ckpt, *argv]), "--skip_existing"])
+
+
+OTHER_SYSTEM = """
+import os, pathlib, runpy, sys
+del os.sched_getaffinity
+sys.modules["fcntl"] = None
+def refuse(*_):
+    raise PermissionError(13, "Permission denied")
+os.fsync, opened = refuse, os.open
+os.open = lambda path, *more, **options: (refuse if os.path.isdir(path) else opened)(path, *more, **options)
+import utils
+utils.write_text(pathlib.Path(sys.argv[1]), "written whole")
+with utils.locked(pathlib.Path.cwd(), wait=False) as free:
+    assert free
+sys.argv = ["test.py", *sys.argv[2:]]
+runpy.run_path("test.py", run_name="__main__")
+"""
+
+
+def test_it_runs_where_the_system_lacks_what_linux_has(ckpt, tmp_path, run_cli):
+    """macOS tells no affinity; Windows has no fcntl, opens no folder, and syncs no file opened to be read."""
+    (tmp_path / "in").mkdir()
+    put(tmp_path / "in/a.png", 16, 20)
+    where = ["--image_dir", tmp_path / "in", "--output_image_dir", tmp_path / "out", "--device", "cpu"]
+    done = run_cli("-c", OTHER_SYSTEM, tmp_path / "text", "--pre_trained_model", ckpt, *where)
+    assert done.returncode == 0, done.stderr
+    assert rows(tmp_path / "out/a.png").shape == (16, 20, 3)
+    assert (tmp_path / "text").read_text() == "written whole"

@@ -145,6 +145,16 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path):
     assert {path.name for path in tmp_path.rglob("*")} == {"a", "c.part", ".hidden"}
 
 
+def test_cores_are_those_this_process_may_use_or_where_that_is_unknown_all(monkeypatch):
+    monkeypatch.setattr(utils.os, "sched_getaffinity", lambda _: {2, 3, 5}, raising=False)
+    monkeypatch.setattr(utils.os, "cpu_count", lambda: 8)
+    assert utils.cores() == 3
+    monkeypatch.delattr(utils.os, "sched_getaffinity")
+    assert utils.cores() == 8
+    monkeypatch.setattr(utils.os, "cpu_count", lambda: None)
+    assert utils.cores() == 1
+
+
 def test_a_locked_folder_is_free_again_when_its_holder_is_killed(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -217,6 +227,8 @@ def pretend_gpu(monkeypatch, architectures):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla V100-SXM2-16GB")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: architectures)
+    zeros = torch.zeros(1)
+    monkeypatch.setattr(torch, "zeros", lambda *_, device: zeros)
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda", "cuda:1"])
@@ -231,7 +243,6 @@ def test_a_gpu_without_code_is_told_with_the_mend(name, monkeypatch):
 
 def test_a_gpu_with_code_is_chosen(monkeypatch):
     pretend_gpu(monkeypatch, OLDER_WHEEL)
-    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
     assert utils.choose_device("auto") == GPU
     assert utils.choose_device("cuda:1") == torch.device("cuda:1")
     assert utils.choose_device("cpu") == CPU
@@ -248,6 +259,7 @@ def test_auto_without_a_gpu_is_the_cpu(monkeypatch):
         pytest.param("cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
         "cuda:99",
         "gpu",
+        "meta",
         "",
     ],
 )
@@ -291,7 +303,6 @@ def test_autocast_computes_in_the_precision():
 
 def test_torchrun_gives_each_process_a_gpu_of_its_own(monkeypatch):
     pretend_gpu(monkeypatch, OLDER_WHEEL)
-    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert utils.choose_device("auto") == utils.choose_device("cuda") == torch.device("cuda:3")
     assert utils.choose_device("cpu") == CPU

@@ -2,8 +2,10 @@
 
 import functools
 import itertools
-import os
+import multiprocessing
+import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 import utils
 from pictures import images, listing
-from training import processes
-from utils import RunFailed
+from training import failures, processes
+from utils import RunFailed, say
 
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
 
@@ -66,6 +68,10 @@ class TrainingImages(Dataset):
         pairs = {draw: self._first_readable(self.pairs, draw[0], self._pair) for draw in drawings}
         halves = [pairs[draw][side] for side, draw in enumerate(drawings)]
         return [self._square(*square) for square in zip([image, *halves], draws, strict=True)]
+
+    def channels(self, draws):
+        """How many channels an item of these draws has in all."""
+        return self.photo_channels + (len(draws) - 1) * self.drawing_channels
 
     def batch(self, items):
         """(batch of items, what was lost on the way): in a worker process this is how the main one learns."""
@@ -140,40 +146,73 @@ def _order(count, *key):
 
 def default_workers(device):
     """Processes that load images: beside a GPU up to 8; beside training on the CPU one."""
-    return min(8, len(os.sched_getaffinity(0))) if device.type == "cuda" else 1
+    return min(8, utils.cores()) if device.type == "cuda" else 1
+
+
+SHARED = Path("/dev/shm")  # where the processes leave their batches
+AHEAD = 2  # batches that each of them may have there
+
+
+def with_room(workers, size):
+    """How many of `workers` processes have room in shared memory for batches of `size` bytes.
+
+    Says it where that is fewer: once it is full, the run would end.
+    """
+    if not workers or not SHARED.is_dir():
+        return workers
+    free = shutil.disk_usage(SHARED).free // processes.count_here()
+    room = max(0, (free // size - 2) // AHEAD)  # the program itself holds one or two more
+    if room < workers:
+        needed = (AHEAD * workers + 2) * size
+        say(
+            f"{workers} processes that load images need {needed / 1e6:.0f} MB in {SHARED}, which has "
+            f"{free / 1e6:.0f} MB: taking {room}; {failures.MORE_SHARED}"
+        )
+    return min(workers, room)
 
 
 def load_batches(dataset, batches, workers, device):
     """Iterate over the batches of `draws`, loaded ahead by `workers` processes: uint8 N,C,H,W on `device`.
 
-    None workers are default_workers. Says once of each image that it can no longer be read. Raises
-    RunFailed if too many are lost in a row.
+    None workers are default_workers. Says once of each image that it can no longer be read. However it ends,
+    its processes end with it. Raises RunFailed if too many images are lost in a row, or a process fails.
     """
     workers = default_workers(device) if workers is None else workers
+    first = next(batches)
+    workers = with_room(workers, len(first) * dataset.size**2 * dataset.channels(first[0]))
+    batches = itertools.chain([first], batches)
     loader = DataLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=dataset.batch,
         num_workers=workers,
+        prefetch_factor=AHEAD if workers else None,
         pin_memory=device.type == "cuda",
         worker_init_fn=_start_worker,
         # A forked worker ends soon after a program that was killed. One of a fork server, which is Python
         # 3.14's default, would wait for the server, and the server for it, for ever.
         multiprocessing_context="fork" if workers else None,
     )
-    told = set()
+    told, before, loaded = set(), {*multiprocessing.active_children()}, None
     try:
-        for batch, lost in loader:
+        loaded = iter(loader)
+        for batch, lost in loaded:
             for path in (path for path in lost if path not in told):
                 listing.say_once(lost_line(path, *lost[path]), everywhere=True)
             told |= lost.keys()
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
-    except RunFailed as error:
-        # A worker's error comes with its traceback as text; the last line is its kind and what it says. The
-        # frames that it holds would keep the workers alive, and the program could not end.
-        error.__traceback__ = None
-        said = str(error).strip().splitlines()[-1]
-        raise RunFailed(said.removeprefix(f"{RunFailed.__module__}.{RunFailed.__name__}: ")) from None
+    except Exception as error:
+        if reason := failures.of_loading(error):
+            raise RunFailed(reason) from None
+        raise
+    finally:
+        # An error's traceback keeps PyTorch's iterator alive, and so the processes; they ignore SIGTERM, and
+        # the program would wait for them for ever.
+        if workers and loaded is not None:
+            loaded._shutdown_workers()
+        for process in {*multiprocessing.active_children()} - before:
+            process.kill()
+            process.join()
 
 
 def _start_worker(_):

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from pictures.listing import EXTENSIONS, find_images, say_once
 from utils import WrongUse, say
 
+MEASURABLE = 2  # drawings: a distance is one between many pictures
+
 
 class Data(NamedTuple):
     """Paths of what is trained on and sampled, and the record of it for settings.json."""
@@ -20,8 +22,8 @@ class Data(NamedTuple):
 def find_data(args, drawings):
     """List the images in the folders that the options name: (photographs, tests, old_pairs), paths.
 
-    `drawings` tells whether those are needed. Raises WrongUse if a folder is missing, empty or smaller than a
-    batch. Nothing is read, so this is quick.
+    `drawings` tells whether a loss needs those; --eval_every needs some too. Raises WrongUse if a folder is
+    missing, empty or smaller than a batch. Nothing is read, so this is quick.
     """
     photo_dir, test_dir, drawing_dir = _folders(args)
     photos = require_images(photo_dir, args.batch_size, "photographs")
@@ -29,6 +31,13 @@ def find_data(args, drawings):
     ready = old_pairs(_pair_dir(args)) if drawings else []
     if drawings and not ready:
         require_images(drawing_dir, args.batch_size, "drawings")
+    if args.eval_every:
+        count = len(find_images(drawing_dir)) if drawing_dir.is_dir() else 0
+        if count < MEASURABLE:
+            raise WrongUse(
+                f"--eval_every compares the results with the drawings, at least {MEASURABLE} needed, and "
+                f"{drawing_dir} holds {count}: put them there, or take --eval_every 0"
+            )
     return photos, tests, ready
 
 

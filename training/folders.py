@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from training import data, options
 from training.log import read_log
-from training.settings import FILE, STATE, read_settings, settings_fault
+from training.settings import CHANGEABLE, FILE, STATE, read_settings, settings_fault
 from utils import WrongUse, launcher, locked, restarts, sweep
 
-# What may differ when a run is resumed. `results_dir` and `resume` only say where the folder is.
+# What may differ when a run is resumed, however. `results_dir` and `resume` only say where the folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
 MAY_CHANGE |= {"eval_every", "sample_every", "sample_format", "sample_keep", "checkpoint_every"}
-# If the run is named, also where the data lie: what they hold is recorded, and told if it changed.
-MAY_MOVE = {"src_data", "tgt_data", "pair_dir"}
+# If its folder is named, also these, and where the data lie: both are recorded, and told if they changed.
+NAMED_MAY_CHANGE = {*CHANGEABLE, "src_data", "tgt_data", "pair_dir"}
 
 
 class Asked(NamedTuple):
@@ -43,14 +43,19 @@ def find_run(argv=None):
     if args.resume:
         folder = _folder_to_resume(args)
         earlier = _settings_to_resume(folder)
-        names = {key: getattr(args, key) for key in {*given} - MAY_MOVE}
-        asked = vars(args) if args.resume is True else names
-        if changed := differences(asked, earlier["options"]):
-            raise WrongUse(
-                f"{folder} cannot go on with other settings ({'; '.join(changed)}): "
-                "start a new run with --tag"
+        names = {key: getattr(args, key) for key in {*given} - NAMED_MAY_CHANGE}
+        changed = differences(vars(args) if args.resume is True else names, earlier["options"])
+        if not changed:
+            args, given = options.parse(argv, earlier["options"])
+            changed = _networks_changed(args, earlier["options"])
+        if changed:
+            named = (
+                f"name --resume {folder} to change them, or " if changed.keys() <= NAMED_MAY_CHANGE else ""
             )
-        args, given = options.parse(argv, earlier["options"])
+            raise WrongUse(
+                f"{folder} cannot go on with other settings ({'; '.join(changed.values())}): "
+                f"{named}start a new run with --tag"
+            )
     else:
         _refuse_overwriting(folder, vars(args))
     data.find_data(args, options.needs_drawings(args))
@@ -74,13 +79,28 @@ def run_folder(args):
 
 
 def differences(asked, saved):
-    """One text for each option that differs from the saved run's and may not: "ngf is 64, was 32".
+    """{option that differs from the saved run's and may not: text}, as "ngf is 64, was 32".
 
     An option that did not exist yet when the run was saved had its default.
     """
     default = options.training_parser().get_default
     changed = {key: saved.get(key, default(key)) for key in sorted(asked.keys() - MAY_CHANGE)}
-    return [f"{key} is {asked[key]}, was {old}" for key, old in changed.items() if asked[key] != old]
+    return {key: f"{key} is {asked[key]}, was {old}" for key, old in changed.items() if asked[key] != old}
+
+
+def _networks_changed(args, saved):
+    """{network: text} of those that a resumed run with these options would build anew, or drop.
+
+    More epochs alone may begin phase two, and its discriminator with it.
+    """
+    before = vars(options.training_parser().parse_args([])) | saved | {"train_epoch": args.train_epoch}
+    before = argparse.Namespace(**before)
+    parts = {"discriminator": options.has_discriminator, "VGG19": options.needs_vgg}
+    return {
+        part: f"the weights of its losses would {'build' if has(args) else 'drop'} the {part}"
+        for part, has in parts.items()
+        if has(args) != has(before)
+    }
 
 
 def _folder_to_resume(args):
@@ -124,7 +144,7 @@ def _refuse_overwriting(folder, asked):
         return  # a run that was killed at its start leaves nothing, or a hidden part of a file
     earlier = read_settings(folder)
     whole = earlier and not settings_fault(earlier)
-    changed = differences(asked, earlier["options"]) if whole else ["its settings cannot be read"]
+    changed = differences(asked, earlier["options"]).values() if whole else ["its settings cannot be read"]
     if changed:
         raise WrongUse(
             f"{folder} holds a run with other settings ({'; '.join(changed)}): name this one with --tag"

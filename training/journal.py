@@ -1,6 +1,7 @@
 """What a run records as it goes: metrics, warnings, log, TensorBoard events, kept checkpoints, samples."""
 
 import contextlib
+import math
 import threading
 
 from torch.utils.tensorboard import SummaryWriter
@@ -10,10 +11,11 @@ from pictures import checkpoints
 from training import history, samples
 from training.log import log_event
 from training.shown import shown_generator
-from utils import first_line, say
+from utils import WrongUse, first_line, say
 
 WON = 0.99  # AUC of D, of drawings against results
 FROZEN = 1  # grey level
+BEST = "generator_best.pth"
 
 
 def _but_for_disks(failed):
@@ -32,6 +34,8 @@ class Journal(contextlib.AbstractContextManager):
         self.run, self.folder, self.args = run, run.folder, run.args
         self.after_samples, self.warned = after_samples, set()
         log_event(self.folder, "started", run.settings["commands"][-1])
+        if other := self.other_best():
+            self.warn(other)
         threading.excepthook = _but_for_disks
         # What an earlier process told TensorBoard from here on is purged.
         self.events = SummaryWriter(self.folder, purge_step=self.step(run.phase, run.epoch))
@@ -103,7 +107,24 @@ class Journal(contextlib.AbstractContextManager):
             checkpoints.save(self.folder / f"generator_{epoch}.pth", file)
         best = history.best(history.read(self.folder / history.FILE))
         if best and int(best["epoch"]) == epoch:
-            checkpoints.save(self.folder / "generator_best.pth", file)
+            notes = {"epoch": epoch, history.KID: history.number(best[history.KID])}
+            checkpoints.save(self.folder / BEST, file | notes)
+            self.run.saved = -math.inf  # the state follows: a kill must not leave the two apart
+
+    def other_best(self):
+        """What is said where generator_best.pth is of another epoch than metrics.csv tells; else "".
+
+        A run that was killed does its last epochs again, and the file may be of one of them.
+        """
+        best = history.best(history.read(self.folder / history.FILE))
+        try:
+            file = checkpoints.load(self.folder / BEST)
+            held = {key: file[key] for key in ("epoch", history.KID)}
+        except (WrongUse, KeyError, TypeError, IndexError):  # none, a damaged one, one of an earlier version
+            return ""
+        if best and all(history.number(best[key]) == value for key, value in held.items()):
+            return ""
+        return "{} is of epoch {} at KID {:.4g}, from before the run was cut off".format(BEST, *held.values())
 
     def samples(self):
         """Draw the samples, and thin those of earlier epochs."""
@@ -135,8 +156,9 @@ class Journal(contextlib.AbstractContextManager):
         """Log that the run is finished, and print where its results lie."""
         self.end("finished")
         if best := history.best(history.read(self.folder / history.FILE)):
-            kid = history.number(best[history.KID])
-            print(f"lowest KID: {kid:.4g} after epoch {best['epoch']}, in generator_best.pth")
+            kid, other = history.number(best[history.KID]), self.other_best()
+            where = f"but {other}" if other else f"in {BEST}"
+            print(f"lowest KID: {kid:.4g} after epoch {best['epoch']}, {where}")
         print(f"finished: open {self.folder / 'index.html'}; weights in generator_latest.pth")
 
     def __exit__(self, kind, error, _):

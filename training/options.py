@@ -270,6 +270,11 @@ def has_discriminator(args):
     return bool(args.adv_lambda and args.train_epoch)
 
 
+def needs_vgg(args):
+    """Whether a loss looks through VGG19."""
+    return bool(args.con_lambda or args.style_lambda)
+
+
 def needs_drawings(args):
     """Whether a loss looks at drawings."""
     return has_discriminator(args) or bool(args.style_lambda and args.train_epoch)

@@ -22,6 +22,11 @@ def count():
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
+def count_here():
+    """How many of them run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
 @contextlib.contextmanager
 def together(device):
     """Join the other processes; each has come this far when the block begins."""

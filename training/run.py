@@ -10,19 +10,18 @@ import torch
 from tqdm import tqdm
 
 import utils
-from pictures.inference import is_out_of_memory
-from support.arguments import command_line
 from training import data, history, processes, samples, state
 from training.batches import load_batches, training_batches
+from training.failures import another_try, explained, resuming
 from training.folders import find_run, held
 from training.journal import Journal
 from training.options import needs_drawings
 from training.settings import STATE, make_settings, print_settings, write_settings
-from utils import RunFailed, Stopped, WrongUse, first_line, is_first, say
+from utils import RunFailed, Stopped, WrongUse, is_first, say
 
 # None: silent where the output is no terminal
 BAR = {"unit": "image", "disable": None if is_first() else True, "leave": False}
-KILLED = "a process that loads images was killed (out of memory?): try --workers 0"
+OVERFLOWS = 25  # steps of float16 in a row whose loss may be not finite: the scaler left them out
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
 
 
@@ -60,6 +59,7 @@ class Run:
         self.sums, self.counts = collections.Counter(), collections.Counter()
         self.seconds = 0.0
         self.unchecked = []  # the loss terms of the steps since the last look at them
+        self.overflows = 0  # such steps up to the last look
         self.journal = None  # the first process's alone
 
     @property
@@ -104,7 +104,8 @@ class Run:
         self.stack.callback(self.signals.restore)
         if is_first():
             self.stack.enter_context(held(self.folder))
-        self.settings = make_settings(self.asked, self.device, self.precision, self.data.record)
+        record = self.data.record
+        self.settings = make_settings(self.asked, self.device, self.precision, record, self.place)
         if is_first():
             if self.asked.earlier:
                 history.cut(self.folder / history.FILE, self.phase, self.epoch)
@@ -179,21 +180,34 @@ class Run:
                 group["lr"] = rate
 
     def _check_losses(self):
-        """Add the losses since the last look to the epoch's sums. Raises RunFailed if one is not finite."""
+        """Add the losses since the last look to the epoch's sums.
+
+        A step of float16 with one that is not finite is left out. Raises RunFailed after OVERFLOWS of them in
+        a row, in another precision after one, and where a weight is not finite.
+        """
         if not self.unchecked:
             return
+        overflowed = False
         rows = torch.stack([torch.stack([*terms.values()]) for terms in self.unchecked])
         rows = processes.mean(rows).tolist()
         for step, row in enumerate(rows, self.step - len(rows) + 1):
-            for term, value in zip(self.unchecked[0], row, strict=True):
-                if not math.isfinite(value):
-                    raise RunFailed(
-                        f"the {term} loss is {value} in phase {self.phase}, epoch {self.epoch}, step {step}: "
-                        "the last saved state is untouched; try a lower learning rate, or --precision fp32"
-                    )
-                self.sums[term] += value
-                self.counts[term] += 1
+            terms = dict(zip(self.unchecked[0], row, strict=True))
+            lost = [term for term, value in terms.items() if not math.isfinite(value)]
+            self.overflows = self.overflows + 1 if lost else 0
+            overflowed |= bool(lost)
+            if lost and (self.overflows == OVERFLOWS or not self.model.scaler.is_enabled()):
+                often = f", the {OVERFLOWS}th in a row" if self.overflows == OVERFLOWS else ""
+                raise RunFailed(
+                    f"the {lost[0]} loss is {terms[lost[0]]} in phase {self.phase}, epoch {self.epoch}, "
+                    f"step {step}{often}: {another_try(self)}"
+                )
+            for term, value in terms.items():
+                if not lost or term == "skipped_steps":
+                    self.sums[term] += value
+                    self.counts[term] += 1
         self.unchecked.clear()
+        if overflowed:
+            state.check_weights(self)
 
     def _save_if_due(self):
         """Save if it is time. Raises Stopped if a signal came."""
@@ -237,32 +251,3 @@ class Signals:
         self.received = number
         signal.signal(number, signal.SIG_DFL)
         say("stopping after this step …")
-
-
-def resuming(folder):
-    """The command that goes on with a run, or begins it again where nothing was saved yet."""
-    return command_line("CartoonGAN.py", ["--resume", str(folder)])
-
-
-@contextlib.contextmanager
-def explained(device, folder):
-    """Turn what can go wrong around the program into RunFailed; `folder` is the run's."""
-    try:
-        yield
-    except ConnectionError:  # to a loading process; of its end itself the pages may have been told
-        reason = KILLED
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        reason = f"{first_line(error)}{where}: mend that, then go on with {resuming(folder)}"
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            reason = f"out of memory on {device}: try a smaller --batch_size, --input_size or --ngf"
-        elif "DataLoader worker" in str(error):
-            reason = KILLED
-        elif processes.lost(error):
-            reason = f"another of the processes is gone, or cannot be reached ({first_line(error)})"
-        else:
-            raise
-    else:
-        return
-    raise RunFailed(reason)

@@ -1,5 +1,7 @@
 """Steps down a loss in float16, whose gradients overflow now and then."""
 
+import math
+
 import torch
 
 
@@ -9,8 +11,10 @@ class Scaler(torch.amp.GradScaler):
     skipped = 0
 
     def descend(self, adam, loss):
-        """One step of the optimiser `adam` down a loss; none where float16 overflowed."""
+        """One step of the optimiser `adam` down a loss; none where float16 overflowed, there or behind."""
         adam.zero_grad(set_to_none=True)
+        if self.is_enabled():  # gradients of an infinite loss can be finite
+            loss = loss * torch.where(loss.isfinite(), 1, math.nan)
         self.scale(loss).backward()
         before = _steps_taken(adam) if self.is_enabled() else None
         self.step(adam)

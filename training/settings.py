@@ -11,6 +11,9 @@ from training import options
 from training.log import TIME
 from utils import launcher, say, write_text
 
+# What `--resume FOLDER` may change of the method; from where on is recorded.
+CHANGEABLE = ("lrG", "lrD", "pre_lr", "lr_policy", "con_lambda", "adv_lambda", "style_lambda", "tv_lambda")
+CHANGEABLE += ("precision", "save_minutes", "vgg_model")
 FILE = "settings.json"
 STATE = "state_latest.pth"  # which holds the settings too
 
@@ -37,11 +40,17 @@ def settings_fault(record):
     data, before = record.get("data", {}), record.get("data before", [])
     if not isinstance(data, dict) or {*map(type, data.values())} - {dict} or not isinstance(before, list):
         return "its data are no record"
+    changes = record.get("changes", [])
+    if not isinstance(changes, list) or {*map(type, changes)} - {dict}:
+        return "its changes are no list of records"
     return options.fault(record["options"])
 
 
-def make_settings(asked, device, precision, data):
-    """What settings.json records of a run: `asked` is a folders.Asked, `data` the record of data.Data."""
+def make_settings(asked, device, precision, data, place):
+    """What settings.json records of a run: `asked` is a folders.Asked, `data` the record of data.Data.
+
+    `place`, (phase, epoch, step), is where it begins or goes on. Says what changed since it stopped.
+    """
     import cv2
     import numpy
     import torch
@@ -58,11 +67,10 @@ def make_settings(asked, device, precision, data):
         "launcher": launcher(),
         "device": torch.cuda.get_device_name(device) if gpu else f"cpu, {torch.get_num_threads()} threads",
         "precision": precision,
-        "vgg": (args.vgg_model or "torchvision, IMAGENET1K_V1")
-        if args.con_lambda + args.style_lambda
-        else None,
+        "vgg": (args.vgg_model or "torchvision, IMAGENET1K_V1") if options.needs_vgg(args) else None,
         "data": data,
         "data before": _data_before(data, asked.earlier) if asked.earlier else [],
+        "changes": _changes(args, precision, place, asked.earlier) if asked.earlier else [],
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),  # a class of its own, which no state could hold
@@ -85,6 +93,25 @@ def _data_before(data, earlier):
         if then != now:
             say(f"warning: the {kind} changed since this run stopped: {then} then, {now} now")
     return [*before, last]
+
+
+def _changes(args, precision, place, earlier):
+    """The record of the options that a resumed run changed, of before and of now; says the latter.
+
+    A precision is the one that "auto" stood for, which another processor may change too.
+    """
+    default = options.training_parser().get_default
+    then = {key: earlier["options"].get(key, default(key)) for key in (*CHANGEABLE, "train_epoch")}
+    then["precision"] = earlier.get("precision", precision)
+    now = {**vars(args), "precision": precision}
+    where = dict(zip(("phase", "epoch", "step"), place, strict=True))
+    changes = [
+        {"option": key, "from": was, "to": now[key], **where} for key, was in then.items() if now[key] != was
+    ]
+    if changes:
+        told = "; ".join("{option} is {to}, was {from}".format_map(change) for change in changes)
+        say("changed from phase {}, epoch {}, after step {} on: ".format(*place) + told)
+    return [*earlier.get("changes", []), *changes]
 
 
 def print_settings(folder, settings, place):

@@ -2,6 +2,7 @@
 
 from pictures import checkpoints
 from training import processes
+from training.failures import another_try
 from training.settings import STATE
 from training.shown import shown_generator
 from utils import RunFailed, WrongUse, first_line
@@ -17,21 +18,24 @@ def save(run, pool):
     raises RunFailed before anything is written.
     """
     model, folder = run.model, run.folder
-    for name in ("generator", "discriminator"):
-        network = getattr(model, name)
-        if network and not all(value.isfinite().all() for value in network.state_dict().values()):
-            where = "phase {}, epoch {}, step {}".format(*run.place)
-            raise RunFailed(
-                f"a weight of the {name} is not finite in {where}: the last saved state is untouched"
-            )
+    check_weights(run)
     checkpoints.save(folder / "generator_latest.pth", checkpoints.generator_file(model.generator))
     if model.ema:
         checkpoints.save(folder / "generator_ema.pth", checkpoints.generator_file(shown_generator(model)))
     if model.discriminator:
-        checkpoints.save(folder / "discriminator_latest.pth", model.discriminator.state_dict())
+        checkpoints.save(folder / "discriminator_latest.pth", checkpoints.weights_of(model.discriminator))
     content = {name: getattr(model, name).state_dict() for name in STATEFUL if getattr(model, name)}
-    content |= {"pool": pool, "place": run.place, "sums": dict(run.sums)}
+    content |= {"pool": pool, "place": run.place, "sums": dict(run.sums), "counts": dict(run.counts)}
     checkpoints.save(folder / STATE, content | {"seconds": run.seconds, "settings": run.settings})
+
+
+def check_weights(run):
+    """Raise RunFailed if a weight of a run's model is not finite."""
+    for name in ("generator", "discriminator"):
+        network = getattr(run.model, name)
+        if network and not all(value.isfinite().all() for value in network.state_dict().values()):
+            where = "phase {}, epoch {}, step {}".format(*run.place)
+            raise RunFailed(f"a weight of the {name} is not finite in {where}: {another_try(run)}")
 
 
 def load_state(path):
@@ -55,16 +59,18 @@ def restore(run, path):
                 checkpoints.fill(getattr(model, name), content[name], path)
         for name in ("adam_g", "adam_d", "scaler", "ema"):
             mine = getattr(model, name)
-            if mine and name in content:
+            fresh = name == "scaler" and not content[name]  # of a precision that needs none
+            if mine and name in content and not fresh:
                 own = {"param_groups": mine.state_dict()["param_groups"]} if name in ADAMS else {}
                 mine.load_state_dict({**content[name], **own})
         run.phase, run.epoch, run.step = content["place"]
         if run.phase == 1 and run.epoch > run.args.pre_train_epoch:
             run.phase, run.epoch = 2, 1
         run.sums.update(content["sums"])
-        run.counts.update(dict.fromkeys(run.sums, run.step))
+        run.counts.update(content.get("counts") or dict.fromkeys(run.sums, run.step))
         run.seconds = content["seconds"]
-        model.pool.batches = [processes.share(batch).to(run.device) for batch in content["pool"]]
+        pool = [processes.share(batch).to(run.device) for batch in content["pool"]]
+        model.pool.batches = [batch.nan_to_num() for batch in pool]  # float16 may have overflowed
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
         raise WrongUse(f"{path} does not fit this run: {reason}: start a new run with --tag") from None

@@ -157,6 +157,9 @@ function draw(place, key, runs) {
   }] : []);
   const first = Math.min(...runs.map(({ curves }) => curves.phase?.filter((phase) => phase === 1).length || 0));
   const shade = { type: "rect", xref: "x", yref: "paper", x0: 0.5, x1: first + 0.5, y0: 0, y1: 1, line: { width: 0 } };
+  const changes = runs.flatMap(({ name, changes = [] }, at) => changes.map(({ after, text }) => ({
+    x: after + 0.5, text: (runs.length > 1 ? `${name}: ` : "") + text, colour: colour(runs.length > 1 ? COLOURS[at] : "--soft"),
+  })));
   const values = traces.flatMap(({ y }) => y).filter((value) => value !== null);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const flat = low === high && low ? { range: [low, high].map((value, at) => value + (at - 0.5) * Math.abs(value)) } : {};
@@ -166,6 +169,12 @@ function draw(place, key, runs) {
     paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     font: { family: "system-ui, sans-serif", size: 12, color: colour("--soft") },
     xaxis: { ...axis, showgrid: false }, yaxis: { ...axis, ...flat, nticks: 5 }, separators: ".",
-    shapes: first ? [{ ...shade, fillcolor: colour("--shade"), layer: "below" }] : [],
+    shapes: [
+      ...(first ? [{ ...shade, fillcolor: colour("--shade"), layer: "below" }] : []),
+      ...changes.map(({ x, colour }) => ({ ...shade, type: "line", x0: x, x1: x, line: { width: 1, dash: "dot", color: colour } })),
+    ],
+    annotations: changes.map(({ x, text, colour }) => ({
+      x, y: 1, yref: "paper", yanchor: "top", text: "▾", showarrow: false, font: { color: colour }, hovertext: safe(text),
+    })),
   }, { displayModeBar: false, responsive: true });
 }

@@ -173,7 +173,7 @@ def test_curves_settings_command_and_log(results, page):
     page = page(results / f"{NAMES[0]}_results" / "index.html")
     assert not every(page, "script[src*=plotly]")
     page.execute_script("document.querySelector('#curves').scrollIntoView()")
-    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == 8)
+    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == 9)
     titles = [each.text for each in every(page, "#curves figcaption")]
     assert titles[:3] == ["content", "discriminator", "adversarial"]
     # A curve that stays the same has its value on the axis.
@@ -185,6 +185,23 @@ def test_curves_settings_command_and_log(results, page):
     assert "--con_lambda 10" in text and f"--resume {results / NAMES[0]}_results" in text
     assert "started" in one(page, ".log").text
     assert every(page, ".problems") == [] and one(page, ".state").text == "finished"
+
+
+def test_what_changed_on_the_way_is_marked_on_the_curves(results, page, tmp_path):
+    folder = shutil.copytree(results / f"{NAMES[0]}_results", tmp_path / "Changed <i>_results")
+    record = read_settings(folder)
+    where = {"phase": 2, "epoch": 2, "step": 1}
+    record["changes"] = [{"option": "lrG", "from": 2e-4, "to": 1e-5, **where}, "damaged", {"option": "lrD"}]
+    write_settings(folder, record)
+    writing.write(tmp_path)
+    page = page(folder / "index.html")
+    told = "phase 2, epoch 2, after step 1: lrG 1e-05, was 0.0002"
+    assert [each.text for each in every(page, "#curves .changes li")] == [told]
+    page.execute_script("document.querySelector('#curves').scrollIntoView()")
+    soon(page, lambda: len(every(page, "#curves .plot .annotation")) == len(every(page, "#curves .plot")) > 0)
+    shapes = page.execute_script("return document.querySelector('#curves .plot').layout.shapes")
+    (line,) = [shape for shape in shapes if shape["type"] == "line"]
+    assert line["x0"] == line["x1"] == 2.5  # after the rows of phase one and of epoch 1 of phase two
 
 
 def test_sort_and_filter(results, page):
@@ -235,7 +252,7 @@ def test_compare(results, page):
     )
     rows = {each.text.split(" ", 1)[0]: each.text for each in every(page, "#settings .differs th")}
     assert set(rows) == {"con_lambda", "train_epoch"}
-    soon(page, lambda: len(every(page, "#plots .plot .trace.scatter")) == 24)
+    soon(page, lambda: len(every(page, "#plots .plot .trace.scatter")) == 27)
     one(page, "#all").click()
     assert len(every(page, "#settings .equal")) > 20
     one(page, "body").send_keys(Keys.ESCAPE)

@@ -13,6 +13,7 @@ from PIL import Image
 
 import utils
 from pages import summaries, writing
+from training import history
 from training.log import log_event
 from utils import RunFailed, WrongUse
 
@@ -117,6 +118,32 @@ def test_pages_are_whole_when_the_writing_is_cut(tmp_path, monkeypatch, write, e
         (tmp_path / writing.PLOTLY).write_text("another version")  # so that all four are written again
     writing.update(folder)
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_run_that_has_not_changed_is_not_read_again(tmp_path, monkeypatch):
+    """Each change that a page would show is seen: of a file, of the pictures in a folder, of the lock."""
+    folders = [leave_run(tmp_path, name) for name in "ABC"]
+    real, read = summaries.read, []
+    monkeypatch.setattr(summaries, "read", lambda folder: read.append(folder.name[0]) or real(folder))
+    epochs = lambda: Page(tmp_path / "index.html").text.count("of 4")
+
+    def updated():
+        read.clear()
+        writing.update(folders[0])
+        return "".join(read)
+
+    assert (updated(), updated(), updated()) == ("ABC", "A", "A")  # A's page was written meanwhile
+    assert epochs() == 3
+    history.add(folders[1] / "metrics.csv", {"phase": 2, "epoch": 4, "content": 0.125})
+    assert updated() == "AB" and "0.125" in Page(tmp_path / "index.html").text
+    (folders[2] / "Transfer/3_epoch_C_test_1.png").unlink()
+    assert updated() == "AC" and "no picture of epoch 3" in (tmp_path / "index.html").read_text()
+    log_event(folders[1], "started")
+    with utils.locked(folders[1], wait=False):
+        assert updated() == "AB"
+        assert updated() == "AB"  # it is running
+    assert updated() == "AB" and "killed" in Page(tmp_path / "index.html").text
+    assert updated() == "A"
 
 
 def test_a_folder_held_by_another_process_is_told_in_a_line(tmp_path, monkeypatch):

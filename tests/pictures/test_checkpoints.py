@@ -139,6 +139,30 @@ def test_a_generator_is_built_as_its_file_tells(tmp_path, architecture):
     assert all(weight.requires_grad for weight in loaded.parameters())
 
 
+def test_the_weights_in_a_file_lie_on_the_cpu():
+    """Wherever those of the network do: here each notes when it is brought there."""
+    brought = []
+
+    class Elsewhere(torch.Tensor):
+        def cpu(self):
+            brought.append(self)
+            return self.as_subclass(torch.Tensor)
+
+    network = Generator(ngf=2, nb=1)
+    weights = {key: value.as_subclass(Elsewhere) for key, value in network.state_dict().items()}
+    network.state_dict = lambda: weights
+    file = checkpoints.generator_file(network)
+    assert len(brought) == len(weights) == len(file["state_dict"])
+    assert {*map(type, file["state_dict"].values())} == {torch.Tensor}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_file_written_on_a_gpu_is_read_without_one(tmp_path):
+    checkpoints.save(tmp_path / "g.pth", checkpoints.generator_file(Generator(ngf=2, nb=1).cuda()))
+    weights = torch.load(tmp_path / "g.pth", weights_only=True)["state_dict"]
+    assert {value.device.type for value in weights.values()} == {"cpu"}
+
+
 def test_weights_of_half_precision_become_float32(tmp_path):
     file = checkpoints.generator_file(Generator(ngf=4, nb=1))
     file["state_dict"] = {key: value.half() for key, value in file["state_dict"].items()}

@@ -74,6 +74,32 @@ def test_files_hold_comments_blank_lines_and_quotes(tmp_path):
     assert parse("--ngf", "32", f"@{file}").ngf == 16
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--name film#2", ["--name", "film#2"]),
+        ("--name film#2 # a sequel", ["--name", "film#2"]),
+        ("  # all of it's a comment", []),
+        ("--name '#2' \t#3", ["--name", "#2"]),
+        ('--name "a # b"', ["--name", "a # b"]),
+        ('--name "two"#2', ["--name", "two#2"]),
+        (r"--name C:\films\2 # a drive", ["--name", r"C:\films\2"]),
+        (r'--name "C:\my films\2"', ["--name", r"C:\my films\2"]),
+        ("--name ''", ["--name", ""]),
+    ],
+)
+def test_comments_and_backslashes_in_a_file(line, words, tmp_path):
+    (tmp_path / "a.txt").write_text(f"{line}\n--ngf 3\n")
+    assert arguments.expand([f"@{tmp_path}/a.txt"]) == [*words, "--ngf", "3"]
+
+
+def test_a_byte_order_mark_is_skipped_and_utf_16_told(tmp_path):
+    (tmp_path / "a.txt").write_text("--ngf 3\n", encoding="utf-8-sig")
+    assert parse(f"@{tmp_path}/a.txt").ngf == 3
+    (tmp_path / "a.txt").write_text("--ngf 3\n", encoding="utf-16")
+    assert refusal(f"@{tmp_path}/a.txt") == f"{tmp_path}/a.txt is no text in UTF-8"
+
+
 def test_a_file_may_include_another_and_one_twice(tmp_path):
     (tmp_path / "inner.txt").write_text("--ngf 3\n")
     (tmp_path / "outer.txt").write_text(f"@{tmp_path}/inner.txt --name a\n@{tmp_path}/inner.txt\n")

@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 import os
+import time
 import types
 
 import numpy as np
@@ -204,6 +205,76 @@ def test_a_run_whose_images_are_all_lost_ends_in_one_line(made, workers, damage)
     assert str(error.value).startswith(f"training images are lost, 1 in a row, the last is {made[0][0]}: ")
     assert "\n" not in str(error.value)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "told"),
+    [
+        (MemoryError(), RunFailed, "no memory is left for a process that loads images: try fewer --workers"),
+        (
+            OSError(24, "Too many open files"),
+            RunFailed,
+            r"failed \(OSError: \[Errno 24\] Too many open files\)",
+        ),
+        (
+            RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2>: No space left (28)"),
+            RunFailed,
+            r"shared memory \(/dev/shm\) is full: take fewer --workers, .* --shm-size=2g, or --ipc=host",
+        ),
+        (ValueError("a fault of the program"), ValueError, "a fault of the program"),
+    ],
+)
+def test_whatever_fails_in_a_loading_process_ends_all_of_them(error, raised, told, six, monkeypatch):
+    """While the error is still held: such a process ignores SIGTERM, and the program would wait for it."""
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(batches.TrainingImages, "_photo", fail)
+    with pytest.raises(raised, match=told) as held:
+        batches_of(six, 2, 1)
+    assert multiprocessing.active_children() == []
+    assert raised is ValueError or "\n" not in str(held.value)
+
+
+def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatch):
+    def stick(self, path):
+        time.sleep(600)
+
+    monkeypatch.setattr(batches.TrainingImages, "_pair", stick)
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)  # PyTorch's patience
+    dataset = batches.TrainingImages(*six, 32, "crop", 3, 3)
+    draws = itertools.chain([[[(0, (0,))]]], [[[(0, (0,))] * 3]] * 10)  # a photo alone, then pairs
+    loader = batches.load_batches(dataset, draws, 1, CPU)
+    next(loader)
+    loader.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_loading_processes_are_as_many_as_shared_memory_has_room_for(monkeypatch, tmp_path, capsys):
+    """Each may have two batches there, the program itself two more."""
+    size = 16 * 3 * 3 * 256**2
+    monkeypatch.setattr(batches, "SHARED", tmp_path)
+    usage = types.SimpleNamespace(free=64 * 2**20)
+    monkeypatch.setattr(batches.shutil, "disk_usage", lambda _: usage)
+    assert batches.with_room(8, size) == 2
+    assert capsys.readouterr().err == (
+        f"8 processes that load images need 170 MB in {tmp_path}, which has 67 MB: taking 2; "
+        "docker run --shm-size=2g, or --ipc=host, gives a container more\n"
+    )
+    assert batches.with_room(2, size) == 2 and batches.with_room(0, size) == 0
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert batches.with_room(1, size) == 0
+    monkeypatch.setattr(batches, "SHARED", tmp_path / "none")
+    capsys.readouterr()
+    assert batches.with_room(8, size) == 8 and capsys.readouterr().err == ""
+
+
+def test_a_stream_is_loaded_by_fewer_processes_where_there_is_less_room(six, monkeypatch):
+    asked = []
+    monkeypatch.setattr(batches, "with_room", lambda workers, size: asked.append((workers, size)) or 0)
+    assert len(batches_of(six, 3, 2)) == 2
+    assert asked == [(3, 4 * 9 * 32**2)]  # four items of three colour pictures
 
 
 def test_ten_lost_images_in_a_row_are_a_lost_disk():

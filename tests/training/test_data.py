@@ -58,6 +58,22 @@ def test_a_missing_or_empty_folder_is_told_with_the_layout(data, part):
         found(data)
 
 
+@pytest.mark.parametrize("drawings", [True, False])
+def test_measures_need_the_drawings_too_which_is_told_before_anything_is_read(data, drawings, monkeypatch):
+    """Ready-made pairs alone, or no loss that looks at drawings, are enough to train."""
+    pairs, folder = data / "tgt_data/pair", data / "tgt_data/train"
+    pairs.mkdir()
+    for file in files(folder)[:4]:
+        wide = images.side_by_side(*[images.read(file)] * 2)
+        images.write(pairs / f"{file.stem}.png", wide)
+    shutil.rmtree(folder)
+    assert len(found(data, drawings=drawings).photos) == 6
+    monkeypatch.setattr(images, "check", None)
+    told = f"--eval_every compares .* at least 2 needed, and {folder} holds 0: put them there, or .*_every 0"
+    with pytest.raises(WrongUse, match=told):
+        found(data, "--eval_every", "1", drawings=drawings)
+
+
 @pytest.mark.parametrize(("part", "wanted"), BOTH)
 def test_fewer_than_a_batch(data, part, wanted):
     for file in files(data / part)[3:]:

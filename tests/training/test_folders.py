@@ -26,7 +26,7 @@ def typed(tmp_path, monkeypatch):
 
 
 def settings(asked):
-    return make_settings(asked, torch.device("cpu"), "fp32", {"photographs": {"count": 8}})
+    return make_settings(asked, torch.device("cpu"), "fp32", {"photographs": {"count": 8}}, (1, 1, 0))
 
 
 @pytest.fixture
@@ -159,8 +159,9 @@ def test_resume_may_change_what_leaves_the_method_alone(earlier):
     [
         ("--ngf 32", "ngf is 32, was 16"),
         ("--ngf 64", "ngf is 64, was 16"),
-        ("--con_lambda 3 --seed 1", "con_lambda is 3.0, was 10; seed is 1, was 0"),
-        ("--vgg_model random", "vgg_model is random, was None"),
+        ("--con_lambda 3 --seed 1", "seed is 1, was 0"),
+        ("--ndf 8 --seed 1", "ndf is 8, was 32; seed is 1, was 0"),
+        ("--adv_lambda 0", "the weights of its losses would drop the discriminator"),
         ("--pre_train_epoch 1", "pre_train_epoch is 1, was 10"),
         ("--tag b", "tag is b, was None"),
     ],
@@ -172,6 +173,48 @@ def test_resume_refuses_other_differences_by_name(earlier, argv, told):
     assert str(error.value) == (
         f"{folder} cannot go on with other settings ({told}): start a new run with --tag"
     )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lrG": 1e-5, "lrD": 3e-5, "pre_lr": 1e-3, "lr_policy": "linear"},
+        {"con_lambda": 3.0, "adv_lambda": 2.0, "style_lambda": 1.0, "tv_lambda": 4.0},
+        {"precision": "fp32", "save_minutes": 1.0, "vgg_model": "moved.pth"},
+    ],
+)
+def test_what_helps_a_run_on_may_change_where_its_folder_is_named(earlier, typed, changed):
+    folder = earlier("--ngf", "16")
+    more = [word for key, value in changed.items() for word in (f"--{key}", str(value))]
+    asked = find_run(["--resume", str(folder), *more])
+    assert {key: vars(asked.args)[key] for key in changed} == changed
+    assert asked.args.ngf == 16 and asked.folder == folder
+    if "lrG" not in changed:  # which is part of the folder's name
+        with pytest.raises(WrongUse, match=f"name --resume {folder} to change them, or start a new run"):
+            find_run([*typed, "--ngf", "16", *more, "--resume"])
+        with pytest.raises(WrongUse, match="holds a run with other settings"):
+            find_run([*typed, "--ngf", "16", *more])
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        ("--adv_lambda 0", "--adv_lambda 1", "would build the discriminator"),
+        ("--con_lambda 0 --pre_train_epoch 0", "--con_lambda 1", "would build the VGG19"),
+        ("--pre_train_epoch 0", "--con_lambda 0", "would drop the VGG19"),
+        ("--pre_train_epoch 0", "--con_lambda 0 --style_lambda 1", None),
+        ("--adv_lambda 0", "--style_lambda 1", None),
+        ("--train_epoch 0", "--train_epoch 5", None),
+    ],
+)
+def test_a_weight_that_builds_or_drops_a_network_is_refused(earlier, first, then, told):
+    folder = earlier(*first.split())
+    argv = ["--resume", str(folder), *then.split()]
+    if not told:
+        assert find_run(argv).folder == folder
+        return
+    with pytest.raises(WrongUse, match=told):
+        find_run(argv)
 
 
 def test_the_data_of_a_named_run_may_move(earlier):
@@ -253,8 +296,9 @@ def test_settings_that_no_run_can_have_are_refused(earlier, with_state):
 
 def test_an_option_that_did_not_exist_yet_had_its_default():
     asked = {"name": "a", "style_lambda": 0}
-    assert folders.differences(asked, {"name": "a"}) == []
-    assert folders.differences(asked | {"style_lambda": 2.0}, {"name": "a"}) == ["style_lambda is 2.0, was 0"]
+    assert folders.differences(asked, {"name": "a"}) == {}
+    changed = folders.differences(asked | {"style_lambda": 2.0}, {"name": "a"})
+    assert changed == {"style_lambda": "style_lambda is 2.0, was 0"}
 
 
 def test_a_restart_by_torchrun_goes_on_with_its_own_run_alone(earlier, typed, monkeypatch):

@@ -1,6 +1,7 @@
 """What a run records as it goes: a row and events an epoch, kept checkpoints, warnings, how it ended."""
 
 import json
+import math
 import threading
 import types
 
@@ -158,6 +159,50 @@ def test_the_generator_is_kept_every_n_epochs_and_at_the_lowest_kid(tmp_path, ca
     first = lambda name: next(checkpoints.load_generator(kept[name]).parameters()).mean().item()
     assert [first(name) for name in sorted(kept)] == [2, 4, 2]
     assert "lowest KID: 0.2 after epoch 2, in generator_best.pth\n" in capsys.readouterr().out
+
+
+def measured(record, *kids):
+    """Record epochs of phase two, from the run's on, with these KIDs."""
+    for kid in kids:
+        history.add(record.folder / "metrics.csv", row(2, record.run.epoch, kid_drawings=kid))
+        record.keep(record.run.model.generator, record.run.epoch)
+        record.run.epoch += 1
+
+
+def test_the_best_generator_is_compared_with_the_metrics(tmp_path, capsys):
+    """A kill between epochs: epochs 2 and 3 are done again, and on a GPU their KIDs come out otherwise."""
+    folder = tmp_path / "P_results"
+    with start(folder, (2, 1)) as record:
+        measured(record, 0.5, 0.3, 0.2)
+        assert record.run.saved == -math.inf  # so that the state is written with it
+        record.finish()
+    assert capsys.readouterr().out.startswith("lowest KID: 0.2 after epoch 3, in generator_best.pth\n")
+    file = checkpoints.load(folder / "generator_best.pth")
+    assert (file["epoch"], file["kid_drawings"]) == (3, 0.2)
+
+    history.cut(folder / "metrics.csv", 2, 2)
+    told = "generator_best.pth is of epoch 3 at KID 0.2, from before the run was cut off"
+    with start(folder, (2, 2)) as record:
+        assert capsys.readouterr().err == f"warning: {told}\n"
+        measured(record, 0.6)
+        record.finish()
+        assert capsys.readouterr().out.startswith(f"lowest KID: 0.5 after epoch 1, but {told}\n")
+        measured(record, 0.25)
+        record.finish()
+    assert capsys.readouterr().out.startswith("lowest KID: 0.25 after epoch 3, in generator_best.pth\n")
+
+
+@pytest.mark.parametrize("content", [b"", {"architecture": {}, "state_dict": {}}, [1]])
+def test_a_best_generator_that_tells_no_epoch_is_left_alone(tmp_path, content, capsys):
+    """Of an earlier version, or damaged: who uses it is told."""
+    folder = tmp_path / "P_results"
+    folder.mkdir()
+    if isinstance(content, bytes):
+        (folder / "generator_best.pth").write_bytes(content)
+    else:
+        checkpoints.save(folder / "generator_best.pth", content)
+    with start(folder):
+        assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

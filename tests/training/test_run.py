@@ -20,7 +20,7 @@ import utils
 from pictures import checkpoints, images
 from training import history, options, state
 from training import run as runs
-from utils import Stopped, WrongUse
+from utils import RunFailed, Stopped, WrongUse
 
 NAME = "Tiny_2_3_2_results"
 SHORT = ["--pre_train_epoch", 1, "--train_epoch", 1]
@@ -177,6 +177,49 @@ def test_float16_writes_the_skipped_steps(data, tmp_path, monkeypatch):
     assert [row["skipped_steps"] for row in found] == ["1", "0"]
 
 
+def spoiled(monkeypatch, steps):
+    """Plant a content loss of nan in these steps, counted from 1; the scale fits from the start."""
+    monkeypatch.setattr(CartoonGAN, "Scaler", functools.partial(CartoonGAN.Scaler, init_scale=1.0))
+    real, calls = CartoonGAN.content_loss, []
+
+    def plant(*maps):
+        calls.append(maps)
+        return real(*maps) * (math.nan if len(calls) in steps else 1)
+
+    monkeypatch.setattr(CartoonGAN, "content_loss", plant)
+
+
+def test_float16_goes_on_after_a_loss_that_is_not_finite(data, tmp_path, monkeypatch):
+    spoiled(monkeypatch, {2, 6})
+    more = ["--precision", "fp16", "--pre_train_epoch", 1, "--train_epoch", 1]
+    found = rows(train(data, tmp_path, *more))
+    assert [row["skipped_steps"] for row in found] == ["1", "1"]
+    assert all(0 < float(row["content"]) < math.inf for row in found)
+
+
+def test_float16_ends_after_25_such_losses_in_a_row(data, tmp_path, monkeypatch):
+    spoiled(monkeypatch, {*range(2, 26), *range(27, 52)})
+    more = ["--precision", "fp16", "--pre_train_epoch", 30, "--train_epoch", 0, "--save_minutes", 0]
+    told = (
+        "the content loss is nan in phase 1, epoch 17, step 3, the 25th in a row: .* or with --precision fp32"
+    )
+    with pytest.raises(RunFailed, match=told):
+        train(data, tmp_path, *more)
+    (folder,) = tmp_path.glob("*_results")
+    assert saved_place(folder) == (1, 17, 2)
+
+
+def test_float16_ends_at_once_where_a_weight_is_not_finite(data, tmp_path, monkeypatch):
+    def spoil(run):
+        run.model.generator.down[0].weight.data[0, 0, 0, 0] = math.nan
+
+    at_step(monkeypatch, 2, spoil)
+    with pytest.raises(
+        RunFailed, match="a weight of the generator is not finite in phase 1, epoch 1, step 3"
+    ):
+        train(data, tmp_path, *SHORT, "--precision", "fp16")
+
+
 def test_the_usual_two_faults_are_told_once(data, tmp_path, monkeypatch, capsys):
     """A generator that gives back the photo, and a discriminator that is surer of what comes first."""
     stuck = lambda self, photo: photo + 0 * sum(weight.sum() for weight in self.parameters())
@@ -236,6 +279,21 @@ def test_a_run_goes_on_to_more_epochs(finished):
     assert places(finished)[-2:] == [(2, 3), (2, 4)]
     assert (finished / "Transfer" / "4_epoch_Tiny_2_3_2_test_1.png").exists()
     assert len(settings(finished)["commands"]) == 2
+
+
+def test_a_run_goes_on_with_another_kind_of_processor(finished, monkeypatch, capsys):
+    """One whose --precision auto is another; the options stay the same."""
+    record = settings(finished)
+    record["options"]["precision"] = "auto"
+    (finished / "settings.json").write_text(json.dumps(record))
+    monkeypatch.setattr(utils, "choose_precision", lambda *_: "fp16")
+    CartoonGAN.main(["--resume", str(finished), "--train_epoch", "4"])
+    assert (
+        "changed from phase 2, epoch 4, after step 0 on: precision is fp16, was fp32"
+        in capsys.readouterr().err
+    )
+    assert [change["option"] for change in settings(finished)["changes"]] == ["precision", "train_epoch"]
+    assert places(finished)[-1] == (2, 4)
 
 
 def test_a_finished_run_is_left_as_it_is(finished):

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from training.scaler import Scaler
@@ -23,6 +24,17 @@ def test_a_step_goes_down_the_loss_from_fresh_gradients():
         assert scaler.skipped == 0
         ends.append(weight.item())
     assert ends[0] == ends[1] < 0.6
+
+
+@pytest.mark.parametrize("lost", [math.inf, math.nan])
+def test_a_loss_that_is_not_finite_is_left_out_though_its_gradients_are_finite(lost):
+    scaler, (weight, adam) = Scaler("cpu", init_scale=1.0), one_weight()
+    for more in (0, lost):
+        scaler.descend(adam, weight.square().sum() + more)
+        scaler.update()
+        if not more:
+            before = weight.item()
+    assert weight.item() == before < 1 and scaler.skipped == 1
 
 
 def test_steps_that_overflow_are_left_out_and_counted():

@@ -19,10 +19,10 @@ DATA = {
 }
 
 
-def settings(*argv, earlier=None, data=DATA):
+def settings(*argv, earlier=None, data=DATA, precision="fp32", place=(1, 1, 0)):
     saved = earlier["options"] if earlier else None
     asked = Asked([*argv], *options.parse(argv, saved), Path("results/P_results"), earlier)
-    return make_settings(asked, CPU, "fp32", data)
+    return make_settings(asked, CPU, precision, data, place)
 
 
 def test_settings_record_all_that_a_result_depends_on(tmp_path):
@@ -89,6 +89,34 @@ def test_other_data_than_before_are_told_and_recorded(capsys):
     assert settings("--resume", "results/P_results", earlier=record, data=now)["data before"] == [DATA]
 
 
+def test_changed_options_are_said_and_recorded_with_the_place_from_which_they_hold(capsys):
+    before = settings("--name", "P", "--precision", "auto")
+    assert before["changes"] == []
+    more = ["--resume", "results/P_results", "--lrG", "1e-5", "--tv_lambda", "2", "--workers", "1"]
+    record = settings(*more, earlier=before, precision="bf16", place=(2, 7, 30))
+    where = {"phase": 2, "epoch": 7, "step": 30}
+    assert record["changes"] == [
+        {"option": "lrG", "from": 2e-4, "to": 1e-5, **where},
+        {"option": "tv_lambda", "from": 0, "to": 2.0, **where},
+        {"option": "precision", "from": "fp32", "to": "bf16", **where},
+    ]
+    assert capsys.readouterr().err == (
+        "changed from phase 2, epoch 7, after step 30 on: lrG is 1e-05, was 0.0002; tv_lambda is 2.0, was 0; "
+        "precision is bf16, was fp32\n"
+    )
+    again = settings("--resume", "results/P_results", earlier=record, precision="bf16", place=(2, 9, 0))
+    assert again["changes"] == record["changes"] and capsys.readouterr().err == ""
+    longer = settings(
+        "--resume", "results/P_results", "--train_epoch", "400", earlier=again, precision="bf16"
+    )
+    assert [change["option"] for change in longer["changes"]] == [
+        "lrG",
+        "tv_lambda",
+        "precision",
+        "train_epoch",
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -97,6 +125,8 @@ def test_other_data_than_before_are_told_and_recorded(capsys):
         ({"data": []}, "its data are no record"),
         ({"data": {"photographs": 6}}, "its data are no record"),
         ({"data before": {}}, "its data are no record"),
+        ({"changes": {}}, "its changes are no list of records"),
+        ({"changes": ["lrG"]}, "its changes are no list of records"),
         ({"options": {"ngf": "64"}}, "ngf cannot be of the kind str"),
     ],
 )

@@ -28,6 +28,8 @@ def new_run(folder, text="", place=(1, 1, 0)):
         device=CPU,
         args=args,
         place=place,
+        phase=place[0],
+        precision=args.precision,
         sums={},
         counts={},
         seconds=0.0,
@@ -81,6 +83,35 @@ def test_a_state_puts_all_back(text, tmp_path):
     if before.model.discriminator:
         assert len(pools[0]) == 2
         assert equal(before.model.discriminator, after.model.discriminator)
+
+
+@pytest.mark.parametrize("before", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("after", ["fp32", "bf16", "fp16"])
+def test_a_run_goes_on_in_another_precision(before, after, tmp_path):
+    run, fresh = stepped(tmp_path, f"--precision {before}"), new_run(tmp_path, f"--precision {after}")
+    state.save(run, run.model.pool.batches)
+    resumed = new_run(tmp_path, f"--precision {after}")
+    state.restore(resumed, tmp_path / STATE)
+    wanted = run if before == after else fresh
+    assert resumed.model.scaler.state_dict() == wanted.model.scaler.state_dict()
+    assert equal(run.model.generator, resumed.model.generator)
+    step(resumed)
+
+
+def test_a_batch_of_the_pool_that_float16_lost_does_no_harm_later(tmp_path):
+    run = stepped(tmp_path)
+    state.save(run, [batch * math.nan for batch in run.model.pool.batches])
+    after = new_run(tmp_path)
+    state.restore(after, tmp_path / STATE)
+    assert after.model.pool.batches and all(batch.isfinite().all() for batch in after.model.pool.batches)
+
+
+def test_means_go_on_over_the_steps_that_were_counted(tmp_path):
+    run, after = stepped(tmp_path), new_run(tmp_path)
+    run.counts = {"content": 3}  # of four steps float16 left out one
+    state.save(run, [])
+    state.restore(after, tmp_path / STATE)
+    assert after.counts == {"content": 3}
 
 
 def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):

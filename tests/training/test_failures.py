@@ -1,0 +1,70 @@
+"""What goes wrong in and around a run is told in one line."""
+
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+from training import failures
+from utils import RunFailed, WrongUse
+
+CPU = torch.device("cpu")
+FOLDER = Path("results/Tiny_1_1_1_results")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(28, "No space left on device", "a/file"),
+            "No space left on device (a/file): mend that, then",
+        ),
+        (PermissionError(13, "Permission denied"), f"go on with python CartoonGAN.py --resume {FOLDER}"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried"),
+            "out of memory on cpu: try a smaller --batch_size",
+        ),
+        (MemoryError(), "out of memory on cpu: try a smaller --batch_size"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "was killed (out of memory?): try fewer --workers",
+        ),
+    ],
+)
+def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
+    with pytest.raises(RunFailed) as failed, failures.explained(CPU, FOLDER):
+        raise error
+    assert told in str(failed.value) and "\n" not in str(failed.value)
+
+
+def test_a_process_that_is_gone_is_explained(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told = r"another of the processes is gone, or cannot be reached \(gloo: connection closed\)"
+    with pytest.raises(RunFailed, match=told), failures.explained(CPU, FOLDER):
+        raise RuntimeError("gloo: connection closed\nand more")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()])
+def test_faults_of_the_program_keep_their_traceback(error):
+    with pytest.raises(type(error)) as failed, failures.explained(CPU, FOLDER):
+        raise error
+    assert failed.value is error
+
+
+@pytest.mark.parametrize(
+    ("phase", "precision", "pre_lr", "told"),
+    [
+        (1, "fp32", None, "--lrG 2e-05"),
+        (1, "fp32", 1e-3, "--pre_lr 0.0001"),
+        (2, "fp32", 1e-3, "--lrG 2e-05 --lrD 1e-05"),
+        (2, "fp16", None, "--lrG 2e-05 --lrD 1e-05, or with --precision fp32"),
+    ],
+)
+def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, told):
+    args = types.SimpleNamespace(lrG=2e-4, lrD=1e-4, pre_lr=pre_lr)
+    model = types.SimpleNamespace(discriminator=True)
+    run = types.SimpleNamespace(args=args, model=model, folder=FOLDER, phase=phase, precision=precision)
+    assert failures.another_try(run) == (
+        f"the last saved state is untouched; go on with python CartoonGAN.py --resume {FOLDER} {told}"
+    )
