@@ -101,7 +101,10 @@ BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
 def check_shape(generator, args):
     """Compare the options of the old script with the checkpoint. Raises WrongUse where they disagree."""
     for name in GENERATOR_SHAPE:
-        given, held = getattr(args, name), generator.architecture[name]
+        given, held = (
+            getattr(args, name),
+            generator.architecture.get(name, "none: it is AnimeGANv2's network"),
+        )
         if given not in (None, held):
             raise WrongUse(f"--{name} is {given}, but {args.pre_trained_model} has {name} {held}")
     if args.input_size:
@@ -111,7 +114,8 @@ def check_shape(generator, args):
 def main(argv=None):
     args, pictures = asked(argv)
     device = utils.choose_device(args.device)
-    generator = checkpoints.load_generator(args.pre_trained_model)
+    whole = "it cannot work in tiles, so limit the size with --size N, not --tile" if args.tile else None
+    generator = checkpoints.load_generator(args.pre_trained_model, whole)
     check_shape(generator, args)
     inference.prepare(generator, device, utils.choose_precision(args.precision, device))
 

@@ -24,7 +24,7 @@ def print_tables(args):
     torch.manual_seed(0)
     device = utils.choose_device("auto")
     if args.checkpoint:
-        generator = checkpoints.load_generator(args.checkpoint)
+        generator = checkpoints.load_generator(args.checkpoint, "the benchmark is of CartoonGAN's")
     else:
         generator = networks.Generator(ngf=args.ngf)
     photos = measuring.photographs(args.photos, args.batch_size, args.size)

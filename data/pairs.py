@@ -12,6 +12,7 @@ import re
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -22,6 +23,17 @@ from utils import WrongUse, exit_status, say
 NAME = "pairs.csv"
 # As in RESIDE's ITS, OTS and SOTS, and in O-HAZE: the table in data/README.md shows each layout.
 HAZY, CLEAR = re.compile(r"(.*_)?haz[ey]", re.I), re.compile(r"(.*_)?(clear|gt)", re.I)
+PARTS = {"train": "train", "test": "test", "val": "test"}  # folders of a data set's own parts, in any case
+TESTS = 5
+
+
+class Pair(NamedTuple):
+    """A hazy picture and its clear one."""
+
+    name: Path  # of the hazy picture, below the data set; folders such as hazy/ left out
+    hazy: Path
+    clear: Path
+    scene: Path  # the clear picture, or the folder of frames that it is one of
 
 
 def find_pairs(folder):
@@ -33,10 +45,10 @@ def find_pairs(folder):
     WrongUse if it has no pairs.
     """
     found = defaultdict(set)
-    for name, _, clear in _listed(folder) or _dataset(folder)[0]:
-        parts = name.with_suffix("").parts
+    for pair in _listed(folder) or _dataset(folder, f"no {NAME}, and ")[0]:
+        parts = pair.name.with_suffix("").parts
         for start in range(len(parts)):
-            found["/".join(parts[start:])].add(clear)
+            found["/".join(parts[start:])].add(pair.clear)
     return {name: clears.pop() for name, clears in found.items() if len(clears) == 1}
 
 
@@ -79,49 +91,99 @@ def _relative(path, folder):
 
 
 def _listed(folder):
-    """[(name, hazy, clear)] of the hazy pictures in `folder`, by the pairs.csv in it or in a folder above."""
+    """The Pairs of the hazy pictures in `folder`, by the pairs.csv in it or in a folder above."""
     for home in (folder, *folder.resolve().parents):
         if (home / NAME).is_file():
             with open(home / NAME, newline="", encoding="utf-8", errors="surrogateescape") as file:
                 rows = list(csv.DictReader(file))
             if not rows or not {"hazy", "clear"} <= rows[0].keys():
                 raise WrongUse(f"{home / NAME} is no table of pairs: its columns are hazy,clear and any more")
-            found = [(Path(row["hazy"]), home / row["hazy"], home / row["clear"]) for row in rows]
+            found = [
+                Pair(Path(row["hazy"]), *[home / row[key] for key in ("hazy", "clear", "clear")])
+                for row in rows
+            ]
             # Path.resolve fails where a link leads in a circle.
             real = lambda path: Path(os.path.realpath(path))
-            return [row for row in found if real(row[1]).is_relative_to(real(folder))]
+            return [pair for pair in found if real(pair.hazy).is_relative_to(real(folder))]
     return []
 
 
-def _dataset(folder):
-    """([(name, hazy, clear)], number of hazy pictures without a clear one) of the data sets below `folder`.
+def _dataset(folder, before=""):
+    """(Pairs, number of hazy pictures without a clear one) of the data sets below `folder`.
 
-    A folder of hazy pictures stands beside one of clear pictures. A hazy picture's clear one has the same
-    name, or else the same number, which is the name up to the first underscore.
+    Hazy pictures lie in a folder beside one of clear pictures, or in one folder with them. Raises WrongUse
+    without any pair; `before` is said before what is missing.
     """
     if not folder.is_dir():
         raise WrongUse(f"no folder {folder}")
-    pairs, alone = [], 0
     root = folder.parent if _clear_beside(folder) else folder
-    for hazy_dir in [folder] if root != folder else sorted(x for x in root.rglob("*") if x.is_dir()):
-        clear_dir = _clear_beside(hazy_dir)
-        if not clear_dir:
-            continue
-        clears = defaultdict(list)
-        for path in listing.find_images(clear_dir):
-            for key in {path.stem, _number(path)}:
-                clears[key].append(clear_dir / path)
-        for path in listing.find_images(hazy_dir):
-            clear = clears.get(path.stem) or clears.get(_number(path)) or []
-            if len(clear) == 1:
-                pairs.append((hazy_dir.parent.relative_to(root) / path, hazy_dir / path, clear[0]))
-            alone += len(clear) != 1
+    hazy_dirs = [folder] if root != folder else sorted(x for x in root.rglob("*") if HAZY.fullmatch(x.name))
+    sides = {x: _clear_beside(x) for x in hazy_dirs if x.is_dir()}
+    pairs, alone = [], 0
+    for hazy_dir, clear_dir in sides.items():
+        more, left = _beside(hazy_dir, clear_dir, root) if clear_dir else ([], 0)
+        pairs, alone = pairs + more, alone + left
+    if root == folder:
+        more, left = _together(folder)
+        pairs, alone = pairs + more, alone + left
     if not pairs:
-        raise WrongUse(
-            f"no pairs in {folder}: it needs a {NAME}, or a data set's folders hazy and clear or gt "
-            "side by side (data/README.md)"
-        )
+        raise WrongUse(f"no pairs in {folder}: {before}{_missing(folder, sides, alone)} (data/README.md)")
     return pairs, alone
+
+
+def _beside(hazy_dir, clear_dir, root):
+    """(Pairs, number of hazy pictures left) of a folder of hazy pictures and one of clear ones.
+
+    A hazy picture's clear one has the same name, or else the same number, which is the name up to the first
+    underscore. Where both hold folders of the same names, it lies in the one of the same name.
+    """
+    hazy, clear = listing.find_images(hazy_dir), listing.find_images(clear_dir)
+    nested = {path.parent for path in hazy} & {path.parent for path in clear} - {Path()}
+    place = lambda path: path.parent if nested else None
+    clears = defaultdict(list)
+    for path in clear:
+        for key in {path.stem, _number(path)}:
+            clears[place(path), key].append(clear_dir / path)
+    pairs = []
+    for path in hazy:
+        found = clears.get((place(path), path.stem)) or clears.get((place(path), _number(path))) or []
+        if len(found) == 1:
+            # Frames of one film are one scene: those of its folder. Folders of parts are none.
+            frames = nested and any(name.lower() not in PARTS for name in path.parent.parts)
+            name = hazy_dir.parent.relative_to(root) / path
+            pairs.append(Pair(name, hazy_dir / path, *found, found[0].parent if frames else found[0]))
+    return pairs, len(hazy) - len(pairs)
+
+
+def _together(folder):
+    """(Pairs, number of hazy pictures left) of pictures NN_hazy and NN_GT that lie in one folder."""
+    named = lambda pattern, path: pattern.fullmatch(path.stem) and path.parent / path.stem.rpartition("_")[0]
+    images = listing.find_images(folder)
+    clears = defaultdict(list)
+    for path in images:
+        if key := named(CLEAR, path):
+            clears[key].append(folder / path)
+    homes = {key.parent for key in clears}
+    hazy = {path: key for path in images if (key := named(HAZY, path)) and key.parent in homes}
+    pairs = [
+        Pair(path, folder / path, *clears[key] * 2) for path, key in hazy.items() if len(clears[key]) == 1
+    ]
+    return pairs, len(hazy) - len(pairs)
+
+
+def _missing(folder, sides, alone):
+    """What a folder without pairs lacks, in words. `sides`: {folder of hazy pictures: of clear ones}."""
+    hazy, clear = next(iter(sides.items()), (folder, folder))
+    if alone:
+        wanted = "a clear one of its name, or number before the first _"
+        return f"none of {alone} hazy pictures has {wanted}, in {clear}"
+    if not clear:
+        return f"{hazy} has no folder clear or gt beside it"
+    if sides:
+        return f"no pictures in {hazy}"
+    if CLEAR.fullmatch(folder.name) and any(HAZY.fullmatch(x.name) for x in folder.parent.iterdir()):
+        return f"the hazy pictures lie beside it, so name {folder.parent}"
+    return "no folders hazy and clear or gt side by side in it, and no pictures NN_hazy and NN_GT"
 
 
 def _clear_beside(folder):
@@ -135,34 +197,41 @@ def _number(path):
     return path.stem.split("_")[0]
 
 
-def lay_out(folder, out, tests, disjoint=False):
+def lay_out(folder, out, tests=None, disjoint=False):
     """Link the data set in `folder` to out/hazy/{train,test} and out/clear/{train,test}; write the pairs.
 
-    The last `tests` clear pictures and their hazy ones are for testing. With `disjoint` every second scene of
-    the others is trained on hazy, and the rest clear. Returns the number of hazy pictures. Raises WrongUse if
-    the data set has no pairs, too few, or is laid out already.
+    The last `tests` scenes are for testing; if None, the data set's own test part, or else the last five.
+    With `disjoint` every second scene of the others is trained on hazy, and the rest clear. Returns the
+    number of hazy pictures. Raises WrongUse if the data set has no pairs, too few, or is laid out already.
     """
     if (folder / NAME).is_file():
         raise WrongUse(f"{folder} is laid out already: it has a {NAME}")
     pairs, alone = _dataset(folder)
-    places = {}
-    for name, _, clear in pairs:
-        places.setdefault(clear, name.parent)
-    scenes = sorted(places, key=lambda path: (len(path.name), path))  # numbers in their order: 2 before 10
-    if not 0 < tests < len(scenes):
-        raise WrongUse(f"--test {tests}, but there are {len(scenes)} clear pictures: some must be left")
+    own = {pair.scene for pair in pairs if _part(pair.name)[0] == "test"}
+    scenes = sorted({pair.scene for pair in pairs}, key=lambda path: (len(path.name), path))  # 2 before 10
+    if tests is None and 0 < len(own) < len(scenes):
+        say("the data set's own train and test parts are kept; --test N would choose others")
+        pairs = [pair._replace(name=_part(pair.name)[1]) for pair in pairs]
+        scenes = [scene for scene in scenes if scene not in own] + [scene for scene in scenes if scene in own]
+        tests = len(own)
+    tests = tests or TESTS
+    if not tests < len(scenes):
+        many = "folders of frames" if scenes[0].is_dir() else "clear pictures"
+        raise WrongUse(
+            f"--test {tests}, but there are {len(scenes)} {many}, and some must be left to train on: "
+            "give a smaller --test"
+        )
     new_folder(out, folder)
     train, test = scenes[:-tests], set(scenes[-tests:])
     shown_hazy, shown_clear = halves(train, disjoint)
-    rows = []
-    for scene in scenes:
-        if scene in test or scene in shown_clear:
-            link(out / "clear" / ("test" if scene in test else "train") / places[scene] / scene.name, scene)
-    for name, hazy, clear in pairs:
-        if clear in test or clear in shown_hazy:
-            rows.append(
-                {"hazy": out / "hazy" / ("test" if clear in test else "train") / name, "clear": clear}
-            )
+    rows, linked = [], set()
+    for name, hazy, clear, scene in pairs:
+        part = "test" if scene in test else "train"
+        if clear not in linked and (scene in test or scene in shown_clear):
+            link(out / "clear" / part / name.parent / clear.name, clear)
+            linked.add(clear)
+        if scene in test or scene in shown_hazy:
+            rows.append({"hazy": out / "hazy" / part / name, "clear": clear})
             link(rows[-1]["hazy"], hazy)
     write(out, rows)
     if alone:
@@ -170,16 +239,24 @@ def lay_out(folder, out, tests, disjoint=False):
     return len(rows)
 
 
+def _part(name):
+    """("train", "test" or "", the name without a folder of that name) of a Pair's name."""
+    for place, folder in enumerate(name.parent.parts):
+        if part := PARTS.get(folder.lower()):
+            return part, Path(*name.parts[:place], *name.parts[place + (folder.lower() == part) :])
+    return "", name
+
+
 def main(argv=None):
     parser = Parser("Lay out a data set of hazy and clear pictures for training, by links.")
     add = parser.add_argument
-    add("dataset", type=Path, help="RESIDE's ITS, OTS or SOTS, or O-HAZE, as downloaded (data/README.md)")
+    add("dataset", type=Path, help="RESIDE, O-HAZE, REVIDE, …, as downloaded (data/README.md)")
     add("out", type=Path, help="new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear")
     add(
         "--test",
         type=number(int, 1),
-        default=5,
-        help="the last N clear pictures are for testing (%(default)s)",
+        metavar="N",
+        help=f"the last N scenes are for testing (the data set's own test part, or else {TESTS})",
     )
     add("--disjoint", action="store_true", help="train on no scene both hazy and clear: half of them each")
     args = parser.parse_args(argv)

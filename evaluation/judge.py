@@ -4,7 +4,6 @@ import collections
 import copy
 import functools
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -163,7 +162,7 @@ def measure_of(run):
     VGG19's features.
     """
     args = run.args
-    folder = Path(args.tgt_data, "train")
+    *_, folder = data.folders(args)
     drawings = images.check(data.require_images(folder, data.MEASURABLE, "drawings"), "drawings")
     drawings = data.readable(drawings, 1, "drawings", folder).paths
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)

@@ -4,6 +4,7 @@ import io
 import mmap
 import os
 import pickle
+import re
 import textwrap
 import warnings
 import zipfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from networks import VGG19
+from networks import VGG19, Generator
 from pictures import layouts
 from utils import WrongUse, first_line, replacing, say
 
@@ -30,7 +31,7 @@ def save(path, content):
 def load(path):
     """Read what `save`, or torch.save, wrote: tensors on the CPU and plain values. Raises WrongUse."""
     try:
-        _refuse_larger_than_the_file(path)
+        _refuse_by_content(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a refused file one line is enough
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -44,20 +45,33 @@ def load(path):
         raise WrongUse(f"cannot read {path}: {first_line(error)}") from None
 
 
-def _refuse_larger_than_the_file(path):
-    """Raise WrongUse for a file that would take more memory than its own size, or never end."""
+def _refuse_by_content(path):
+    """Raise WrongUse for a file that is empty, a program, or would take more memory than its own size."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise WrongUse(f"cannot read {path}: it is no file; in a run folder, name its generator_latest.pth")
+    if not os.path.getsize(path):
+        raise WrongUse(f"{path} is empty: copy or download it again")
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         # The one name that lets a pickle ask PyTorch for any amount; no checkpoint has use for it.
         larger = content.find(b"\nbytearray\n") >= 0
         if content[:4] == b"PK\3\4":
             records = zipfile.ZipFile(file).infolist()
+            if any(record.filename.endswith("/constants.pkl") for record in records):
+                raise _is_program(path, "TorchScript")
             # torch.save stores its records as they are, one after the other.
             larger |= any(record.compress_type for record in records)
             larger |= sum(record.file_size for record in records) > len(content)
+        if re.search(rb"ctorch\.nn\.modules\.[\w.]+\n", content):  # a pickle's word for a class
+            raise _is_program(path, "a whole model of torch.save(model)")
     if larger:
         raise WrongUse(f"{path} would grow in memory, as no file of torch.save does: refused")
+
+
+def _is_program(path, kind):
+    return WrongUse(
+        f"{path} is {kind}, which is code and not weights alone: refused; where it comes from, save "
+        "model.state_dict() in its place"
+    )
 
 
 def generator_file(generator):
@@ -70,11 +84,16 @@ def weights_of(network):
     return {key: value.cpu() for key, value in network.state_dict().items()}
 
 
-def load_generator(path):
-    """The Generator in a checkpoint of any layout that layouts.py knows. Raises WrongUse."""
+def load_generator(path, unless_ours=None):
+    """The generator in a checkpoint of any layout that layouts.py knows. Raises WrongUse.
+
+    It may be another network than Generator; with `unless_ours`, the words to refuse it with, it is not.
+    """
     architecture, weights = layouts.to_ours(load(path), path)
     generator = layouts.build(architecture, path)
     fill(generator, weights, path)
+    if unless_ours and not isinstance(generator, Generator):
+        raise WrongUse(f"{path} holds AnimeGANv2's network: {unless_ours}")
     return generator
 
 

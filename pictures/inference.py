@@ -48,7 +48,7 @@ def convert(generator, photos, tile=None):
 @torch.inference_mode()
 def stylise(generator, photos):
     """Apply a prepared generator to images of one size, any size; returns as many of that size."""
-    weight = generator.down[0].weight
+    weight = next(generator.parameters())  # of the first convolution
     batch = torch.from_numpy(np.stack(photos)).to(weight.device).permute(0, 3, 1, 2)
     results = networks.stylise(generator, utils.to_range(batch).to(weight.dtype))
     return [utils.to_image(result) for result in results]

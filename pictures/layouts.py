@@ -5,6 +5,7 @@
   and give BGR; the swap is folded into the first and the last convolution, so the network here is RGB.
 - The old public PyTorch script's (znxlwm/pytorch-CartoonGAN): `down_convs.0.weight`, … Its norms have no
   weights, and its padding is zeros everywhere.
+- AnimeGANv2's (bryandlee/animegan2-pytorch): `block_a.0.1.weight`, … It is another network (animegan.py).
 """
 
 import inspect
@@ -14,15 +15,18 @@ import re
 import torch
 
 from networks import CONVOLUTIONS, NORMS, Generator, InstanceNorm
+from pictures import animegan
 from utils import WrongUse, first_line
 
 KNOWN = (
-    "known are generators of this program, the authors' (conv01_1.weight, …) "
-    "and the old public script's (down_convs.0.weight, …)"
+    "known are generators of this program, the authors' (conv01_1.weight, …), "
+    "the old public script's (down_convs.0.weight, …) and AnimeGANv2's in PyTorch (block_a.0.1.weight, …)"
 )
 OURS = {"architecture", "state_dict"}
 NOTES = {"epoch", "kid_drawings"}  # what generator_best.pth holds besides
-OPENED = ("state_dict", "params")  # wrappers that other programs put around the weights
+# Wrappers that other programs put around a generator's weights.
+OPENED = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_dict")
+OPENED += ("generator", "netG", "model", "params")
 MARKS = {  # keys that tell what a file is
     "architecture": "a generator",
     "layers.0.weight": "a discriminator",
@@ -39,22 +43,25 @@ UNUSED = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
 
 
 def to_ours(content, path):
-    """(architecture, weights) of what checkpoints.load read: the arguments of Generator, and its state dict.
+    """(architecture, weights) of what checkpoints.load read: what `build` takes, and the state dict of that.
 
     Raises WrongUse naming `path` where the layout is unknown, or something is missing or too much in it.
     """
     if isinstance(content, dict) and content.keys() - NOTES == OURS:
         return content["architecture"], _no_larger_than_the_file(content["state_dict"], path)
+    inner = content
     for key in OPENED * 2:  # and no deeper: a dictionary can hold itself
-        if isinstance(content, dict) and key in content:
-            content = content[key]
-    weights = _no_larger_than_the_file(content, path)
+        if isinstance(inner, dict) and key in inner:
+            inner = inner[key]
+    weights = _no_larger_than_the_file(inner, path)
     for mark, read in (("conv01_1.weight", _authors), ("down_convs.0.weight", _old_script)):
         if mark in weights:
             return read(weights, path)
+    if "block_a.0.1.weight" in weights:
+        return animegan.ARCHITECTURE, weights
     raise WrongUse(
         f"{path} is no generator_latest.pth of this program, nor another known layout: {KNOWN}"
-        f"{likeness(content)}"
+        f"{likeness(content) or likeness(weights)}"
     )
 
 
@@ -86,7 +93,10 @@ def _no_larger_than_the_file(weights, path):
 
 
 def build(architecture, path):
-    """A Generator without memory, as the file at `path` tells its architecture. Raises WrongUse."""
+    """A Generator or AnimeGAN without memory, as `to_ours` says of the file at `path`. Raises WrongUse."""
+    if architecture is animegan.ARCHITECTURE:
+        with torch.device("meta"):
+            return animegan.AnimeGAN()
     try:
         whole = inspect.signature(Generator).bind(**architecture)
         whole.apply_defaults()

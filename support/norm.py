@@ -55,6 +55,8 @@ class LayerNorm(nn.GroupNorm):
         if self.running_mean is not None:
             mean, variance = self.running_mean, self.running_var
             return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0, self.eps)
+        if x.is_cuda and x.dtype != self.weight.dtype and not torch.is_autocast_enabled("cuda"):
+            return super().forward(x.to(self.weight.dtype)).to(x.dtype)  # CUDA takes one type only
         return super().forward(x)
 
 

@@ -1,4 +1,6 @@
-"""Two other programs' generators written out plainly, with weights in their layouts (pictures/layouts.py)."""
+"""Other programs' generators written out plainly, with weights in their layouts (pictures/layouts.py)."""
+
+import itertools
 
 import torch
 import torch.nn.functional as F
@@ -60,6 +62,43 @@ def old_script(weights, x, blocks):
     return conv("up_convs.8", x, padding=3).tanh()
 
 
+def animegan(weights, x):
+    """The definition of bryandlee/animegan2-pytorch: RGB (N,3,H,W) in [-1, 1], layer norms, 2.1 M weights."""
+
+    def conv(name, x, pad=(0, 0, 0, 0), stride=1, groups=1):
+        x = F.pad(x, pad, mode="reflect")
+        return F.conv2d(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"), stride, groups=groups)
+
+    def norm(name, x):
+        mean = x.mean((1, 2, 3), keepdim=True)
+        variance = ((x - mean) ** 2).mean((1, 2, 3), keepdim=True)
+        scale, shift = (weights[f"{name}.{kind}"].reshape(1, -1, 1, 1) for kind in ("weight", "bias"))
+        return (x - mean) / (variance + 1e-5).sqrt() * scale + shift
+
+    def unit(name, x, pad=(1, 1, 1, 1), stride=1, groups=1):
+        return F.leaky_relu(norm(f"{name}.2", conv(f"{name}.1", x, pad, stride, groups)), 0.2)
+
+    def residual(name, x):
+        y = unit(f"{name}.layers.0", x, (0, 0, 0, 0))
+        y = unit(f"{name}.layers.1", y, groups=y.shape[1])
+        y = norm(f"{name}.layers.3", conv(f"{name}.layers.2", y))
+        return x + y if x.shape == y.shape else y
+
+    def enlarge(x, size):
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+    a = unit("block_a.0", x, (3, 3, 3, 3))
+    a = unit("block_a.2", unit("block_a.1", a, (0, 1, 0, 1), 2))
+    c = unit("block_b.1", unit("block_b.0", a, (0, 1, 0, 1), 2))
+    c = unit("block_c.0", c)
+    for number in (1, 2, 3, 4):
+        c = residual(f"block_c.{number}", c)
+    d = enlarge(unit("block_c.5", c), a.shape[2:])
+    e = enlarge(unit("block_d.1", unit("block_d.0", d)), x.shape[2:])
+    e = unit("block_e.2", unit("block_e.1", unit("block_e.0", e)), (3, 3, 3, 3))
+    return conv("out_layer.0", e).tanh()
+
+
 def random_weights(shapes):
     seed = torch.Generator().manual_seed(0)
     return {name: torch.randn(shape, generator=seed) * 0.1 for name, shape in shapes.items()}
@@ -96,3 +135,27 @@ def script_weights(ngf=4, blocks=6):
     layers |= {f"resnet_blocks.{n}.conv{half}": (c, c, 3) for n in range(blocks) for half in (1, 2)}
     layers |= {"up_convs.0": (b, c, 3), "up_convs.1": (b, b, 3), "up_convs.4": (a, b, 3)}
     return random_weights(shapes_of(layers | {"up_convs.5": (a, a, 3), "up_convs.8": (3, a, 7)}))
+
+
+def animegan_weights():
+    shapes = {"out_layer.0.weight": (3, 32, 1, 1)}
+
+    def unit(name, into, out, kernel=3, group=None, norm="2", conv="1"):
+        shapes[f"{name}.{conv}.weight"] = (out, group or into, kernel, kernel)
+        shapes.update({f"{name}.{norm}.{kind}": (out,) for kind in ("weight", "bias")})
+
+    for block, widths in (("a", (3, 32, 64, 64)), ("b", (64, 128, 128)), ("d", (128, 128, 128))):
+        for number, (into, out) in enumerate(itertools.pairwise(widths)):
+            unit(f"block_{block}.{number}", into, out, 7 if into == 3 else 3)
+    for number, (into, out) in enumerate(((128, 64), (64, 64), (64, 32))):
+        unit(f"block_e.{number}", into, out, 7 if out == 32 else 3)
+    unit("block_c.0", 128, 128)
+    unit("block_c.5", 256, 128)
+    for number, into in enumerate((128, 256, 256, 256), 1):
+        name, wide = f"block_c.{number}.layers", 2 * into
+        unit(f"{name}.0", into, wide, 1)
+        unit(f"{name}.1", wide, wide, group=1)
+        shapes[f"{name}.1.1.bias"] = (wide,)
+        unit(name, wide, 256, 1, norm="3", conv="2")
+    scales = {name for name, shape in shapes.items() if name.endswith("weight") and len(shape) == 1}
+    return {name: value + (name in scales) for name, value in random_weights(shapes).items()}

@@ -25,7 +25,9 @@ def find_data(args, drawings):
     `drawings` tells whether a loss needs those; --eval_every needs some too. Raises WrongUse if a folder is
     missing, empty or smaller than a batch. Nothing is read, so this is quick.
     """
-    photo_dir, test_dir, drawing_dir = _folders(args)
+    photo_dir, test_dir, drawing_dir = folders(args)
+    if photo_dir.name == "trainA" or drawing_dir.name == "trainB":
+        say_once(f"CycleGAN's layout: photographs {photo_dir} and {test_dir}, drawings {drawing_dir}")
     photos = require_images(photo_dir, args.batch_size, "photographs")
     tests = require_images(test_dir, 1, "photographs")
     ready = old_pairs(_pair_dir(args)) if drawings else []
@@ -51,7 +53,7 @@ def prepare(args, drawings, make_pairs):
     from pictures import images  # OpenCV, which a wrong command need not wait for
 
     photos, tests, ready = find_data(args, drawings)
-    photo_dir, test_dir, drawing_dir = _folders(args)
+    photo_dir, test_dir, drawing_dir = folders(args)
     photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
     tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
     if twice := len(set(photos.digests) & set(tests.digests)):
@@ -71,8 +73,17 @@ def prepare(args, drawings, make_pairs):
     return Data(photos.paths, tests.paths, pairs.paths, {**record, "drawings": _record(pairs)})
 
 
-def _folders(args):
-    return Path(args.src_data, "train"), Path(args.src_data, "test"), Path(args.tgt_data, "train")
+def folders(args):
+    """The folders of photographs, of test photographs and of drawings.
+
+    Those of CycleGAN's data sets, trainA, testA and trainB, where there is no train.
+    """
+    source, target = Path(args.src_data), Path(args.tgt_data)
+    a, b = (
+        letter if (home / f"train{letter}").is_dir() and not (home / "train").is_dir() else ""
+        for home, letter in ((source, "A"), (target, "B"))
+    )
+    return source / f"train{a}", source / f"test{a}", target / f"train{b}"
 
 
 def _pair_dir(args):
@@ -81,7 +92,10 @@ def _pair_dir(args):
 
 def require_images(folder, least, wanted):
     """The image files below `folder`. Raises WrongUse if it is missing or holds fewer than `least`."""
-    layout = "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings (data/README.md)"
+    layout = (
+        "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings, "
+        "or one folder for both holds trainA, testA and trainB (data/README.md)"
+    )
     if not folder.is_dir():
         raise WrongUse(f"no folder {folder}: {layout}")
     paths = [folder / name for name in find_images(folder)]

@@ -31,10 +31,13 @@ def training_parser():
         "--src_data",
         type=one_line,
         default="data/src_data",
-        help="folder with train/ and test/ photographs (%(default)s)",
+        help="folder with train/ and test/ photographs, or trainA/ and testA/ (%(default)s)",
     )
     add(
-        "--tgt_data", type=one_line, default="data/tgt_data", help="folder with train/ drawings (%(default)s)"
+        "--tgt_data",
+        type=one_line,
+        default="data/tgt_data",
+        help="folder with train/ drawings, or trainB/ (%(default)s)",
     )
     add("--pair_dir", type=one_line, help="where edge-smoothed drawings are kept (TGT_DATA/pair)")
     add("--results_dir", type=one_line, default="results", help="where run folders are made (%(default)s)")

@@ -79,7 +79,7 @@ def restore(run, path):
 def start_from_weights(model, args):
     """Take the weights that the two --latest options name; returns whether a generator's skip phase one."""
     if path := args.latest_generator_model:
-        loaded = checkpoints.load_generator(path)
+        loaded = checkpoints.load_generator(path, "a run can start from CartoonGAN's alone")
         for key, value in model.generator.architecture.items():
             # eps may differ: between 1e-9 and 1e-5 the authors' results differ by 1e-4 on average (measured).
             if key != "eps" and loaded.architecture[key] != value:

@@ -30,6 +30,12 @@ LAYOUTS = {
         "# O-HAZY NTIRE 2018/hazy/01_outdoor_hazy.jpg": "# O-HAZY NTIRE 2018/GT/01_outdoor_GT.jpg",
         "# O-HAZY NTIRE 2018/hazy/45_outdoor_hazy.JPG": "# O-HAZY NTIRE 2018/GT/45_outdoor_GT.jpg",
     },
+    "RESIDE-6K": {
+        "train/hazy/1.jpg": "train/GT/1.jpg",
+        "train/hazy/2.jpg": "train/GT/2.jpg",
+        "test/hazy/0001.jpg": "test/GT/0001.jpg",
+    },
+    "NH-HAZE": {f"{n:02}_hazy.png": f"{n:02}_GT.png" for n in (1, 2, 55)},
     "same names": {"hazy/a_1.png": "clear/a_1.png", "hazy/a_2.png": "clear/a_2.png"},
 }
 
@@ -46,7 +52,7 @@ def test_layouts(name, tmp_path):
     layout = LAYOUTS[name]
     found = pairs.find_pairs(make(tmp_path / name, layout))
     for hazy, clear in layout.items():
-        stem = hazy.rsplit("/", 1)[1].rsplit(".", 1)[0]
+        stem = hazy.split("/")[-1].rsplit(".", 1)[0]
         assert found[stem] == tmp_path / name / clear
     assert set(found.values()) == {tmp_path / name / clear for clear in layout.values()}
 
@@ -85,12 +91,91 @@ def test_a_table_is_read_back(tmp_path):
 
 def test_folders_without_pairs(tmp_path):
     make(tmp_path / "photos", {"hazy/1.png": "hazy/2.png"})
-    for folder, told in (("photos", "no pairs in .*photos: it needs a pairs.csv"), ("none", "no folder")):
+    lone = "no pairs in .*photos: no pairs.csv, and .*photos/hazy has no folder clear or gt beside it"
+    for folder, told in (("photos", lone), ("none", "no folder")):
         with pytest.raises(WrongUse, match=told):
             pairs.find_pairs(tmp_path / folder)
     (tmp_path / "photos/pairs.csv").write_text("one,two\n1,2\n")
     with pytest.raises(WrongUse, match="is no table of pairs"):
         pairs.find_pairs(tmp_path / "photos")
+
+
+REVIDE = {
+    f"{part}/hazy/{scene}/{frame:05}.JPG": f"{part}/gt/{scene}/{frame:05}.JPG"
+    for part, scene in (("Train", "C001"), ("Train", "C002"), ("Test", "E001"))
+    for frame in range(3)
+}
+
+
+def test_frames_of_a_scene_are_paired_within_their_folder(tmp_path):
+    found = pairs.find_pairs(make(tmp_path, REVIDE))
+    assert {f"{tmp_path}/{clear}" for clear in REVIDE.values()} == {*map(str, found.values())}
+    for hazy, clear in REVIDE.items():
+        assert found[hazy.replace("/hazy", "").removesuffix(".JPG")] == tmp_path / clear
+    (tmp_path / REVIDE["Train/hazy/C002/00001.JPG"]).unlink()  # no other scene's frame takes its place
+    assert "Train/C002/00001" not in pairs.find_pairs(tmp_path)
+
+
+def laid_out(out):
+    """{part/side: names below it} of what lay_out made."""
+    return {
+        f"{part}/{side}": {path.as_posix() for path in listing.find_images(out / side / part)}
+        for part in ("train", "test")
+        for side in ("hazy", "clear")
+    }
+
+
+def test_a_data_sets_own_parts_are_kept(tmp_path, capsys):
+    pairs.main([str(make(tmp_path / "6K", LAYOUTS["RESIDE-6K"])), str(tmp_path / "out")])
+    train, test = {"1.jpg", "2.jpg"}, {"0001.jpg"}
+    assert laid_out(tmp_path / "out") == {
+        **{"train/hazy": train, "train/clear": train, "test/hazy": test, "test/clear": test}
+    }
+    assert capsys.readouterr().err == (
+        "the data set's own train and test parts are kept; --test N would choose others\n"
+    )
+    pairs.lay_out(tmp_path / "6K", tmp_path / "other", tests=2)
+    assert laid_out(tmp_path / "other")["train/hazy"] == {"train/1.jpg"}
+
+
+def test_scenes_of_frames_are_not_split(tmp_path):
+    revide = make(tmp_path / "REVIDE", REVIDE)
+    pairs.lay_out(revide, tmp_path / "own")
+    made = laid_out(tmp_path / "own")
+    assert made["test/hazy"] == made["test/clear"] == {f"E001/{frame:05}.JPG" for frame in range(3)}
+    assert len(made["train/hazy"]) == 6
+    pairs.lay_out(revide / "Train", tmp_path / "one", tests=1)
+    made = laid_out(tmp_path / "one")
+    assert {path.split("/")[0] for path in made["test/clear"]} == {"C002"} and len(made["test/clear"]) == 3
+    assert {path.split("/")[0] for path in made["train/hazy"]} == {"C001"}
+    with pytest.raises(WrongUse, match="--test 5, but there are 2 folders of frames, and some must be left"):
+        pairs.lay_out(revide / "Train", tmp_path / "two")
+
+
+def test_val_is_a_test_part_and_keeps_its_name_beside_another(tmp_path):
+    layout = {f"{part}/hazy/1.png": f"{part}/gt/1.png" for part in ("train", "val", "test")}
+    pairs.lay_out(make(tmp_path / "set", layout), tmp_path / "out")
+    assert laid_out(tmp_path / "out")["test/hazy"] == {"1.png", "val/1.png"}
+    assert laid_out(tmp_path / "out")["train/clear"] == {"1.png"}
+
+
+@pytest.mark.parametrize(
+    ("files", "folder", "told"),
+    [
+        (["hazy/a.png", "gt/b.png"], "", "none of 1 hazy pictures has a clear one of its name, .* in .*gt "),
+        (["01_hazy.png", "02_GT.png"], "", "none of 1 hazy pictures has a clear one"),
+        (["hazy/a.png"], "", "hazy has no folder clear or gt beside it"),
+        (["hazy/a.txt", "gt/a.png"], "", "no pictures in .*hazy"),
+        (["hazy/a.png", "gt/a.png"], "gt", "the hazy pictures lie beside it, so name"),
+        (["photos/a.png"], "", "no folders hazy and clear or gt side by side in it, and no pictures NN_hazy"),
+    ],
+)
+def test_the_advice_fits_what_was_found(tmp_path, files, folder, told):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(WrongUse, match=f"no pairs in {tmp_path / folder}: .*{told}"):
+        pairs.lay_out(tmp_path / folder, tmp_path.parent / f"{tmp_path.name}_out")
 
 
 @pytest.fixture

@@ -74,10 +74,45 @@ def test_a_file_that_wants_to_run_code_is_refused(tmp_path, dump):
 WEIGHTS = {"weight": torch.zeros(50, 50)}
 
 
+def whole_model(path):
+    torch.save(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1)), path)
+
+
+def old_whole_model(path):
+    torch.save(torch.nn.Conv2d(1, 1, 1), path, _use_new_zipfile_serialization=False)
+
+
+def torch_script(path):
+    torch.jit.save(torch.jit.trace(torch.nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2)), path)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda path: path.touch(), "is empty: copy or download it again"),
+        (whole_model, r"is a whole model of torch.save(model), which is code and not weights alone: refused"),
+        (old_whole_model, "is a whole model of torch.save(model)"),
+        (torch_script, "is TorchScript, which is code and not weights alone: refused; where it comes from, "),
+    ],
+)
+def test_a_file_that_holds_no_weights_alone_is_called_what_it_is(tmp_path, make, told):
+    make(tmp_path / "a.pt")
+    for read in (checkpoints.load, checkpoints.load_generator):
+        with pytest.raises(WrongUse) as error:
+            read(tmp_path / "a.pt")
+        assert one_line(error, f"{tmp_path}/a.pt {told}")
+
+
+def test_a_run_may_be_called_like_a_layer(tmp_path):
+    content = {"settings": {"options": {"name": "ctorch.nn.modules.conv"}}}
+    checkpoints.save(tmp_path / "a.pth", content)
+    assert checkpoints.load(tmp_path / "a.pth") == content
+
+
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
         b"# a text\n",
         b"results/\n__pycache__/\n",
         b"X\x03\x00\x00\x00\xff\xff\xff",
@@ -88,7 +123,7 @@ WEIGHTS = {"weight": torch.zeros(50, 50)}
         saved(WEIGHTS, legacy=True)[:100],
         saved(WEIGHTS, legacy=True)[:5],
     ],
-    ids=["empty", "text", "gitignore", "unicode", "png"] + ["cut"] * 5,
+    ids=["text", "gitignore", "unicode", "png"] + ["cut"] * 5,
 )
 def test_a_file_that_is_no_whole_checkpoint_is_one_line(tmp_path, data):
     (tmp_path / "a.pth").write_bytes(data)

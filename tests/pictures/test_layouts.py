@@ -67,6 +67,11 @@ def test_own_layout_with_and_without_newer_keys(tmp_path):
         lambda weights: {f"module.{key}": value for key, value in weights.items()},
         lambda weights: {"state_dict": weights, "epoch": 3},
         lambda weights: {"params": {f"module.{key}": value for key, value in weights.items()}},
+        *(
+            lambda weights, key=key: {"epoch": 3, key: weights, "optimizer": {}}
+            for key in ("generator_state_dict", "g_state_dict", "netG", "model", "generator")
+        ),
+        lambda weights: {"model": {"netG": {"state_dict": weights}["state_dict"]}, "netD": {}},
     ],
 )
 def test_wrappers_are_opened(tmp_path, wrap):

@@ -46,6 +46,34 @@ def test_without_a_loss_that_looks_at_them_no_drawings_are_needed(data):
     assert len(of_run.photos) == 6 and of_run.pairs == [] and "drawings" not in of_run.record
 
 
+@pytest.fixture
+def cycle(data, tmp_path):
+    """The same pictures in the folders of a data set of CycleGAN."""
+    for part, name in (
+        ("src_data/train", "trainA"),
+        ("src_data/test", "testA"),
+        ("tgt_data/train", "trainB"),
+    ):
+        shutil.copytree(data / part, tmp_path / "cycle" / name)
+    return tmp_path / "cycle"
+
+
+def test_the_layout_of_cyclegan_is_told_in_one_line(data, cycle, capsys):
+    both = ["--src_data", str(cycle), "--tgt_data", str(cycle)]
+    of_run = found(data, *both)
+    assert of_run.photos == files(cycle / "trainA") and of_run.tests == files(cycle / "testA")
+    assert of_run.pairs == files(cycle / "pair/32") and len(of_run.pairs) == 6
+    assert of_run.record == found(data).record
+    told = f"CycleGAN's layout: photographs {cycle}/trainA and {cycle}/testA, drawings {cycle}/trainB\n"
+    assert capsys.readouterr().err == told
+    shutil.rmtree(cycle / "testA")
+    with pytest.raises(WrongUse, match=f"no folder {cycle}/testA: "):
+        found(data, *both)
+    shutil.copytree(data / "src_data/test", cycle / "test")
+    (cycle / "trainA").rename(cycle / "train")  # this program's own layout comes first
+    assert found(data, "--src_data", str(cycle)).photos == files(cycle / "train")
+
+
 @pytest.mark.parametrize("part", ["src_data/train", "src_data/test", "tgt_data/train"])
 def test_a_missing_or_empty_folder_is_told_with_the_layout(data, part):
     layout = r"SRC_DATA/\{train,test\} hold photographs and TGT_DATA/train drawings"

@@ -5,6 +5,7 @@ import types
 
 import pytest
 import torch
+from foreign import animegan_weights
 from helpers import TINY
 
 import CartoonGAN
@@ -200,6 +201,14 @@ def test_a_generator_of_another_architecture_is_refused(more, told, tmp_path):
     with pytest.raises(WrongUse) as error:
         state.start_from_weights(run.model, run.args)
     assert one_line(error, str(tmp_path / "generator_latest.pth"), told)
+
+
+def test_another_network_to_start_from_is_refused(tmp_path):
+    torch.save(animegan_weights(), tmp_path / "paprika.pt")
+    run = new_run(tmp_path, f"--latest_generator_model {tmp_path}/paprika.pt")
+    with pytest.raises(WrongUse) as error:
+        state.start_from_weights(run.model, run.args)
+    assert one_line(error, "paprika.pt holds AnimeGANv2's network: a run can start from CartoonGAN's alone")
 
 
 def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
