@@ -246,13 +246,17 @@ def _epochs(photos):
 def _newest(samples):
     """(URL, whether photo and result lie side by side) of the first photo's newest picture, or None."""
     photos, others = samples["photos"], samples["others"]
-    for photo in photos:
-        if photo["epochs"]:
-            pattern, epochs = max(photo["epochs"].items(), key=lambda item: int(item[1][-1]))
-            return pattern.replace("{epoch}", epochs[-1]), photo["pair"]
-    if photos:
-        return photos[0]["recon"], True
+    for photo in [photo for photo in photos if photo["epochs"]] or photos:
+        return newest(photo), photo["pair"]
     return (others[-1], False) if others else None
+
+
+def newest(photo):
+    """The URL of a photo's newest picture, which is its reconstruction where phase two left none."""
+    if not photo["epochs"]:
+        return photo["recon"]
+    pattern, epochs = max(photo["epochs"].items(), key=lambda item: int(item[1][-1]))
+    return pattern.replace("{epoch}", epochs[-1])
 
 
 def _names(folder, problems):

@@ -4,9 +4,10 @@ import unicodedata
 
 
 def overview(found):
-    """What the overview shows: {"columns", "rows", "equal": the settings that all runs share}.
+    """What the overview shows: {"columns", "rows", "equal": the settings that all runs share, "data_differ"}.
 
-    A column is (key, title, kind). A row is {"run", "cells": {key: (text, value to sort by)}}.
+    A column is (key, title, kind). A row is {"run", "cells": {key: (text, value to sort by)}}. Data that all
+    runs share stand in "equal" too.
     """
     settings = [run["page"]["settings"] for run in found if run["page"]["settings"]]
     texts = {key: {figure(each.get(key)) for each in settings} for key in _keys(settings)}
@@ -21,7 +22,10 @@ def overview(found):
         (f"last {key}", key.replace("_", " "), "measure") for key in _keys(run["last"] for run in found)
     ]
     equal = {key: texts[key].pop() for key in texts if key not in differing}
-    return {"columns": columns, "rows": rows, "equal": equal}
+    data_differ = len({str(run["data"]) for run in found}) > 1
+    if found and not data_differ:
+        equal |= {kind: f"{count}, fingerprint {mark}" for kind, count, mark in found[0]["data"]}
+    return {"columns": columns, "rows": rows, "equal": equal, "data_differ": data_differ}
 
 
 def listing(found):

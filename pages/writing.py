@@ -10,9 +10,11 @@ import functools
 import os
 import time
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import jinja2
 import plotly.offline
+from PIL import Image
 
 from pages import summaries
 from pages.tables import figure, overview, size
@@ -80,12 +82,33 @@ def _traces(folder):
 def write_run(run, home):
     """Write page.js and index.html of one run; `home` is the path from it to the overview and plotly."""
     folder = run["folder"]
-    data = jinja2.utils.htmlsafe_json_dumps(run["page"], separators=(",", ":"))
+    page = {**run["page"], "first": _first(folder, run["page"]["samples"]["photos"])}
+    data = jinja2.utils.htmlsafe_json_dumps(page, separators=(",", ":"))
     write_text(folder / "page.js", f"window.PAGE = {data};\n")
     resume = None
     if (folder / "state_latest.pth").exists():
         resume = command_line("CartoonGAN.py", ["--resume", str(folder)])
     _write_page(folder / "index.html", "run.html", run=run, home=home, resume=resume, title=run["name"])
+
+
+def _first(folder, photos):
+    """The name of the photo that a page opens on: the first of test that is not a small one, or None.
+
+    A small one has less than half the pixels of the largest.
+    """
+    pixels = {
+        photo["name"]: _pixels(folder / os.fsdecode(unquote_to_bytes(summaries.newest(photo))))
+        for photo in [photo for photo in photos if photo["name"].startswith("test ")] or photos
+    }
+    return next((name for name in pixels if 2 * pixels[name] >= max(pixels.values())), None)
+
+
+def _pixels(path):
+    try:
+        with Image.open(path) as picture:
+            return picture.width * picture.height
+    except Exception:  # a damaged picture can fail in any way, and is then not to be opened on
+        return 0
 
 
 def _write_page(path, template, **values):

@@ -19,7 +19,7 @@ function breakable(element) {
   element.replaceChildren(...element.textContent.split(/(?<=[_/])/).flatMap((part) => [part, make("wbr")]));
   return element;
 }
-for (const element of $$(".run b, .setting span, .settings dd")) breakable(element);
+for (const element of $$(".run b, .setting span, th.setting button, .settings dd")) breakable(element);
 
 // Light and dark: what the system says, until the button is pressed.
 

@@ -4,6 +4,13 @@ const body = $("#runs tbody");
 const rows = $$("tr", body);
 const heads = $$("#runs th");
 
+// A run a card where there is no room for the table: on a phone. One run is a card everywhere.
+
+const phone = matchMedia("(max-width: 700px)");
+const layOut = () => $("#runs").classList.toggle("cards", rows.length === 1 || phone.matches);
+phone.addEventListener("change", layOut);
+layOut();
+
 // Sort: numbers as numbers, whatever has no value last.
 
 function sort(column, descending) {

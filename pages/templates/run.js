@@ -83,7 +83,8 @@ if (epochs.length) {
   const asked = new URLSearchParams(location.hash.slice(1));
   const place = epochs.findIndex((each) => String(each) === asked.get("epoch"));
   slider.value = place < 0 ? epochs.length - 1 : place;
-  choose(photos.find((each) => each.name === asked.get("photo")) || photo);
+  const named = (name) => photos.find((each) => each.name === name);
+  choose(named(asked.get("photo")) || named(page.first) || photo);
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("input, .strip") || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

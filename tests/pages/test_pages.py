@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from helpers import TINY, leave_run, make_data
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -80,6 +81,12 @@ def page(browser):
         each["params"]["request"]["url"] for each in asked if each["method"] == "Network.requestWillBeSent"
     ]
     assert urls and all(url.startswith(("file:", "data:", "about:")) for url in urls), urls
+
+
+def columns(results):
+    """How many columns of a run's metrics.csv have a curve: all but phase and epoch."""
+    header = (results / f"{NAMES[0]}_results/metrics.csv").read_text().splitlines()[0]
+    return len(header.split(",")) - 2
 
 
 def one(page, selector):
@@ -173,7 +180,7 @@ def test_curves_settings_command_and_log(results, page):
     page = page(results / f"{NAMES[0]}_results" / "index.html")
     assert not every(page, "script[src*=plotly]")
     page.execute_script("document.querySelector('#curves').scrollIntoView()")
-    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == 9)
+    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == columns(results))
     titles = [each.text for each in every(page, "#curves figcaption")]
     assert titles[:3] == ["content", "discriminator", "adversarial"]
     # A curve that stays the same has its value on the axis.
@@ -252,7 +259,7 @@ def test_compare(results, page):
     )
     rows = {each.text.split(" ", 1)[0]: each.text for each in every(page, "#settings .differs th")}
     assert set(rows) == {"con_lambda", "train_epoch"}
-    soon(page, lambda: len(every(page, "#plots .plot .trace.scatter")) == 27)
+    soon(page, lambda: len(every(page, "#plots .plot .trace.scatter")) == 3 * columns(results))
     one(page, "#all").click()
     assert len(every(page, "#settings .equal")) > 20
     one(page, "body").send_keys(Keys.ESCAPE)
@@ -273,6 +280,48 @@ def test_light_and_dark(results, page):
     one(opened, "#theme").click()
     assert colour(opened) == dark
     opened.execute_script("localStorage.clear()")
+
+
+OUTSIDE = """
+const table = document.querySelector('#runs');
+return [...table.querySelectorAll('tr:first-child td')].filter((cell) => {
+  const [inner, outer] = [cell.getBoundingClientRect(), table.parentElement.getBoundingClientRect()];
+  const cut = inner.right > outer.right + 1 || cell.scrollWidth > cell.clientWidth;
+  return getComputedStyle(cell).display !== 'none' && cut;
+}).map((cell) => cell.dataset.title)"""
+
+
+@pytest.mark.parametrize("width", [1400, 1000, 390])
+@pytest.mark.parametrize("runs", [1, 20])
+def test_the_overview_cuts_off_no_column(results, tmp_path, page, width, runs):
+    """Of twenty runs at 1000 px a part must be scrolled to, which a shadow tells."""
+    usual = {"con_lambda": (10, 2.5), "lrG": (2e-4, 1e-5)} if runs > 1 else {}
+    for number in range(runs):
+        options = {key: values[number % 2] for key, values in usual.items()}
+        folder = leave_run(tmp_path, f"Run{number}_20_200_16_0.0005_res8", epochs=2, **options)
+        shutil.copy(results / f"{NAMES[0]}_results/metrics.csv", folder)
+    writing.write(tmp_path)
+    page = page(tmp_path / "index.html", width=width)
+    assert len(visible(page)) == runs
+    assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    if (runs, width) == (20, 1000):
+        assert one(page, ".scroll").value_of_css_property("background-image").count("gradient") == 2
+        page.execute_script("document.querySelector('.scroll').scrollLeft = 1e6")
+    assert page.execute_script(OUTSIDE) == []
+
+
+def test_a_run_opens_on_a_test_photograph_that_is_not_small(tmp_path, page):
+    folder = leave_run(tmp_path, "First", photos=("test_1", "test_2", "test_3", "train_1"))
+    for number, size in ((1, (16, 8)), (2, (80, 30)), (3, (80, 40))):
+        for path in folder.glob(f"*/*test*_{number}.png"):
+            Image.new("RGB", size).save(path)
+    for path in folder.glob("*/*train*.png"):
+        Image.new("RGB", (200, 100)).save(path)
+    writing.update(folder)
+    page = page(folder / "index.html")
+    soon(page, lambda: shown(page) == "3_epoch_First_test_2.png")
+    pressed = [each.text for each in every(page, "#photos [aria-pressed=true]")]
+    assert pressed == ["test 2"]
 
 
 @pytest.mark.parametrize("file", ["index.html", f"{NAMES[1]}_results/index.html"])

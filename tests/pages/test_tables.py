@@ -14,7 +14,13 @@ def test_the_overview_shows_the_settings_in_which_runs_differ(tmp_path):
     shown = tables.overview(found)
     assert shown["columns"] == [("ngf", "ngf", "setting"), ("last content", "content", "measure")]
     assert [row["cells"]["ngf"] for row in shown["rows"]] == [("4", 4), ("64", 64)]
-    assert shown["equal"] == {"pre_train_epoch": "1", "train_epoch": "3", "lrG": "0.0002"}
+    assert shown["equal"] == {"pre_train_epoch": "1", "train_epoch": "3", "lrG": "0.0002"} | {
+        "photographs": "6, fingerprint abcdef0123"
+    }
+    assert not shown["data_differ"]
+    found[1]["data"] = [("photographs", 7, "abcdef0124")]
+    shown = tables.overview(found)
+    assert shown["data_differ"] and "photographs" not in shown["equal"]
 
 
 @pytest.mark.parametrize(
