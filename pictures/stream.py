@@ -11,10 +11,16 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pictures import images, inference
+from pictures import decoding, images, inference
 from utils import first_line, say
 
-SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "GIF": {"disposal": 2}}
+SAVING = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 90, "subsampling": "4:4:4"},
+    "HEIF": {"quality": 90, "chroma": 444},
+    "GIF": {"disposal": 2},
+}
 NO_ALPHA = {"JPEG"}
 
 
@@ -76,9 +82,9 @@ def read(picture, longest):
     """Fill in a Picture's frames, at most `longest` pixels long, or its failure; returns it."""
     kind, suffix = Image.registered_extensions().get(picture.target.suffix.lower()), picture.target.suffix
     try:
-        frames, picture.info = images.decode_frames(picture.source.read_bytes())
+        frames, picture.info = decoding.decode_frames(picture.source.read_bytes(), longest)
         picture.frames = [images.fit_within(frame, longest) if longest else frame for frame in frames]
-    except images.Unreadable as error:
+    except decoding.Unreadable as error:
         picture.failure = f"cannot be read: {error}"
     except OSError as error:
         picture.failure = f"cannot be read: {error.strerror}"
@@ -86,7 +92,7 @@ def read(picture, longest):
         picture.failure = inference.ADVICE
     if not picture.failure and kind not in Image.SAVE:
         picture.failure = f"cannot be written as {suffix or 'a name without extension'}: give a --format"
-    if len(picture.frames) > 1 and kind not in images.ANIMATED:
+    if len(picture.frames) > 1 and kind not in decoding.ANIMATED:
         picture.failure = f"{len(picture.frames)} frames do not fit a {suffix}: use --format gif, png or webp"
     return picture
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageColor, ImageOps
 
-from pictures import images, stream
+from pictures import decoding, images, stream
 from pictures.plan import Picture
 
 
@@ -229,11 +229,11 @@ def test_out_of_memory_costs_the_one_picture_that_is_too_large(run, tmp_path, ca
 
 
 def test_a_picture_that_is_too_large_to_be_read_is_told(run, tmp_path, monkeypatch, capsys):
-    def greedy(_):
+    def greedy(*_):
         raise MemoryError
 
     noise(16, 16).save(tmp_path / "in/a.png")
-    monkeypatch.setattr(images, "decode_frames", greedy)
+    monkeypatch.setattr(decoding, "decode_frames", greedy)
     assert run() == 1
     assert "a.png: out of memory" in capsys.readouterr().err
 
