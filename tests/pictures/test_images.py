@@ -5,7 +5,7 @@ import pytest
 from bad_data import encoded
 from PIL import Image
 
-from pictures import decoding, images, listing
+from pictures import decoding, images
 from utils import WrongUse
 
 
@@ -36,15 +36,6 @@ def test_check_parts_the_good_from_the_bad(tmp_path):
     assert checked.paths == [good, same]
     assert checked.digests == [images.digest(good.read_bytes())] * 2
     assert checked.unreadable == {text: "not an image", gone: "No such file or directory"}
-
-
-def test_find_goes_into_folders_and_leaves_hidden_and_other_files_out(tmp_path):
-    folder = tmp_path / ".hidden above"
-    wanted = ["B.JPG", "a.jpeg", "c.Png", "deep/er/d.webp", "e.tif", "f.TIFF", "g.bmp"]
-    for name in [*wanted, ".h.jpg", ".thumbnails/i.png", "j.txt", "k.gif", "jpg"]:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    assert [str(path) for path in listing.find_images(folder)] == wanted
 
 
 @pytest.mark.parametrize(
