@@ -11,6 +11,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from helpers import SLOW
 from hypothesis import HealthCheck, given, settings
@@ -49,6 +50,7 @@ def seeds():
         "jpeg": [colour, grey, cmyk, (colour, {"progressive": True}), (colour, {"exif": exif})],
         "png": [colour, (palette, {"transparency": 3}), deep, black, (clear, {"exif": exif}), (colour, wide)],
         "webp": [colour, (clear, {"lossless": True}), (colour, {"exif": exif}), (colour, wide)],
+        "avif": [colour, clear],
         "bmp": [colour, palette, black, clear],
         "gif": [palette, (palette, {"transparency": 2}), (palette, film)],
         "tiff": [
@@ -70,6 +72,15 @@ def seeds():
             file = io.BytesIO()
             image.save(file, kind, **how)
             found.append(file.getvalue())
+    planes = np.moveaxis(np.asarray(colour), -1, 0)
+    for values, how in (
+        (planes * np.uint16(257), {"planarconfig": "separate"}),
+        (np.asarray(colour, np.float32) / 255, {"compression": "zlib", "byteorder": ">"}),
+        (np.asarray(colour, np.float64) / 255, {"tile": (16, 16)}),
+    ):
+        file = io.BytesIO()
+        tifffile.imwrite(file, values, photometric="rgb", **how)
+        found.append(file.getvalue())
     return found
 
 
