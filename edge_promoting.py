@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from pictures import images, listing
+from pictures import decoding, images, listing
 from pictures.images import cv2
 from support import arguments
 from utils import WrongUse, exit_status, first_line, locked, say
@@ -57,10 +57,10 @@ def _make_pair(drawings, out, name, size, how):
     try:
         data = (drawings / name).read_bytes()
         digest = images.digest(data)
-        stamp = f"{digest} size={size} resize={how} canny={CANNY} width={WIDTH}"
+        stamp = f"{digest} size={size} resize={how} canny={CANNY} width={WIDTH} colours=sRGB"
         if _stamp(path) == stamp:
             return digest, None
-        drawing = images.fit_training(images.decode(data, at_least=size), size, how)
+        drawing = images.fit_training(decoding.decode(data, at_least=size), size, how)
     except (OSError, images.Unreadable) as error:
         return None, first_line(error)
     info = PngImagePlugin.PngInfo()

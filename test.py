@@ -151,9 +151,7 @@ def change_frame(apply, args, frame):
     try:
         (result,) = apply([frame])
     except (RuntimeError, MemoryError) as error:
-        if not inference.is_out_of_memory(error):
-            raise
-        raise RunFailed(inference.ADVICE) from None
+        raise RunFailed(inference.reason(error)) from None
     return images.side_by_side(frame, result) if args.side_by_side else result
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import edge_promoting
 from benchmark import baselines, measuring
-from pictures import images
+from pictures import decoding, images
 from pictures.images import cv2
 
 
@@ -47,7 +47,7 @@ def print_pairs(pages, rounds, args):
                 images.for_each(functools.partial(copy_one, Path(out)), range(args.count), "copying")
 
         def copy_one(out, number):
-            images.decode((source / f"{number}.jpg").read_bytes(), at_least=args.input_size)
+            decoding.decode((source / f"{number}.jpg").read_bytes(), at_least=args.input_size)
             images.write(out / f"{number}.png", pairs[number % len(pairs)], compress_level=1)
 
         def make_pairs():

@@ -111,7 +111,7 @@ def main(argv=None):
         raise WrongUse(f"no folder {args.clear_dir}")
     names = listing.find_images(args.clear_dir)
     if not names:
-        raise WrongUse(f"no images in {args.clear_dir}")
+        raise WrongUse(f"no images in {args.clear_dir}: {listing.looked_for()}")
     twice = len(names) - len({name.with_suffix("") for name in names})
     if twice:
         raise WrongUse(f"{twice} pictures in {args.clear_dir} differ from another in their extension only")

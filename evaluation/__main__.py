@@ -109,7 +109,8 @@ def pictures(folder):
     """The paths of the images below `folder`. Raises WrongUse if there are none."""
     paths = [folder / name for name in listing.find_images(folder)]
     if not paths:
-        raise WrongUse(f"no images in {folder}" if folder.is_dir() else f"no folder {folder}")
+        empty = f"no images in {folder}: {listing.looked_for()}"
+        raise WrongUse(empty if folder.is_dir() else f"no folder {folder}")
     return paths
 
 

@@ -3,6 +3,8 @@
 Images are uint8 arrays of height x width x channels (images.py).
 """
 
+import contextlib
+import functools
 import itertools
 import math
 from fractions import Fraction
@@ -13,10 +15,15 @@ from torch import nn
 
 import networks
 import utils
-from pictures import images
+from pictures import images, listing
 from support.norm import InstanceNorm, LayerNorm, pooled
+from utils import RunFailed, first_line
 
-ADVICE = "out of memory: limit the size with --size N, or work in tiles with --tile N"
+ADVICE = "limit the size with --size N, or work in tiles with --tile N"
+NO_MEMORY = (
+    *("allocate memory", "out of memory", "not enough memory", "insufficient memory"),
+    *("alloc_failed", "failed to allocate"),
+)
 
 
 def prepare(generator, device, precision):
@@ -32,7 +39,7 @@ def convert(generator, photos, tile=None):
     """Apply a prepared generator to RGB images of one size, in tiles if told; returns as many RGB images.
 
     A generator that takes one channel is given their luminance. Where it makes one channel, that is the
-    result's luminance, and the chroma is the photo's own.
+    result's luminance, and the chroma is the photo's own. Raises RunFailed as `stylise`.
     """
     grey_in, grey_out = (generator.architecture[key] == 1 for key in ("in_ngc", "out_ngc"))
     given = [images.luminance(photo) for photo in photos] if grey_in else photos
@@ -45,16 +52,22 @@ def convert(generator, photos, tile=None):
     return results
 
 
-@torch.inference_mode()
 def stylise(generator, photos):
-    """Apply a prepared generator to images of one size, any size; returns as many of that size."""
+    """Apply a prepared generator to images of one size, any size; returns as many of that size.
+
+    What overflows in half precision is computed again in float32. Raises RunFailed where there are values
+    that are no numbers even so.
+    """
+    return _finite(_whole, generator, photos)
+
+
+@torch.inference_mode()
+def _whole(generator, photos):
     weight = next(generator.parameters())  # of the first convolution
     batch = torch.from_numpy(np.stack(photos)).to(weight.device).permute(0, 3, 1, 2)
-    results = networks.stylise(generator, utils.to_range(batch).to(weight.dtype))
-    return [utils.to_image(result) for result in results]
+    return networks.stylise(generator, utils.to_range(batch).to(weight.dtype))
 
 
-@torch.inference_mode()
 def stylise_in_tiles(generator, photo, tile):
     """Apply a prepared generator to one image of any size in tiles of `tile` pixels a side, a multiple of 4.
 
@@ -62,7 +75,15 @@ def stylise_in_tiles(generator, photo, tile):
     see, and the norms' statistics are those of the whole. Only the layers at a quarter of the size, the
     residual blocks, see it whole. (Statistics of a reduced copy are not close enough: the results of the
     authors' network were off by 15 to 30 of 255 on average, with patches of wrong colour.)
+    Raises RunFailed as `stylise`.
     """
+    (result,) = _finite(functools.partial(_tiled, tile=tile), generator, [photo])
+    return result
+
+
+@torch.inference_mode()
+def _tiled(generator, photos, tile):
+    (photo,) = photos
     height, width = photo.shape[:2]
     right, below = networks.missing(width), networks.missing(height)
     photo = np.pad(photo, ((0, below), (0, right), (0, 0)), mode="edge")
@@ -72,7 +93,38 @@ def stylise_in_tiles(generator, photo, tile):
     for block in generator.blocks:
         x = block(x)
     x = _in_tiles(generator.up, x, tile // networks.STRIDE)
-    return utils.to_image(generator.to_picture(x, given)[0])[:height, :width]
+    return generator.to_picture(x, given)[..., :height, :width]
+
+
+def _finite(apply, generator, photos):
+    """What `apply(generator, photos)` makes (N,C,H,W) as images, in float32 where it is not finite."""
+    results, precision = apply(generator, photos), next(generator.parameters()).dtype
+    finite = results.isfinite().flatten(1).all(1).tolist()
+    if all(finite):
+        return [utils.to_image(result) for result in results]
+    if precision == torch.float32:
+        raise RunFailed("the result has values that are no numbers: try another checkpoint of the run")
+    name = "fp16" if precision == torch.float16 else "bf16"
+    listing.say_once(f"{name} overflows: such pictures are made again in fp32, as --precision fp32 makes all")
+    with _in_float32(generator):
+        return [
+            utils.to_image(result) if good else _finite(apply, generator, [photo])[0]
+            for photo, result, good in zip(photos, results, finite, strict=True)
+        ]
+
+
+@contextlib.contextmanager
+def _in_float32(generator):
+    """Within the block a prepared generator's convolutions work in float32."""
+    layers = [layer for layer in generator.modules() if isinstance(layer, networks.CONVOLUTIONS)]
+    precision = layers[0].weight.dtype
+    try:
+        for layer in layers:
+            layer.float()
+        yield
+    finally:
+        for layer in layers:
+            layer.to(precision)
 
 
 def reach(layers):
@@ -135,8 +187,15 @@ def _tiles(layers, x, tile):
 
 
 def is_out_of_memory(error):
-    """Whether an exception says that a GPU, PyTorch's CPU allocator or NumPy got no memory."""
+    """Whether an exception says that a GPU, PyTorch's CPU allocator, NumPy or OpenCV got no memory."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError)
-        and any(words in str(error) for words in ("allocate memory", "out of memory"))
+        isinstance(error, (RuntimeError, images.cv2.error))
+        and any(words in str(error).lower() for words in NO_MEMORY)
     )
+
+
+def reason(error):
+    """Why a picture could not be made, and what to try, in a line."""
+    if isinstance(error, RunFailed):
+        return str(error)
+    return f"{'out of memory' if is_out_of_memory(error) else first_line(error)}: {ADVICE}"

@@ -1,28 +1,56 @@
 """The image files in folders. Nothing here opens one, or loads what can: a missing folder is told at once."""
 
+import collections
 import functools
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from utils import first_line, say
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+HEIF = {".heic", ".heif"}
+EXTENSIONS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff"),
+    *(HEIF if find_spec("pillow_heif") else ()),
+}
+# Pictures that people have and that are not read: whoever has a folder of them must hear why it is empty.
+OTHERS = HEIF | {
+    *(".gif", ".svg", ".psd", ".xcf", ".jp2", ".jxl", ".tga", ".exr", ".hdr", ".ppm", ".pgm", ".ico"),
+    *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw"),
+}
+# Thumbnails, resource forks and bins that network drives, macOS and Windows put among pictures.
+NOT_PICTURES = {"@eaDir", "__MACOSX", "@Recycle", "#recycle", "$RECYCLE.BIN"}
 
 
 def find_images(folder, extensions=EXTENSIONS):
     """The image files below `folder`, as sorted paths relative to it. Hidden files are left out.
 
     Links to folders are not followed (they may lead in a circle). Those, and folders that cannot be read,
-    are told in a line each, once.
+    are told in a line each, once; pictures of other kinds in a line together.
     """
     found = []
     for base, folders, names in os.walk(folder, onerror=_unread_folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not (name.startswith(".") or name in NOT_PICTURES)]
         for link in filter(os.path.islink, (os.path.join(base, name) for name in folders)):
             say_once(f"left out {link}: a link to a folder")
-        paths = (Path(base, name) for name in names if not name.startswith("."))
-        found += [path.relative_to(folder) for path in paths if path.suffix.lower() in extensions]
-    return sorted(found)
+        found += [Path(base, name) for name in names if not name.startswith(".")]
+    return sorted(path.relative_to(folder) for path in of_kinds(found, extensions, folder))
+
+
+def of_kinds(paths, extensions, where):
+    """Those of the paths that have one of the extensions. Other kinds of picture are told in a line, once."""
+    kinds = [path.suffix.lower() for path in paths]
+    counts = collections.Counter(kind for kind in kinds if kind in OTHERS - extensions)
+    if counts:
+        advice = "; `pip install pillow-heif` to read HEIC" if HEIF & counts.keys() else ""
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        say_once(f"left out in {where}, kinds that are not read: {told}{advice}")
+    return [path for path, kind in zip(paths, kinds, strict=True) if kind in extensions]
+
+
+def looked_for(extensions=EXTENSIONS):
+    """What is said where there is no image: the names of files that would be one."""
+    return f"looked for {' '.join(sorted(extensions))}"
 
 
 def _unread_folder(error):

@@ -6,11 +6,10 @@ import itertools
 import os
 from pathlib import Path
 
-from pictures.listing import EXTENSIONS as IMAGES
-from pictures.listing import find_images
+from pictures import listing
 from utils import WrongUse
 
-EXTENSIONS = IMAGES | {".gif"}
+EXTENSIONS = listing.EXTENSIONS | {".gif"}
 
 
 @dataclasses.dataclass
@@ -34,15 +33,16 @@ def find_pictures(sources, out):
             found.append((base, Path(base.name)))
             continue
         if base.is_dir():
-            paths = [base / name for name in find_images(base, EXTENSIONS)]
+            paths = [base / name for name in listing.find_images(base, EXTENSIONS)]
         else:
-            matches = (Path(match) for match in sorted(glob.glob(source, recursive=True)))
-            paths = [path for path in matches if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
             base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), base.parts[:-1]))
+            matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
+            inside = [path for path in matches if not listing.NOT_PICTURES & {*path.relative_to(base).parts}]
+            paths = [path for path in listing.of_kinds(inside, EXTENSIONS, source) if not path.is_dir()]
         if _real(base) in _real(out).parents:  # the results of an earlier run are no pictures
             paths = [path for path in paths if _real(out) not in _real(path).parents]
         if not paths:
-            raise WrongUse(f"no pictures at {source}: looked for {' '.join(sorted(EXTENSIONS))}")
+            raise WrongUse(f"no pictures at {source}: {listing.looked_for(EXTENSIONS)}")
         found += [(path, path.relative_to(base)) for path in paths]
     return found
 

@@ -10,10 +10,16 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pictures import images, inference
+from pictures import decoding, images, inference
 from utils import cores, first_line, say
 
-SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "GIF": {"disposal": 2}}
+SAVING = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 90, "subsampling": "4:4:4"},
+    "HEIF": {"quality": 90, "chroma": 444},
+    "GIF": {"disposal": 2},
+}
 NO_ALPHA = {"JPEG"}
 
 
@@ -75,17 +81,15 @@ def read(picture, longest):
     """Fill in a Picture's frames, at most `longest` pixels long, or its failure; returns it."""
     kind, suffix = Image.registered_extensions().get(picture.target.suffix.lower()), picture.target.suffix
     try:
-        frames, picture.info = images.decode_frames(picture.source.read_bytes())
+        frames, picture.info = decoding.decode_frames(picture.source.read_bytes(), longest)
         picture.frames = [images.fit_within(frame, longest) if longest else frame for frame in frames]
-    except images.Unreadable as error:
-        picture.failure = f"cannot be read: {error}"
-    except OSError as error:
-        picture.failure = f"cannot be read: {error.strerror}"
-    except MemoryError:
-        picture.failure = inference.ADVICE
+    except MemoryError as error:
+        picture.failure = inference.reason(error)
+    except Exception as error:
+        picture.failure = f"cannot be read: {first_line(error)}"
     if not picture.failure and kind not in Image.SAVE:
         picture.failure = f"cannot be written as {suffix or 'a name without extension'}: give a --format"
-    if len(picture.frames) > 1 and kind not in images.ANIMATED:
+    if len(picture.frames) > 1 and kind not in decoding.ANIMATED:
         picture.failure = f"{len(picture.frames)} frames do not fit a {suffix}: use --format gif, png or webp"
     return picture
 
@@ -97,10 +101,8 @@ def change(group, apply, at_once):
         results = []
         for start in range(0, len(photos), at_once):
             results += apply(photos[start : start + at_once])
-    except (RuntimeError, MemoryError) as error:
-        if not inference.is_out_of_memory(error):
-            raise
-        results = None
+    except Exception as error:  # whatever it is, the next picture may have another size
+        results, reason = None, inference.reason(error)
     if results:
         for picture in group:
             picture.results, results = results[: len(picture.frames)], results[len(picture.frames) :]
@@ -109,13 +111,26 @@ def change(group, apply, at_once):
             change([picture], apply, 1)
     else:
         height, width = photos[0].shape[:2]
-        group[0].failure = f"{inference.ADVICE} (it has {width}x{height} pixels)"
+        group[0].failure = f"{reason} (it has {width}x{height} pixels)"
 
 
 def write(picture, side_by_side):
     """Write a Picture's results beneath its own transparency, or fill in its failure; returns it."""
     if picture.failure:
         return picture
+    try:
+        _write(picture, side_by_side)
+    except MemoryError as error:
+        picture.failure = inference.reason(error)
+    except Exception as error:
+        # A full disk, no permission: the same for every picture.
+        if getattr(error, "errno", None) not in (None, errno.ENAMETOOLONG):
+            raise
+        picture.failure = f"cannot be written to {picture.target}: {first_line(error)}"
+    return picture
+
+
+def _write(picture, side_by_side):
     kind = Image.registered_extensions()[picture.target.suffix.lower()]
     made = []
     for frame, result in zip(picture.frames, picture.results, strict=True):
@@ -130,13 +145,5 @@ def write(picture, side_by_side):
         made.append(result)
     more = {"save_all": True, "append_images": [images.as_pillow(frame) for frame in made[1:]]}
     picture.target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        images.write(
-            picture.target, made[0], **SAVING.get(kind, {}), **(more if made[1:] else {}), **picture.info
-        )
-    except (OSError, ValueError) as error:
-        # A full disk, no permission: the same for every picture.
-        if getattr(error, "errno", None) not in (None, errno.ENAMETOOLONG):
-            raise
-        picture.failure = f"cannot be written to {picture.target}: {first_line(error)}"
-    return picture
+    how = SAVING.get(kind, {}) | (more if made[1:] else {}) | picture.info
+    images.write(picture.target, made[0], **how)

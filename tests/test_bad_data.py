@@ -24,7 +24,7 @@ from training import options
 from training.data import prepare
 from utils import RunFailed
 
-pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what images.py has said of these
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what decoding.py has said of these
 
 # linux/capability.h; the first is the version of its structures.
 CAPABILITIES, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 0x20080522, 1, 2

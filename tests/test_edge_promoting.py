@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 from helpers import SHARED
+from PIL import Image, PngImagePlugin
 
 import edge_promoting
 from edge_promoting import make_pairs, smooth_edges
@@ -119,6 +120,17 @@ def test_a_pair_is_made_again_only_when_its_drawing_or_the_settings_changed(draw
     assert {name for name in first if second[name] != first[name]} == {"0.jpg.png"}
     third, fourth = made(48), made(48, "squash")
     assert all(second[name] != third[name] != fourth[name] for name in first)
+
+
+def test_a_pair_of_before_profiles_were_followed_is_made_again(drawings, tmp_path):
+    path = make_pairs(drawings, tmp_path / "pairs", 32).paths[0]
+    with Image.open(path) as image:
+        stamp = image.info["pair"]
+    old = PngImagePlugin.PngInfo()
+    old.add_text("pair", stamp.replace(" colours=sRGB", ""))
+    images.write(path, np.zeros((32, 64, 3), np.uint8), pnginfo=old)
+    make_pairs(drawings, tmp_path / "pairs", 32)
+    assert stamp.endswith(" colours=sRGB") and images.read(path).any()
 
 
 def test_a_damaged_pair_is_made_again(drawings, tmp_path):

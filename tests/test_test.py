@@ -217,3 +217,30 @@ def test_it_runs_where_the_system_lacks_what_linux_has(ckpt, tmp_path, run_cli):
     assert done.returncode == 0, done.stderr
     assert rows(tmp_path / "out/a.png").shape == (16, 20, 3)
     assert (tmp_path / "text").read_text() == "written whole"
+
+
+def test_a_result_of_no_numbers_is_a_failure_and_no_black_picture(command, ckpt, tmp_path, capsys):
+    network = Generator(ngf=4, nb=1)
+    torch.nn.init.constant_(network.down[0].weight, 1e38)
+    checkpoints.save(ckpt, checkpoints.generator_file(network))
+    put(tmp_path / "in/a.png", 16, 16)
+    with pytest.raises(RunFailed, match="1 of 1 pictures failed"):
+        command()
+    assert "a.png: the result has values that are no numbers" in capsys.readouterr().err
+    assert not (tmp_path / "out/a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (RuntimeError("Expected canUse32BitIndexMath(input) to be true"), "Expected canUse32BitIndexMath"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_a_frame_that_cannot_be_made_ends_the_film_in_a_line(fault, told):
+    def faulty(_):
+        raise fault
+
+    args = test.asked(["--pre_trained_model", "x", "--video", "y.mp4", "--output", "z.mp4"])[0]
+    with pytest.raises(RunFailed, match=f"^{told}.*: limit the size with --size N, or work in tiles"):
+        test.change_frame(faulty, args, noise(16, 16))

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pictures.listing import EXTENSIONS, find_images, say_once
+from pictures.listing import EXTENSIONS, find_images, looked_for, say_once
 from utils import WrongUse, say
 
 MEASURABLE = 2  # drawings: a distance is one between many pictures
@@ -100,7 +100,7 @@ def require_images(folder, least, wanted):
         raise WrongUse(f"no folder {folder}: {layout}")
     paths = [folder / name for name in find_images(folder)]
     if not paths:
-        raise WrongUse(f"no images in {folder}: {layout}")
+        raise WrongUse(f"no images in {folder}: {layout}; {looked_for()}")
     _require(len(paths), least, wanted, folder)
     return paths
 

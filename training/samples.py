@@ -21,12 +21,11 @@ def choose(data, args, device):
     For one that got lost since it was checked the next takes its place. Raises RunFailed as first_readable.
     """
     chosen = []
+    read = functools.partial(images.read, channels=args.in_ngc, at_least=2 * args.input_size)
     for name, paths in (("train", data.photos), ("test", data.tests)):
         places = np.unique(np.linspace(0, len(paths) - 1, COUNT).round().astype(int))
         for number, place in enumerate(places, 1):
-            photo, lost = batches.first_readable(
-                paths, int(place), functools.partial(images.read, channels=args.in_ngc)
-            )
+            photo, lost = batches.first_readable(paths, int(place), read)
             for path in lost:
                 listing.say_once(batches.lost_line(path, *lost[path]), everywhere=True)
             photo = images.fit_within(photo, 2 * args.input_size)

@@ -11,6 +11,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from helpers import SLOW
 from hypothesis import HealthCheck, given, settings
@@ -18,11 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import networks
-from pictures import images, inference, plan, stream
+from pictures import decoding, images, inference, plan, stream
 from training import batches
 from utils import RunFailed
 
-pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what images.py has said of these
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what decoding.py has said of these
 
 QUIET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 SHORT = settings(max_examples=80, derandomize=True, **QUIET)
@@ -49,6 +50,7 @@ def seeds():
         "jpeg": [colour, grey, cmyk, (colour, {"progressive": True}), (colour, {"exif": exif})],
         "png": [colour, (palette, {"transparency": 3}), deep, black, (clear, {"exif": exif}), (colour, wide)],
         "webp": [colour, (clear, {"lossless": True}), (colour, {"exif": exif}), (colour, wide)],
+        "avif": [colour, clear],
         "bmp": [colour, palette, black, clear],
         "gif": [palette, (palette, {"transparency": 2}), (palette, film)],
         "tiff": [
@@ -70,6 +72,15 @@ def seeds():
             file = io.BytesIO()
             image.save(file, kind, **how)
             found.append(file.getvalue())
+    planes = np.moveaxis(np.asarray(colour), -1, 0)
+    for values, how in (
+        (planes * np.uint16(257), {"planarconfig": "separate"}),
+        (np.asarray(colour, np.float32) / 255, {"compression": "zlib", "byteorder": ">"}),
+        (np.asarray(colour, np.float64) / 255, {"tile": (16, 16)}),
+    ):
+        file = io.BytesIO()
+        tifffile.imwrite(file, values, photometric="rgb", **how)
+        found.append(file.getvalue())
     return found
 
 
@@ -124,12 +135,12 @@ def apply():
 
 
 def decoded(data):
-    """Whether images.decode takes the bytes; if so, in every way that it is asked."""
+    """Whether decoding.decode takes the bytes; if so, in every way that it is asked."""
     taken = set()
     for channels in (1, 3):
         for at_least in (None, 16):
             try:
-                image = images.decode(data, channels, at_least)
+                image = decoding.decode(data, channels, at_least)
             except images.Unreadable as error:
                 assert str(error) and "\n" not in str(error)
                 taken.add(at_least and "long" if "as long as wide" in str(error) else False)
@@ -141,7 +152,7 @@ def decoded(data):
 
 def decode_all_frames(data):
     try:
-        frames, info = images.decode_frames(data)
+        frames, info = decoding.decode_frames(data)
     except images.Unreadable as error:
         assert str(error) and "\n" not in str(error)
     else:
@@ -175,7 +186,7 @@ def convert(path, target, apply):
     stream.write(picture, side_by_side=False)
     assert "\n" not in picture.failure
     if not picture.failure:
-        assert images.decode(target.read_bytes()).size
+        assert decoding.decode(target.read_bytes()).size
 
 
 @pytest.mark.parametrize("effort", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"])

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from networks import Generator, InstanceNorm
-from pictures import images, inference
+import utils
+from networks import CONVOLUTIONS, Generator, InstanceNorm
+from pictures import images, inference, listing
+from utils import RunFailed
 
 
 def prepared(precision="fp32", **architecture):
@@ -94,6 +96,64 @@ def test_only_convolutions_are_narrowed(precision):
     assert kinds == convolutions | {"InstanceNorm": torch.float32}
     exact, near = (inference.stylise(g, [photo(32, 32)])[0].astype(int) for g in (prepared(), generator))
     assert np.abs(exact - near).mean() < 3
+
+
+def overflowing(precision):
+    """A generator whose first convolution leaves the range of fp16 on the brightest photos only."""
+    generator = prepared(precision)
+    first = next(layer for layer in generator.modules() if isinstance(layer, CONVOLUTIONS))
+    with torch.no_grad():
+        first.weight.copy_(first.weight.abs() * 1e5)
+    return generator
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_what_overflows_in_fp16_is_made_again_in_fp32(tile, capsys):
+    listing.say_once.cache_clear()
+    bright, dark = np.full((20, 24, 3), 255, np.uint8), photo(20, 24) // 4 + 96
+    bright[5:9, 3:8] = 250
+    half, exact = overflowing("fp16"), overflowing("fp32")
+    assert not torch.isfinite(inference._whole(half, [bright])).all()
+    assert torch.isfinite(inference._whole(half, [dark])).all()
+    made = inference.convert(half, [dark, bright], tile)
+    wanted = inference.convert(exact, [dark, bright], tile)
+    assert [np.abs(a.astype(int) - b).mean() < 1 for a, b in zip(made, wanted, strict=True)] == [True, True]
+    told = "fp16 overflows: such pictures are made again in fp32, as --precision fp32 makes all\n"
+    assert capsys.readouterr().err == told
+    kept = {layer.weight.dtype for layer in half.modules() if isinstance(layer, CONVOLUTIONS)}
+    assert kept == {torch.float16}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("tile", [None, 16])
+def test_values_that_are_no_numbers_in_fp32_either_are_no_picture(precision, tile):
+    generator = prepared(precision)
+    with torch.no_grad():
+        generator.up[-1].weight[0, 0] = torch.nan
+    with pytest.raises(RunFailed, match=r"^the result has values that are no numbers: [^\n]+$"):
+        inference.convert(generator, [photo(20, 24)], tile)
+    layers = (layer for layer in generator.modules() if isinstance(layer, CONVOLUTIONS))
+    assert {layer.weight.dtype for layer in layers} == {utils.dtype(precision)}
+
+
+WORDS = [
+    *("CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "MPS backend out of memory"),
+    *("[enforce fail] . DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes.",),
+]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_out_of_memory_in_other_words(words):
+    assert inference.is_out_of_memory(RuntimeError(words))
+    assert inference.reason(RuntimeError(words)).startswith(
+        "out of memory: limit the size with --size N, or "
+    )
+
+
+def test_opencv_has_no_memory_in_its_own_words():
+    with pytest.raises(images.cv2.error) as told:
+        images.cv2.copyMakeBorder(np.zeros((1, 1, 3)), 2**20, 2**20, 2**20, 2**20, images.cv2.BORDER_CONSTANT)
+    assert inference.is_out_of_memory(told.value)
 
 
 def test_out_of_memory_is_known_by_its_words():

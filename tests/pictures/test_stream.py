@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageColor, ImageOps
 
-from pictures import images, stream
+from pictures import decoding, images, stream
 from pictures.plan import Picture
+from utils import RunFailed
 
 
 def negative(photos):
@@ -229,22 +230,58 @@ def test_out_of_memory_costs_the_one_picture_that_is_too_large(run, tmp_path, ca
 
 
 def test_a_picture_that_is_too_large_to_be_read_is_told(run, tmp_path, monkeypatch, capsys):
-    def greedy(_):
+    def greedy(*_):
         raise MemoryError
 
     noise(16, 16).save(tmp_path / "in/a.png")
-    monkeypatch.setattr(images, "decode_frames", greedy)
+    monkeypatch.setattr(decoding, "decode_frames", greedy)
     assert run() == 1
     assert "a.png: out of memory" in capsys.readouterr().err
 
 
-def test_a_fault_of_the_network_is_not_a_pictures(run, tmp_path):
-    def faulty(_):
-        raise RuntimeError("shapes do not agree")
+FAULTS = [
+    RuntimeError("GET was unable to find an engine to execute this computation"),
+    RuntimeError("Expected canUse32BitIndexMath(input) to be true, but got false."),
+    ValueError("of a kind that nobody thought of\nin two lines"),
+    RunFailed("the result has values that are no numbers: try another checkpoint of the run"),
+]
 
-    noise(16, 16).save(tmp_path / "in/a.png")
-    with pytest.raises(RuntimeError, match="shapes do not agree"):
-        run(faulty)
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault)[:12])
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_failure_of_any_kind_costs_the_one_picture_that_has_it(run, tmp_path, capsys, fault, most):
+    for place, name in enumerate("abc"):
+        noise(16, 16, seed=place).save(tmp_path / f"in/{name}.png")
+    bad = rows(tmp_path / "in/b.png")
+
+    def faulty(photos):
+        if any((photo == bad).all() for photo in photos):
+            raise fault
+        return negative(photos)
+
+    assert run(faulty, most=most) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert f"b.png: {str(fault).splitlines()[0]}" in told and "16x16 pixels" in told
+    assert ("--tile" in told) == (type(fault) is not RunFailed)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+@pytest.mark.parametrize("fault", [*FAULTS[1:3], MemoryError()], ids=lambda fault: str(fault)[:12])
+@pytest.mark.parametrize("where", ["fit_within", "side_by_side"])
+def test_so_does_a_failure_around_the_network(run, tmp_path, monkeypatch, capsys, fault, where):
+    for width in (16, 20):
+        noise(16, width).save(tmp_path / f"in/{width}.png")
+    done = getattr(images, where)
+
+    def faulty(image, other):
+        if image.shape[1] == 16:
+            raise fault
+        return done(image, other)
+
+    monkeypatch.setattr(images, where, faulty)
+    assert run(side_by_side=True, size=20) == 1
+    assert "16.png: " in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["20.png"]
 
 
 def test_a_result_that_cannot_be_written_is_told_a_full_disk_ends_it(run, tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from training import batches, options
 from training.data import Data
 from utils import RunFailed, WrongUse
 
-pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what images.py has said of these
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what decoding.py has said of these
 
 CPU = torch.device("cpu")
 

@@ -79,7 +79,7 @@ def test_a_missing_or_empty_folder_is_told_with_the_layout(data, part):
     layout = r"SRC_DATA/\{train,test\} hold photographs and TGT_DATA/train drawings"
     for file in files(data / part):
         file.rename(file.with_suffix(".gif"))
-    with pytest.raises(WrongUse, match=f"no images in {data / part}: {layout}"):
+    with pytest.raises(WrongUse, match=rf"no images in {data / part}: {layout}.*; looked for .* \.jpeg "):
         found(data)
     shutil.rmtree(data / part)
     with pytest.raises(WrongUse, match=f"no folder {data / part}: {layout}"):

@@ -1,0 +1,177 @@
+"""Image files decoded, upright, in sRGB and 8 bits a channel: for training and for applying alike.
+
+Pillow decodes (it knows EXIF orientation, palettes and CMYK, and it says why a file cannot be read); tiffs.py
+has the TIFFs that it does not know, profiles.py the colours.
+"""
+
+import contextlib
+import io
+import logging
+import re
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps, ImageSequence, PngImagePlugin, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from pictures import profiles, tiffs
+from utils import first_line
+
+with contextlib.suppress(ImportError):  # optional
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}  # Pillow's formats that hold frames over time
+
+LONGEST = 100  # times its width; fit_training would enlarge a line of 1x20000 pixels to four gigabytes
+LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # 179 million pixels; from there on Pillow refuses (a decompression bomb)
+ALL_FRAMES = 2**29  # pixels that are held at once: 1.6 GB of them, and as much of results
+SMALLER = "make it smaller"
+REDUCED = f"give --size N (for a JPEG that is not progressive), or {SMALLER}"
+
+# Up to its limit Pillow only warns, and of damaged files it does so in lines without the file's name; what
+# matters of these is raised as well.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+# Image generators write whole workflows into PNGs, scanners profiles of megabytes; Pillow takes 1 MiB.
+PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**26, 2**28
+Image.register_extension("JPEG", ".jfi")
+
+
+class Unreadable(Exception):
+    """An image that cannot be decoded or used; the text is the reason, without the file's name."""
+
+
+def decode(data, channels=3, at_least=None):
+    """Decode the bytes of an image file, upright and in sRGB, to `channels` 3 (RGB) or 1 (grey).
+
+    Transparent pixels are laid on white; 16-bit and floating point values are scaled to 8 bits. With
+    `at_least`, for training, a JPEG may be decoded at a half, quarter or eighth of its size, its shorter side
+    staying at least so many pixels; and what fit_training refuses is refused. Raises Unreadable.
+    """
+    try:
+        image = _plain(_opened(data, at_least=at_least))
+        if image.mode in ("LA", "RGBA"):
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        mode = "RGB" if channels == 3 else "L"
+        return np.atleast_3d(np.asarray(image if image.mode == mode else image.convert(mode)))
+    except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
+        reason = _reason(error, data, SMALLER)
+    # Out here it has no context: that would hold the decoder's frames, and with them the pixels.
+    raise Unreadable(reason)
+
+
+def decode_frames(data, longest=None):
+    """Decode every frame of an image file, upright and in sRGB, with its transparency.
+
+    Returns (frames, info): uint8 arrays of RGB and, where there is transparency, a fourth channel for alpha;
+    and what Pillow must be told to write them as they were (durations, loops), empty for a still. Only the
+    first page of a TIFF is read. With `longest` a JPEG may be decoded reduced, its longer side staying at
+    least so many pixels. Raises Unreadable, also where frames differ in size or have more than 2**29 pixels
+    in all, and MemoryError.
+    """
+    try:
+        with _opened(data, longest=longest) as file:
+            if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
+                return [_with_alpha(file)], {}
+            width, height = file.size
+            if file.n_frames * width * height > ALL_FRAMES:
+                raise Unreadable(f"{file.n_frames} frames of {width}x{height} pixels are too much at once")
+            frames, info = [], {"duration": [], "loop": file.info.get("loop")}
+            for frame in ImageSequence.Iterator(file):
+                frames.append(_with_alpha(frame.copy()))
+                info["duration"].append(frame.info.get("duration", 0))
+            if len({frame.shape[:2] for frame in frames}) > 1:
+                raise Unreadable("its frames differ in size")
+            return frames, {key: value for key, value in info.items() if value is not None}
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = _reason(error, data, REDUCED)
+    raise Unreadable(reason)
+
+
+def refuse_long(width, height):
+    """Raises Unreadable for an image that is too long and thin to be trained on."""
+    if max(width, height) > LONGEST * min(width, height):
+        raise Unreadable(f"{width}x{height} pixels, more than {LONGEST} times as long as wide")
+
+
+def _opened(data, at_least=None, longest=None):
+    """Pillow's image of the bytes of a file, a JPEG reduced as `decode` and `decode_frames` have it.
+
+    Raises Image.DecompressionBombError where it has too many pixels even so.
+    """
+    for spare in (2, 1):  # first twice the wanted size, so that the resize that follows still averages
+        image = _identified(data)
+        width, height = image.size
+        if at_least:
+            refuse_long(width, height)
+            image.draft(None, _scaled(image.size, spare * at_least / min(width, height)))
+        elif longest:
+            image.draft(None, _scaled(image.size, spare * longest / max(width, height)))
+        # A progressive one takes the memory of the whole, however far it is reduced.
+        decoded = width * height if image.info.get("progressive") else image.width * image.height
+        if decoded <= LIMIT:
+            return image
+    raise Image.DecompressionBombError(f"{width * height} pixels")
+
+
+def _identified(data):
+    """Pillow's image, as a rule not yet decoded, and of any size where it is a JPEG."""
+    try:
+        image = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError:
+        if not data.startswith(b"\xff\xd8"):
+            raise
+        return JpegImageFile(io.BytesIO(data))
+    except UnidentifiedImageError:
+        if data[:4] not in tiffs.MAGIC:
+            raise
+        image = None
+    return tiffs.opened(image, data, LIMIT) if data[:4] in tiffs.MAGIC else image
+
+
+def _scaled(size, scale):
+    return tuple(max(1, int(side * scale)) for side in size)
+
+
+def _plain(image):
+    """Upright, 8 bits a channel, sRGB where a profile tells; transparency as LA or RGBA."""
+    # Asked to convert or to turn, Pillow copies an image even where it changes nothing.
+    ImageOps.exif_transpose(image, in_place=True)
+    profile = image.info.get("icc_profile")
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = Image.fromarray(tiffs.eight_bits(np.asarray(image)))
+    elif image.has_transparency_data:
+        image = image.convert("LA" if profile and image.mode in ("L", "LA", "La") else "RGBA")
+    return profiles.to_srgb(image, profile)
+
+
+def _with_alpha(image):
+    """Pillow's image as an array of RGB, and a fourth channel for alpha where it has transparency."""
+    image = _plain(image)
+    if image.mode not in ("LA", "RGBA"):
+        return np.asarray(image.convert("RGB"))
+    pixels = np.array(image.convert("RGBA"))
+    # What nobody sees is white, as in `decode`: files hold anything there, and networks look at it all.
+    np.copyto(pixels[..., :3], 255, where=pixels[..., 3:] == 0)
+    return pixels
+
+
+def _reason(error, data, advice):
+    """Why the bytes of an image file could not be decoded, in a line."""
+    text = first_line(error)
+    if isinstance(error, UnidentifiedImageError):
+        if data[4:8] == b"ftyp":
+            return "not an image that can be read: HEIC needs `pip install pillow-heif`, AVIF Pillow 11.3"
+        return "not an image" if data else "the file is empty"
+    if "MAX_TEXT" in text:
+        return "more than 64 MiB of text beside the picture: save it without"
+    if isinstance(error, Image.DecompressionBombError):
+        pixels = int(re.search(r"\d+", text)[0]) / 1e6
+        return f"{pixels:.0f} million pixels, at most {LIMIT / 1e6:.0f} million can be read: {advice}"
+    return text
