@@ -237,10 +237,12 @@ def test_a_result_of_no_numbers_is_a_failure_and_no_black_picture(command, ckpt,
         (MemoryError(), "out of memory"),
     ],
 )
-def test_a_frame_that_cannot_be_made_ends_the_film_in_a_line(fault, told):
+def test_a_frame_that_cannot_be_made_ends_the_film_in_a_line(fault, told, tmp_path):
     def faulty(_):
         raise fault
 
-    args = test.asked(["--pre_trained_model", "x", "--video", "y.mp4", "--output", "z.mp4"])[0]
+    (tmp_path / "y.mp4").touch()
+    film = ["--video", str(tmp_path / "y.mp4"), "--output", "z.mp4"]
+    args = test.asked(["--pre_trained_model", "x", *film])[0]
     with pytest.raises(RunFailed, match=f"^{told}.*: limit the size with --size N, or work in tiles"):
         test.change_frame(faulty, args, noise(16, 16))
