@@ -139,8 +139,9 @@ def _order(count, *key):
 
 
 def default_workers(device):
-    """Processes that load images: beside a GPU up to 8; beside training on the CPU one."""
-    return min(8, len(os.sched_getaffinity(0))) if device.type == "cuda" else 1
+    """Processes that load images: beside a GPU its share of the cores, up to 8; beside the CPU one."""
+    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return min(8, max(1, cores)) if device.type == "cuda" else 1
 
 
 def load_batches(dataset, batches, workers, device):
