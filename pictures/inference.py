@@ -14,6 +14,7 @@ from torch import nn
 import networks
 import utils
 from pictures import images
+from support import gpu
 from support.norm import InstanceNorm, LayerNorm, pooled
 
 ADVICE = "out of memory: limit the size with --size N, or work in tiles with --tile N"
@@ -21,6 +22,7 @@ ADVICE = "out of memory: limit the size with --size N, or work in tiles with --t
 
 def prepare(generator, device, precision):
     """Make a generator ready for `stylise`: its convolutions in `precision`, its norms in float32."""
+    gpu.choose_arithmetic(device, precision)
     generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
     for layer in generator.modules():
         if isinstance(layer, networks.CONVOLUTIONS):
@@ -134,9 +136,21 @@ def _tiles(layers, x, tile):
         yield int(top * scale), int(left * scale), part[..., down : down + side, across : across + side]
 
 
+# What PyTorch's allocators say, then cuDNN and cuBLAS: no memory, or no algorithm for as little as there is.
+NO_MEMORY = ("allocate memory", "out of memory", "STATUS_ALLOC_FAILED", "ALLOCATION_FAILED")
+NO_MEMORY += ("unable to find an engine", "no valid convolution algorithms")
+
+
 def is_out_of_memory(error):
     """Whether an exception says that a GPU, PyTorch's CPU allocator or NumPy got no memory."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError)
-        and any(words in str(error) for words in ("allocate memory", "out of memory"))
-    )
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY):
+        return True
+    return "STATUS_INTERNAL_ERROR" in str(error) and allocation_failed()
+
+
+def allocation_failed():
+    """Whether a GPU has been short of memory in this process; cuDNN's internal errors then come of that."""
+    seen = torch.cuda.memory_stats() if torch.cuda.is_initialized() else {}
+    return bool(seen.get("num_ooms") or seen.get("num_alloc_retries"))
