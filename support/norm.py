@@ -14,18 +14,26 @@ GPU = ("cuda", "meta")  # meta tensors go a GPU's way, so that it can be looked 
 # How a GPU computes the norm and the padding of channels_last. PyTorch's own give back contiguous channels,
 # which the next layer copies. Chosen by counted bytes (docs/gpu.md); python -m benchmark gpu times them all.
 FORMS = {"norm": ("pictures", "compiled", "pytorch"), "padding": ("joined", "pytorch")}
-_chosen = {"norm": "pictures", "padding": "joined"}
+_chosen = {}
 
 
 @contextlib.contextmanager
 def forms(**chosen):
-    """In this context the norm and the padding are computed in these forms: forms(norm="pytorch")."""
+    """In this context the norm and the padding of channels_last take these forms: forms(norm="pytorch")."""
     before = dict(_chosen)
     _chosen.update(chosen)
     try:
         yield
     finally:
+        _chosen.clear()
         _chosen.update(before)
+
+
+def _form(part, x):
+    """The form of "norm" or "padding" for x: PyTorch's own where channels lie one after the other."""
+    if not _is_last(x):
+        return "pytorch"
+    return _chosen.get(part) or (FORMS[part][0] if x.device.type in GPU else "pytorch")
 
 
 class PaddedConv2d(nn.Conv2d):
@@ -34,7 +42,7 @@ class PaddedConv2d(nn.Conv2d):
     def forward(self, x):
         if self.padding_mode == "zeros":
             return super().forward(x)
-        if x.device.type in GPU and _is_last(x) and _chosen["padding"] == "joined":
+        if _form("padding", x) == "joined":
             x = _Reflect.apply(x, self.padding[0])
         else:
             with torch.autocast("cpu", enabled=False):  # it would pad in float32
@@ -81,21 +89,20 @@ class InstanceNorm(nn.InstanceNorm2d):
         if self.running_mean is not None:
             mean, variance = self.running_mean, self.running_var
             return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0, self.eps)
-        if x.device.type == "cpu" and not torch.compiler.is_compiling():  # nor being exported
+        compiling = torch.compiler.is_compiling()  # or being exported
+        if x.device.type == "cpu" and not compiling and "norm" not in _chosen:
             return _NormPictureByPicture.apply(x, self.weight, self.bias, self.eps)
         if x.shape[0] == 1 and not torch.is_grad_enabled():  # len(x) would be a constant in an exported model
             # Of one picture batch norm is the same; forward it is faster, and keeps the layout by itself.
             return F.batch_norm(x, None, None, self.weight, self.bias, True, 0, self.eps)
-        if not _is_last(x):
-            return super().forward(x)
-        if x.device.type in GPU:
-            if torch.compiler.is_compiling():
-                return _written_out(x, self.weight, self.bias, self.eps)
-            if _chosen["norm"] == "pictures":
-                return _NormPictureByPicture.apply(x, self.weight, self.bias, self.eps)
-            if _chosen["norm"] == "compiled":
-                return _compiled()(x, self.weight, self.bias, self.eps)
-        return super().forward(x).contiguous(memory_format=torch.channels_last)
+        form, layout = _form("norm", x), torch.channels_last if _is_last(x) else torch.contiguous_format
+        if compiling and x.device.type in GPU:
+            return _written_out(x, self.weight, self.bias, self.eps)
+        if form == "pictures" and not compiling:
+            return _NormPictureByPicture.apply(x, self.weight, self.bias, self.eps)
+        if form == "compiled":
+            return _compiled()(x, self.weight, self.bias, self.eps)
+        return super().forward(x).contiguous(memory_format=layout)
 
 
 class LayerNorm(nn.GroupNorm):

@@ -159,7 +159,7 @@ def test_joined_padding_and_its_gradient_are_pytorch_s(width, size, layout):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("kind", ["instance", "layer", "padding"])
 def test_on_a_gpu_a_layer_keeps_the_layout_forward_and_backward(kind, dtype, monkeypatch):
-    """Of meta tensors, which go a GPU's way; meta convolutions have no layout, so the padding alone is run."""
+    """Of meta tensors, which go a GPU's way; of a meta convolution, which has no layout, the padding."""
     monkeypatch.setattr(F, "conv2d", lambda x, *_: x)
     with torch.device("meta"):
         layer = PaddedConv2d(4, 4, 3, padding=1, padding_mode="reflect").to(dtype)
