@@ -26,8 +26,8 @@ from evaluation import judge
 from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_float32, gram
 from pages import writing
 from pictures import checkpoints
+from support import gpu
 from training import augment, pixels, processes
-from training.batches import POOL
 from training.options import GENERATOR_OPTIONS, has_discriminator, needs_vgg
 from training.pool import Pool
 from training.ranking import auc
@@ -204,13 +204,13 @@ class Model:
 def build(args, device, precision):
     """A new Model with untrained weights, the same in every process, and the frozen VGG19."""
     torch.manual_seed(args.seed)
-    layout = {"device": device, "memory_format": torch.channels_last}
+    layout = gpu.for_training(device, precision)
     shape = {key: getattr(args, key) for key in GENERATOR_OPTIONS}
     generator, discriminator, vgg = Generator(**shape).to(**layout), None, None
     if has_discriminator(args):
         discriminator = Discriminator(args.in_ndc, args.out_ndc, args.ndf).to(**layout)
     if needs_vgg(args):
-        vgg = checkpoints.load_vgg(args.vgg_model, args.seed).to(**layout)
+        vgg = processes.first_alone(lambda: checkpoints.load_vgg(args.vgg_model, args.seed)).to(**layout)
         vgg.features.to(utils.dtype(precision))
     adam = functools.partial(torch.optim.Adam, betas=(args.beta1, args.beta2), fused=True)
     return Model(
@@ -223,7 +223,7 @@ def build(args, device, precision):
         adam(generator.parameters(), args.lrG),
         adam(discriminator.parameters(), args.lrD) if discriminator else None,
         Scaler(device.type, enabled=precision == "fp16"),
-        Pool(args.pool_size, (args.seed, POOL)),
+        Pool(args.pool_size, args.seed),
         functools.partial(utils.autocast, device, precision),
     )
 

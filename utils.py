@@ -5,6 +5,7 @@ PyTorch takes seconds to load, so only the functions that compute import it: a w
 
 import collections
 import contextlib
+import glob
 import os
 import platform
 import re
@@ -202,12 +203,18 @@ def launcher():
     return os.environ.get("TORCHELASTIC_RUN_ID")
 
 
+# The newest PyTorch whose wheels have code for a V100, and are made for a driver of CUDA 12.
+V100 = "`pip install torch==2.10.0 torchvision==0.25.0`"
+
+
 def choose_device(name):
     """The torch device that `name` asks for; "auto" is the first GPU if there is one. Raises WrongUse."""
     import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+        if why := unused_gpu():
+            say(f"warning: {why}; this goes on with the CPU")
     if "LOCAL_RANK" in os.environ and name.startswith("cuda"):
         if name != "cuda":
             raise WrongUse(
@@ -217,17 +224,35 @@ def choose_device(name):
     try:
         device = torch.device(name)
         if device.type == "cuda":
+            torch.cuda.set_device(device.index or 0)  # else what names no device would take memory of GPU 0
             wanted, has = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
             if not runs_on(wanted, has):
                 raise WrongUse(
                     f"PyTorch {torch.__version__} has no code for {torch.cuda.get_device_name(device)} "
-                    f"(sm_{wanted[0]}{wanted[1]}; it has {' '.join(has)}): for a V100 "
-                    "`pip install torch==2.10.0 torchvision==0.25.0`, or use --device cpu"
+                    f"(sm_{wanted[0]}{wanted[1]}; it has {' '.join(has)}): for a V100 {V100}, "
+                    "or use --device cpu"
                 )
         torch.zeros(1, device=device).cpu()  # "meta" takes a tensor, but gives none back
     except (RuntimeError, AssertionError) as error:
-        raise WrongUse(f"--device {name} cannot be used: {first_line(error)}: try --device cpu") from None
+        why = unused_gpu() or first_line(error)
+        raise WrongUse(f"--device {name} cannot be used: {why}: try --device cpu") from None
     return device
+
+
+def unused_gpu():
+    """Why PyTorch, made for CUDA, does not see the NVIDIA GPU of this machine, and the mend; else ""."""
+    import torch
+
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or not torch.version.cuda or not glob.glob("/dev/nvidia[0-9]*") or torch.cuda.is_available():
+        return ""
+    try:
+        torch.cuda.init()
+        return ""
+    except RuntimeError as error:
+        why = f"cannot use this machine's NVIDIA GPU ({first_line(error).split('. ')[0]})"
+    older = f", or an older PyTorch: {V100}" if torch.version.cuda >= "13" else ""
+    return f"PyTorch {torch.__version__} {why}: install a driver for CUDA {torch.version.cuda}{older}"
 
 
 def runs_on(capability, architectures):
@@ -257,17 +282,17 @@ def choose_precision(name, device):
 
 
 def dtype(precision):
-    """The torch dtype of "fp32", "bf16" or "fp16"."""
+    """The torch dtype of "fp32", "tf32", "bf16" or "fp16"."""
     import torch
 
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
 
 
 def autocast(device, precision):
     """A context in which convolutions compute in `precision`."""
     import torch
 
-    return torch.autocast(device.type, dtype(precision), enabled=precision != "fp32")
+    return torch.autocast(device.type, dtype(precision), enabled=dtype(precision) != torch.float32)
 
 
 # Pictures as tensors

@@ -26,8 +26,14 @@ class PlainInstanceNorm(nn.Module):
         ]
 
 
+def as_pytorch_is():
+    """Set what the public scripts leave as it is: on an A100 and later, convolutions in TF32."""
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
+
+
 def plain(generator):
     """The baseline: a copy of the generator in float32, contiguous, with the norm written by hand."""
+    as_pytorch_is()
     generator = copy.deepcopy(generator).eval()
     for parent in list(generator.modules()):
         for name, layer in parent.named_children():
@@ -66,6 +72,7 @@ def public_step(model, args):
     Returns a function of photo, drawing and smoothed drawing in [-1, 1] that gives the losses {name: tensor},
     and the generator and the discriminator that it trains.
     """
+    as_pytorch_is()
     generator, discriminator = with_torch_norms(model.generator), with_torch_norms(model.discriminator)
     vgg = copy.deepcopy(model.vgg).to(memory_format=torch.contiguous_format).requires_grad_(True)
     adam_g, adam_d = (

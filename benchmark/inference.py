@@ -28,37 +28,37 @@ def print_tables(args):
     else:
         generator = networks.Generator(ngf=args.ngf)
     photos = measuring.photographs(args.photos, args.batch_size, args.size)
-    compared = ways(generator, device)
-    works = {name: functools.partial(way, photos) for name, way in compared.items()}
-    seconds = measuring.median_seconds(works, args.rounds)
-    wanted = np.stack(works[BASELINE]())
+    makes = {name: functools.partial(make_work, generator, name, device, photos) for name in ways(device)}
+    measured = measuring.measure(makes, args.rounds, device, memory_of=makes)
+    results = {name: np.stack(make()()) for name, make in makes.items()}
     print(f"{args.batch_size} x {args.size}x{args.size}, ngf {generator.architecture['ngf']}, {device}")
     print("| way | seconds | pictures/s | ratio | PSNR to fp32 | peak memory |")
     print("|---|---|---|---|---|---|")
-    for name, work in works.items():
-        if device.type == "cpu":
-            memory = measuring.peak_memory(make_work, generator, name, photos)
-        else:
-            memory = measuring.peak_gpu_memory(work)
-        ratio, speed = seconds[BASELINE] / seconds[name], args.batch_size / seconds[name]
-        same = "-" if name == BASELINE else f"{metrics.psnr(np.stack(work()), wanted):.1f} dB"
-        print(f"| {name} | {seconds[name]:.3f} | {speed:.2f} | {ratio:.2f} | {same} | {memory:.0f} MiB |")
+    for name, (seconds, memory) in measured.items():
+        ratio, speed = measured[BASELINE][0] / seconds, args.batch_size / seconds
+        same = "-" if name == BASELINE else f"{metrics.psnr(results[name], results[BASELINE]):.1f} dB"
+        print(f"| {name} | {seconds:.3f} | {speed:.2f} | {ratio:.2f} | {same} | {memory:.0f} MiB |")
     print(f"\n{measuring.conditions(args.rounds)}")
-    print_folder(name, compared[name], photos[0], args.rounds)
+    print_folder(name, make_way(generator, name, device), photos[0], args.rounds)
 
 
-def ways(generator, device):
-    """{name: function of photos} of the baseline and of test.py's way in each precision."""
-    found = {BASELINE: functools.partial(baselines.apply_plain, baselines.plain(generator).to(device))}
-    for precision in dict.fromkeys(("fp32", utils.choose_precision("auto", device))):
-        ready = inference.prepare(copy.deepcopy(generator), device, precision)
-        found[f"test.py --precision {precision}"] = functools.partial(inference.stylise, ready)
-    return found
+def ways(device):
+    """{name: precision} of the baseline, and of test.py in each precision."""
+    precisions = dict.fromkeys(("fp32", utils.choose_precision("auto", device)))
+    return {BASELINE: "fp32", **{f"test.py --precision {name}": name for name in precisions}}
 
 
-def make_work(generator, name, photos):
-    """A function without arguments that applies the generator on the CPU in the way of that name."""
-    return functools.partial(ways(generator, torch.device("cpu"))[name], photos)
+def make_way(generator, name, device):
+    """A function of photos that applies a copy of the generator in the way of that name."""
+    if name == BASELINE:
+        return functools.partial(baselines.apply_plain, baselines.plain(generator).to(device))
+    ready = inference.prepare(copy.deepcopy(generator), device, ways(device)[name])
+    return functools.partial(inference.stylise, ready)
+
+
+def make_work(generator, name, device, photos):
+    """A function without arguments that applies the generator to the photos in the way of that name."""
+    return functools.partial(make_way(generator, name, device), photos)
 
 
 def print_folder(name, way, photo, rounds):

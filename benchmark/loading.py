@@ -84,7 +84,7 @@ def print_waiting(data, args):
         seconds = measuring.median_seconds(ways, args.rounds)
         taken = seconds["batches of the loader"]
         alone = images_per_second(batches, args.batch_size, lambda: time.sleep(taken))
-        beside = images_per_second(batches, args.batch_size, lambda: train(kept))
+        beside = images_per_second(batches, args.batch_size, lambda: measuring.timed(lambda: train(kept)))
     first, _, *others = waits
     size = f"{args.batch_size} x {args.input_size}x{args.input_size}"
     print(f"\nphase two, {size}, ngf {args.ngf}, {precision}")

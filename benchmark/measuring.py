@@ -1,5 +1,6 @@
 """What all benchmarks share: time and memory of a function, pictures to work on, tables."""
 
+import gc
 import multiprocessing
 import re
 import statistics
@@ -14,6 +15,7 @@ from pictures.images import cv2
 
 DRAWING = (992, 1401)  # width and height, pixels
 FRAME = (1920, 1080)
+WARM_UP = 3  # calls on a GPU before the first that counts: cuDNN searches, the allocator grows
 DISTINCT = 8  # drawings or frames that are made; more files repeat them
 
 # Time and memory
@@ -24,12 +26,43 @@ def median_seconds(functions, rounds):
     seconds = {name: [] for name in functions}
     for _ in range(rounds + 1):
         for name, function in functions.items():
-            began = time.perf_counter()
-            function()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(timed(function))
     return {name: statistics.median(values[1:]) for name, values in seconds.items()}
+
+
+def timed(function):
+    """How many seconds function() takes, with all that it asks of a GPU and nothing of before."""
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait()
+    began = time.perf_counter()
+    function()
+    wait()
+    return time.perf_counter() - began
+
+
+def measure(makes, rounds, device, memory_of):
+    """{name: (median seconds, MiB)} of what each of `makes`, functions without arguments, makes.
+
+    On the CPU the ways take turns, and the memory, of those named in `memory_of`, is that of a process of its
+    own. On a GPU each is made, measured and freed before the next: memory and settings are then its own.
+    """
+    if device.type == "cuda":
+        return {name: measure_on_gpu(make, rounds) for name, make in makes.items()}
+    seconds = median_seconds({name: make() for name, make in makes.items()}, rounds)
+    return {name: (seconds[name], peak_memory(makes[name]) if name in memory_of else None) for name in makes}
+
+
+def measure_on_gpu(make, rounds):
+    """(median seconds, MiB of the GPU at most) of the function that make() makes, and of what it keeps."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    work = make()
+    for _ in range(WARM_UP):
+        work()
+    torch.cuda.reset_peak_memory_stats()
+    seconds = statistics.median(timed(work) for _ in range(rounds))
+    return seconds, (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 def peak_memory(make, *args):
@@ -51,13 +84,6 @@ def _growth(threads, make, *args):
 def _resident(line):
     """MiB of a line of /proc/self/status: VmRSS is now, VmHWM the peak."""
     return int(re.search(rf"{line}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
-
-
-def peak_gpu_memory(work):
-    """How many MiB of the GPU are in use, at most, while `work()` runs."""
-    torch.cuda.reset_peak_memory_stats()
-    work()
-    return torch.cuda.max_memory_allocated() / 2**20
 
 
 # Pictures

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import CartoonGAN
 import utils
 from benchmark import baselines, measuring
+from support import gpu
 from training import options
 
 # The layer that stands for the machine's peak speed, a 3x3 convolution: its channels, and pixels a side.
@@ -21,25 +22,21 @@ def print_tables(args):
     """Print the table of `training`: a step in each precision beside the step of the public scripts."""
     device = utils.choose_device("auto")
     precisions = step_precisions(device)
-    steps = {name: make_step(name, args) for name in precisions}
-    flops = {name: count_flops(step) for name, step in steps.items()}
-    peaks = {
-        f"peak {precision}": make_convolution(precision, args, device) for precision in precisions.values()
-    }
-    seconds = measuring.median_seconds(steps | peaks, args.rounds)
+    flops = {name: count_flops(make_step(name, args)) for name in precisions}
+    makes = {name: functools.partial(make_step, name, args) for name in precisions}
+    for precision in precisions.values():
+        makes[f"peak {precision}"] = functools.partial(make_convolution, precision, args, device)
+    measured = measuring.measure(makes, args.rounds, device, memory_of=precisions)
     print(f"phase two, {args.batch_size} x {args.input_size}x{args.input_size}, ngf {args.ngf}, {device}")
     print("| step | seconds | images/s | ratio | GFLOP an image | GFLOP/s | of the peak | peak memory |")
     print("|---|---|---|---|---|---|---|---|")
     for name, precision in precisions.items():
-        speed = flops[name] / seconds[name] / 1e9
-        peak = convolution_flops(args.batch_size) / seconds[f"peak {precision}"] / 1e9
-        if device.type == "cpu":
-            memory = measuring.peak_memory(make_step, name, args)
-        else:
-            memory = measuring.peak_gpu_memory(steps[name])
+        seconds, memory = measured[name]
+        speed = flops[name] / seconds / 1e9
+        peak = convolution_flops(args.batch_size) / measured[f"peak {precision}"][0] / 1e9
         print(
-            f"| {name} | {seconds[name]:.3f} | {args.batch_size / seconds[name]:.2f} "
-            f"| {seconds[BASELINE] / seconds[name]:.2f} | {flops[name] / args.batch_size / 1e9:.1f} "
+            f"| {name} | {seconds:.3f} | {args.batch_size / seconds:.2f} "
+            f"| {measured[BASELINE][0] / seconds:.2f} | {flops[name] / args.batch_size / 1e9:.1f} "
             f"| {speed:.0f} | {speed / peak:.0%} of {peak:.0f} | {memory:.0f} MiB |"
         )
     print(f"\n{measuring.conditions(args.rounds)}")
@@ -87,7 +84,7 @@ def count_flops(work):
 
 def make_convolution(precision, args, device):
     """A function that goes forward and backward through the layer that stands for the peak speed."""
-    layout = {"device": device, "dtype": utils.dtype(precision), "memory_format": torch.channels_last}
+    layout = gpu.for_training(device, precision) | {"dtype": utils.dtype(precision)}
     layer = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).to(**layout)
     x = torch.randn(args.batch_size, CHANNELS, SIDE, SIDE).to(**layout).requires_grad_()
 

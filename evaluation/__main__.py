@@ -19,7 +19,7 @@ from data import pairs
 from evaluation import dark_channel
 from evaluation.judge import Judge
 from pictures import checkpoints, images, inference, listing
-from support import arguments
+from support import arguments, gpu
 from training import options
 from training.settings import read_settings
 from utils import WrongUse, exit_status, first_line, say, write_text
@@ -232,6 +232,7 @@ def main(argv=None):
     }
     vgg = checkpoints.load_vgg(args.vgg_model).to(device=device, memory_format=torch.channels_last)
     vgg.features.to(utils.dtype(precision))
+    gpu.choose_arithmetic(device, precision)
     inception = find_inception(args.features, device)
 
     judge = Judge(photos, drawings, vgg, device, precision, size, resize, inception, clear)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 import utils
 from evaluation import metrics
 from pictures import checkpoints, images, inference, listing
+from support.gpu import no_search
 from training import data
 from training.shown import shown_generator
 from utils import WrongUse
@@ -155,6 +156,7 @@ class Judge:
         return row
 
 
+@no_search()
 def measure_of(run):
     """A function that measures the generator of a training.run.Run on its test photographs.
 
@@ -168,6 +170,7 @@ def measure_of(run):
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
     judge = Judge(run.data.tests, drawings, vgg, run.device, run.precision, args.input_size, args.resize)
 
+    @no_search()
     def measure():
         generator = inference.prepare(copy.deepcopy(shown_generator(run.model)), run.device, run.precision)
         try:

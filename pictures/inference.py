@@ -16,18 +16,20 @@ from torch import nn
 import networks
 import utils
 from pictures import images, listing
+from support import gpu
 from support.norm import InstanceNorm, LayerNorm, pooled
 from utils import RunFailed, first_line
 
 ADVICE = "limit the size with --size N, or work in tiles with --tile N"
-NO_MEMORY = (
-    *("allocate memory", "out of memory", "not enough memory", "insufficient memory"),
-    *("alloc_failed", "failed to allocate"),
-)
+# What allocators say, then cuDNN and cuBLAS: no memory, or no algorithm for as little as there is.
+NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "insufficient memory")
+NO_MEMORY += ("failed to allocate", "alloc_failed", "allocation_failed")
+NO_MEMORY += ("unable to find an engine", "no valid convolution algorithms")
 
 
 def prepare(generator, device, precision):
     """Make a generator ready for `stylise`: its convolutions in `precision`, its norms in float32."""
+    gpu.choose_arithmetic(device, precision)
     generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
     for layer in generator.modules():
         if isinstance(layer, networks.CONVOLUTIONS):
@@ -188,10 +190,18 @@ def _tiles(layers, x, tile):
 
 def is_out_of_memory(error):
     """Whether an exception says that a GPU, PyTorch's CPU allocator, NumPy or OpenCV got no memory."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, (RuntimeError, images.cv2.error))
-        and any(words in str(error).lower() for words in NO_MEMORY)
-    )
+    if not isinstance(error, (RuntimeError, images.cv2.error)):
+        return isinstance(error, MemoryError)
+    text = str(error).lower()
+    if isinstance(error, torch.OutOfMemoryError) or any(words in text for words in NO_MEMORY):
+        return True
+    return "status_internal_error" in text and allocation_failed()
+
+
+def allocation_failed():
+    """Whether a GPU has been short of memory in this process; cuDNN's internal errors then come of that."""
+    seen = torch.cuda.memory_stats() if torch.cuda.is_initialized() else {}
+    return bool(seen.get("num_ooms") or seen.get("num_alloc_retries"))
 
 
 def reason(error):

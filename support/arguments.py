@@ -122,9 +122,10 @@ def add_device(add):
     add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
     add(
         "--precision",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        choices=("auto", "fp32", "tf32", "bf16", "fp16"),
         default="auto",
-        help="auto: bf16 where the processor has it, fp16 on an older GPU, else fp32 (%(default)s)",
+        help="auto: bf16 where the processor has it, fp16 on an older GPU, else fp32; tf32 is float32 with "
+        "rounded products, from the A100 on (%(default)s)",
     )
 
 

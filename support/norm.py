@@ -1,22 +1,77 @@
 """Instance norm and reflection padding, as fast as each processor allows, and exact for large pictures."""
 
+import contextlib
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 EPS = 1e-5
 BAND = 2**16  # pixels that batch norm may add up in float32
+GPU = ("cuda", "meta")  # meta tensors go a GPU's way, so that it can be looked into without one
+
+# How a GPU computes the norm and the padding of channels_last. PyTorch's own give back contiguous channels,
+# which the next layer copies. Chosen by counted bytes (docs/gpu.md); python -m benchmark gpu times them all.
+FORMS = {"norm": ("pictures", "compiled", "pytorch"), "padding": ("joined", "pytorch")}
+_chosen = {}
+
+
+@contextlib.contextmanager
+def forms(**chosen):
+    """In this context the norm and the padding of channels_last take these forms: forms(norm="pytorch")."""
+    before = dict(_chosen)
+    _chosen.update(chosen)
+    try:
+        yield
+    finally:
+        _chosen.clear()
+        _chosen.update(before)
+
+
+def _form(part, x):
+    """The form of "norm" or "padding" for x: PyTorch's own where channels lie one after the other."""
+    if not _is_last(x):
+        return "pytorch"
+    return _chosen.get(part) or (FORMS[part][0] if x.device.type in GPU else "pytorch")
 
 
 class PaddedConv2d(nn.Conv2d):
-    """A convolution whose reflection padding keeps the precision: autocast on the CPU pads in float32."""
+    """A convolution whose reflection padding keeps the precision, and the memory layout on a GPU."""
 
     def forward(self, x):
         if self.padding_mode == "zeros":
             return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):
-            x = F.pad(x, self.padding * 2, self.padding_mode)
+        if _form("padding", x) == "joined":
+            x = _Reflect.apply(x, self.padding[0])
+        else:
+            with torch.autocast("cpu", enabled=False):  # it would pad in float32
+                x = F.pad(x, self.padding * 2, self.padding_mode)
         return F.conv2d(x, self.weight, self.bias, self.stride)
+
+
+class _Reflect(torch.autograd.Function):
+    """Reflection padding by two concatenations, and back by adding what was reflected."""
+
+    @staticmethod
+    def forward(ctx, x, width):
+        ctx.width = width
+        for dim in (2, 3):
+            before, after = x.narrow(dim, 1, width), x.narrow(dim, x.shape[dim] - width - 1, width)
+            x = torch.cat([before.flip(dim), x, after.flip(dim)], dim)
+        return x
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        width = ctx.width
+        for dim in (3, 2):
+            size = grad.shape[dim] - 2 * width
+            inner = grad.narrow(dim, width, size).clone()
+            inner.narrow(dim, 1, width).add_(grad.narrow(dim, 0, width).flip(dim))
+            inner.narrow(dim, size - width - 1, width).add_(grad.narrow(dim, size + width, width).flip(dim))
+            grad = inner
+        return grad, None
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -34,14 +89,20 @@ class InstanceNorm(nn.InstanceNorm2d):
         if self.running_mean is not None:
             mean, variance = self.running_mean, self.running_var
             return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0, self.eps)
-        if x.device.type == "cpu" and not torch.compiler.is_compiling():  # nor being exported
+        compiling = torch.compiler.is_compiling()  # or being exported
+        if x.device.type == "cpu" and not compiling and "norm" not in _chosen:
             return _NormPictureByPicture.apply(x, self.weight, self.bias, self.eps)
         if x.shape[0] == 1 and not torch.is_grad_enabled():  # len(x) would be a constant in an exported model
             # Of one picture batch norm is the same; forward it is faster, and keeps the layout by itself.
             return F.batch_norm(x, None, None, self.weight, self.bias, True, 0, self.eps)
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        y = super().forward(x)
-        return y.contiguous(memory_format=torch.channels_last) if last else y
+        form, layout = _form("norm", x), torch.channels_last if _is_last(x) else torch.contiguous_format
+        if compiling and x.device.type in GPU:
+            return _written_out(x, self.weight, self.bias, self.eps)
+        if form == "pictures" and not compiling:
+            return _NormPictureByPicture.apply(x, self.weight, self.bias, self.eps)
+        if form == "compiled":
+            return _compiled()(x, self.weight, self.bias, self.eps)
+        return super().forward(x).contiguous(memory_format=layout)
 
 
 class LayerNorm(nn.GroupNorm):
@@ -55,22 +116,41 @@ class LayerNorm(nn.GroupNorm):
         if self.running_mean is not None:
             mean, variance = self.running_mean, self.running_var
             return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0, self.eps)
-        if x.is_cuda and x.dtype != self.weight.dtype and not torch.is_autocast_enabled("cuda"):
-            return super().forward(x.to(self.weight.dtype)).to(x.dtype)  # CUDA takes one type only
-        return super().forward(x)
+        if x.device.type not in GPU:
+            return super().forward(x)
+        # A GPU's group norm takes no half precision beside float32 weights, and contiguous channels alone.
+        wide = x.to(torch.promote_types(x.dtype, torch.float32), memory_format=torch.contiguous_format)
+        layout = torch.channels_last if _is_last(x) else torch.contiguous_format
+        return super().forward(wide).to(x.dtype, memory_format=layout)
+
+
+def _is_last(x):
+    return x.is_contiguous(memory_format=torch.channels_last)
+
+
+@functools.cache
+def _compiled():
+    return torch.compile(_written_out, dynamic=True)
+
+
+def _written_out(x, weight, bias, eps):
+    """Instance norm as its definition has it, in float32: compiled, it is a few passes in any layout."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
+    scale = (variance + eps).rsqrt() * weight[:, None, None]
+    return ((wide - mean) * scale + bias[:, None, None]).to(x.dtype)
 
 
 class _NormPictureByPicture(torch.autograd.Function):
-    """Instance norm on the CPU: batch norm of one picture after the other, which is the same.
+    """Instance norm as batch norm of one picture after the other, which is the same.
 
-    Batch norm reads and writes channels_last as it is, where instance norm copies: 2 to 6 times as fast
-    forward, 1.3 to 3 times backward (docs/performance.md).
+    Batch norm reads and writes channels_last as it is, where instance norm copies: on the CPU 2 to 6 times as
+    fast forward, 1.3 to 3 times backward (docs/performance.md).
     """
 
     @staticmethod
     def forward(ctx, x, weight, bias, eps):
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        ctx.layout = torch.channels_last if last else torch.contiguous_format
+        ctx.layout = torch.channels_last if _is_last(x) else torch.contiguous_format
         x = x.contiguous(memory_format=ctx.layout)
         y = torch.empty_like(x)
         means, scales = (weight.new_empty(x.shape[:2]) for _ in range(2))
@@ -103,10 +183,10 @@ def _statistics(x, weight, bias, eps):
     """Variances and means of one large picture, band by band; of a smaller one (None, None).
 
     PyTorch's channels_last batch norm on the CPU adds all pixels up in float32: the result was off by
-    4e-5 for 448x448 pixels, and by 0.01 for 3840x2160 (measured, 2.14.1).
+    4e-5 for 448x448 pixels, and by 0.01 for 3840x2160 (measured, 2.14.1). A GPU's adds in a tree.
     """
     rows = max(1, BAND // x.shape[3])
-    if x.shape[2] <= rows:
+    if x.device.type in GPU or x.shape[2] <= rows:
         return None, None
     parts = []
     for band in x.split(rows, dim=2):

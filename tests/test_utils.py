@@ -223,12 +223,16 @@ def test_runs_on(capability, architectures, runs):
 
 
 def pretend_gpu(monkeypatch, architectures):
+    """A V100 in the place of every GPU; returns the list of those that were made the current one."""
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla V100-SXM2-16GB")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: architectures)
     zeros = torch.zeros(1)
     monkeypatch.setattr(torch, "zeros", lambda *_, device: zeros)
+    return current
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda", "cuda:1"])
@@ -246,6 +250,54 @@ def test_a_gpu_with_code_is_chosen(monkeypatch):
     assert utils.choose_device("auto") == GPU
     assert utils.choose_device("cuda:1") == torch.device("cuda:1")
     assert utils.choose_device("cpu") == CPU
+
+
+@pytest.mark.parametrize(("name", "number"), [("auto", 0), ("cuda", 0), ("cuda:1", 1)])
+def test_the_chosen_gpu_is_the_current_one(name, number, monkeypatch):
+    """Else what names no GPU, as the thread that pins memory, would take some of the first."""
+    current = pretend_gpu(monkeypatch, OLDER_WHEEL)
+    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
+    utils.choose_device("cpu")
+    assert current == []
+    utils.choose_device(name)
+    assert current == [number]
+
+
+TOO_OLD = "The NVIDIA driver on your system is too old (found version 12020). Please update it"
+
+
+def pretend_old_driver(monkeypatch, files=("/dev/nvidia0",), cuda="13.0"):
+    def fail():
+        raise RuntimeError(TOO_OLD)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", fail)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(utils.glob, "glob", lambda _: list(files))
+
+
+@pytest.mark.parametrize("cuda", ["13.0", "12.8"])
+def test_a_driver_too_old_for_this_pytorch_is_told_with_the_mend(cuda, monkeypatch, capsys):
+    pretend_old_driver(monkeypatch, cuda=cuda)
+    assert utils.choose_device("auto") == CPU
+    told = capsys.readouterr().err
+    assert told.startswith("warning: PyTorch ") and told.count("\n") == 1
+    assert "is too old (found version 12020)): install a driver for CUDA " + cuda in told
+    assert ("or an older PyTorch: `pip install torch==2.10.0" in told) == (cuda == "13.0")
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: torch.cuda.init())
+    with pytest.raises(WrongUse, match=f"--device cuda cannot be used: PyTorch .* a driver for CUDA {cuda}"):
+        utils.choose_device("cuda")
+
+
+@pytest.mark.parametrize(
+    "case", [{"files": ()}, {"cuda": None}, {"hidden": ""}, {"hidden": "-1"}], ids=lambda case: str(case)
+)
+def test_without_a_gpu_or_where_it_is_hidden_nothing_is_told(case, monkeypatch, capsys):
+    if "hidden" in case:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", case.pop("hidden"))
+    pretend_old_driver(monkeypatch, **case)
+    assert utils.choose_device("auto") == CPU
+    assert capsys.readouterr().err == ""
 
 
 def test_auto_without_a_gpu_is_the_cpu(monkeypatch):
@@ -269,7 +321,7 @@ def test_a_device_that_cannot_be_used_is_one_line(name):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_a_precision_that_was_asked_for_is_kept(precision):
     assert utils.choose_precision(precision, CPU) == utils.choose_precision(precision, GPU) == precision
 
@@ -296,7 +348,7 @@ def test_precision_of_a_gpu(native, precision, monkeypatch):
 
 def test_autocast_computes_in_the_precision():
     weight = torch.ones(2, 2)
-    for precision in ("fp32", "bf16"):
+    for precision in ("fp32", "tf32", "bf16"):
         with utils.autocast(CPU, precision):
             assert (weight @ weight).dtype == utils.dtype(precision)
 

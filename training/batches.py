@@ -145,8 +145,8 @@ def _order(count, *key):
 
 
 def default_workers(device):
-    """Processes that load images: beside a GPU up to 8; beside training on the CPU one."""
-    return min(8, utils.cores()) if device.type == "cuda" else 1
+    """Processes that load images: beside a GPU its share of the cores, up to 8; beside the CPU one."""
+    return min(8, max(1, utils.cores() // processes.count_here())) if device.type == "cuda" else 1
 
 
 SHARED = Path("/dev/shm")  # where the processes leave their batches

@@ -1,6 +1,6 @@
 """Several processes that train as one, started by torchrun. Alone, each function here passes through.
 
-What waits for the others (`mean`, `highest`, `gather`, `from_first`) must be called by every process alike.
+What waits for the others (`mean`, `highest`, `gather`, `first_alone`, `from_first`) must be called by each.
 """
 
 import contextlib
@@ -33,8 +33,6 @@ def together(device):
     if count() == 1:
         yield
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     store, rank, world_size = next(rendezvous("env://", timeout=PATIENCE))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
         # Without --standalone torchrun keeps one store, with the addresses of those that are gone, and gloo
@@ -90,6 +88,14 @@ def highest(value):
     values = torch.tensor(int(value))  # on the CPU: a GPU goes on working
     distributed.all_reduce(values, distributed.ReduceOp.MAX)
     return int(values)
+
+
+def first_alone(make):
+    """What `make()` returns. It may download: the first process of a machine calls it before the others."""
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    made = make() if first else None
+    highest(0)  # waits for all
+    return made if first else make()
 
 
 def from_first(make):

@@ -37,7 +37,6 @@ def open_run(argv=None):
         size, count = asked.args.batch_size, processes.count()
         raise WrongUse(f"--batch_size {size} cannot be shared by {count} processes")
     device = utils.choose_device(asked.args.device)
-    torch.backends.cudnn.benchmark = True
     with explained(device, asked.folder), processes.together(device), contextlib.ExitStack() as stack:
         run = Run(asked, device, stack)
         yield run

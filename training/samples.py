@@ -9,6 +9,7 @@ import torch
 import networks
 import utils
 from pictures import images, listing
+from support.gpu import no_search
 from training import batches
 from training.shown import shown_generator
 
@@ -37,6 +38,7 @@ QUALITY = {"png": {}, "jpg": {"quality": 95, "subsampling": 0}, "webp": {"qualit
 
 
 @torch.no_grad()
+@no_search()
 def draw(run):
     """Write each of a run's photos beside the result, into Reconstruction/ (phase one) or Transfer/.
 

@@ -3,12 +3,23 @@
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
-def running_mean(generator, decay):
-    """The exponential running mean of a generator's weights; None with a decay of 0.
+class RunningMean(AveragedModel):
+    """PyTorch's own, but for its counter, which stays on the CPU: a copy to a GPU would wait for it."""
 
-    Its own counter stays on the CPU, so that an update never waits for a GPU.
-    """
-    return AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+    def update_parameters(self, model):
+        """Take the weights of `model` into the mean; the first are the mean."""
+        mine, new = ([weight.detach() for weight in part.parameters()] for part in (self.module, model))
+        if self.n_averaged:
+            self.multi_avg_fn(mine, new, None)
+        else:
+            for old, weight in zip(mine, new, strict=True):
+                old.copy_(weight)
+        self.n_averaged += 1
+
+
+def running_mean(generator, decay):
+    """The exponential running mean of a generator's weights; None with a decay of 0."""
+    return RunningMean(generator, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
 
 
 def shown_generator(model):

@@ -2,8 +2,10 @@
 
 import functools
 import os
+import weakref
 
 import numpy as np
+import torch
 
 import edge_promoting
 from benchmark import measuring
@@ -15,6 +17,41 @@ def test_the_functions_take_turns():
     seconds = measuring.median_seconds({name: lambda name=name: order.append(name) for name in "ab"}, 2)
     assert order == list("ababab")
     assert seconds.keys() == {"a", "b"}
+
+
+def test_on_the_cpu_the_ways_take_turns_and_their_memory_is_told(monkeypatch):
+    monkeypatch.setattr(measuring, "peak_memory", lambda make: make()())
+    order = []
+    makes = {name: lambda name=name: lambda: order.append(name) or 7 for name in "ab"}
+    measured = measuring.measure(makes, 1, torch.device("cpu"), memory_of="a")
+    assert order == list("ababa")
+    assert measured["a"][1] == 7 and measured["b"][1] is None
+
+
+def test_on_a_gpu_each_way_is_made_measured_and_freed_before_the_next(monkeypatch):
+    """By a GPU that is pretended: what it did is written down, and its memory is what the models take."""
+    events, models = [], weakref.WeakSet()
+
+    class Model:
+        def __init__(self, name):
+            self.name = name
+            models.add(self)
+            events.append(f"make {name}")
+
+        def work(self):
+            events.append(f"work {self.name}")
+
+    for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda name=name: events.append(name))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 2**20 * len(models))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 2**20 * len(models))
+    makes = {name: lambda name=name: Model(name).work for name in "ab"}
+    measured = measuring.measure(makes, 1, torch.device("cuda"), memory_of="ab")
+    assert [memory for _, memory in measured.values()] == [1, 1] and not models
+    work = ["synchronize", "work a", "synchronize"]
+    first = ["empty_cache", "make a", *["work a"] * 3, "reset_peak_memory_stats", *work]
+    assert events == first + [event.replace(" a", " b") for event in first]
 
 
 def test_peak_memory_is_what_the_work_takes():

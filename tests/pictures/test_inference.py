@@ -165,6 +165,32 @@ def test_out_of_memory_is_known_by_its_words():
     assert not inference.is_out_of_memory(RuntimeError("shapes do not agree"))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "GET was unable to find an engine to execute this computation",
+        "no valid convolution algorithms available in CuDNN",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    ],
+)
+def test_cudnn_and_cublas_out_of_memory_are_known_by_their_words(words):
+    assert inference.is_out_of_memory(RuntimeError(words))
+    assert not inference.is_out_of_memory(ValueError(words))
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted"), [({}, False), ({"num_ooms": 1}, True), ({"num_alloc_retries": 2}, True)]
+)
+def test_an_internal_error_is_out_of_memory_after_a_failed_allocation(seen, wanted, monkeypatch):
+    error = RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR")
+    assert not inference.is_out_of_memory(error)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda: seen)
+    assert inference.is_out_of_memory(error) is wanted
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("size", [(300, 300), (3, 70000), (1100, 900)])
 def test_norms_of_large_pictures_are_exact(dtype, size):

@@ -1,5 +1,7 @@
 """The norms and the padded convolution beside their definitions and PyTorch's own, in any memory layout."""
 
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -113,6 +115,89 @@ def test_reflection_padding_keeps_the_precision_under_autocast(monkeypatch):
     with torch.autocast("cpu", torch.bfloat16):
         convolution(torch.ones(1, 3, 8, 8, dtype=torch.bfloat16))
     assert [(x.dtype, x.shape) for x in padded] == [(torch.bfloat16, (1, 3, 14, 14))]
+
+
+# A GPU's forms, which compute the same on any device
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("compute", [norm._written_out, norm._NormPictureByPicture.apply])
+def test_a_form_of_instance_norm_is_its_definition(compute, dtype, layout):
+    layer, x = normal(InstanceNorm(3)), pictures(2, 3, 9, 7).to(dtype).contiguous(memory_format=layout)
+    grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+    x.requires_grad_()
+    wanted = [value.detach().double().requires_grad_() for value in (x, layer.weight, layer.bias)]
+    y = F.instance_norm(wanted[0], weight=wanted[1], bias=wanted[2])
+    y.backward(grad.double())
+    made = compute(x, layer.weight, layer.bias, layer.eps)
+    made.backward(grad)
+    assert made.dtype == dtype and made.is_contiguous(memory_format=layout)
+    near = 1e-5 if dtype == torch.float32 else 2e-2
+    pairs = [
+        (made, y),
+        *((mine.grad, one.grad) for mine, one in zip((x, *layer.parameters()), wanted, strict=True)),
+    ]
+    for mine, one in pairs:
+        assert (mine.double() - one).norm() < near * one.norm()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("width", "size"), [(3, (9, 8)), (1, (5, 4)), (3, (4, 4)), (1, (2, 2))])
+def test_joined_padding_and_its_gradient_are_pytorch_s(width, size, layout):
+    x = pictures(2, 5, *size).double().contiguous(memory_format=layout).requires_grad_()
+    mine = norm._Reflect.apply(x, width)
+    wanted = F.pad(x, (width,) * 4, "reflect")
+    assert torch.equal(mine, wanted) and mine.is_contiguous(memory_format=layout)
+    grad = torch.randn(mine.shape, generator=torch.Generator().manual_seed(1)).double()
+    grads = [
+        torch.autograd.grad(made, x, grad.contiguous(memory_format=layout))[0] for made in (mine, wanted)
+    ]
+    assert torch.allclose(*grads, atol=1e-12) and grads[0].is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("kind", ["instance", "layer", "padding"])
+def test_on_a_gpu_a_layer_keeps_the_layout_forward_and_backward(kind, dtype, monkeypatch):
+    """Of meta tensors, which go a GPU's way; of a meta convolution, which has no layout, the padding."""
+    monkeypatch.setattr(F, "conv2d", lambda x, *_: x)
+    with torch.device("meta"):
+        layer = PaddedConv2d(4, 4, 3, padding=1, padding_mode="reflect").to(dtype)
+        layer = {"instance": InstanceNorm(4), "layer": LayerNorm(4), "padding": layer}[kind]
+        layer = layer.to(memory_format=torch.channels_last)
+        x = torch.empty(2, 4, 8, 6, dtype=dtype).to(memory_format=torch.channels_last).requires_grad_()
+        y = layer(x)
+        assert y.dtype == dtype and y.is_contiguous(memory_format=torch.channels_last)
+        y.backward(torch.empty_like(y))
+        assert x.grad.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_forms_can_be_chosen(monkeypatch):
+    called = []
+    for name in ("_written_out", "_Reflect", "_NormPictureByPicture"):
+        took = lambda *_, name=name: called.append(name) or _[0]
+        monkeypatch.setattr(norm, name, took if name == "_written_out" else types.SimpleNamespace(apply=took))
+    monkeypatch.setattr(norm, "_compiled", lambda: norm._written_out)
+    with torch.device("meta"):
+        layers = InstanceNorm(4), PaddedConv2d(4, 4, 3, padding=1, padding_mode="reflect")
+        x = torch.empty(2, 4, 8, 6).to(memory_format=torch.channels_last)
+        for chosen in ({}, {"norm": "compiled"}, {"norm": "pytorch", "padding": "pytorch"}, {}):
+            called.append(chosen)
+            with norm.forms(**chosen):
+                assert [layer(x).shape[1] for layer in layers] == [4, 4]
+        layers[0](x.contiguous())  # of contiguous channels PyTorch's own is a view
+    default = ["_NormPictureByPicture", "_Reflect"]
+    wanted = [{}, *default, {"norm": "compiled"}, "_written_out", "_Reflect"]
+    assert called == [*wanted, {"norm": "pytorch", "padding": "pytorch"}, {}, *default]
+
+
+def test_layer_norm_on_a_gpu_is_given_no_half_precision(monkeypatch):
+    """Its group norm refuses it beside weights of float32."""
+    given, group_norm = [], F.group_norm
+    monkeypatch.setattr(F, "group_norm", lambda x, *a, **k: given.append(x.dtype) or group_norm(x, *a, **k))
+    with torch.device("meta"):
+        assert LayerNorm(4)(torch.empty(2, 4, 8, 6, dtype=torch.float16)).dtype == torch.float16
+    assert set(given) == {torch.float32}
 
 
 @pytest.mark.parametrize("mode", ["reflect", "zeros"])

@@ -299,3 +299,11 @@ def test_default_workers(monkeypatch):
     for cores, workers in ((4, 4), (64, 8)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
         assert batches.default_workers(torch.device("cuda")) == workers
+
+
+@pytest.mark.parametrize(("cores", "processes", "workers"), [(16, 4, 4), (64, 4, 8), (2, 4, 1)])
+def test_processes_on_one_machine_share_its_cores(cores, processes, workers, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert batches.default_workers(torch.device("cuda")) == workers
+    assert batches.default_workers(CPU) == 1

@@ -4,12 +4,12 @@ from training.pool import Pool
 
 
 def test_an_empty_pool_shows_the_newest():
-    pool = Pool(0, (0,))
+    pool = Pool(0, 0)
     assert all(pool.exchange(n, (2, 1, n)) == n for n in range(50)) and pool.batches == []
 
 
 def test_a_pool_fills_and_then_shows_an_older_batch_half_of_the_time():
-    pool = Pool(4, (0,))
+    pool = Pool(4, 0)
     assert [pool.exchange(n, (2, 1, n)) for n in range(4)] == pool.batches == [0, 1, 2, 3]
     shown = [pool.exchange(n, (2, 1, n)) for n in range(4, 1004)]
     older = [n for n, batch in enumerate(shown, 4) if batch != n]
@@ -20,7 +20,7 @@ def test_a_pool_fills_and_then_shows_an_older_batch_half_of_the_time():
 
 def test_the_choice_of_a_pool_is_a_function_of_seed_and_place():
     def shown(seed, epoch):
-        pool = Pool(3, (seed, 3))
+        pool = Pool(3, seed)
         return [pool.exchange(n, (2, epoch, n)) for n in range(100)]
 
     assert shown(1, 1) == shown(1, 1)

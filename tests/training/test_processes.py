@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from torch import multiprocessing
 
 import CartoonGAN
 import utils
+from pictures import checkpoints
 from training import batches, options, processes
 
 BATCH = 4
@@ -87,6 +89,36 @@ def test_two_processes_have_the_gradients_and_losses_of_one(tmp_path, monkeypatc
             assert (mine - one).norm() / one.norm() < 1e-5
         assert theirs == pytest.approx(losses, rel=1e-5)
         assert shares == [True, 1, "made by 0"]
+
+
+def build_watched(rank, count, port, folder):
+    """Build a model in one of several processes; who loads VGG19 first, and what is warned, go into files."""
+    join(rank, count, port)
+    os.environ["LOCAL_RANK"] = str(rank)
+    load_vgg = checkpoints.load_vgg
+
+    def watched(*given):
+        if rank == 0:
+            time.sleep(0.5)
+        with open(folder / "loaded.txt", "a") as file:
+            file.write(str(rank))
+        return load_vgg(*given)
+
+    checkpoints.load_vgg = watched
+    device = torch.device("cpu")
+    with processes.together(device), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        model = CartoonGAN.build(options.parse(TINY.split())[0], device, "fp32")
+        told = [str(each.message) for each in warned if each.category is FutureWarning]
+        buffers = [*model.generator.buffers(), *model.discriminator.buffers()]
+        (folder / f"warned {rank}.txt").write_text("\n".join(told + [str(each.shape) for each in buffers]))
+
+
+def test_the_first_process_of_a_machine_gets_vgg19_before_the_others(tmp_path, in_two):
+    """And nothing is left for DistributedDataParallel to broadcast, or to warn of."""
+    in_two(build_watched, tmp_path)
+    assert (tmp_path / "loaded.txt").read_text() == "01"
+    assert [(tmp_path / f"warned {rank}.txt").read_text() for rank in (0, 1)] == ["", ""]
 
 
 def test_shares_are_the_batch_without_overlap(monkeypatch):

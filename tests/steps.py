@@ -1,0 +1,45 @@
+"""A few steps of small networks on any device, for the tests of GPUs."""
+
+import torch
+import torch.nn.functional as F
+from helpers import TINY
+
+import CartoonGAN
+import utils
+from training import options
+from training.scaler import Scaler
+
+SMALL = f"{TINY} --ngf 8 --ndf 8 --input_size 32 --batch_size 4 --lrG 2e-5 --lrD 2e-5"
+
+
+def built(device, precision="fp32", more=""):
+    """A small Model, the same weights on every device, and its options. Its scaler skips no step."""
+    args, _ = options.parse(f"{SMALL} {more}".split())
+    model = CartoonGAN.build(args, torch.device(device), precision)
+    model.scaler = Scaler(str(device), init_scale=2.0**8, enabled=precision == "fp16")
+    return model, args
+
+
+def batch(step, device):
+    """A photo, a drawing and a smoothed drawing of smooth noise, as the loader puts them on a device."""
+    rough = torch.rand(12, 3, 4, 4, generator=torch.Generator().manual_seed(step))
+    pictures = F.interpolate(rough, 32, mode="bicubic").clamp(0, 1).mul(255).byte()
+    pictures = pictures.pin_memory() if device == "cuda" else pictures
+    place = {"device": device, "non_blocking": True, "memory_format": torch.channels_last}
+    return [utils.to_range(part.to(**place)) for part in pictures.chunk(3)]
+
+
+def take(model, args, device, steps, phase):
+    """Steps of a phase: the losses of each, and each network's gradients after the first."""
+    losses, gradients = [], []
+    for step in range(steps):
+        photo, *drawings = batch(step, device)
+        if phase == 1:
+            terms = CartoonGAN.reconstruction_step(model, args, photo)
+        else:
+            terms = CartoonGAN.adversarial_step(model, args, photo, *drawings, place=(2, 1, step))
+        losses.append({key: terms[key] for key in terms.keys() & {"content", "adversarial", "discriminator"}})
+        if not step:
+            for network in (model.generator, model.discriminator)[:phase]:
+                gradients.append(torch.cat([x.grad.flatten() for x in network.parameters()]).cpu())
+    return [{key: value.item() for key, value in terms.items()} for terms in losses], gradients

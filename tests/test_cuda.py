@@ -1,0 +1,275 @@
+"""The whole program on a GPU, beside the CPU. What can run without one runs here with a "cpu" in its name.
+
+python -m pytest -n 0 tests/test_cuda.py -rs
+"""
+
+import csv
+import os
+import socket
+
+import numpy as np
+import pytest
+import torch
+from helpers import at_step, tiny_run
+from steps import batch, built, take
+from torch import distributed
+
+import CartoonGAN
+import test
+from networks import Generator, InstanceNorm
+from pictures import checkpoints, images, inference
+from support import norm
+from training import history, processes
+from training.run import Run
+from utils import RunFailed, Stopped
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products; read once
+CPU = torch.device("cpu")
+HAS_GPU = torch.cuda.is_available()
+needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="there is no NVIDIA GPU that PyTorch can use")
+GPU = pytest.param("cuda", marks=needs_gpu)
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(monkeypatch):
+    """No plots, which are most of the time of a tiny run; what is told of devices and memory is put back."""
+    monkeypatch.setattr(history, "plot_losses", lambda *_: None)
+    backends = torch.backends
+    flags = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32, backends.cudnn.benchmark
+    yield
+    torch.use_deterministic_algorithms(False)
+    backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32, backends.cudnn.benchmark = flags
+    if HAS_GPU:
+        torch.cuda.set_sync_debug_mode("default")
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()
+
+
+def skip_without(precision):
+    major, _ = torch.cuda.get_device_capability()
+    if precision in ("tf32", "bf16") and major < 8:
+        pytest.skip(f"{torch.cuda.get_device_name()} has no {precision}")
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [
+        *(("cpu", precision) for precision in ("bf16", "fp16")),
+        *(pytest.param("cuda", name, marks=needs_gpu) for name in ("fp32", "tf32", "fp16", "bf16")),
+    ],
+)
+def test_both_phases_are_those_of_the_cpu_in_float32(device, precision, phase):
+    if device == "cuda":
+        skip_without(precision)
+    wanted, exact = take(*built(CPU), "cpu", 20, phase)
+    got, gradients = take(*built(device, precision), device, 20, phase)
+    for mine, one in zip(got, wanted, strict=True):
+        assert mine == pytest.approx(one, rel=0.02)
+    if precision == "fp32":
+        for mine, one in zip(gradients, exact, strict=True):
+            assert (mine - one).norm() < 1e-3 * one.norm()
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_a_step_that_overflows_is_left_out_and_counted(device):
+    model, args = built(device, "fp16")
+    take(model, args, device, 2, phase=1)
+    assert int(model.scaler.skipped) == 0
+    hook = model.generator.down[0].weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = model.generator.down[0].weight.clone()
+    take(model, args, device, 1, phase=1)
+    assert int(model.scaler.skipped) == 1 and torch.equal(before, model.generator.down[0].weight)
+    hook.remove()
+    take(model, args, device, 1, phase=1)
+    assert int(model.scaler.skipped) == 1 and not torch.equal(before, model.generator.down[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("cpu", "cpu"),
+        *(pytest.param(*pair.split(), marks=needs_gpu) for pair in ("cuda cuda", "cpu cuda", "cuda cpu")),
+    ],
+)
+def test_a_run_goes_on_on_any_device(first, then, data, tmp_path, monkeypatch):
+    """To the bit where the device stays and computes deterministically, else within rounding."""
+    torch.use_deterministic_algorithms(True)
+    command = lambda where, *more: tiny_run(data, tmp_path / where, "--pool_size", 1, *more)
+    folders = [tmp_path / where / "Tiny_2_3_2_results" for where in ("whole", "stopped")]
+    CartoonGAN.main(command("whole", "--device", first))
+    with monkeypatch.context() as patch:
+        at_step(patch, 8, lambda run: setattr(run.signals, "received", 15))
+        with pytest.raises(Stopped):
+            CartoonGAN.main(command("stopped", "--device", first))
+    CartoonGAN.main(["--resume", str(folders[1]), "--device", then])
+    rows = [list(csv.DictReader((folder / "metrics.csv").open())) for folder in folders]
+    for mine, one in zip(*rows, strict=True):
+        for key in ("content", "discriminator", "adversarial"):
+            assert mine[key] == one[key] or float(mine[key]) == pytest.approx(float(one[key]), rel=0.02)
+    whole, resumed = (checkpoints.load(folder / "generator_latest.pth")["state_dict"] for folder in folders)
+    for key, value in whole.items():
+        # Of a bias before a norm the gradient is rounding noise, of which Adam makes steps of 2e-4.
+        assert torch.allclose(value, resumed[key], rtol=0, atol=0 if first == then else 4e-3), key
+
+
+@pytest.mark.parametrize("padding", norm.FORMS["padding"])
+@pytest.mark.parametrize("form", norm.FORMS["norm"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@needs_gpu
+def test_norm_and_padding_on_a_gpu_are_their_definitions(layout, form, padding):
+    """A padded convolution, then the norm, in every dtype, forward and backward, of several pictures."""
+    for dtype, near in ((torch.float32, 1e-4), (torch.float16, 1e-2), (torch.bfloat16, 5e-2)):
+        given = torch.randn(3, 8, 20, 12, generator=torch.Generator().manual_seed(0)).to(dtype)
+        convolution = norm.PaddedConv2d(8, 8, 3, padding=1, padding_mode="reflect", groups=1)
+        ends = []
+        for device, wide in (("cpu", torch.float64), ("cuda", dtype)):
+            layers = (
+                convolution.to(device, wide),
+                InstanceNorm(8).to(device, max(wide, torch.float32, key=bits)),
+            )
+            x = given.to(device, wide).contiguous(memory_format=layout).requires_grad_()
+            with norm.forms(norm=form, padding=padding) if device == "cuda" else norm.forms():
+                y = layers[1](layers[0](x))
+            y.backward(torch.linspace(-1, 1, y.numel()).view(y.shape).to(device, wide))
+            ends.append([y, x.grad, layers[1].weight.grad])
+        assert ends[1][0].is_contiguous(memory_format=layout)
+        for mine, one in zip(ends[1], ends[0], strict=True):
+            assert (mine.cpu().double() - one).norm() < near * one.norm(), (dtype, mine.shape)
+
+
+def bits(dtype):
+    return torch.finfo(dtype).bits
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU, pytest.param("cuda:0", marks=needs_gpu)])
+@pytest.mark.parametrize("more", [[], ["--norm", "layer", "--predict", "change", "--ema_decay", 0.5]])
+def test_a_run_with_samples_and_measures_and_its_generator_applied(device, more, data, tmp_path):
+    if device == "cuda":
+        tmp_path = tmp_path / "gpu"
+    where = ["--device", device, "--precision", "auto"]
+    rest = ["--pre_train_epoch", 1, "--train_epoch", 1, "--eval_every", 1, "--sample_every", 1]
+    CartoonGAN.main(tiny_run(data, tmp_path, *rest, *where, *more))
+    (folder,) = tmp_path.glob("*_results")
+    assert float(history.read(folder / "metrics.csv")[-1]["content_change"]) > 0
+    assert len(list((folder / "Transfer").iterdir())) == 8
+    for tile in ([], ["--tile", "16"], ["--batch_size", "2"]):
+        out = tmp_path / "-".join(["out", *tile])
+        command = ["--pre_trained_model", folder / "generator_latest.pth", "--output_image_dir", out, *where]
+        test.main([*map(str, command), "--image_dir", str(data / "src_data/test"), *tile])
+        assert len(list(out.iterdir())) == 3
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+@pytest.mark.parametrize("kind", ["instance", "layer"])
+def test_pictures_in_batches_and_tiles_are_those_of_the_cpu(device, kind):
+    photos = [np.random.default_rng(n).integers(0, 256, (40, 52, 3)).astype(np.uint8) for n in range(3)]
+    photos = [images.resize(images.resize(photo, 8, 8), 52, 40) for photo in photos]
+    torch.manual_seed(0)
+    weights = Generator(ngf=8, nb=2, norm=kind).state_dict()
+
+    def made(device, precision, apply):
+        generator = Generator(ngf=8, nb=2, norm=kind)
+        generator.load_state_dict(weights)
+        return np.stack(apply(inference.prepare(generator, torch.device(device), precision))).astype(int)
+
+    one_by_one = made("cpu", "fp32", lambda generator: [inference.stylise(generator, [p])[0] for p in photos])
+    ways = {
+        "batch": lambda generator: inference.stylise(generator, photos),
+        "tiles": lambda generator: [inference.stylise_in_tiles(generator, photo, 16) for photo in photos],
+    }
+    for name, way in ways.items():
+        assert np.abs(made(device, "fp32", way) - one_by_one).max() <= 1, name
+        half = "fp16" if device == "cuda" else "bf16"
+        assert np.abs(made(device, half, way) - one_by_one).mean() < 3, name
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_a_film(device, tmp_path):
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "in.mp4"), "w") as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), "rgb24")
+            file.mux(stream.encode(frame.reformat(format="yuv420p")))
+        file.mux(stream.encode())
+    checkpoints.save(tmp_path / "g.pth", checkpoints.generator_file(Generator(ngf=4, nb=1)))
+    command = ["--pre_trained_model", "g.pth", "--video", "in.mp4", "--output", "out.mp4"]
+    command = [str(tmp_path / word) if "." in word else word for word in command]
+    test.main([*command, "--device", device])
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert len(list(file.decode(video=0))) == 3
+
+
+@needs_gpu
+def test_too_little_memory_is_told_in_one_line(data, tmp_path):
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + 2**26) / total)
+    large = ["--device", "cuda", "--ngf", 64, "--input_size", 256, "--batch_size", 6]
+    with pytest.raises(RunFailed, match="out of memory on cuda: try a smaller --batch_size") as told:
+        CartoonGAN.main(tiny_run(data, tmp_path, *large))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "backend"), [("cpu", "gloo"), pytest.param("cuda", "nccl", marks=needs_gpu)]
+)
+def test_a_group_of_one_process(device, backend, monkeypatch):
+    """Its gradients, wrapped as those of several processes are, are the gradients of a process alone."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        where = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    _, wanted = take(*built(device), device, 1, phase=2)
+    backends = f"cpu:gloo,cuda:{backend}" if device == "cuda" else backend
+    distributed.init_process_group(backends, init_method=where, rank=0, world_size=1)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(processes, "count", lambda: 2)  # else nothing is wrapped
+            model, args = built(device)
+        assert isinstance(model.parallel_generator, torch.nn.parallel.DistributedDataParallel)
+        _, got = take(model, args, device, 1, phase=2)
+        value = torch.ones(3, device=device)
+        distributed.all_reduce(value)
+        assert value.tolist() == [1, 1, 1]
+    finally:
+        distributed.destroy_process_group()
+    for mine, one in zip(got, wanted, strict=True):
+        assert (mine - one).norm() < 1e-3 * one.norm()
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_torchrun_of_one_process(device, data, tmp_path, run_cli):
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"]
+    command = tiny_run(data, tmp_path, "--device", device, "--pre_train_epoch", 0, "--train_epoch", 1)
+    done = run_cli(*launcher, "CartoonGAN.py", *command)
+    assert done.returncode == 0, done.stderr
+    assert "FutureWarning" not in done.stderr
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_memory_does_not_grow_over_200_steps(precision):
+    model, args = built("cuda", precision, "--pool_size 2")
+    take(model, args, "cuda", 20, phase=2)
+    before = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+    for _ in range(9):
+        take(model, args, "cuda", 20, phase=2)
+    assert torch.cuda.memory_allocated() == before[0]
+    assert torch.cuda.memory_reserved() <= before[1] + 2**22  # the allocator may have rounded once more
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("more", ["", "--pool_size 2 --style_lambda 1 --tv_lambda 1 --ema_decay 0.9"])
+def test_no_step_waits_for_the_gpu(precision, more):
+    """What every 20th step looks at is looked at by the run, not by a step."""
+    model, args = built("cuda", precision, more)
+    run = Run.__new__(Run)
+    run.model, run.phase, run.unchecked = model, 2, []
+    batches = [batch(step, "cuda") for step in range(8)]
+    for step, (photo, *drawings) in enumerate(batches):
+        torch.cuda.set_sync_debug_mode("error" if step > 2 else "default")  # buffers of the first are made
+        run.took(CartoonGAN.reconstruction_step(model, args, photo))
+        run.took(CartoonGAN.adversarial_step(model, args, photo, *drawings, place=(2, 1, step)))

@@ -1,0 +1,143 @@
+"""What of a GPU can be looked at without one: by meta tensors, fake CUDA tensors and a log of operations."""
+
+import contextlib
+import sys
+from unittest import mock
+
+import pytest
+import torch
+from helpers import TINY, tiny_run
+from steps import batch, built
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import CartoonGAN
+import utils
+from networks import CONVOLUTIONS, VGG19, Discriminator, Generator
+from support import norm
+from training import options
+from training.run import CHECK_EVERY, Run
+
+# What needs a value from a device on the CPU, or a size that depends on values: a GPU is waited for.
+WAITING = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique", "bincount")
+EVERYTHING = "--pool_size 2 --style_lambda 1 --tv_lambda 1 --ema_decay 0.9"
+
+
+class Waits(TorchDispatchMode):
+    """Notes in `waits` the operations of its context that wait for a GPU, but for those on `known`."""
+
+    def __init__(self, *known):
+        super().__init__()
+        self.waits, self.known = [], {x.data_ptr() for x in known}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name, kwargs = function.overloadpacket.__name__, kwargs or {}
+        if name.startswith(WAITING) and args[0].data_ptr() not in self.known:
+            self.waits.append(name)
+        result = function(*args, **kwargs)
+        if name == "_to_copy" and result.device != args[0].device and not kwargs.get("non_blocking"):
+            self.waits.append(name)
+        return result
+
+
+def test_waiting_is_seen():
+    with Waits() as log:
+        assert torch.ones(3).sum().item() == 3 and torch.ones(3).nonzero().shape == (3, 1)
+        bool(torch.ones(1))
+        torch.ones(1).to("meta", non_blocking=True), torch.ones(1).to("meta")
+    assert log.waits == ["_local_scalar_dense", "nonzero", "_local_scalar_dense", "_to_copy"]
+
+
+def new_run(model, device="cpu"):
+    """A Run as far as `took` and the look at the losses need one."""
+    run = Run.__new__(Run)
+    run.model, run.phase, run.unchecked, run.device = model, 2, [], torch.device(device)
+    return run
+
+
+@pytest.mark.parametrize("more", ["", EVERYTHING, "--gan_mode lsgan --adv_lambda 0"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_no_step_waits_for_its_device(precision, more):
+    """By the log of operations. The running mean's counter, and Adam's for its scalar, stay on the CPU."""
+    model, args = built("cpu", precision, more)
+    step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
+    run, known = new_run(model), [model.ema.n_averaged] if model.ema else []
+    for number in range(4):  # the pool and Adam's state are filled by the first
+        photo, *drawings = batch(number, "cpu")
+        with Waits(*known) as log:
+            run.took(CartoonGAN.reconstruction_step(model, args, photo))
+            run.took(step(model, args, photo, *drawings, place=(2, 1, number)))
+        assert log.waits == []
+
+
+def test_the_losses_are_looked_at_every_20_steps(data, tmp_path, monkeypatch):
+    looks, check = [], Run._check_losses
+    monkeypatch.setattr(Run, "_check_losses", lambda run: looks.append(len(run.unchecked)) or check(run))
+    monkeypatch.setattr("training.run.CHECK_EVERY", 2)
+    CartoonGAN.main(tiny_run(data, tmp_path, "--pre_train_epoch", 1, "--train_epoch", 1))
+    assert [count for count in looks if count] == [2, 1, 2, 1]  # of three steps an epoch
+    assert CHECK_EVERY == 20
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize(
+    "more", ["", "--pool_size 2 --tv_lambda 1 --ema_decay 0.9 --norm layer --predict change"]
+)
+def test_both_steps_decide_nothing_by_values(precision, more, monkeypatch):
+    """Of meta tensors, which have none: what could be captured as a graph runs through, all else raises."""
+    adam = sys.modules["torch.optim.adam"]
+    monkeypatch.setattr(adam, "_device_dtype_check_for_fused", lambda *_: None)  # it knows no meta tensors
+    args, _ = options.parse(f"{TINY} {more}".split())
+    model = CartoonGAN.build(args, torch.device("meta"), precision)
+    model.autocast = contextlib.nullcontext  # which knows no meta tensors
+    model.vgg.features.float()
+    pictures = [torch.empty(2, 3, 16, 16, device="meta") for _ in range(3)]
+    pictures = [picture.to(memory_format=torch.channels_last) for picture in pictures]
+    run, known = new_run(model, "meta"), [model.ema.n_averaged] if model.ema else []
+    with Waits(*known) as log:
+        terms = CartoonGAN.reconstruction_step(model, args, pictures[0])
+        for step in range(3):
+            terms |= CartoonGAN.adversarial_step(model, args, *pictures, place=(2, 1, step))
+            run.took(dict(terms))
+    assert log.waits == []
+    assert {"content", "discriminator", "adversarial"} <= terms.keys()
+    assert all(term.is_meta and term.dtype == torch.float32 and not term.shape for term in terms.values())
+    with pytest.raises(RuntimeError, match="meta"):
+        terms["content"].item()
+
+
+def fake_cuda(precision):
+    """A context of fake CUDA tensors, and the autocast of a GPU in it."""
+    with mock.patch("torch.cuda.is_available", lambda: True):  # else autocast would be switched off
+        return FakeTensorMode(), utils.autocast(torch.device("cuda"), precision)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"norm": "pytorch", "padding": "pytorch"}])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("kind", ["instance", "layer"])
+def test_every_layer_on_a_gpu_has_the_precision_and_channels_last(kind, precision, chosen):
+    """Of fake CUDA tensors, through G, D and VGG19. PyTorch's own padding is mended within its layer."""
+    seen = []
+
+    def note(layer, given, result):
+        last = result.is_contiguous(memory_format=torch.channels_last)
+        seen.append((type(layer).__name__, result.device.type, result.dtype, last))
+
+    mode, autocast = fake_cuda(precision)
+    with mode, torch.device("cuda"), norm.forms(**chosen):
+        networks = Generator(ngf=4, nb=1, norm=kind), Discriminator(ndf=4), VGG19(width=4)
+        for layer in (layer for network in networks for layer in network.modules()):
+            if isinstance(layer, CONVOLUTIONS):
+                weight = layer.weight.detach().to(memory_format=torch.channels_last)
+                layer.weight = nn.Parameter(weight)
+            if not list(layer.children()):
+                layer.register_forward_hook(note)
+        photo = torch.empty(2, 3, 32, 32).to(memory_format=torch.channels_last)
+        with autocast:
+            result = networks[0](photo)
+            on_result, features = networks[1](result), networks[2](result)
+    assert result.dtype == torch.float32 and result.is_contiguous(memory_format=torch.channels_last)
+    assert on_result.dtype == features.dtype == utils.dtype(precision)
+    wrong = [each for each in seen if each[1:] != ("cuda", utils.dtype(precision), True)]
+    assert len(seen) > 50 and wrong == []
