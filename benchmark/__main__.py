@@ -4,6 +4,7 @@
     python -m benchmark inference --size 448
     python -m benchmark edge --count 1000
     python -m benchmark loading --batch_size 4
+    python -m benchmark gpu
 
 Timings on a shared machine drift, so the ways that are compared take turns, and the ratio is what counts.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 from support.arguments import Parser, image_size, number
 from utils import exit_status
 
-WHAT = ("training", "inference", "edge", "loading")  # modules beside this one
+WHAT = ("training", "inference", "edge", "loading", "gpu")  # modules beside this one
 
 
 def main(argv=None):
@@ -27,7 +28,7 @@ def main(argv=None):
         "--input_size",
         type=image_size,
         default=256,
-        help="training, edge, loading: side of the training images (%(default)s)",
+        help="all but inference: side of the training images (%(default)s)",
     )
     add("--batch_size", type=whole, default=1, help="pictures at once (%(default)s)")
     add("--ngf", type=whole, default=64, help="filters, without a checkpoint (64)")

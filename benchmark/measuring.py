@@ -47,22 +47,31 @@ def measure(makes, rounds, device, memory_of):
     own. On a GPU each is made, measured and freed before the next: memory and settings are then its own.
     """
     if device.type == "cuda":
-        return {name: measure_on_gpu(make, rounds) for name, make in makes.items()}
+        return {name: measure_apart(make, rounds, device)[:2] for name, make in makes.items()}
     seconds = median_seconds({name: make() for name, make in makes.items()}, rounds)
     return {name: (seconds[name], peak_memory(makes[name]) if name in memory_of else None) for name in makes}
 
 
-def measure_on_gpu(make, rounds):
-    """(median seconds, MiB of the GPU at most) of the function that make() makes, and of what it keeps."""
+def measure_apart(make, rounds, device):
+    """(median seconds, MiB, seconds of the start) of the function that make() makes.
+
+    The memory is a GPU's, at most, what the function keeps included; None on the CPU. The start is making it
+    and WARM_UP calls.
+    """
+    gpu = device.type == "cuda"
     gc.collect()
-    torch.cuda.empty_cache()
-    before = torch.cuda.memory_allocated()
+    if gpu:
+        torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated() if gpu else None
+    began = time.perf_counter()
     work = make()
     for _ in range(WARM_UP):
-        work()
-    torch.cuda.reset_peak_memory_stats()
+        timed(work)
+    start = time.perf_counter() - began
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
     seconds = statistics.median(timed(work) for _ in range(rounds))
-    return seconds, (torch.cuda.max_memory_allocated() - before) / 2**20
+    return seconds, (torch.cuda.max_memory_allocated() - before) / 2**20 if gpu else None, start
 
 
 def peak_memory(make, *args):

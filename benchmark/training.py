@@ -1,6 +1,8 @@
 """The speed and memory of a training step of phase two."""
 
+import contextlib
 import functools
+import io
 
 import numpy as np
 import torch
@@ -67,7 +69,8 @@ def build_model(args, device, precision):
         f"--vgg_model random --ngf {args.ngf} --input_size {args.input_size} --batch_size {args.batch_size}"
     )
     options_given, _ = options.parse(text.split())
-    return CartoonGAN.build(options_given, device, precision), options_given
+    with contextlib.redirect_stderr(io.StringIO()):  # that VGG19 has random weights is no news here
+        return CartoonGAN.build(options_given, device, precision), options_given
 
 
 def own_step(model, args):

@@ -1,13 +1,19 @@
 """`python -m benchmark`: every table is whole, and wrong use is told."""
 
+import contextlib
+
 import pytest
+import torch
 from helpers import VGG
 
 from benchmark import __main__ as benchmark
-from benchmark import measuring, training
+from benchmark import gpu, inference, measuring, training
 from networks import Generator
 from pictures import checkpoints
+from support import norm
 from utils import WrongUse
+
+CPU = torch.device("cpu")
 
 
 def table_rows(text):
@@ -76,6 +82,54 @@ def test_loading_prints_its_tables(printed):
     assert [len(row.split(" | ")) for row in rows] == [5] * 9
     assert rows[1].endswith(" | 1 |") and rows[7].endswith(" | 1 |")
     assert "% of the step" in out and "images/s alone" in out
+
+
+def test_gpu_prints_its_table_reduced_without_a_gpu(printed, monkeypatch):
+    """Each form is run, but for what a compiler would take long for."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function, **more: compiled.append(more) or function)
+    norm._compiled.cache_clear()
+    out = printed("gpu")
+    norm._compiled.cache_clear()
+    assert (
+        out.startswith("there is no GPU: a reduced table") and "failed" not in out and "left out" not in out
+    )
+    head, *rows = [line.strip("| ").split(" | ") for line in table_rows(out)]
+    assert all(len(row) == len(head) == 8 for row in rows)
+    names = [row[0] for row in rows]
+    assert names[0] == "step, batch 2, public scripts" and rows[0][3] == "1.00"
+    for form in gpu.FORMS:
+        assert any(name.startswith(f"step, batch 2, {form}, ") for name in names)
+    assert sum(name.startswith(("32x32", "64x48")) for name in names) == 2 * len(inference.ways(CPU))
+    assert any(name.startswith("loader, 1 worker") for name in names)
+    assert {"mode": "reduce-overhead"} in compiled and {"dynamic": True} in compiled
+
+
+def test_what_fails_on_a_gpu_or_has_no_time_is_told_and_the_rest_goes_on(printed, monkeypatch):
+    def fail(_):
+        raise RuntimeError("no compiler\nand more")
+
+    monkeypatch.setattr(gpu, "compile_networks", fail)
+    monkeypatch.setattr(gpu, "other_steps", lambda *_: [gpu.Step(2, "fp32", gpu.COMPILED)])
+    assert "| step, batch 2, channels_last, torch.compile, fp32 | failed: no compiler |" in printed("gpu")
+    monkeypatch.setattr(gpu, "SECONDS", 0)
+    out = printed("gpu")
+    assert "| step," not in out and "left out, because 0 minutes were over: step, batch 2, public" in out
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "native", "wanted"),
+    [
+        ("cuda", (7, 0), False, ["fp16", "fp32"]),
+        ("cuda", (9, 0), True, ["bf16", "fp32", "tf32", "fp16"]),
+    ],
+)
+def test_the_precisions_of_a_card(device, capability, native, wanted, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert gpu.precisions(torch.device(device)) == wanted
+    assert len(gpu.steps(torch.device(device), (8, 16))) == 2 * (1 + len(wanted))
 
 
 @pytest.mark.parametrize(

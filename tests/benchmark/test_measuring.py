@@ -50,7 +50,7 @@ def test_on_a_gpu_each_way_is_made_measured_and_freed_before_the_next(monkeypatc
     measured = measuring.measure(makes, 1, torch.device("cuda"), memory_of="ab")
     assert [memory for _, memory in measured.values()] == [1, 1] and not models
     work = ["synchronize", "work a", "synchronize"]
-    first = ["empty_cache", "make a", *["work a"] * 3, "reset_peak_memory_stats", *work]
+    first = ["empty_cache", "make a", *work * 3, "reset_peak_memory_stats", *work]
     assert events == first + [event.replace(" a", " b") for event in first]
 
 
