@@ -239,8 +239,17 @@ def test_a_picture_that_is_too_large_to_be_read_is_told(run, tmp_path, monkeypat
     assert "a.png: out of memory" in capsys.readouterr().err
 
 
+def test_no_engine_of_cudnn_is_out_of_memory(run, capsys, tmp_path):
+    def faulty(photos):
+        raise RuntimeError("GET was unable to find an engine to execute this computation")
+
+    noise(16, 16).save(tmp_path / "in/a.png")
+    assert run(faulty) == 1
+    assert "a.png: out of memory" in capsys.readouterr().err
+
+
 FAULTS = [
-    RuntimeError("GET was unable to find an engine to execute this computation"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"),
     RuntimeError("Expected canUse32BitIndexMath(input) to be true, but got false."),
     ValueError("of a kind that nobody thought of\nin two lines"),
     RunFailed("the result has values that are no numbers: try another checkpoint of the run"),
