@@ -91,7 +91,7 @@ def perceptual_losses(model, args, result, photo, drawing=None):
 
 
 def generator_loss(args, losses):
-    """What G minimises: the paper's adversarial and content losses (Equation 1), style, total variation."""
+    """What G minimises: the paper's adversarial and content losses (Equation 1), and those added to them."""
     weights = {"adversarial": args.adv_lambda, "content": args.con_lambda}
     weights |= {"style": args.style_lambda, "total_variation": args.tv_lambda, "colour": args.colour_lambda}
     return sum(weights[name] * loss for name, loss in losses.items())
@@ -136,7 +136,8 @@ def reconstruction_step(model, args, photo):
 def adversarial_step(model, args, photo, drawing, smoothed, place):
     """Phase two: D learns first, then G, judged by the updated D. G runs once for both.
 
-    `place`, (phase, epoch, step), seeds what the pool shows to D: this batch of results, or an older one.
+    `place`, (phase, epoch, step), seeds what D is shown: of the pool, this batch of results or an older one,
+    and with --diffaugment in other tones.
     """
     with model.autocast():
         result = model.parallel_generator(photo)

@@ -205,7 +205,7 @@ def parse(argv):
     add(
         "--vgg_model",
         type=arguments.one_line,
-        help="VGG19 weights: a file, or 'random' (torchvision's ImageNet weights)",
+        help="VGG19 weights: a file, or to try it 'small' or 'random' (torchvision's of ImageNet)",
     )
     add(
         "--output",

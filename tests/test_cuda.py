@@ -273,3 +273,4 @@ def test_no_step_waits_for_the_gpu(precision, more):
         torch.cuda.set_sync_debug_mode("error" if step > 2 else "default")  # buffers of the first are made
         run.took(CartoonGAN.reconstruction_step(model, args, photo))
         run.took(CartoonGAN.adversarial_step(model, args, photo, *drawings, place=(2, 1, step)))
+    assert len(run.unchecked) == 2 * len(batches)

@@ -81,8 +81,8 @@ class Run:
             done = f"{self.epoch - 1} epochs of phase two are done"
             if self.epoch - 1 > self.args.train_epoch:
                 raise WrongUse(f"{self.folder}: {done}, more than --train_epoch {self.args.train_epoch}")
-            text = f"{self.folder}: nothing to do, all {done}; train longer with --train_epoch N"
-            raise Stopped(text, status=0)
+            text = f"{self.folder}: nothing to do, all {done}, whatever else is asked for"
+            raise Stopped(f"{text}; train longer with --train_epoch N", status=0)
 
     def load_data(self, make_pairs):
         """Read the photographs and drawings through; `make_pairs` makes the edge-smoothed copies."""

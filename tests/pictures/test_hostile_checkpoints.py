@@ -162,4 +162,4 @@ def test_complex_weights_are_no_harm(tmp_path):
 def test_a_first_layer_that_says_it_is_enormous_is_refused(tmp_path, refusal, mark, shape):
     last = "up_convs.8" if mark == "down_convs.0" else "deconv03_1"
     torch.save({f"{mark}.weight": torch.zeros(shape), f"{last}.bias": torch.zeros(3)}, tmp_path / "g.pth")
-    refusal(checkpoints.load_generator)
+    assert refusal(checkpoints.load_generator)
