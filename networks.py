@@ -19,6 +19,7 @@ STRIDE = 4  # the generator halves a picture twice
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 # Places in VGG19.features: relu1_1, relu2_1, relu3_1 and relu4_1 (Gatys et al., CVPR 2016); conv4_4.
 STYLE, CONTENT = (1, 6, 11, 20), (25,)
+RELU5_1 = 29
 SMALLEST = 16  # pixels a side: room for the reflection of 3 before the first layer and of 1 in the blocks
 
 
@@ -143,18 +144,19 @@ class VGG19(nn.Module):
     The first author says "before relu" of this layer (Yijunmaverick/CartoonGAN-Test-Pytorch-Torch, issue 5).
     Keys are torchvision's, `features.0` to `features.25`; weights are frozen. Grey is fed as three equal
     channels. The input is normalised as torchvision's ImageNet weights want it. `width` is the number of
-    channels of the first block, 64 in VGG19 itself.
+    channels of the first block, 64 in VGG19 itself. With `deeper` the last layer is relu5_1,
+    `features.29`, which some methods of survey/ look at.
     """
 
-    def __init__(self, width=64):
+    def __init__(self, width=64, deeper=False):
         super().__init__()
         layers, channels = [], 3
-        for wider, convs in ((1, 2), (2, 2), (4, 4), (8, 4)):
+        for wider, convs in ((1, 2), (2, 2), (4, 4), (8, 4), (8, 1)):
             for _ in range(convs):
                 layers += [nn.Conv2d(channels, wider * width, 3, padding=1), nn.ReLU(inplace=True)]
                 channels = wider * width
             layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers[:-2])
+        self.features = nn.Sequential(*layers[: RELU5_1 + 1 if deeper else CONTENT[0] + 1])
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from networks import VGG19, Generator
+from networks import RELU5_1, VGG19, Generator
 from pictures import layouts
 from utils import WrongUse, first_line, replacing, say
 
@@ -112,8 +112,8 @@ def fill(network, weights, path):
             raise WrongUse(f"{path} is damaged: {name} is not finite")
 
 
-def load_vgg(source, seed=0):
-    """VGG19 up to conv4_4.
+def load_vgg(source, seed=0, deeper=False):
+    """VGG19 up to conv4_4; with `deeper` up to relu5_1, where the file has it.
 
     `source` is a file in torchvision's layout (`vgg19-dcbb9e9d.pth`, or any with its `features.N` keys, also
     of fewer channels), None for torchvision's own ImageNet weights through its cache and download, "small"
@@ -125,7 +125,7 @@ def load_vgg(source, seed=0):
         source = SMALL_VGG
     if source == "random":
         say("warning: VGG19 has random weights: good for trying the program, not for results")
-        vgg, generator = VGG19(), torch.Generator().manual_seed(seed)
+        vgg, generator = VGG19(deeper=deeper), torch.Generator().manual_seed(seed)
         for key, value in vgg.state_dict().items():
             if key.endswith("bias"):
                 value.zero_()
@@ -136,8 +136,8 @@ def load_vgg(source, seed=0):
     source = source or "torchvision's file of VGG19"
     weights = layouts.by_name(weights, source)
     first = weights.get("features.0.weight", torch.empty(0))
-    vgg = VGG19(min(first.numel() // 3**3, 64) or 64)
-    # The layers past conv4_4 and the classifier are left out: they are never run.
+    vgg = VGG19(min(first.numel() // 3**3, 64) or 64, deeper and f"features.{RELU5_1 - 1}.weight" in weights)
+    # The layers past its last and the classifier are left out: they are never run.
     fill(vgg, {key: weights[key] for key in vgg.state_dict() if key in weights}, source)
     return vgg
 

@@ -11,7 +11,7 @@ import pytest
 from helpers import ROOT
 
 SCRIPTS = {"CartoonGAN.py", "edge_promoting.py", "networks.py", "test.py", "utils.py"}
-PACKAGES = {"support", "training", "pictures", "evaluation", "pages", "benchmark"}
+PACKAGES = {"support", "training", "pictures", "evaluation", "pages", "benchmark", "survey"}
 FOLDERS = {"data", "results", "experiments", "docs", "tests"}
 TEXTS = {"README.md", "LICENSE", "requirements.txt", "requirements-dev.txt", "constraints.txt"}
 TEXTS |= {"pyproject.toml"}
@@ -31,6 +31,7 @@ BELOW = {
 }
 BELOW["CartoonGAN"] = BELOW["training"] | {"training", "edge_promoting", "evaluation", "pages"}
 BELOW["benchmark"] = BELOW["CartoonGAN"] | {"CartoonGAN"}
+BELOW["survey"] = BELOW["CartoonGAN"]
 
 # Imports inside a function, and why: each would make a command slow that does without.
 LATE = {

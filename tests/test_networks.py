@@ -156,6 +156,19 @@ def test_a_narrower_vgg_has_the_same_layers():
     ]
 
 
+def test_a_deeper_vgg_goes_on_to_relu5_1():
+    torch.manual_seed(0)
+    vgg = torchvision.models.vgg
+    theirs = vgg.make_layers(vgg.cfgs["E"]).eval()
+    ours = VGG19(deeper=True)
+    weights = {f"features.{key}": value for key, value in theirs.state_dict().items()}
+    ours.load_state_dict({key: weights[key] for key in ours.state_dict()})
+    picture = torch.rand(1, 3, 32, 48) * 2 - 1
+    (relu5_1,) = ours.maps(picture, (29,))
+    assert relu5_1.shape == (1, 512, 2, 3) and relu5_1.min() == 0
+    assert torch.allclose(relu5_1, theirs[:30](ours.normalise(picture)), rtol=1e-4, atol=1e-5)
+
+
 def test_maps_run_once_and_end_at_the_last_that_is_wanted():
     vgg, ran = checkpoints.load_vgg(VGG), []
     for place, layer in enumerate(vgg.features):

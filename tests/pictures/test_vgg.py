@@ -153,3 +153,12 @@ def test_a_file_in_the_cache_that_wants_to_run_code_is_refused(cache, tmp_path):
     torch.save({"weight": MakesAFolder(tmp_path / "made")}, cache)
     assert str(cache) in refusal(None)
     assert not (tmp_path / "made").exists()
+
+
+def test_a_deeper_vgg_is_had_where_the_file_goes_on(tmp_path):
+    deep = VGG19(width=4, deeper=True)
+    torch.save(deep.state_dict(), tmp_path / "deep.pth")
+    torch.save(VGG19(width=4).state_dict(), tmp_path / "shallow.pth")
+    assert equal(checkpoints.load_vgg(tmp_path / "deep.pth", deeper=True), deep)
+    assert len(checkpoints.load_vgg(tmp_path / "deep.pth").features) == 26
+    assert len(checkpoints.load_vgg(tmp_path / "shallow.pth", deeper=True).features) == 26
