@@ -1,7 +1,7 @@
 """What the methods that paint one picture share: their command line, what goes in, what they leave.
 
-Such a method is a file with `parse(argv)`, which returns its options, and `paint(args, vgg, photo, drawings)`,
-which returns a picture and its losses; all pictures are float32 (1,3,H,W) in [-1, 1].
+Such a method is a file with `parse(argv)`, which returns its options, and `paint(args, vgg, photo,
+drawings)`, which returns a picture and its losses; all pictures are float32 (1,3,H,W) in [-1, 1].
 """
 
 import json

@@ -31,7 +31,7 @@ def descend(start, objective, steps, optimiser="lbfgs", description=""):
             terms = objective(picture)
             total = sum(terms.values())
             total.backward()
-            losses, done = {name: float(loss) for name, loss in terms.items()}, done + 1
+            losses, done = {name: loss.item() for name, loss in terms.items()}, done + 1
             if not total.isfinite():
                 raise RunFailed(f"the loss is {total.item()} after {done} steps: lower a weight")
             bar.set_postfix_str(f"{total.item():.4g}", refresh=False)

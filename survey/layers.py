@@ -26,7 +26,7 @@ def look(vgg, picture, names):
 
 
 def pool_by_average(vgg):
-    """Take means in place of maxima between blocks: "slightly more appealing results" (Gatys et al., 2015)."""
+    """Take means in place of maxima between blocks, as Gatys et al. (2015) found to look better."""
     for place, layer in enumerate(vgg.features):
         if isinstance(layer, nn.MaxPool2d):
             vgg.features[place] = nn.AvgPool2d(2)
