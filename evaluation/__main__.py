@@ -136,6 +136,7 @@ def trained_with(source):
 
 # The table
 
+CHECKERBOARD_FROM = 64  # pixels a side: smaller pictures have too few frequencies to tell a peak by
 COLUMNS = {  # of the table: key of a row, title, digits
     "pictures": ("pictures", 0),
     "kid_drawings": ("KID to drawings", 4),
@@ -147,9 +148,9 @@ COLUMNS = {  # of the table: key of a row, title, digits
     "colour": ("colour", 2),
     "line_edges": ("line edges", 3),
     "checkerboard": ("checkerboard", 3),
-    "checkerboard_photo": ("of the photos", 3),
+    "checkerboard_photo": ("checkerboard of the photos", 3),
     "stripes": ("stripes", 2),
-    "stripes_photo": ("of the photos", 2),
+    "stripes_photo": ("stripes of the photos", 2),
     "psnr_clear": ("PSNR to clear", 2),
     "ssim_clear": ("SSIM to clear", 3),
 }
@@ -240,6 +241,8 @@ def main(argv=None):
     rows |= {name: judge.measure(*each) for name, each in opened.items()}
     if clear:
         rows["dark channel prior"] = judge.measure(lambda _, photo: dark_channel.dehaze(photo), list(clear))
+    if size < CHECKERBOARD_FROM:
+        say(f"below {CHECKERBOARD_FROM} pixels a side the checkerboard's figure says nothing")
     weights = args.vgg_model or "torchvision, IMAGENET1K_V1"
     features = "Inception-v3" if inception else f"VGG19 conv4_4, mean of a square ({weights})"
     print(f"squares of {size} pixels; features of KID: {features}\n\n{table(rows)}\n")

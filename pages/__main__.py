@@ -69,7 +69,10 @@ def main(argv=None):
     one = summaries.is_run(folder)
     runs = [folder] if one else summaries.find_runs(folder)
     if not runs:
-        raise WrongUse(f"no run in {folder}: no folder named …_results, or with settings.json in it")
+        raise WrongUse(
+            f"no run in {folder}: no folder named …_results, or with settings.json in it; name another "
+            "folder, as python -m pages FOLDER"
+        )
     if args.list:
         print(listing([summaries.read(each) for each in runs]))
         return

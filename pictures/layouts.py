@@ -60,8 +60,8 @@ def to_ours(content, path):
     if "block_a.0.1.weight" in weights:
         return animegan.ARCHITECTURE, weights
     raise WrongUse(
-        f"{path} is no generator_latest.pth of this program, nor another known layout: {KNOWN}"
-        f"{likeness(content) or likeness(weights)}"
+        f"{path} is no generator of a known layout{likeness(content) or likeness(weights)}: take a run's "
+        f"generator_latest.pth; {KNOWN}"
     )
 
 

@@ -1,8 +1,10 @@
 """What the commands share on the command line: a parser, the types of arguments, `@file`."""
 
 import argparse
+import difflib
 import math
 import os
+import re
 import shlex
 import sys
 import unicodedata
@@ -23,6 +25,10 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(expand(sys.argv[1:] if args is None else args), namespace)
 
     def error(self, message):
+        if message.startswith("unrecognized"):
+            known = re.findall(r"--\w+", self.format_help())
+            meant = [difflib.get_close_matches(word, known, 1) for word in re.findall(r"--\w+", message)]
+            message += "".join(f"; did you mean {name}?" for names in meant for name in names)
         message = "".join("?" if _breaks(letter) else letter for letter in message)
         raise WrongUse(f"{message} (see {self.prog} --help)")
 

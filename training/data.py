@@ -97,7 +97,9 @@ def require_images(folder, least, wanted):
         "or one folder for both holds trainA, testA and trainB (data/README.md)"
     )
     if not folder.is_dir():
-        raise WrongUse(f"no folder {folder}: {layout}")
+        named = folder.parent
+        above = f"name the folder above {named}: " if named.name in ("train", "test") else ""
+        raise WrongUse(f"no folder {folder}: {above}{layout}")
     paths = [folder / name for name in find_images(folder)]
     if not paths:
         raise WrongUse(f"no images in {folder}: {layout}; {looked_for()}")

@@ -34,7 +34,9 @@ def refusal(*argv):
     [
         (["--ngf", "0"], "argument --ngf: '0' is not a whole number of at least 1 (see "),
         (["--ng", "1"], "unrecognized arguments: --ng"),
-        (["--na\nme"], "unrecognized arguments: --na?me (see "),
+        (["--na\nme"], "unrecognized arguments: --na?me"),
+        (["--nmae", "x"], "unrecognized arguments: --nmae x; did you mean --name? (see "),
+        (["--away"], "unrecognized arguments: --away (see "),
         (["\udcff"], "unrecognized arguments: ? (see "),
         (["--name"], "argument --name: expected one argument"),
     ],

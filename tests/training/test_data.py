@@ -86,6 +86,12 @@ def test_a_missing_or_empty_folder_is_told_with_the_layout(data, part):
         found(data)
 
 
+def test_one_folder_too_deep_is_told(data):
+    inside = data / "src_data/train"
+    with pytest.raises(WrongUse, match=f"no folder {inside}/train: name the folder above {inside}: SRC_DATA"):
+        found(data, "--src_data", str(inside))
+
+
 @pytest.mark.parametrize("drawings", [True, False])
 def test_measures_need_the_drawings_too_which_is_told_before_anything_is_read(data, drawings, monkeypatch):
     """Ready-made pairs alone, or no loss that looks at drawings, are enough to train."""
