@@ -89,8 +89,8 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"features.1.weight": torch.zeros(1)}, "known layout: known are"),
-        ({}, "known layout: known are"),
+        ({"features.1.weight": torch.zeros(1)}, "known layout: take a run"),
+        ({}, "known layout: take a run"),
         ({"state_dict": 3}, "no weights by name"),
         ([1, 2], "no weights by name"),
         (damaged(lambda w: w.update(epoch=3)), "no weights by name"),
