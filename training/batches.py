@@ -1,10 +1,12 @@
 """The endless, seeded stream of batches that training is fed with."""
 
+import ctypes
 import functools
 import itertools
 import multiprocessing
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +152,7 @@ def default_workers(device):
 
 
 SHARED = Path("/dev/shm")  # where the processes leave their batches
+SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
 AHEAD = 2  # batches that each of them may have there
 
 
@@ -219,5 +222,7 @@ def _start_worker(_):
     # Ctrl-C, or a scheduler's SIGTERM, reaches the whole process group; the program ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    utils.let_go()  # a worker outlives a killed program by seconds
     images.cv2.setNumThreads(1)
+    if sys.platform == "linux":  # a worker that waits for a lock would outlive a killed program for ever
+        ctypes.CDLL(None).prctl(SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
+    utils.let_go()  # elsewhere a worker outlives a killed program by seconds

@@ -3,6 +3,8 @@
 import itertools
 import multiprocessing
 import os
+import sys
+import threading
 import time
 import types
 
@@ -249,6 +251,31 @@ def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatc
     next(loader)
     loader.close()
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal of a parent's death is Linux's")
+def test_a_loading_process_that_is_stuck_ends_with_a_program_that_is_killed(six, monkeypatch):
+    """A worker that waits for a lock never comes to ask whether the program is still there."""
+    ours, theirs = multiprocessing.Pipe()
+
+    def stick(self, path):
+        theirs.send(None)
+        threading.Event().wait()
+
+    def load():
+        dataset = batches.TrainingImages(*six, 32, "crop", 3, 3)
+        next(batches.load_batches(dataset, batches.draws(6, 6, 4, 0, 2, 1, 0), 1, CPU))
+
+    monkeypatch.setattr(batches.TrainingImages, "_photo", stick)
+    program = multiprocessing.get_context("fork").Process(target=load)
+    program.start()
+    ours.recv()
+    program.kill()
+    program.join()
+    theirs.close()
+    assert ours.poll(30), "the worker lives: it still holds the other end of the pipe"
+    with pytest.raises(EOFError):
+        ours.recv()
 
 
 def test_loading_processes_are_as_many_as_shared_memory_has_room_for(monkeypatch, tmp_path, capsys):
