@@ -23,7 +23,7 @@ import torch.nn.functional as F
 
 import edge_promoting
 from evaluation import judge
-from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_float32, gram
+from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_float32, draw_scales, gram
 from pages import writing
 from pictures import checkpoints
 from support import gpu
@@ -207,9 +207,13 @@ def build(args, device, precision):
     torch.manual_seed(args.seed)
     layout = gpu.for_training(device, precision)
     shape = {key: getattr(args, key) for key in GENERATOR_OPTIONS}
-    generator, discriminator, vgg = Generator(**shape).to(**layout), None, None
+    generator, discriminator, vgg = Generator(**shape), None, None
     if has_discriminator(args):
-        discriminator = Discriminator(args.in_ndc, args.out_ndc, args.ndf).to(**layout)
+        discriminator = Discriminator(args.in_ndc, args.out_ndc, args.ndf, args.conv_bias)
+    for network in filter(None, (generator, discriminator)):
+        if args.norm_init == "uniform":
+            draw_scales(network)
+        network.to(**layout)
     if needs_vgg(args):
         vgg = processes.first_alone(lambda: checkpoints.load_vgg(args.vgg_model, args.seed)).to(**layout)
         vgg.features.to(utils.dtype(precision))

@@ -33,7 +33,9 @@ class Generator(nn.Module):
     or "zeros", and `eps` the norms': other programs' checkpoints differ in both (layouts.py). `norm` is
     "instance", the paper's, "layer", one mean and deviation of all channels (Ba et al., 2016), or "mixed",
     which is "layer" on the way up alone. `predict` is "image", the paper's, or "change": what the last layer
-    gives is added to the photo (docs/colour.md). The result is float32, whatever the precision before tanh.
+    gives is added to the photo (docs/colour.md). `conv_bias` is "learned", or "none": no convolution has a
+    bias, as in the authors' code, which sets them to 0. The result is float32, whatever the precision before
+    tanh.
     """
 
     def __init__(
@@ -48,11 +50,12 @@ class Generator(nn.Module):
         eps=EPS,
         norm="instance",
         predict="image",
+        conv_bias="learned",
     ):
         super().__init__()
         self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
         self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
-        self.architecture |= {"norm": norm, "predict": predict}
+        self.architecture |= {"norm": norm, "predict": predict, "conv_bias": conv_bias}
         before, after = NORMS[norm]
         norm_relu = lambda channels, kind=before: (kind(channels, eps), nn.ReLU(inplace=True))
         self.down = nn.Sequential(
@@ -77,7 +80,7 @@ class Generator(nn.Module):
             *norm_relu(ngf, after),
             PaddedConv2d(ngf, out_ngc, 7, padding=3, padding_mode=padding),
         )
-        _initialise(self)
+        _initialise(self, conv_bias)
 
     def forward(self, photo):
         x = photo
@@ -110,9 +113,12 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Picture (N,in_ndc,H,W) to logits (N,out_ndc,ceil(H/4),ceil(W/4)): a clear drawing, or not."""
+    """Picture (N,in_ndc,H,W) to logits (N,out_ndc,ceil(H/4),ceil(W/4)): a clear drawing, or not.
 
-    def __init__(self, in_ndc=3, out_ndc=1, ndf=32):
+    `conv_bias` is as the generator's.
+    """
+
+    def __init__(self, in_ndc=3, out_ndc=1, ndf=32, conv_bias="learned"):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(in_ndc, ndf, 3, padding=1),
@@ -132,7 +138,7 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(8 * ndf, out_ndc, 3, padding=1),
         )
-        _initialise(self)
+        _initialise(self, conv_bias)
 
     def forward(self, picture):
         return self.layers(picture)
@@ -211,10 +217,24 @@ def _double(channels, out, how):
     return nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(channels, out, 3, padding=1)
 
 
-def _initialise(network):
-    """Convolution weights from N(0, 0.02), biases 0; norms stay at weight 1, bias 0."""
+def draw_scales(network):
+    """Draw the scales of a network's norms uniformly between 0 and 1, as the first author's code does."""
     for layer in network.modules():
-        # On the meta device nothing can be filled, and PyTorch would load its compiler, which takes seconds.
-        if isinstance(layer, CONVOLUTIONS) and not layer.weight.is_meta:
-            nn.init.normal_(layer.weight, 0, 0.02)
-            nn.init.zeros_(layer.bias)
+        if isinstance(layer, (InstanceNorm, LayerNorm)):
+            nn.init.uniform_(layer.weight)
+
+
+def _initialise(network, conv_bias):
+    """Convolution weights from N(0, 0.02), biases 0 or "none"; norms stay at weight 1, bias 0.
+
+    Learned biases before an instance norm change nothing. They stay, since earlier checkpoints and Adam's
+    states hold them.
+    """
+    for layer in network.modules():
+        if isinstance(layer, CONVOLUTIONS):
+            # On the meta device nothing can be filled, and PyTorch would load its compiler: seconds.
+            if not layer.weight.is_meta:
+                nn.init.normal_(layer.weight, 0, 0.02)
+                nn.init.zeros_(layer.bias)
+            if conv_bias == "none":  # only now, so that a seed draws the same weights with and without them
+                layer.bias = None

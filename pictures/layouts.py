@@ -37,7 +37,7 @@ MARKS = {  # keys that tell what a file is
 CHANNELS = (1, 3)
 PARTS = {"in_ngc": CHANNELS, "out_ngc": CHANNELS, "ngf": range(1, 4097), "nb": range(1001)}
 PARTS |= {"res_convs": range(1, 4), "upsample": ("deconv", "resize"), "padding": ("reflect", "zeros")}
-PARTS |= {"norm": (*NORMS,), "predict": ("image", "change")}
+PARTS |= {"norm": (*NORMS,), "predict": ("image", "change"), "conv_bias": ("learned", "none")}
 # Buffers that instance norm had before PyTorch 0.4 and never used.
 UNUSED = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
 

@@ -10,6 +10,7 @@ from helpers import TINY
 
 import CartoonGAN
 from CartoonGAN import content_loss, discriminator_loss, gram, real_loss, style_loss
+from support.norm import InstanceNorm
 from training import options
 
 CPU = torch.device("cpu")
@@ -258,6 +259,32 @@ def test_half_precision_steps(text, precision):
     assert set(terms) == {"discriminator", "adversarial", *WATCHED} | content
     assert not torch.equal(before, model.generator.down[0].weight)
     assert model.scaler.is_enabled() == (precision == "fp16")
+
+
+def test_drawn_scales_are_those_of_the_seed():
+    """The convolutions' weights are the same as without them."""
+    texts = ("", "--norm_init uniform", "--norm_init uniform", "--norm_init uniform --seed 1")
+    for part in ("generator", "discriminator"):
+        networks = [getattr(build(text)[0], part) for text in texts]
+        convolutions = [[weight for weight in each.parameters() if weight.dim() == 4] for each in networks]
+        scales = [
+            torch.cat([layer.weight for layer in each.modules() if isinstance(layer, InstanceNorm)])
+            for each in networks
+        ]
+        assert all(map(torch.equal, *convolutions[:2])) and scales[0].eq(1).all()
+        assert torch.equal(*scales[1:3]) and not torch.isclose(scales[2], scales[3]).all()
+        assert 0 < scales[1].min() < scales[1].max() < 1
+
+
+def test_without_biases_both_networks_have_none_and_learn():
+    model, args = build("--conv_bias none")
+    for network in (model.generator, model.discriminator):
+        assert all(layer.bias is None for layer in network.modules() if hasattr(layer, "stride"))
+    before = [network.state_dict() for network in (model.generator, model.discriminator)]
+    before = [{key: value.clone() for key, value in each.items()} for each in before]
+    CartoonGAN.adversarial_step(model, args, *(pictures(2, 16, seed) for seed in range(3)), PLACE)
+    for network, then in zip((model.generator, model.discriminator), before, strict=True):
+        assert not any(torch.equal(value, then[key]) for key, value in network.state_dict().items())
 
 
 def test_without_adversarial_weight_there_is_no_discriminator():

@@ -152,7 +152,7 @@ def test_options_named_in_the_pages_exist(capsys):
         "data/haze.py",
         "data/pairs.py",
     ]
-    commands += ["-m evaluation", "-m pages", "-m benchmark", "-m pictures.export"]
+    commands += ["-m evaluation", "-m evaluation.weights", "-m pages", "-m benchmark", "-m pictures.export"]
     for command in commands:
         module, _ = program(f"python {command}")
         with pytest.raises(SystemExit):

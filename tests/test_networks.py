@@ -1,5 +1,7 @@
 """The networks against the paper's Figure 2, and VGG19 against torchvision's own."""
 
+import itertools
+
 import pytest
 import torch
 import torchvision
@@ -8,9 +10,9 @@ from PIL import Image
 from torch import nn
 
 import utils
-from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, missing, stylise
+from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, draw_scales, missing, stylise
 from pictures import checkpoints, images
-from support.norm import InstanceNorm
+from support.norm import InstanceNorm, LayerNorm
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -77,6 +79,49 @@ def test_initial_weights(network):
     assert abs(weights.std() - 0.02) < 2e-4
     assert abs(weights.mean()) < 2e-4
     assert all(layer.bias.eq(0).all() for layer in made)
+
+
+@pytest.mark.parametrize(("network", "count"), [(Generator, 11_124_352), (Discriminator, 1_128_800)])
+def test_without_biases_all_else_is_the_same(network, count):
+    """The weights that a seed draws too, so that both kinds can be compared."""
+    torch.manual_seed(0)
+    learned = network()
+    torch.manual_seed(0)
+    without = network(conv_bias="none")
+    assert sum(parameter.numel() for parameter in without.parameters()) == count
+    kinds = (*CONVOLUTIONS, InstanceNorm)
+    assert layers(without, kinds, (1, 3, 32, 32)) == layers(learned, kinds, (1, 3, 32, 32))
+    convolutions = {name for name, layer in learned.named_modules() if isinstance(layer, CONVOLUTIONS)}
+    wanted, held = learned.state_dict(), without.state_dict()
+    assert wanted.keys() - held.keys() == {f"{name}.bias" for name in convolutions}
+    assert all(torch.equal(value, wanted[key]) for key, value in held.items())
+    picture = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.allclose(without(picture), learned(picture), atol=1e-6)  # of biases that are still 0
+
+
+def test_a_bias_before_an_instance_norm_changes_nothing():
+    torch.manual_seed(0)
+    network, picture = Generator(ngf=4, nb=1).double(), torch.rand(1, 3, 32, 32).double() * 2 - 1
+    before, after = network(picture), [*network.down, *network.blocks[0].layers, *network.up]
+    moved = [one for one, two in itertools.pairwise(after) if isinstance(two, InstanceNorm)]
+    for layer in moved:
+        nn.init.uniform_(layer.bias)
+    assert len(moved) == 7
+    assert torch.allclose(network(picture), before, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("make", [Discriminator, Generator, lambda: Generator(norm="layer")])
+def test_drawn_scales(make):
+    network = make()
+    others = {key: value.clone() for key, value in network.state_dict().items()}
+    torch.manual_seed(0)
+    draw_scales(network)
+    norms = [layer for layer in network.modules() if isinstance(layer, (InstanceNorm, LayerNorm))]
+    scales = torch.cat([layer.weight for layer in norms])
+    assert 0 < scales.min() < 0.02 and 0.98 < scales.max() < 1
+    assert abs(scales.mean() - 0.5) < 0.03
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, others[key])}
+    assert len(changed) == len(norms) and all(key.endswith(".weight") for key in changed)
 
 
 def test_reflection_padding_where_the_authors_have_it():

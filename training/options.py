@@ -7,7 +7,8 @@ from support.arguments import Parser, add_device, image_size, number, one_line
 from utils import WrongUse
 
 # The options that are arguments of networks.Generator.
-GENERATOR_OPTIONS = ("in_ngc", "out_ngc", "ngf", "nb", "res_convs", "upsample", "norm", "predict")
+GENERATOR_OPTIONS = ("in_ngc", "out_ngc", "ngf", "nb", "res_convs", "upsample")
+GENERATOR_OPTIONS += ("norm", "predict", "conv_bias")
 
 
 def file_name_part(text):
@@ -88,6 +89,18 @@ def training_parser():
         choices=("image", "change"),
         default="image",
         help="what the generator paints: the result, or what is added to the photo (%(default)s)",
+    )
+    add(
+        "--conv_bias",
+        choices=("learned", "none"),
+        default="learned",
+        help="biases of the convolutions of both networks (%(default)s)",
+    )
+    add(
+        "--norm_init",
+        choices=("one", "uniform"),
+        default="one",
+        help="scales of the norms at the start: all 1, or drawn between 0 and 1 (%(default)s)",
     )
 
     group = parser.add_argument_group("method")

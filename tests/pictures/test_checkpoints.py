@@ -159,10 +159,11 @@ ARCHITECTURES = [
     {"ngf": 4, "nb": 1},
     {"in_ngc": 1, "out_ngc": 1, "ngf": 4, "nb": 2, "res_convs": 3, "upsample": "resize"},
     {"ngf": 4, "nb": 0, "norm": "layer", "predict": "change"},
+    {"ngf": 4, "nb": 1, "conv_bias": "none"},
 ]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=["plain", "grey", "change"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=["plain", "grey", "change", "no biases"])
 def test_a_generator_is_built_as_its_file_tells(tmp_path, architecture):
     generator = Generator(**architecture)
     checkpoints.save(tmp_path / "g.pth", checkpoints.generator_file(generator))
@@ -214,6 +215,8 @@ def test_weights_of_half_precision_become_float32(tmp_path):
         (lambda file: file["architecture"].update(colour=1), "unexpected keyword argument 'colour'"),
         (lambda file: file["architecture"].update(norm="batch"), "norm is 'batch'"),
         (lambda file: file["architecture"].update(upsample="bicubic"), "upsample is 'bicubic'"),
+        (lambda file: file["architecture"].update(conv_bias="none"), "Unexpected key(s) in state_dict"),
+        (lambda file: file["architecture"].update(conv_bias="some"), "conv_bias is 'some'"),
         (lambda file: file.update(architecture=None), "a generator that is unknown here"),
         (lambda file: file.pop("architecture"), "is no generator of a known layout"),
         (lambda file: file["state_dict"].pop("down.0.bias"), 'Missing key(s) in state_dict: "down.0.bias"'),

@@ -20,6 +20,7 @@ FORMS = {
     "layer norm, change": lambda: checkpoints.generator_file(
         Generator(**OURS, norm="layer", predict="change")
     ),
+    "no biases": lambda: checkpoints.generator_file(Generator(**OURS, conv_bias="none")),
     "authors": lambda: authors_weights(blocks=1),
     "old script": lambda: script_weights(blocks=1),
     "AnimeGANv2": animegan_weights,

@@ -9,6 +9,8 @@ from networks import CONVOLUTIONS, Generator, InstanceNorm
 from pictures import images, inference, listing
 from utils import RunFailed
 
+FORMS = ({"upsample": "resize"}, {"padding": "zeros"}, {"conv_bias": "none"})
+
 
 def prepared(precision="fp32", **architecture):
     torch.manual_seed(0)
@@ -59,7 +61,7 @@ SIZES = [(70, 130), (5, 90), (64, 64), (1, 1), (33, 300)]
     ("size", "architecture", "tile"),
     [
         *((size, {}, tile) for size in SIZES for tile in (16, 52)),
-        *((SIZES[0], architecture, 16) for architecture in ({"upsample": "resize"}, {"padding": "zeros"})),
+        *((SIZES[0], architecture, 16) for architecture in FORMS),
     ],
 )
 def test_tiles_make_the_whole(size, architecture, tile):

@@ -121,6 +121,23 @@ def test_the_first_process_of_a_machine_gets_vgg19_before_the_others(tmp_path, i
     assert [(tmp_path / f"warned {rank}.txt").read_text() for rank in (0, 1)] == ["", ""]
 
 
+def build_alone(rank, count, port, folder):
+    """Build a model in one of several processes; DistributedDataParallel does not make its weights equal."""
+    join(rank, count, port)
+    processes.parallel = lambda network, _: network
+    device = torch.device("cpu")
+    with processes.together(device):
+        model = CartoonGAN.build(options.parse(f"{TINY} --norm_init uniform".split())[0], device, "fp32")
+        torch.save([model.generator.state_dict(), model.discriminator.state_dict()], folder / f"{rank}.pth")
+
+
+def test_each_process_draws_the_same_weights_and_scales(tmp_path, in_two):
+    in_two(build_alone, tmp_path)
+    first, second = (torch.load(tmp_path / f"{rank}.pth", weights_only=True) for rank in (0, 1))
+    for one, other in zip(first, second, strict=True):
+        assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
 def test_shares_are_the_batch_without_overlap(monkeypatch):
     batch = next(batches.draws(10, 10, 4, 0, 2, 1, 0))
     shares = []

@@ -166,6 +166,28 @@ def test_one_channel_is_trained_measured_and_applied(adv_lambda, data, tmp_path)
     assert np.abs(result.astype(int) - photo).max() > 5
 
 
+def test_a_run_without_biases_goes_on_is_measured_and_applied(data, tmp_path):
+    more = ["--conv_bias", "none", "--norm_init", "uniform", "--eval_every", 1]
+    folder = train(data, tmp_path / "results", *SHORT, *more)
+    CartoonGAN.main(["--resume", str(folder), "--train_epoch", "2"])
+    assert places(folder) == [(1, 1), (2, 1), (2, 2)]
+    assert all(np.isfinite(float(row["kid_drawings"])) for row in rows(folder))
+    held, discriminator = weights(folder)["generator"]["state_dict"], weights(folder)["discriminator"]
+    scales = held["blocks.0.layers.1.weight"]
+    assert "blocks.0.layers.0.bias" not in held and 0 < scales.min() < scales.max() < 1
+    assert [key for key in discriminator if key.endswith("bias")] == [
+        f"layers.{norm}.bias" for norm in (5, 10, 13)
+    ]
+    where = ["--image_dir", data / "src_data" / "test", "--output_image_dir", tmp_path / "out"]
+    argv = ["--pre_trained_model", folder / "generator_latest.pth", *where, "--format", "png"]
+    test.main([str(word) for word in [*argv, "--device", "cpu", "--precision", "fp32"]])
+    generator = checkpoints.load_generator(folder / "generator_latest.pth")
+    photo = utils.to_batch(images.read(data / "src_data/test/0.jpg"), "cpu")
+    with torch.inference_mode():
+        wanted = utils.to_image(networks.stylise(generator, photo)[0])
+    assert np.abs(images.read(tmp_path / "out/0.png").astype(int) - wanted).max() <= 1
+
+
 def test_float16_writes_the_skipped_steps(data, tmp_path, monkeypatch):
     """Gradients that overflow are planted after the second step: the third leaves out G's update."""
     spoil = lambda run: run.model.generator.down[0].weight.register_hook(

@@ -64,7 +64,7 @@ def one_line(error, *told):
     return "\n" not in text and all(part in text for part in told)
 
 
-@pytest.mark.parametrize("text", ["", "--adv_lambda 0", "--precision fp16"])
+@pytest.mark.parametrize("text", ["", "--adv_lambda 0", "--precision fp16", "--conv_bias none"])
 def test_a_state_puts_all_back(text, tmp_path):
     before = stepped(tmp_path, text)
     state.save(before, before.model.pool.batches)
@@ -174,12 +174,13 @@ def test_without_the_options_nothing_is_loaded(tmp_path):
     assert equal(run.model.generator, new_run(tmp_path).model.generator)
 
 
-def test_weights_to_start_from(tmp_path):
+@pytest.mark.parametrize("kind", ["learned", "none"])
+def test_weights_to_start_from(kind, tmp_path):
     """The discriminator's too; a generator's `eps` may be another, as in the authors' checkpoints."""
-    before = stepped(tmp_path)
+    before = stepped(tmp_path, f"--conv_bias {kind}")
     before.model.generator.architecture["eps"] = 1e-9
     state.save(before, [])
-    start = f"--latest_generator_model {tmp_path}/generator_latest.pth"
+    start = f"--conv_bias {kind} --latest_generator_model {tmp_path}/generator_latest.pth"
     after = new_run(tmp_path, f"{start} --latest_discriminator_model {tmp_path}/discriminator_latest.pth")
     assert state.start_from_weights(after.model, after.args) is True
     assert equal(before.model.generator, after.model.generator)
@@ -193,6 +194,7 @@ def test_weights_to_start_from(tmp_path):
         ("--ngf 8", "has ngf 4, but --ngf is 8"),
         ("--nb 2", "has nb 1, but --nb is 2"),
         ("--upsample resize", "has upsample deconv, but --upsample is resize"),
+        ("--conv_bias none", "has conv_bias learned, but --conv_bias is none"),
     ],
 )
 def test_a_generator_of_another_architecture_is_refused(more, told, tmp_path):
@@ -214,7 +216,8 @@ def test_another_network_to_start_from_is_refused(tmp_path):
 def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
     state.save(new_run(tmp_path), [])
     path = tmp_path / "discriminator_latest.pth"
-    run = new_run(tmp_path, f"--latest_discriminator_model {path} --ndf 8")
-    with pytest.raises(WrongUse) as error:
-        state.start_from_weights(run.model, run.args)
-    assert one_line(error, f"{path} does not fit this network")
+    for other in ("--ndf 8", "--conv_bias none"):
+        run = new_run(tmp_path, f"--latest_discriminator_model {path} {other}")
+        with pytest.raises(WrongUse) as error:
+            state.start_from_weights(run.model, run.args)
+        assert one_line(error, f"{path} does not fit this network")
