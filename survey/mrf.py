@@ -14,8 +14,8 @@ full one, and the result at one is the start at the next; the first start is the
 
 Open in the paper, and chosen here: losses are means, those of features relative to the mean square of the
 drawing's or the photograph's, so that a weight means the same for any VGG19. Borders are repeated around a
-map, so that small ones have patches too. Turned and zoomed copies of the drawing, in which a patch finds more, are
-options, and none are made by default, as in the authors' code. A texture without a photograph is left out.
+map, so that small ones have patches too. Turned and zoomed copies of the drawing, in which a patch finds
+more, are options, and off, as in the authors' code. A texture without a photograph is left out.
 """
 
 import math
@@ -47,7 +47,7 @@ def parse(argv=None):
         "--turns",
         type=number(int, 0, 8),
         default=0,
-        help="copies turned by 7.5 degrees, each way (%(default)s)",
+        help="copies each way, 7.5 degrees apart (%(default)s)",
     )
     add("--zooms", type=number(int, 0, 8), default=0, help="copies 5%% larger, and smaller (%(default)s)")
     return made.parse_args(argv)
