@@ -86,7 +86,9 @@ def deconvolve(vgg, target, coarser, finer, start, steps):
     """
     between = vgg.features[layers.PLACES[finer] + 1 : layers.PLACES[coarser] + 1]
     found, size = start.clone().requires_grad_(), target.square().mean().clamp(min=1e-12)
-    search = torch.optim.LBFGS([found], max_iter=steps, max_eval=steps, line_search_fn="strong_wolfe")
+    # Its tolerances would take the small gradients of a mean over many features for an end.
+    none = {"tolerance_grad": 0, "tolerance_change": 0}
+    search = torch.optim.LBFGS([found], 1, steps, steps, **none, line_search_fn="strong_wolfe")
 
     def evaluate():
         search.zero_grad()
