@@ -1,0 +1,117 @@
+"""Liao, Yao, Yuan, Hua, Kang: Visual Attribute Transfer through Deep Image Analogy, SIGGRAPH 2017.
+
+A photograph A and a drawing B' are given. A' has the content of A, and B that of B', each in the look of the
+other: A : A' = B : B'. Features F at the layers L of VGG19, relu5_1 to relu1_1, are matched both ways:
+
+    field_ab(p) = argmin_q sum over x in N(p), y in N(q) of |nF_A(x) - nF_B(y)|^2 + |nF_A'(x) - nF_B'(y)|^2
+    nF = F / |F| at each place                                                                (4), (5)
+    F_A' at L-1 = F_A W + R (1 - W)                                                           (6)
+    R = argmin |CNN from L-1 to L (R) - F_B'(field_ab) at L|^2, by L-BFGS                     (7)
+    W = alpha / (1 + exp(-300 (|F_A|^2 - 0.05))), |F_A|^2 scaled to [0, 1]
+
+with alpha 0.8, 0.7, 0.6, 0.1 at L-1 = 4 to 1, and B likewise from A. At the top F_A' is F_A, F_B is F_B', and
+the field is random. A field is enlarged for the next layer and searched within 6, 6, 4, 4 places, L = 4 to 1.
+At last A'(p) is the mean of the pixels that the 5x5 patches around p put there.
+
+Open in the paper, and chosen here: five rounds of PatchMatch. F_B'(field_ab) is the mean of overlapping
+patches, as in the authors' code. R starts from the finer features of B' moved by the enlarged field, and its
+losses are relative to the size of what is sought. Where the weights end at conv4_4, relu4_1 is the top. B is
+what the command makes of the two pictures exchanged.
+"""
+
+import sys
+
+import torch
+import torch.nn.functional as F
+
+import utils
+from support.arguments import number
+from survey import command, layers, patchmatch
+
+# From coarse to fine: the patch's side, the radius of the search (the top's is without limit), alpha.
+LAYERS = {"relu5_1": (3, None, 1), "relu4_1": (3, 6, 0.8), "relu3_1": (3, 6, 0.7), "relu2_1": (5, 4, 0.6)}
+LAYERS |= {"relu1_1": (5, 4, 0.1)}
+KAPPA, TAU = 300, 0.05
+PATCH = 5  # of pixels
+EVERYWHERE = 1 << 16  # a radius larger than any picture
+
+
+def parse(argv=None):
+    made = command.parser(__doc__.split("\n")[0], steps=30, drawings=None)
+    made.add_argument("--rounds", type=number(int, 1), default=5, help="of PatchMatch a layer (%(default)s)")
+    return made.parse_args(argv)
+
+
+def paint(args, vgg, photo, drawings):
+    """The photo (1,3,H,W) in the look of the drawing, with patches of the drawing; and the losses.
+
+    The losses are the mean squared distances of matched patches at relu1_1, both ways, and those of (7).
+    `--steps` evaluations of (7) are made a layer and way.
+    """
+    (drawing,) = drawings
+    generator = torch.Generator().manual_seed(args.seed)
+    names = layers.held(vgg, LAYERS)
+    plain, styled = layers.look(vgg, photo, names), layers.look(vgg, drawing, names)  # F_A, F_B'
+    a, b = plain[names[0]], styled[names[0]]
+    a_styled, b_plain = a, b  # F_A', F_B
+    to_drawing = patchmatch.random_field(a, b, generator)
+    to_photo = patchmatch.random_field(b, a, generator)
+    losses = {}
+    for name, finer in zip(names, [*names[1:], None], strict=True):
+        patch, radius, _ = LAYERS[name]
+        work = patch, EVERYWHERE if name == names[0] else radius, args.rounds, generator
+        photos = torch.cat([F.normalize(a), F.normalize(a_styled)], 1)
+        draws = torch.cat([F.normalize(b_plain), F.normalize(b)], 1)
+        to_drawing, distances = patchmatch.search(photos, draws, to_drawing, *work)
+        to_photo, back = patchmatch.search(draws, photos, to_photo, *work)
+        if finer is None:
+            break
+        ahead = patchmatch.vote(to_drawing, b, patch), patchmatch.vote(to_photo, a, patch)
+        coarse_a, coarse_b, a, b = a, b, plain[finer], styled[finer]
+        to_drawing = patchmatch.enlarge(to_drawing, a, b, coarse_a)
+        to_photo = patchmatch.enlarge(to_photo, b, a, coarse_b)
+        start_a, start_b = patchmatch.vote(to_drawing, b, patch), patchmatch.vote(to_photo, a, patch)
+        found_a, loss_a = deconvolve(vgg, ahead[0], name, finer, start_a, args.steps)
+        found_b, loss_b = deconvolve(vgg, ahead[1], name, finer, start_b, args.steps)
+        losses |= {f"{finer} of A'": loss_a, f"{finer} of B": loss_b}
+        a_styled, b_plain = blend(a, found_a, finer), blend(b, found_b, finer)
+    losses |= {"photo to drawing": distances[-1], "drawing to photo": back[-1]}
+    return patchmatch.vote(to_drawing, drawing, PATCH), losses
+
+
+def deconvolve(vgg, target, coarser, finer, start, steps):
+    """Features (1,C,H,W) at `finer` that VGG19 turns into the target at `coarser` (7), and their loss.
+
+    It is the squared error over the target's square; L-BFGS evaluates it `steps` times from `start`.
+    """
+    between = vgg.features[layers.PLACES[finer] + 1 : layers.PLACES[coarser] + 1]
+    found, size = start.clone().requires_grad_(), target.square().mean().clamp(min=1e-12)
+    # Its tolerances would take the small gradients of a mean over many features for an end.
+    none = {"tolerance_grad": 0, "tolerance_change": 0}
+    search = torch.optim.LBFGS([found], 1, steps, steps, **none, line_search_fn="strong_wolfe")
+
+    def evaluate():
+        search.zero_grad()
+        loss = F.mse_loss(between(found), target) / size
+        loss.backward()
+        return loss
+
+    search.step(evaluate)
+    with torch.no_grad():
+        return found.detach(), (F.mse_loss(between(found), target) / size).item()
+
+
+def blend(own, other, name):
+    """Features `own` where they are strong, and `other` elsewhere, at the named layer (6)."""
+    response = own.square().sum(1, keepdim=True)
+    response = (response - response.amin()) / (response.amax() - response.amin()).clamp(min=1e-12)
+    weight = LAYERS[name][2] * torch.sigmoid(KAPPA * (response - TAU))
+    return own * weight + other * (1 - weight)
+
+
+def main(argv=None):
+    command.run("analogy", parse(argv), paint, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(utils.exit_status(main))

@@ -1,0 +1,152 @@
+"""Li, Wand: Combining Markov Random Fields and Convolutional Neural Networks for Image Synthesis, CVPR 2016.
+
+A picture x is sought whose features F at relu4_2 are those of the photograph, and whose patches of features
+at relu3_1 and relu4_1 each resemble one of the drawing:
+
+    E(x) = E_s + alpha_1 E_c + alpha_2 T                                   (1)
+    E_s = sum over patches i of |P_i(F(x)) - P_NN(i)(F(drawing))|^2        (2)
+    NN(i) = argmax_j P_i(x) . P_j(drawing) / (|P_i(x)| |P_j(drawing)|)     (3)
+    E_c = |F(x) - F(photo)|^2                                              (4)
+    T = sum of (x(i,j+1) - x(i,j))^2 + (x(i+1,j) - x(i,j))^2               (5)
+
+Patches are 3x3, one at every place, and are matched anew at each evaluation. The sizes rise by two to the
+full one, and the result at one is the start at the next; the first start is the photograph.
+
+Open in the paper, and chosen here: losses are means, those of features relative to the mean square of the
+drawing's or the photograph's, so that a weight means the same for any VGG19. Borders are repeated around a
+map, so that small ones have patches too. Turned and zoomed copies of the drawing, in which a patch finds
+more, are options, and off, as in the authors' code. A texture without a photograph is left out.
+"""
+
+import math
+import sys
+
+import torch
+import torch.nn.functional as F
+
+import utils
+from support.arguments import number
+from survey import command, descent, layers
+
+STYLE, CONTENT = ("relu3_1", "relu4_1"), "relu4_2"
+PATCH = 3
+COARSEST = 64  # pixels: below it the few patches that are left copy the drawing's layout
+CHUNK = 512  # patches of the drawing that are matched at once
+TURN, ZOOM = math.pi / 24, 1.05  # a step of --turns and of --zooms, as in the authors' code
+
+
+def parse(argv=None):
+    made = command.parser(__doc__.split("\n")[0], steps=100, drawings=None)
+    add = made.add_argument_group("method").add_argument
+    weight = number(float, 0)
+    add("--style", type=weight, default=1, help="weight of the patches (%(default)s)")
+    add("--content", type=weight, default=1, help="weight of the photo's features (%(default)s)")
+    add("--tv", type=weight, default=10, help="weight of the total variation (%(default)s)")
+    add("--scales", type=number(int, 1, 8), default=3, help="sizes, each twice the last (%(default)s)")
+    add(
+        "--turns",
+        type=number(int, 0, 8),
+        default=0,
+        help="copies each way, 7.5 degrees apart (%(default)s)",
+    )
+    add("--zooms", type=number(int, 0, 8), default=0, help="copies 5%% larger, and smaller (%(default)s)")
+    return made.parse_args(argv)
+
+
+def paint(args, vgg, photo, drawings):
+    """The photo (1,3,H,W) made of the drawing's patches, and the weighted losses at its full size.
+
+    `--steps` evaluations are made at each size; those less than 64 pixels long are left out.
+    """
+    (drawing,) = drawings
+    picture = None
+    for halvings in reversed(range(args.scales)):
+        sizes = [[round(side / 2**halvings) for side in each.shape[2:]] for each in (photo, drawing)]
+        if halvings and min(map(max, sizes)) < COARSEST:
+            continue
+        small, style = (resize(each, size) for each, size in zip((photo, drawing), sizes, strict=True))
+        start = small if picture is None else resize(picture, sizes[0])
+        objective = make_objective(args, vgg, small, style)
+        about = f"{sizes[0][1]} x {sizes[0][0]}"
+        picture, losses = descent.descend(start, objective, args.steps, description=about)
+    return picture, losses
+
+
+def make_objective(args, vgg, photo, drawing):
+    """The function that gives the weighted terms of (1) for a picture (1,3,H,W)."""
+    content = layers.look(vgg, photo, [CONTENT])[CONTENT]
+    maps = [layers.look(vgg, copy, STYLE) for copy in copies(drawing, args.turns, args.zooms)]
+    patches = {name: torch.cat([patches_of(each[name]) for each in maps]) for name in STYLE}
+
+    def objective(picture):
+        seen = layers.look(vgg, picture, [*STYLE, CONTENT])
+        style = sum(style_loss(seen[name], patches[name]) for name in STYLE)
+        kept = F.mse_loss(seen[CONTENT], content) / mean_square(content)
+        variation = total_variation(picture)
+        return {"style": args.style * style, "content": args.content * kept, "tv": args.tv * variation}
+
+    return objective
+
+
+def style_loss(maps, patches):
+    """Mean squared error of a map's patches (1,C,H,W) to their matches (2), over the patches' mean square."""
+    with torch.no_grad():
+        wanted = patches[match(maps, patches)]
+    return F.mse_loss(patches_of(maps), wanted) / mean_square(patches)
+
+
+def match(maps, patches, chunk=CHUNK):
+    """The most correlated one of the drawing's patches (N,C*9) for each place of a map (1,C,H,W), (H*W) (3).
+
+    A place's own |P_i| does not change which is the largest.
+    """
+    padded = F.pad(maps, (PATCH // 2,) * 4, mode="replicate")
+    best, found = None, None
+    for first in range(0, len(patches), chunk):
+        kernels = F.normalize(patches[first : first + chunk]).view(-1, maps.shape[1], PATCH, PATCH)
+        most, where = F.conv2d(padded, kernels)[0].flatten(1).max(0)
+        if best is None:
+            best, found = most, where
+        else:
+            better = most > best
+            best, found = best.where(~better, most), found.where(~better, where + first)
+    return found
+
+
+def patches_of(maps):
+    """The 3x3 patch around each place of a map (1,C,H,W), borders repeated, (H*W,C*9)."""
+    return F.unfold(F.pad(maps, (PATCH // 2,) * 4, mode="replicate"), PATCH)[0].T
+
+
+def copies(drawing, turns, zooms):
+    """The drawing (1,3,H,W) in all turns and zooms, itself among them, reflected beyond its borders."""
+    height, width = drawing.shape[2:]
+    for turn in range(-turns, turns + 1):
+        for zoom in range(-zooms, zooms + 1):
+            cos, sin = (f(turn * TURN) / ZOOM**zoom for f in (math.cos, math.sin))
+            # In units of half a side, which differ between the axes.
+            around = [[cos, sin * height / width, 0], [-sin * width / height, cos, 0]]
+            grid = F.affine_grid(drawing.new_tensor([around]), drawing.shape, align_corners=False)
+            yield F.grid_sample(drawing, grid, padding_mode="reflection", align_corners=False)
+
+
+def total_variation(picture):
+    """Mean squared difference of neighbours (5) of a picture (1,3,H,W)."""
+    return sum(picture.diff(dim=axis).square().mean() for axis in (2, 3))
+
+
+def mean_square(x):
+    return x.square().mean().clamp(min=1e-12)
+
+
+def resize(picture, size):
+    """A picture (1,3,H,W) at another (height, width), without aliasing."""
+    return F.interpolate(picture, size, mode="bilinear", antialias=True)
+
+
+def main(argv=None):
+    command.run("mrf", parse(argv), paint, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(utils.exit_status(main))

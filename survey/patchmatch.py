@@ -1,0 +1,128 @@
+"""PatchMatch: for every patch of one feature map a similar patch of another, as tensor operations.
+
+Barnes, Shechtman, Finkelstein, Goldman: PatchMatch, SIGGRAPH 2009. A field (2,H,W) of whole numbers says, for
+each place of a map A (1,C,H,W), how many rows down and columns right its match in a map B (1,C,H',W') lies.
+Two steps take turns. Propagation: a place tries what its neighbours have. Random search: it tries places
+around its match, in squares that halve. Barnes et al. go through the picture in scan order. Here all places
+try at once, and neighbours at distances of 8, 4, 2 and 1 make up for it (jump flooding; Rong, Tan, I3D 2006).
+A patch that reaches over the border of a map repeats the border there.
+"""
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+
+JUMPS = (8, 4, 2, 1)
+AT_ONCE = 1 << 20  # numbers of a feature map in one operation
+
+
+def random_field(a, b, generator):
+    """A field from feature map A to B in which every match is as likely; `generator` is of the CPU."""
+    (height, width), size_b = a.shape[2:], b.shape[2:]
+    matches = [torch.randint(side, (height, width), generator=generator) for side in size_b]
+    return torch.stack(matches).to(a.device) - _places(height, width, a.device)
+
+
+def enlarge(field, a, b, coarse_a):
+    """A field between coarser maps, of which `coarse_a` was A, as one from A to B: the nearest, scaled."""
+    ratios = [new / old for new, old in zip(a.shape[2:], coarse_a.shape[2:], strict=True)]
+    larger = F.interpolate(field[None].double(), a.shape[2:], mode="nearest")[0]
+    return _inside((larger * larger.new_tensor(ratios)[:, None, None]).round().long(), b)
+
+
+def search(a, b, field, patch, radius, iterations, generator):
+    """Improve a field from A to B. Returns it and the mean squared distance of patches before and after each.
+
+    `patch` is a patch's side, odd, `radius` that of the largest square that is searched around a match. Where
+    no try is nearer than what a place has, the place keeps it, so the distance never rises.
+    """
+    places = _places(*a.shape[2:], a.device)
+    sides = _Patches(a, patch), _Patches(b, patch)
+    field = _inside(field, b)  # a copy
+    nearest = _distances(*sides, places.flatten(1), (places + field).flatten(1)).view(places.shape[1:])
+    means = [nearest.mean().item()]
+
+    def attempt(other):
+        other = _inside(other, b)
+        at = (other != field).any(0).nonzero(as_tuple=True)
+        here, found = places[:, *at], other[:, *at]
+        distances = _distances(*sides, here, here + found, nearest[at])
+        better = distances < nearest[at]
+        at = tuple(axis[better] for axis in at)
+        nearest[at], field[:, *at] = distances[better], found[:, better]
+
+    for _ in range(iterations):
+        for jump, axis, sign in itertools.product(JUMPS, (1, 2), (1, -1)):
+            if jump < field.shape[axis]:
+                kept = field.narrow(axis, 0 if sign < 0 else field.shape[axis] - jump, jump)
+                moved = field.narrow(axis, jump if sign < 0 else 0, field.shape[axis] - jump)
+                attempt(torch.cat([moved, kept] if sign < 0 else [kept, moved], axis))
+        reach = min(radius, max(b.shape[2:]))
+        while reach:
+            step = torch.randint(-reach, reach + 1, field.shape, generator=generator)
+            attempt(field + step.to(field.device))
+            reach //= 2
+        means.append(nearest.mean().item())
+    return field, means
+
+
+def vote(field, b, patch):
+    """B (1,C,H',W') as a field (2,H,W) places it, (1,C,H,W): the mean of what the patches put at each place.
+
+    A'(p) = mean over x in N(p) of B(p + field(x)), which is B at the place that p has in x's match.
+    """
+    reach = patch // 2
+    around = F.pad(field[None].double(), (reach,) * 4, mode="replicate")[0].long()
+    height, width = field.shape[1:]
+    total = 0
+    for row, column in itertools.product(range(patch), range(patch)):
+        offset = _inside(around[:, row : row + height, column : column + width], b)
+        rows, columns = _places(height, width, field.device) + offset
+        total = total + b[:, :, rows, columns]
+    return total / patch**2
+
+
+class _Patches:
+    """A feature map with its borders repeated, as rows of channels, to take patches from."""
+
+    def __init__(self, maps, patch):
+        padded = F.pad(maps, (patch // 2,) * 4, mode="replicate")
+        self.width, self.rows = padded.shape[3], padded[0].flatten(1).T.contiguous()
+        self.offsets = [row * self.width + column for row in range(patch) for column in range(patch)]
+
+
+def _distances(a, b, at, to, limits=None):
+    """Squared distances (N) of patches of A at places (2,N) to those of B; may stop above `limits` (N)."""
+    size = AT_ONCE // a.rows.shape[1]
+    parts = [slice(start, start + size) for start in range(0, at.shape[1], size)]
+    found = [
+        _part(a, b, at[:, part], to[:, part], None if limits is None else limits[part]) for part in parts
+    ]
+    return torch.cat(found) if found else at.new_empty(0, dtype=torch.float32)
+
+
+def _part(a, b, at, to, limits):
+    first_a, first_b = at[0] * a.width + at[1], to[0] * b.width + to[1]
+    distances = torch.zeros(len(first_a), device=first_a.device)
+    going = torch.arange(len(first_a), device=first_a.device)
+    for number, (step_a, step_b) in enumerate(zip(a.offsets, b.offsets, strict=True)):
+        difference = a.rows.index_select(0, first_a[going] + step_a)
+        difference -= b.rows.index_select(0, first_b[going] + step_b)
+        distances[going] += torch.linalg.vecdot(difference, difference)
+        if limits is not None and number % 3 == 2:
+            going = going[distances[going] < limits[going]]
+    return distances
+
+
+def _places(height, width, device):
+    """The row and the column of each place, (2,H,W)."""
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+
+
+def _inside(field, b):
+    """A field whose matches lie in B: those outside move to its border."""
+    places = _places(*field.shape[1:], field.device)
+    last = torch.tensor(b.shape[2:], device=field.device)[:, None, None] - 1
+    return (places + field).clamp(min=torch.zeros_like(last), max=last) - places
