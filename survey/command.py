@@ -1,4 +1,4 @@
-"""What the methods that paint one picture share: their command line, what goes in, what they leave.
+"""What the methods that paint one picture share: what goes in, what they leave.
 
 Such a method is a file with `parse(argv)`, which returns its options, and `paint(args, vgg, photo,
 drawings)`, which returns a picture and its losses; all pictures are float32 (1,3,H,W) in [-1, 1].
@@ -12,60 +12,58 @@ from pathlib import Path
 import torch
 
 import utils
-from pictures import checkpoints, images
+from pictures import checkpoints, images, inference
 from support import gpu
-from support.arguments import Parser, command_line, number, one_line, path
-from utils import WrongUse, say
-
-SMALLEST = 16  # pixels a side
-
-
-def parser(description, steps, photo=True, drawings="+"):
-    """A parser with the options that all methods have; `drawings` is argparse's nargs of the drawings."""
-    made = Parser(description)
-    if photo:
-        made.add_argument("photo", type=path, help="the photograph, whose content is kept")
-    made.add_argument("drawing", type=path, nargs=drawings, help="whose style is taken")
-    made.add_argument(
-        "output", type=path, help="the picture to write, as a .png; a .json is written beside it"
-    )
-    add = made.add_argument_group("work").add_argument
-    add("--size", type=number(int, SMALLEST, 4096), default=256, help="longer side, pixels (%(default)s)")
-    add("--steps", type=number(int, 1), default=steps, help="evaluations of the objective (%(default)s)")
-    add("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of all that is random (%(default)s)")
-    add("--vgg_model", type=one_line, help="a file, 'small' or 'random' (torchvision's ImageNet weights)")
-    add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
-    return made
+from support.arguments import command_line
+from survey.options import SMALLEST
+from utils import RunFailed, WrongUse, say
 
 
 def run(program, args, paint, argv=None):
     """Do a method's whole command: read, paint, write the picture and its record."""
-    if args.output.suffix.lower() not in (".png", ".jpg", ".webp"):
-        raise WrongUse(f"{args.output} has no ending of a picture: name it .png, .jpg or .webp")
+    vgg = load_vgg(args)
+    record = perform(program, args, paint, vgg, command_line(f"-m survey.{program}", argv))
+    told = ", ".join(f"{name} {loss:.4g}" for name, loss in record["losses"].items())
+    say(f"{args.output}: {record['seconds']:.1f} s{'; ' if told else ''}{told}")
+
+
+def load_vgg(args):
+    """The VGG19 that the options ask for, on their device. Raises WrongUse."""
     device = utils.choose_device(args.device)
     gpu.choose_arithmetic(device, "fp32")
+    return checkpoints.load_vgg(args.vgg_model, args.seed, deeper=True).to(device)
+
+
+def perform(program, args, paint, vgg, command):
+    """Read, paint and write; returns the record, which is written beside the picture as a JSON.
+
+    Raises WrongUse for a picture that cannot be read or is too small, RunFailed where the painting fails.
+    """
+    device = vgg.mean.device
     photo = read(args.photo, args.size, device) if hasattr(args, "photo") else None
-    drawings = [read(each, args.size, device) for each in _listed(args.drawing)]
-    vgg = checkpoints.load_vgg(args.vgg_model, args.seed, deeper=True).to(device)
+    drawing_size = round(args.size * getattr(args, "style_scale", 1))
+    drawings = [read(each, drawing_size, device) for each in _listed(args.drawing)]
     began = time.monotonic()
     torch.manual_seed(args.seed)
-    picture, losses = paint(args, vgg, photo, drawings)
+    try:
+        picture, losses = paint(args, vgg, photo, drawings)
+    except (RuntimeError, MemoryError) as error:
+        if not inference.is_out_of_memory(error):
+            raise
+        raise RunFailed(f"out of memory at --size {args.size}: take a smaller one") from None
     seconds = time.monotonic() - began
     write(args.output, picture)
     record = {
         "method": program,
-        "command": command_line(f"-m survey.{program}", argv),
+        "command": command,
         "options": {key: _plain(value) for key, value in vars(args).items()},
         "seconds": round(seconds, 1),
         "losses": losses,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
     }
-    utils.write_text(
-        args.output.with_suffix(".json"), json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    )
-    told = ", ".join(f"{name} {loss:.4g}" for name, loss in losses.items())
-    say(f"{args.output}: {seconds:.1f} s{'; ' if told else ''}{told}")
+    write_json(args.output.with_suffix(".json"), record)
+    return record
 
 
 def read(file, size, device):
@@ -83,6 +81,11 @@ def write(file, picture):
     """Write a picture as the file's ending says; its folder is made. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     images.write(file, utils.to_image(picture[0]))
+
+
+def write_json(file, content):
+    """Write plain values as a readable JSON. Raises OSError."""
+    utils.write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _listed(drawing):

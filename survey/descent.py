@@ -1,5 +1,7 @@
 """The search for one picture that makes an objective small, by its own pixels."""
 
+import math
+
 import torch
 from tqdm import tqdm
 
@@ -10,37 +12,35 @@ RATE = 0.02  # Adam's, in units of the range [-1, 1]
 
 
 def descend(start, objective, steps, optimiser="lbfgs", description=""):
-    """Change a picture (N,C,H,W) from `start` on, and return it, clamped to [-1, 1], and its last losses.
+    """Change a picture (N,C,H,W) from `start` on, and return it, clamped to [-1, 1], and its losses.
 
-    `objective(picture)` gives {name: weighted loss}, whose sum is made small in `steps` evaluations of it. A
-    bar shows the sum. Raises RunFailed where it is not finite.
+    `objective(picture)` gives {name: weighted loss}, whose sum is made small in `steps` evaluations of it, or
+    some more, where L-BFGS is in a line search. A bar shows the sum. Raises RunFailed where it is not finite.
     """
-    picture = start.detach().clone().requires_grad_()
-    if (
-        optimiser == "lbfgs"
-    ):  # with its line search alone it takes steps of a sensible length from the first on
-        search = torch.optim.LBFGS([picture], max_iter=steps, max_eval=steps, line_search_fn="strong_wolfe")
-    else:
-        search = torch.optim.Adam([picture], RATE)
-    losses, done = {}, 0
+    picture = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
     with tqdm(total=steps, desc=description, unit="step", disable=None, leave=False) as bar:
 
         def evaluate():
-            nonlocal losses, done
             search.zero_grad()
-            terms = objective(picture)
-            total = sum(terms.values())
+            total = sum(objective(picture).values())
             total.backward()
-            losses, done = {name: loss.item() for name, loss in terms.items()}, done + 1
-            if not total.isfinite():
-                raise RunFailed(f"the loss is {total.item()} after {done} steps: lower a weight")
-            bar.set_postfix_str(f"{total.item():.4g}", refresh=False)
+            loss = total.item()
+            if not math.isfinite(loss):
+                raise RunFailed(f"the loss is {loss} after {bar.n} steps: lower a weight")
+            bar.set_postfix_str(f"{loss:.4g}", refresh=False)
             bar.update()
             return total
 
-        while done < steps:
-            before = done
+        if optimiser == "lbfgs":
+            # Only its line search makes its first steps long enough. Its tolerances would take the small
+            # gradients of means over many pixels for an end.
+            none = {"tolerance_grad": 0, "tolerance_change": 0}
+            search = torch.optim.LBFGS([picture], 1, steps, steps, **none, line_search_fn="strong_wolfe")
             search.step(evaluate)
-            if optimiser == "lbfgs" and done == before + 1:  # its gradient is 0: nothing is left to do
-                break
-    return picture.detach().clamp(-1, 1), losses
+        else:
+            search = torch.optim.Adam([picture], RATE)
+            for _ in range(steps):
+                search.step(evaluate)
+    with torch.no_grad():
+        picture = picture.clamp(-1, 1)
+        return picture, {name: loss.item() for name, loss in objective(picture).items()}

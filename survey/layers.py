@@ -1,5 +1,7 @@
 """The layers of VGG19 by their names in papers, such as relu4_1 and pool3, and what they say of a picture."""
 
+import copy
+
 from torch import nn
 
 from utils import say
@@ -26,7 +28,9 @@ def look(vgg, picture, names):
 
 
 def pool_by_average(vgg):
-    """Take means in place of maxima between blocks, as Gatys et al. (2015) found to look better."""
+    """A copy of a VGG19 with means in place of maxima between blocks, which Gatys et al. (2015) prefer."""
+    vgg = copy.deepcopy(vgg)
     for place, layer in enumerate(vgg.features):
         if isinstance(layer, nn.MaxPool2d):
             vgg.features[place] = nn.AvgPool2d(2)
+    return vgg

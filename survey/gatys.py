@@ -1,0 +1,119 @@
+"""Gatys, Ecker, Bethge: Image Style Transfer Using Convolutional Neural Networks, CVPR 2016.
+
+A picture x is sought with the content of a photograph, p, and the style of a drawing, a:
+
+    L_content = |F(x) - F(p)|^2 / 2 at relu4_2 of VGG19                             (1)
+    L_style = sum of w E over relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1        (4), (5)
+    L = alpha L_content + beta L_style                                              (7)
+
+by L-BFGS, E being as in style.py: from Gram matrices, or with `--statistics` as Li et al. (IJCAI 2017) see
+style. `--keep_colour` keeps the photograph's colours as Gatys et al. (2016) do (colour.py). Several drawings'
+L_style are added by their weights. Poolings take means, as for the paper's pictures.
+
+Open in the paper: the scale of the losses under weights that the authors did not scale, and the number of
+steps. Here L_content is the mean squared error over the mean square of F(p), and each E is relative likewise
+(style.py); all w are equal. The paper starts from noise, the authors' later program from the photograph,
+which is the default here. `--tv` is the mean squared difference of neighbours, as Johnson et al. (ECCV 2016)
+add it; the paper has none. Where the weights end at conv4_4, relu5_1 is left out.
+
+`--statistics mmd_gaussian` draws places at random, which a line search cannot follow: it takes Adam.
+"""
+
+import sys
+
+from support.arguments import number
+from survey import options
+from utils import exit_status, refuse_early
+
+CONTENT = "relu4_2"
+STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STATISTICS = ("gram", "mmd_linear", "mmd_poly", "mmd_gaussian", "mean_std")
+NOISE = 0.2  # of the range [-1, 1]
+
+
+def parse(argv=None):
+    made = options.parser(__doc__.split("\n")[0], steps=200)
+    add = made.add_argument_group("method").add_argument
+    weight = number(float, 0)
+    add("--content", type=weight, default=1, help="weight of the photo's features (%(default)s)")
+    add("--style", type=weight, default=10, help="weight of the drawing's statistics (%(default)s)")
+    add("--tv", type=weight, default=0, help="weight of the total variation (%(default)s)")
+    add("--drawing_weights", type=weight, nargs="+", metavar="W", help="one a drawing (equal)")
+    add(
+        "--style_scale",
+        type=number(float, 0.1, 4),
+        default=1,
+        help="the drawing's --size over the photo's; pictures are never enlarged (%(default)s)",
+    )
+    add("--statistics", choices=STATISTICS, default="gram", help="what style is (%(default)s)")
+    add(
+        "--keep_colour",
+        choices=("none", "histogram", "luminance"),
+        default="none",
+        help="keep the photo's colours: give them to the drawing, or transfer luminance alone (%(default)s)",
+    )
+    add("--init", choices=("photo", "noise"), default="photo", help="where to start (%(default)s)")
+    add("--optimiser", choices=("lbfgs", "adam"), help="lbfgs, and adam for mmd_gaussian")
+    args = made.parse_args(argv)
+    args.drawing_weights = args.drawing_weights or [1] * len(args.drawing)
+    if len(args.drawing_weights) != len(args.drawing) or not sum(args.drawing_weights):
+        made.error(f"--drawing_weights needs a weight for each of {len(args.drawing)} drawings, not all 0")
+    if args.statistics == "mmd_gaussian" and args.optimiser == "lbfgs":
+        made.error("--statistics mmd_gaussian draws at random: use --optimiser adam")
+    args.optimiser = args.optimiser or ("adam" if args.statistics == "mmd_gaussian" else "lbfgs")
+    return args
+
+
+if __name__ == "__main__":
+    refuse_early(parse)
+
+import torch
+import torch.nn.functional as F
+
+from survey import colour, command, descent, layers, style
+
+
+def paint(args, vgg, photo, drawings):
+    """The photo (1,3,H,W) in the drawings' style, and the weighted losses."""
+    vgg = layers.pool_by_average(vgg)
+    content, styles = photo, drawings
+    if args.keep_colour == "histogram":
+        styles = [colour.match_colours(drawing, photo) for drawing in drawings]
+    elif args.keep_colour == "luminance":
+        content = colour.luminance(photo)
+        styles = [colour.match_luminance(colour.luminance(drawing), content) for drawing in drawings]
+    objective = make_objective(args, vgg, content, styles)
+    start = content if args.init == "photo" else NOISE * torch.randn(content.shape).to(content)
+    picture, losses = descent.descend(start, objective, args.steps, args.optimiser, "gatys")
+    return colour.with_luminance(photo, picture) if args.keep_colour == "luminance" else picture, losses
+
+
+def make_objective(args, vgg, photo, drawings):
+    """The function that gives the weighted terms of (7) for a picture (1,1 or 3,H,W)."""
+    names = layers.held(vgg, STYLE)
+    wanted = layers.look(vgg, photo, [CONTENT])[CONTENT]
+    size = wanted.square().mean().clamp(min=style.TINY)
+    shares = [weight / sum(args.drawing_weights) for weight in args.drawing_weights]
+    distances = []
+    for drawing in drawings:
+        maps = layers.look(vgg, drawing, names)
+        distances.append({name: style.distance_to(maps[name], args.statistics) for name in names})
+
+    def objective(picture):
+        maps = layers.look(vgg, picture, [*names, CONTENT])
+        styles = sum(
+            share * style.style_loss(maps, each) for share, each in zip(shares, distances, strict=True)
+        )
+        variation = sum(picture.diff(dim=axis).square().mean() for axis in (2, 3))
+        terms = {"content": F.mse_loss(maps[CONTENT], wanted) / size, "style": styles, "tv": variation}
+        return {name: vars(args)[name] * loss for name, loss in terms.items()}
+
+    return objective
+
+
+def main(argv=None):
+    command.run("gatys", parse(argv), paint, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

@@ -1,0 +1,50 @@
+"""The command line that the survey's methods share; it answers before PyTorch is loaded."""
+
+import argparse
+
+from support.arguments import Parser, number, one_line, path
+
+SMALLEST = 16  # pixels a side: VGG19 halves a picture four times before relu5_1
+ENDINGS = (".png", ".jpg", ".webp")
+
+
+def parser(description, steps, photo=True, drawings="+"):
+    """A parser with the options that all methods have; `drawings` is argparse's nargs of the drawings."""
+    made = Parser(description)
+    add_inputs(made.add_argument, photo, drawings)
+    made.add_argument(
+        "output", type=_output, help="the picture to write, as a .png; a .json is written beside it"
+    )
+    add_work(made.add_argument_group("work").add_argument, steps)
+    return made
+
+
+def add_inputs(add, photo=True, drawings=None):
+    """Add the photograph and the drawing through a parser's `add_argument`."""
+    if photo:
+        add("photo", type=_picture, help="the photograph, whose content is kept")
+    add("drawing", type=_picture, nargs=drawings, help="whose style is taken")
+
+
+def add_work(add, steps):
+    """Add what all methods have; without `steps`, each method's own number is the default."""
+    own = "%(default)s" if steps else "each method's own"
+    add("--size", type=number(int, SMALLEST, 4096), default=256, help="longer side, pixels (%(default)s)")
+    add("--steps", type=number(int, 1), default=steps, help=f"evaluations of the objective ({own})")
+    add("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of all that is random (%(default)s)")
+    add("--vgg_model", type=one_line, help="a file, 'small' or 'random' (torchvision's ImageNet weights)")
+    add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+
+
+def _picture(text):
+    """An argparse type: a file that exists."""
+    if not path(text).is_file():
+        raise argparse.ArgumentTypeError(f"no file {text}")
+    return path(text)
+
+
+def _output(text):
+    """An argparse type: a file of a format that is written."""
+    if path(text).suffix.lower() not in ENDINGS:
+        raise argparse.ArgumentTypeError(f"{text} must end in {', '.join(ENDINGS)}")
+    return path(text)
