@@ -21,12 +21,9 @@ what the command makes of the two pictures exchanged.
 
 import sys
 
-import torch
-import torch.nn.functional as F
-
-import utils
 from support.arguments import number
-from survey import command, layers, patchmatch
+from survey import options
+from utils import exit_status, refuse_early
 
 # From coarse to fine: the patch's side, the radius of the search (the top's is without limit), alpha.
 LAYERS = {"relu5_1": (3, None, 1), "relu4_1": (3, 6, 0.8), "relu3_1": (3, 6, 0.7), "relu2_1": (5, 4, 0.6)}
@@ -37,9 +34,18 @@ EVERYWHERE = 1 << 16  # a radius larger than any picture
 
 
 def parse(argv=None):
-    made = command.parser(__doc__.split("\n")[0], steps=30, drawings=None)
+    made = options.parser(__doc__.split("\n")[0], steps=30, drawings=None)
     made.add_argument("--rounds", type=number(int, 1), default=5, help="of PatchMatch a layer (%(default)s)")
     return made.parse_args(argv)
+
+
+if __name__ == "__main__":
+    refuse_early(parse)
+
+import torch
+import torch.nn.functional as F
+
+from survey import command, layers, patchmatch
 
 
 def paint(args, vgg, photo, drawings):
@@ -114,4 +120,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(utils.exit_status(main))
+    sys.exit(exit_status(main))

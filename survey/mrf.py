@@ -21,12 +21,9 @@ more, are options, and off, as in the authors' code. A texture without a photogr
 import math
 import sys
 
-import torch
-import torch.nn.functional as F
-
-import utils
 from support.arguments import number
-from survey import command, descent, layers
+from survey import options
+from utils import exit_status, refuse_early
 
 STYLE, CONTENT = ("relu3_1", "relu4_1"), "relu4_2"
 PATCH = 3
@@ -36,7 +33,7 @@ TURN, ZOOM = math.pi / 24, 1.05  # a step of --turns and of --zooms, as in the a
 
 
 def parse(argv=None):
-    made = command.parser(__doc__.split("\n")[0], steps=100, drawings=None)
+    made = options.parser(__doc__.split("\n")[0], steps=100, drawings=None)
     add = made.add_argument_group("method").add_argument
     weight = number(float, 0)
     add("--style", type=weight, default=1, help="weight of the patches (%(default)s)")
@@ -51,6 +48,15 @@ def parse(argv=None):
     )
     add("--zooms", type=number(int, 0, 8), default=0, help="copies 5%% larger, and smaller (%(default)s)")
     return made.parse_args(argv)
+
+
+if __name__ == "__main__":
+    refuse_early(parse)
+
+import torch
+import torch.nn.functional as F
+
+from survey import command, descent, layers
 
 
 def paint(args, vgg, photo, drawings):
@@ -149,4 +155,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(utils.exit_status(main))
+    sys.exit(exit_status(main))

@@ -168,6 +168,8 @@ ANSWERS = {
     "pages help": ["pages", "--help"],
     "pages folder": ["pages", "no/such/folder", "--list"],
     "benchmark option": ["benchmark", "nothing"],
+    "survey help": ["survey.analogy", "--help"],
+    "survey file": ["survey.mrf", "no/such.jpg", "b.jpg", "out.png"],
 }
 START = """
 import contextlib, importlib, io, json, runpy, sys

@@ -22,7 +22,7 @@ def vgg():
 
 
 def options(*more):
-    return analogy.parse(["photo.png", "drawing.png", "out.png", "--steps", "8", *more])
+    return analogy.parse([__file__, __file__, "out.png", "--steps", "8", *more])
 
 
 def scene(height, width, cells=9):

@@ -33,7 +33,7 @@ def pictures(photo=(64, 64), drawing=(64, 64)):
 
 
 def options(*more):
-    return mrf.parse(["photo.png", "drawing.png", "out.png", "--steps", "20", *more])
+    return mrf.parse([__file__, __file__, "out.png", "--steps", "20", *more])
 
 
 def plain_match(maps, patches):
