@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pictures.listing import EXTENSIONS, find_images, looked_for, say_once
+from training.options import has_discriminator
 from utils import WrongUse, say
 
 MEASURABLE = 2  # drawings: a distance is one between many pictures
@@ -32,7 +33,7 @@ def find_data(args, drawings):
     tests = require_images(test_dir, 1, "photographs")
     ready = old_pairs(_pair_dir(args)) if drawings else []
     if drawings and not ready:
-        require_images(drawing_dir, args.batch_size, "drawings")
+        require_images(drawing_dir, _fewest_drawings(args), "drawings")
     if args.eval_every:
         count = len(find_images(drawing_dir)) if drawing_dir.is_dir() else 0
         if count < MEASURABLE:
@@ -69,7 +70,7 @@ def prepare(args, drawings, make_pairs):
         made_for = f"{args.input_size}{'_squash' if args.resize == 'squash' else ''}"
         where = _pair_dir(args) / made_for
         pairs = make_pairs(drawing_dir, where, args.input_size, args.resize)
-    pairs = readable(pairs, args.batch_size, "drawings", drawing_dir)
+    pairs = readable(pairs, _fewest_drawings(args), "drawings", drawing_dir)
     return Data(photos.paths, tests.paths, pairs.paths, {**record, "drawings": _record(pairs)})
 
 
@@ -84,6 +85,11 @@ def folders(args):
         for home, letter in ((source, "A"), (target, "B"))
     )
     return source / f"train{a}", source / f"test{a}", target / f"train{b}"
+
+
+def _fewest_drawings(args):
+    """A discriminator must see a batch of different drawings; a style loss alone takes a single one."""
+    return args.batch_size if has_discriminator(args) else 1
 
 
 def _pair_dir(args):
