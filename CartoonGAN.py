@@ -59,9 +59,14 @@ def fake_loss(logits, mode):
     return F.softplus(logits).mean() if mode == "bce" else logits.square().mean()
 
 
-def content_loss(of_result, of_photo):
-    """Mean absolute difference of two feature maps of VGG19 (Equation 4)."""
-    return F.l1_loss(at_least_float32(of_result), at_least_float32(of_photo))
+def content_loss(of_result, of_photo, norm=False):
+    """Mean absolute difference of two feature maps (N,C,H,W) of VGG19 (Equation 4).
+
+    With `norm` each channel of each picture first gets mean 0 and variance 1: a uniform veil of haze, say,
+    which changes both, is then no content.
+    """
+    maps = at_least_float32(of_result), at_least_float32(of_photo)
+    return F.l1_loss(*map(F.instance_norm, maps) if norm else maps)
 
 
 def style_loss(of_result, of_drawings):
@@ -83,7 +88,8 @@ def perceptual_losses(model, args, result, photo, drawing=None):
         maps = model.vgg.maps(result, style_layers + content_layer) if model.vgg else []
         # Of photos and drawings no graph is kept: VGG19 is frozen, and they need no gradients.
         if content_layer:
-            losses["content"] = content_loss(maps.pop(), model.vgg(photo))  # the last map is its layer's
+            of_result = maps.pop()  # the last map is its layer's
+            losses["content"] = content_loss(of_result, model.vgg(photo), args.content_norm)
         if style_layers:  # the mean over the batch, then over the processes
             grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
             losses["style"] = style_loss(maps, grams)

@@ -124,6 +124,11 @@ def training_parser():
     add("--train_epoch", type=whole, default=100, help="epochs of phase two, adversarial (%(default)s)")
     add("--con_lambda", type=real, default=10, help="weight of the content loss (%(default)s)")
     add(
+        "--content_norm",
+        action="store_true",
+        help="compare content features normalised picture by picture: a veil of haze is then no content",
+    )
+    add(
         "--adv_lambda",
         type=real,
         default=1,
