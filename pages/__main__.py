@@ -68,7 +68,7 @@ def main(argv=None):
         raise WrongUse(f"no folder {folder}: name a folder of runs, or one run's")
     one = summaries.is_run(folder)
     runs = [folder] if one else summaries.find_runs(folder)
-    if not runs:
+    if not runs and (args.list or not summaries.find_surveys(folder)):
         raise WrongUse(
             f"no run in {folder}: no folder named …_results, or with settings.json in it; name another "
             "folder, as python -m pages FOLDER"

@@ -16,19 +16,31 @@ from utils import WrongUse
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 TRACES = ("settings.json", "metrics.csv", "Transfer", "Reconstruction")  # of a run
+SURVEY = "survey.json"  # of a folder that `python -m survey` has filled
 NO_MEASURE = {"phase", "epoch", "seconds", "images_per_second", "learning_rate", "pictures"}
 WHERE = {"name", "tag", "results_dir", "resume"}  # options that say which run it is, not what it does
 
 
 def find_runs(results):
     """The run folders in a folder of runs, sorted by name."""
-    folders = [path for path in results.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return sorted((path for path in folders if is_run(path)), key=lambda path: _natural(path.name))
+    return [path for path in _folders(results) if is_run(path)]
+
+
+def find_surveys(results):
+    """The folders in a folder of runs that `python -m survey` has filled, sorted by name."""
+    return [path for path in _folders(results) if (path / SURVEY).exists()]
 
 
 def is_run(folder):
     """Whether a folder is a run's: its name ends in `_results`, or something that a run leaves is in it."""
+    if (folder / SURVEY).exists():
+        return False
     return folder.name.endswith("_results") or any((folder / trace).exists() for trace in TRACES)
+
+
+def _folders(results):
+    folders = [path for path in results.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return sorted(folders, key=lambda path: _natural(path.name))
 
 
 def read(folder):

@@ -49,7 +49,8 @@ def write(results, names=None):
                     write_run(run, "..")
             except (OSError, WrongUse) as error:
                 say(f"warning: no page for {folder}: {first_line(error)}")
-        _write_page(results / "index.html", "index.html", **overview(found), title=results.resolve().name)
+        values = {**overview(found), "surveys": summaries.find_surveys(results)}
+        _write_page(results / "index.html", "index.html", **values, title=results.resolve().name)
 
 
 _known = {}  # {run folder: (its traces when it was read, what was read)}
@@ -89,6 +90,18 @@ def write_run(run, home):
     if (folder / "state_latest.pth").exists():
         resume = command_line("CartoonGAN.py", ["--resume", str(folder)])
     _write_page(folder / "index.html", "run.html", run=run, home=home, resume=resume, title=run["name"])
+
+
+def write_survey(folder, survey):
+    """Write index.html of a folder of `python -m survey`, and again the overview, where one lies above it.
+
+    `survey` is the content of its survey.json. Raises what `write` raises.
+    """
+    folder = folder.resolve()
+    above = is_ours(folder.parent / "index.html")
+    _write_page(folder / "index.html", "survey.html", survey=survey, home=above, title=folder.name)
+    if above:
+        write(folder.parent, set())
 
 
 def _first(folder, photos):

@@ -6,6 +6,7 @@ drawings)`, which returns a picture and its losses; all pictures are float32 (1,
 
 import json
 import platform
+import sys
 import time
 from pathlib import Path
 
@@ -22,9 +23,14 @@ from utils import RunFailed, WrongUse, say
 def run(program, args, paint, argv=None):
     """Do a method's whole command: read, paint, write the picture and its record."""
     vgg = load_vgg(args)
-    record = perform(program, args, paint, vgg, command_line(f"-m survey.{program}", argv))
+    record = perform(program, args, paint, vgg, typed(f"survey.{program}", argv))
     told = ", ".join(f"{name} {loss:.4g}" for name, loss in record["losses"].items())
     say(f"{args.output}: {record['seconds']:.1f} s{'; ' if told else ''}{told}")
+
+
+def typed(module, argv=None):
+    """The command of a module as a person would type it again."""
+    return command_line("-m", [module, *(sys.argv[1:] if argv is None else argv)])
 
 
 def load_vgg(args):

@@ -23,17 +23,18 @@ def descend(start, objective, steps, optimiser="lbfgs", description=""):
         def evaluate():
             search.zero_grad()
             total = sum(objective(picture).values())
-            total.backward()
+            # Losses are means: a pixel of a large picture would have a gradient that both take for none.
+            whole = total * picture.numel()
+            whole.backward()
             loss = total.item()
             if not math.isfinite(loss):
                 raise RunFailed(f"the loss is {loss} after {bar.n} steps: lower a weight")
             bar.set_postfix_str(f"{loss:.4g}", refresh=False)
             bar.update()
-            return total
+            return whole
 
         if optimiser == "lbfgs":
-            # Only its line search makes its first steps long enough. Its tolerances would take the small
-            # gradients of means over many pixels for an end.
+            # Tolerances know no scale of a loss, and only a line search makes the first steps long enough.
             none = {"tolerance_grad": 0, "tolerance_change": 0}
             search = torch.optim.LBFGS([picture], 1, steps, steps, **none, line_search_fn="strong_wolfe")
             search.step(evaluate)

@@ -14,7 +14,12 @@ from helpers import ROOT, VGG
 # Appended to each training command, to make it short: argparse lets the last word on an option win.
 SHORT = f"--ngf 4 --ndf 4 --nb 1 --input_size 16 --sample_every 100 --vgg_model {VGG} --workers 0"
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "data/README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "data/README.md",
+    ROOT / "survey/README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+]
 TEXTS = [*PAGES, *sorted(ROOT.glob("experiments/*.txt"))]
 LINK = r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)"
 # Commands at the start of a line, or of a code span; in a preset they are comments.
@@ -153,6 +158,7 @@ def test_options_named_in_the_pages_exist(capsys):
         "data/pairs.py",
     ]
     commands += ["-m evaluation", "-m evaluation.weights", "-m pages", "-m benchmark", "-m pictures.export"]
+    commands += ["-m survey", "-m survey.texture", "-m survey.gatys"]
     for command in commands:
         module, _ = program(f"python {command}")
         with pytest.raises(SystemExit):

@@ -168,8 +168,13 @@ ANSWERS = {
     "pages help": ["pages", "--help"],
     "pages folder": ["pages", "no/such/folder", "--list"],
     "benchmark option": ["benchmark", "nothing"],
-    "survey help": ["survey.analogy", "--help"],
-    "survey file": ["survey.mrf", "no/such.jpg", "b.jpg", "out.png"],
+    "survey help": ["survey", "--help"],
+    "survey file": ["survey", "no/such.jpg", "README.md", "no/out"],
+    "texture option": ["survey.texture", "README.md", "no/out.png", "--size", "0"],
+    "gatys help": ["survey.gatys", "--help"],
+    "gatys file": ["survey.gatys", "README.md", "no/such.jpg", "no/out.png"],
+    "analogy help": ["survey.analogy", "--help"],
+    "mrf file": ["survey.mrf", "no/such.jpg", "README.md", "no/out.png"],
 }
 START = """
 import contextlib, importlib, io, json, runpy, sys

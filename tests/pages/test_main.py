@@ -34,6 +34,15 @@ def test_one_run_alone_gets_a_page_and_nothing_is_written_beside_it(tmp_path):
     assert (folder / "index.html").exists() and (folder / PLOTLY).exists()
 
 
+def test_a_folder_of_surveys_alone_gets_its_overview(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/survey.json").write_text("{}")
+    assert main([str(tmp_path)]) is None
+    assert 'href="one/index.html"' in (tmp_path / "index.html").read_text()
+    with pytest.raises(WrongUse, match="no run in"):
+        main([str(tmp_path), "--list"])
+
+
 def test_the_list_in_the_terminal(tmp_path, capsys):
     leave_run(tmp_path, "One", epochs=4)
     leave_run(tmp_path, "画像\x1b[31m")

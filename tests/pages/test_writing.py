@@ -50,6 +50,19 @@ def page_data(folder):
     return json.loads(text.removeprefix("window.PAGE = ").removesuffix(";\n"))
 
 
+@pytest.mark.parametrize("name", HOSTILE)
+def test_surveys_lie_beside_runs_and_are_no_runs(tmp_path, name):
+    leave_run(tmp_path, "Paprika")
+    folder = tmp_path / f"{name.replace('/', '∕')}_results"
+    folder.mkdir()
+    (folder / summaries.SURVEY).write_text("{}")
+    writing.write(tmp_path)
+    page, place = Page(tmp_path / "index.html"), summaries.url(folder.name)
+    assert {f"{place}/index.html", f"{place}/sheet.png", "Paprika_results/index.html"} <= {*page.links}
+    assert folder.name in page.text and "1 run" in page.text and "2 runs" not in page.text
+    assert [path.name for path in folder.iterdir()] == [summaries.SURVEY]
+
+
 def test_a_folder_of_the_old_script_holds_images_alone_and_gets_its_page(tmp_path):
     folder = tmp_path / "Hayao_results"
     for part, name in (("Reconstruction", "Hayao_train_recon_1"), ("Transfer", "7_epoch_Hayao_train_1")):

@@ -1,0 +1,43 @@
+"""A small pair of pictures and a small VGG19 for all methods."""
+
+import pytest
+import torch
+from helpers import make_data
+
+from networks import VGG19
+from survey import command
+
+
+def random_vgg(width):
+    """A He-initialised VGG19 up to relu5_1."""
+    vgg, generator = VGG19(width, deeper=True), torch.Generator().manual_seed(0)
+    for value in vgg.parameters():
+        if value.dim() > 1:
+            torch.nn.init.kaiming_normal_(value, generator=generator)
+        else:
+            value.zero_()
+    return vgg
+
+
+@pytest.fixture(scope="package")
+def vgg():
+    """A VGG19 of a sixteenth of the width."""
+    return random_vgg(4)
+
+
+@pytest.fixture(scope="package")
+def wider_vgg():
+    return random_vgg(16)
+
+
+@pytest.fixture(scope="package")
+def pair(tmp_path_factory):
+    """The files of a photograph and of a drawing."""
+    folder = make_data(tmp_path_factory.mktemp("pair"))
+    return folder / "src_data/train/0.jpg", folder / "tgt_data/train/1.jpg"
+
+
+@pytest.fixture(scope="package")
+def pictures(pair):
+    """The same as tensors (1,3,H,W), 64 pixels at most."""
+    return tuple(command.read(file, 64, "cpu") for file in pair)

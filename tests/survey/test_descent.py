@@ -1,0 +1,43 @@
+"""The search over pixels, on objectives whose best picture is known."""
+
+import pytest
+import torch
+
+from survey.descent import OPTIMISERS, descend
+from utils import RunFailed
+
+WANTED = torch.linspace(-0.9, 0.9, 3 * 8 * 8).view(1, 3, 8, 8)
+
+
+def squared_error(picture):
+    return {"error": 1e-3 * (picture - WANTED).square().mean()}
+
+
+@pytest.mark.parametrize(("optimiser", "steps"), [("lbfgs", 20), ("adam", 200)])
+def test_both_find_the_least_of_a_square(optimiser, steps):
+    picture, losses = descend(torch.zeros_like(WANTED), squared_error, steps, optimiser)
+    torch.testing.assert_close(picture, WANTED, rtol=0, atol=0.05)
+    assert losses["error"] == pytest.approx(squared_error(picture)["error"].item())
+    assert {optimiser} <= {*OPTIMISERS}
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_the_losses_are_those_of_the_picture_that_is_returned(optimiser):
+    def beyond(picture):
+        return {"error": (picture - 3).square().mean(), "none": 0 * picture.sum()}
+
+    picture, losses = descend(torch.zeros(1, 3, 8, 8), beyond, 200, optimiser)
+    assert (picture == 1).all() and losses == {"error": 4, "none": 0}
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_start_without_a_gradient_stays(optimiser):
+    start = WANTED.permute(0, 1, 3, 2)  # and need not be contiguous
+    picture, _ = descend(start, lambda x: {"error": (x - start).square().sum()}, 10, optimiser)
+    assert torch.equal(picture, start)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_loss_that_is_no_number_is_told(optimiser):
+    with pytest.raises(RunFailed, match="the loss is nan after 0 steps"):
+        descend(WANTED, lambda picture: {"error": (picture.sum() * float("nan"))}, 10, optimiser)
