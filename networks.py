@@ -72,10 +72,10 @@ class Generator(nn.Module):
             *(ResidualBlock(4 * ngf, res_convs, padding, norm_relu) for _ in range(nb))
         )
         self.up = nn.Sequential(
-            *_double(4 * ngf, 2 * ngf, upsample),
+            *doubling(4 * ngf, 2 * ngf, upsample),
             nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
             *norm_relu(2 * ngf, after),
-            *_double(2 * ngf, ngf, upsample),
+            *doubling(2 * ngf, ngf, upsample),
             nn.Conv2d(ngf, ngf, 3, padding=1),
             *norm_relu(ngf, after),
             PaddedConv2d(ngf, out_ngc, 7, padding=3, padding_mode=padding),
@@ -211,7 +211,8 @@ def at_least_float32(x):
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _double(channels, out, how):
+def doubling(channels, out, how):
+    """Layers that double a picture's sides, and make its channels `out`; `how` is Generator's `upsample`."""
     if how == "deconv":
         return (nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1),)
     return nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(channels, out, 3, padding=1)

@@ -24,16 +24,20 @@ def describe(generator):
     """
     convolutions = [layer for layer in generator.modules() if isinstance(layer, CONVOLUTIONS)]
     norms = [layer for layer in generator.modules() if isinstance(layer, (InstanceNorm, LayerNorm))]
-    scales = torch.cat([norm.weight.detach() for norm in norms])
+    scales = [norm.weight.detach() for norm in norms if norm.weight is not None]
     biases = [layer.bias for layer in convolutions if layer.bias is not None]
     return [
         f"{sum(parameter.numel() for parameter in generator.parameters()):,}",
-        f"{scales.mean():.3f}",
-        ", ".join(f"{value:.3f}" for value in scales.quantile(torch.tensor([0.25, 0.5, 0.75]))),
+        *(_scales(torch.cat(scales)) if scales else ("none", "none")),
         f"{_largest(biases):.2g}" if biases else "none",
-        f"{_largest(norm.bias for norm in norms):.2g}",
+        f"{_largest(norm.bias for norm in norms):.2g}" if scales else "none",
         ", ".join(f"{eps:g}" for eps in sorted({norm.eps for norm in norms})),
     ]
+
+
+def _scales(values):
+    quartiles = values.quantile(torch.tensor([0.25, 0.5, 0.75]))
+    return f"{values.mean():.3f}", ", ".join(f"{value:.3f}" for value in quartiles)
 
 
 def _largest(tensors):

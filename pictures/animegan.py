@@ -11,7 +11,7 @@ from torch import nn
 from networks import at_least_float32
 from support.norm import LayerNorm
 
-ARCHITECTURE = {"in_ngc": 3, "out_ngc": 3}
+ARCHITECTURE = {"network": "AnimeGANv2", "in_ngc": 3, "out_ngc": 3}
 
 
 class AnimeGAN(nn.Module):

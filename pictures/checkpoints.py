@@ -93,7 +93,7 @@ def load_generator(path, unless_ours=None):
     generator = layouts.build(architecture, path)
     fill(generator, weights, path)
     if unless_ours and not isinstance(generator, Generator):
-        raise WrongUse(f"{path} holds AnimeGANv2's network: {unless_ours}")
+        raise WrongUse(f"{path} holds {generator.architecture['network']}'s network: {unless_ours}")
     return generator
 
 

@@ -6,6 +6,7 @@
 - The old public PyTorch script's (znxlwm/pytorch-CartoonGAN): `down_convs.0.weight`, … Its norms have no
   weights, and its padding is zeros everywhere.
 - AnimeGANv2's (bryandlee/animegan2-pytorch): `block_a.0.1.weight`, … It is another network (animegan.py).
+- CycleGAN's (junyanz/pytorch-CycleGAN-and-pix2pix): `model.1.weight`, … Another one too (cyclegan.py).
 """
 
 import inspect
@@ -15,12 +16,13 @@ import re
 import torch
 
 from networks import CONVOLUTIONS, NORMS, Generator, InstanceNorm
-from pictures import animegan
+from pictures import animegan, cyclegan
 from utils import WrongUse, first_line
 
 KNOWN = (
     "known are generators of this program, the authors' (conv01_1.weight, …), "
-    "the old public script's (down_convs.0.weight, …) and AnimeGANv2's in PyTorch (block_a.0.1.weight, …)"
+    "the old public script's (down_convs.0.weight, …), AnimeGANv2's in PyTorch (block_a.0.1.weight, …) "
+    "and CycleGAN's in PyTorch (model.1.weight, …)"
 )
 OURS = {"architecture", "state_dict"}
 NOTES = {"epoch", "kid_drawings"}  # what generator_best.pth holds besides
@@ -38,8 +40,7 @@ CHANNELS = (1, 3)
 PARTS = {"in_ngc": CHANNELS, "out_ngc": CHANNELS, "ngf": range(1, 4097), "nb": range(1001)}
 PARTS |= {"res_convs": range(1, 4), "upsample": ("deconv", "resize"), "padding": ("reflect", "zeros")}
 PARTS |= {"norm": (*NORMS,), "predict": ("image", "change"), "conv_bias": ("learned", "none")}
-# Buffers that instance norm had before PyTorch 0.4 and never used.
-UNUSED = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
+PARTS |= {"network": (cyclegan.NETWORK,)}
 
 
 def to_ours(content, path):
@@ -59,6 +60,12 @@ def to_ours(content, path):
             return read(weights, path)
     if "block_a.0.1.weight" in weights:
         return animegan.ARCHITECTURE, weights
+    if cyclegan.MARK in weights:
+        try:
+            return cyclegan.to_ours(weights)
+        except (KeyError, ValueError, TypeError) as error:
+            why = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
+            raise WrongUse(f"{path} has not the layout of CycleGAN's generator: {why}") from None
     raise WrongUse(
         f"{path} is no generator of a known layout{likeness(content) or likeness(weights)}: take a run's "
         f"generator_latest.pth; {KNOWN}"
@@ -93,21 +100,22 @@ def _no_larger_than_the_file(weights, path):
 
 
 def build(architecture, path):
-    """A Generator or AnimeGAN without memory, as `to_ours` says of the file at `path`. Raises WrongUse."""
+    """A network without memory, as `to_ours` says of the file at `path`. Raises WrongUse."""
     if architecture is animegan.ARCHITECTURE:
         with torch.device("meta"):
             return animegan.AnimeGAN()
     try:
-        whole = inspect.signature(Generator).bind(**architecture)
+        network = cyclegan.CycleGenerator if "network" in architecture else Generator
+        whole = inspect.signature(network).bind(**architecture)
         whole.apply_defaults()
         parts = whole.arguments
         for key, value in parts.items():
             if not (0 < value < 1 if key == "eps" else value in PARTS[key]):
                 raise ValueError(f"its {key} is {str(value)[:20]!r}")
-        if parts["predict"] == "change" and parts["in_ngc"] != parts["out_ngc"]:
+        if parts.get("predict") == "change" and parts["in_ngc"] != parts["out_ngc"]:
             raise ValueError("it changes a photo of other channels than its own")
         with torch.device("meta"):
-            return Generator(**architecture)
+            return network(**architecture)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WrongUse(f"{path} holds a generator that is unknown here: {first_line(error)}") from None
 
@@ -127,7 +135,7 @@ def _authors(weights, path):
 
 
 def _old_script(weights, path):
-    weights = {key: value for key, value in weights.items() if not UNUSED.fullmatch(key)}
+    weights = {key: value for key, value in weights.items() if not cyclegan.UNUSED.fullmatch(key)}
     blocks = range(_count(weights, r"resnet_blocks\.(\d+)\.conv1\.weight"))
     convs = [f"down_convs.{place}" for place in (0, 3, 4, 7, 8)]
     convs += [f"resnet_blocks.{block}.conv{half}" for block in blocks for half in (1, 2)]

@@ -75,33 +75,39 @@ class _Reflect(torch.autograd.Function):
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Affine instance norm (Ulyanov et al., 2016) that keeps the memory layout of its input.
+    """Instance norm (Ulyanov et al., 2016) that keeps the memory layout of its input.
 
     PyTorch's own always gives back contiguous channels; a convolution of channels_last is two to five times
     faster on the CPU (measured in bfloat16), and every layer between must then agree. Given a running_mean
     and running_var (inference.py's tiles), it uses those in place of the picture's own.
     """
 
-    def __init__(self, channels, eps=EPS):
-        super().__init__(channels, eps, affine=True)
+    def __init__(self, channels, eps=EPS, affine=True):
+        super().__init__(channels, eps, affine=affine)
 
     def forward(self, x):
+        weight, bias = self.weight, self.bias
         if self.running_mean is not None:
             mean, variance = self.running_mean, self.running_var
-            return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0, self.eps)
+            return F.batch_norm(x, mean, variance, weight, bias, False, 0, self.eps)
+        if weight is None:
+            wide = torch.promote_types(x.dtype, torch.float32)
+            weight, bias = (
+                make(x.shape[1], dtype=wide, device=x.device) for make in (torch.ones, torch.zeros)
+            )
         compiling = torch.compiler.is_compiling()  # or being exported
         if x.device.type == "cpu" and not compiling and "norm" not in _chosen:
-            return _NormPictureByPicture.apply(x, self.weight, self.bias, self.eps)
+            return _NormPictureByPicture.apply(x, weight, bias, self.eps)
         if x.shape[0] == 1 and not torch.is_grad_enabled():  # len(x) would be a constant in an exported model
             # Of one picture batch norm is the same; forward it is faster, and keeps the layout by itself.
-            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0, self.eps)
+            return F.batch_norm(x, None, None, weight, bias, True, 0, self.eps)
         form, layout = _form("norm", x), torch.channels_last if _is_last(x) else torch.contiguous_format
         if compiling and x.device.type in GPU:
-            return _written_out(x, self.weight, self.bias, self.eps)
+            return _written_out(x, weight, bias, self.eps)
         if form == "pictures" and not compiling:
-            return _NormPictureByPicture.apply(x, self.weight, self.bias, self.eps)
+            return _NormPictureByPicture.apply(x, weight, bias, self.eps)
         if form == "compiled":
-            return _compiled()(x, self.weight, self.bias, self.eps)
+            return _compiled()(x, weight, bias, self.eps)
         return super().forward(x).contiguous(memory_format=layout)
 
 

@@ -99,6 +99,34 @@ def animegan(weights, x):
     return conv("out_layer.0", e).tanh()
 
 
+def cyclegan(weights, x):
+    """The definition of junyanz/pytorch-CycleGAN-and-pix2pix's generator: RGB (N,3,H,W) in [-1, 1]."""
+    blocks = sorted({int(name.split(".")[1]) for name in weights if "conv_block" in name})
+
+    def conv(name, x, pad=0, **more):
+        x = F.pad(x, [pad] * 4, mode="reflect")
+        return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], **more)
+
+    def up(name, x):
+        more = {"stride": 2, "padding": 1, "output_padding": 1}
+        return norm(F.conv_transpose2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], **more)).relu()
+
+    def norm(x):
+        mean, variance = x.mean((2, 3), keepdim=True), x.var((2, 3), correction=0, keepdim=True)
+        return (x - mean) / (variance + 1e-5).sqrt()
+
+    x = norm(conv("model.1", x, 3)).relu()
+    for name in ("model.4", "model.7"):
+        x = norm(conv(name, x, stride=2, padding=1)).relu()
+    for block in blocks:
+        second = 6 if f"model.{block}.conv_block.6.weight" in weights else 5
+        y = norm(conv(f"model.{block}.conv_block.1", x, 1)).relu()
+        x = x + norm(conv(f"model.{block}.conv_block.{second}", y, 1))
+    after = blocks[-1] + 1
+    x = up(f"model.{after + 3}", up(f"model.{after}", x))
+    return conv(f"model.{after + 7}", x, 3).tanh()
+
+
 def random_weights(shapes):
     seed = torch.Generator().manual_seed(0)
     return {name: torch.randn(shape, generator=seed) * 0.1 for name, shape in shapes.items()}
@@ -159,3 +187,16 @@ def animegan_weights():
         unit(name, wide, 256, 1, norm="3", conv="2")
     scales = {name for name, shape in shapes.items() if name.endswith("weight") and len(shape) == 1}
     return {name: value + (name in scales) for name, value in random_weights(shapes).items()}
+
+
+def cyclegan_weights(ngf=4, blocks=9, second=5):
+    a, b, c, after = ngf, 2 * ngf, 4 * ngf, 10 + blocks
+    layers = {"model.1": (a, 3, 7), "model.4": (b, a, 3), "model.7": (c, b, 3)}
+    layers |= {f"model.{10 + n}.conv_block.{half}": (c, c, 3) for n in range(blocks) for half in (1, second)}
+    layers |= {f"model.{after}": (c, b, 3), f"model.{after + 3}": (b, a, 3), f"model.{after + 7}": (3, a, 7)}
+    shapes = shapes_of(layers)
+    shapes |= {
+        f"model.{after}.bias": (b,),
+        f"model.{after + 3}.bias": (a,),
+    }  # transposed: (in, out, side, side)
+    return random_weights(shapes)
