@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 import torch
 from helpers import TINY, tiny_run
-from steps import batch, built
+from steps import EVERYTHING, batch, built
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,7 +21,6 @@ from training.run import CHECK_EVERY, Run
 
 # What needs a value from a device on the CPU, or a size that depends on values: a GPU is waited for.
 WAITING = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique", "bincount")
-EVERYTHING = "--pool_size 2 --style_lambda 1 --tv_lambda 1 --ema_decay 0.9"
 
 
 class Waits(TorchDispatchMode):
