@@ -19,9 +19,11 @@ from benchmark import baselines, inference, loading, measuring, training
 from networks import Generator
 from pictures import images
 from support import norm
+from support.gpu import no_search
 from training.batches import default_workers, load_batches, training_batches
 
 SECONDS = 7 * 60
+BATCHES, SIZES = (8, 16), ((448, 448), (1920, 1080))  # of the steps, and of pictures (width, height)
 EPOCH, REPORT = 2000, 300  # images, and the seconds that a report of 2020 measured for them on a V100
 PUBLIC = "public scripts"
 PYTORCH = {"norm": "pytorch", "padding": "pytorch"}
@@ -60,8 +62,9 @@ def print_tables(args):
     """Print the table of `gpu`; without a GPU, a reduced one whose figures say nothing."""
     began, device = time.monotonic(), utils.choose_device("auto")
     gpu = device.type == "cuda"
-    sizes = {"input_size": args.input_size, "ngf": args.ngf} if gpu else {"input_size": 32, "ngf": 4}
-    args = argparse.Namespace(**vars(args) | sizes)
+    if not gpu:
+        args = argparse.Namespace(**vars(args) | {"input_size": 32, "ngf": 4})
+    batches, sizes = (BATCHES, SIZES) if gpu else ((2,), ((32, 32), (64, 48)))
     print(
         card(device)
         if gpu
@@ -72,12 +75,10 @@ def print_tables(args):
     print(f"| what | seconds | images/s | ratio | of the peak | memory | {epoch} | start |\n|{'---|' * 8}")
     left_out, seen = [], Seen({}, {}, {})
     for measure in (
-        lambda left: print_steps(args, device, steps(device, (8, 16) if gpu else (2,)), left, seen),
-        lambda left: print_pictures(
-            args, device, ((448, 448), (1920, 1080)) if gpu else ((32, 32), (64, 48))
-        ),
+        lambda left: print_steps(args, device, steps(device, batches), left, seen),
+        lambda left: print_pictures(args, device, sizes),
         lambda left: print_loader(args, device, 5 if gpu else 0.5),
-        lambda left: print_steps(args, device, other_steps(device, (8, 16) if gpu else (2,)), left, seen),
+        lambda left: print_steps(args, device, other_steps(device, batches), left, seen),
     ):
         left_out += measure(lambda: SECONDS - (time.monotonic() - began)) or []
     if left_out:
@@ -157,6 +158,8 @@ def print_steps(args, device, wanted, left, seen):
         if left() <= 0:
             return wanted[place:]
         measured = measured_or_told(str(step), functools.partial(make_step, step, args), args.rounds, device)
+        if step.form == COMPILED:
+            torch.compiler.reset()  # its graphs hold memory
         if not measured:
             continue
         seconds, memory, start = measured
@@ -209,6 +212,7 @@ def peak(step, args, device, seen):
     return seen.peaks[key]
 
 
+@no_search()
 def print_pictures(args, device, sizes):
     """Print rows of one picture of each size (width, height) through a generator, beside the definition."""
     torch.manual_seed(0)

@@ -1,13 +1,15 @@
 """What of a GPU can be looked at without one: by meta tensors, fake CUDA tensors and a log of operations."""
 
 import contextlib
+import functools
 import sys
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from helpers import TINY, tiny_run
-from steps import batch, built
+from steps import EVERYTHING, batch, built
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -15,13 +17,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import CartoonGAN
 import utils
 from networks import CONVOLUTIONS, VGG19, Discriminator, Generator
+from pictures import checkpoints, inference
 from support import norm
 from training import options
 from training.run import CHECK_EVERY, Run
+from training.scaler import Scaler
 
 # What needs a value from a device on the CPU, or a size that depends on values: a GPU is waited for.
 WAITING = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique", "bincount")
-EVERYTHING = "--pool_size 2 --style_lambda 1 --tv_lambda 1 --ema_decay 0.9"
 
 
 class Waits(TorchDispatchMode):
@@ -113,6 +116,15 @@ def fake_cuda(precision):
         return FakeTensorMode(), utils.autocast(torch.device("cuda"), precision)
 
 
+def placed(network, dtype=torch.float32):
+    """A network of fake tensors, its convolutions in `dtype` and channels_last: Module.to knows none."""
+    for layer in network.modules():
+        if isinstance(layer, CONVOLUTIONS):
+            weight = layer.weight.detach().to(dtype, memory_format=torch.channels_last)
+            layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(layer.bias.detach().to(dtype))
+    return network
+
+
 @pytest.mark.parametrize("chosen", [{}, {"norm": "pytorch", "padding": "pytorch"}])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("kind", ["instance", "layer"])
@@ -127,10 +139,7 @@ def test_every_layer_on_a_gpu_has_the_precision_and_channels_last(kind, precisio
     mode, autocast = fake_cuda(precision)
     with mode, torch.device("cuda"), norm.forms(**chosen):
         networks = Generator(ngf=4, nb=1, norm=kind), Discriminator(ndf=4), VGG19(width=4)
-        for layer in (layer for network in networks for layer in network.modules()):
-            if isinstance(layer, CONVOLUTIONS):
-                weight = layer.weight.detach().to(memory_format=torch.channels_last)
-                layer.weight = nn.Parameter(weight)
+        for layer in (layer for network in networks for layer in placed(network).modules()):
             if not list(layer.children()):
                 layer.register_forward_hook(note)
         photo = torch.empty(2, 3, 32, 32).to(memory_format=torch.channels_last)
@@ -141,3 +150,44 @@ def test_every_layer_on_a_gpu_has_the_precision_and_channels_last(kind, precisio
     assert on_result.dtype == features.dtype == utils.dtype(precision)
     wrong = [each for each in seen if each[1:] != ("cuda", utils.dtype(precision), True)]
     assert len(seen) > 50 and wrong == []
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("kind", ["instance", "layer"])
+def test_a_generator_is_applied_on_a_gpu(kind, precision, tile):
+    """As test.py does it: what lies on two devices, or in two precisions, raises."""
+    with FakeTensorMode():
+        with torch.device("cuda:0"):
+            generator = placed(Generator(ngf=4, nb=1, norm=kind), utils.dtype(precision))
+        apply = functools.partial(inference._tiled, tile=tile) if tile else inference._whole
+        photos = [np.zeros((40, 54, 3), np.uint8)] * (1 if tile else 2)
+        result = apply(generator, photos)
+    assert (result.device.type, result.dtype) == ("cuda", torch.float32)
+    assert result.shape == (len(photos), 3, 40, 54)
+
+
+@pytest.mark.filterwarnings("ignore:torch.cuda.amp.GradScaler")
+@pytest.mark.parametrize("more", ["", EVERYTHING, "--gan_mode lsgan --adv_lambda 0 --style_lambda 1"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_both_steps_compute_on_a_gpu(precision, more, monkeypatch):
+    """Forward: without a GPU, autograd has no stream to go back on. Two devices or precisions raise."""
+    mode, autocast = fake_cuda(precision)
+    monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)  # they are made where they stay
+    monkeypatch.setattr(checkpoints, "load_vgg", lambda *_: VGG19(width=4))
+    monkeypatch.setattr(CartoonGAN, "running_mean", lambda *_: None)
+    descended = []
+    monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: descended.append(loss))
+    monkeypatch.setattr(Scaler, "update", lambda _: None)
+    args, _ = options.parse(f"{TINY} {more}".split())
+    with mode, torch.no_grad():
+        with torch.device("cuda:0"):
+            model = CartoonGAN.build(args, torch.device("cuda:0"), precision)
+            pictures = [torch.empty(2, 3, 16, 16) for _ in range(3)]
+        model.autocast = lambda: autocast
+        step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
+        terms = [CartoonGAN.reconstruction_step(model, args, pictures[0])]
+        terms += [step(model, args, *pictures, place=(2, 1, number)) for number in range(3)]
+    values = [*descended, *(value for each in terms for value in each.values())]
+    assert len(descended) == (7 if model.discriminator else 4)
+    assert {(x.device.type, x.dtype, x.shape) for x in values} == {("cuda", torch.float32, ())}

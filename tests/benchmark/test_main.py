@@ -1,16 +1,21 @@
 """`python -m benchmark`: every table is whole, and wrong use is told."""
 
 import contextlib
+import types
 
 import pytest
 import torch
 from helpers import VGG
 
+import CartoonGAN
+import utils
 from benchmark import __main__ as benchmark
 from benchmark import gpu, inference, measuring, training
 from networks import Generator
 from pictures import checkpoints
 from support import norm
+from training.batches import load_batches
+from training.scaler import Scaler
 from utils import WrongUse
 
 CPU = torch.device("cpu")
@@ -105,6 +110,58 @@ def test_gpu_prints_its_table_reduced_without_a_gpu(printed, monkeypatch):
     assert {"mode": "reduce-overhead"} in compiled and {"dynamic": True} in compiled
 
 
+class Card(str):
+    """What stands for the device of a GPU that is pretended; torch.device cannot be."""
+
+    type = "cuda"
+
+
+def test_gpu_prints_its_table_of_a_gpu(printed, monkeypatch):
+    """All that the command does on an A100, at tiny sizes; its tensors lie on the CPU."""
+    card, searched = Card("cuda"), []
+    on_cpu = lambda to: (
+        lambda x, *to_what, **how: to(
+            x, *[swap(it) for it in to_what], **{k: swap(it) for k, it in how.items()}
+        )
+    )
+    swap = lambda it: CPU if it is card else it
+    for kind in (torch.Tensor, torch.nn.Module):
+        monkeypatch.setattr(kind, "to", on_cpu(kind.to))
+    autocast, stylise = utils.autocast, inference.inference.stylise
+    monkeypatch.setattr(utils, "autocast", lambda _, precision: autocast(CPU, precision))
+    monkeypatch.setattr(utils, "choose_device", lambda _: card)
+    monkeypatch.setattr(gpu, "load_batches", lambda *given: load_batches(*given[:2], 0, CPU))
+    search = lambda *given: searched.append(torch.backends.cudnn.benchmark) or stylise(*given)
+    monkeypatch.setattr(inference.inference, "stylise", search)
+    monkeypatch.setattr(CartoonGAN, "Scaler", lambda _, enabled: Scaler("cpu", enabled=enabled))
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    about = types.SimpleNamespace(name="NVIDIA A100", total_memory=80 * 2**30)
+    pretended = {"get_device_capability": (8, 0), "get_device_properties": about, "is_bf16_supported": True}
+    pretended |= {"max_memory_allocated": 3 * 2**20, "memory_allocated": 0, "empty_cache": None}
+    for name, value in {**pretended, "reset_peak_memory_stats": None}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value, **__: value)
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    monkeypatch.setattr(gpu, "BATCHES", (1,))
+    monkeypatch.setattr(gpu, "SIZES", ((32, 32), (48, 32)))
+    print_loader = gpu.print_loader
+    monkeypatch.setattr(gpu, "print_loader", lambda *given: print_loader(*given[:2], 0.1))
+    monkeypatch.setattr(measuring, "WARM_UP", 1)
+    norm._compiled.cache_clear()
+    out = printed("gpu", "--input_size", 16, "--ngf", 4)
+    norm._compiled.cache_clear()
+    compiled = lambda precision: f"step, batch 1, {gpu.COMPILED}, {precision}"
+    assert out.startswith("NVIDIA A100, 80 GiB; PyTorch") and "failed" not in out and "nan" not in out
+    head, *rows = [line.strip("| ").split(" | ") for line in table_rows(out)]
+    assert all(len(row) == len(head) for row in rows) and rows[0][5] == "3 MiB"
+    names = [row[0] for row in rows]
+    for precision in ("bf16", "fp32", "tf32", "fp16"):
+        assert {f"step, batch 1, {form}, {precision}" for form in gpu.FORMS} - {*names} <= {
+            compiled(precision)
+        }
+    assert {"step, batch 1, public scripts", compiled("bf16")} < {*names}
+    assert searched and not any(searched)  # as test.py, cuDNN takes what it is given
+
+
 def test_what_fails_on_a_gpu_or_has_no_time_is_told_and_the_rest_goes_on(printed, monkeypatch):
     def fail(_):
         raise RuntimeError("no compiler\nand more")
@@ -129,7 +186,7 @@ def test_the_precisions_of_a_card(device, capability, native, wanted, monkeypatc
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert gpu.precisions(torch.device(device)) == wanted
-    assert len(gpu.steps(torch.device(device), (8, 16))) == 2 * (1 + len(wanted))
+    assert len(gpu.steps(torch.device(device), gpu.BATCHES)) == 2 * (1 + len(wanted))
 
 
 @pytest.mark.parametrize(
