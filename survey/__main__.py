@@ -11,6 +11,7 @@ import importlib
 import math
 import sys
 
+from pages import summaries
 from support.arguments import Parser, path
 from survey import options
 from survey.methods import METHODS
@@ -25,6 +26,8 @@ def parse(argv=None):
     args = made.parse_args(argv)
     if args.output.exists() and not args.output.is_dir():
         made.error(f"{args.output} is no folder")
+    if summaries.is_run(args.output):
+        made.error(f"{args.output} is the folder of a training run, or is named like one: name another")
     return args
 
 
@@ -93,6 +96,7 @@ def table(methods):
 
 def main(argv=None):
     args = parse(argv)
+    writing.refuse_foreign(args.output / "index.html")  # before the work
     vgg = command.load_vgg(args)
     inputs = {
         name: command.read(getattr(args, name), args.size, vgg.mean.device) for name in ("photo", "drawing")

@@ -71,6 +71,14 @@ def test_wrong_use_is_told(squares, tmp_path):
     with pytest.raises(WrongUse, match="is no folder"):
         survey.main([*squares, squares[0], *QUICK])
     assert not (tmp_path / "out").exists()
+    run = leave_run(tmp_path, "Paprika")
+    with pytest.raises(WrongUse, match="folder of a training run"):
+        survey.main([*squares, str(run), *QUICK])
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("my own")
+    with pytest.raises(WrongUse, match="was not written by this program"):
+        survey.main([*squares, f"{tmp_path}/site", *QUICK])
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["index.html"]
 
 
 def test_the_methods_commands_are_those_of_the_readme(monkeypatch, tmp_path, capsys):
