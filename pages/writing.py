@@ -124,9 +124,14 @@ def _pixels(path):
         return 0
 
 
+def refuse_foreign(page):
+    """Raise WrongUse for a page that exists and that this program has not written."""
+    if page.exists() and not is_ours(page):
+        raise WrongUse(f"{page} was not written by this program: move it away first")
+
+
 def _write_page(path, template, **values):
-    if path.exists() and not is_ours(path):
-        raise WrongUse(f"{path} was not written by this program: move it away first")
+    refuse_foreign(path)
     written = datetime.datetime.now().astimezone().strftime(TIME)
     text = _templates().get_template(template).render(values, mark=MARK, plotly=PLOTLY, written=written)
     write_text(path, text.encode("utf-8", "replace").decode())

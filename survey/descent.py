@@ -9,20 +9,23 @@ from utils import RunFailed
 
 OPTIMISERS = ("lbfgs", "adam")
 RATE = 0.02  # Adam's, in units of the range [-1, 1]
+OUTSIDE = 3  # weight of the mean squared distance from the range: what lies outside is cut off at last
 
 
 def descend(start, objective, steps, optimiser="lbfgs", description=""):
     """Change a picture (N,C,H,W) from `start` on, and return it, clamped to [-1, 1], and its losses.
 
     `objective(picture)` gives {name: weighted loss}, whose sum is made small in `steps` evaluations of it, or
-    some more, where L-BFGS is in a line search. A bar shows the sum. Raises RunFailed where it is not finite.
+    some more, where L-BFGS is in a line search. What lies outside [-1, 1] is drawn back. A bar shows the sum.
+    Raises RunFailed where it is not finite.
     """
     picture = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
     with tqdm(total=steps, desc=description, unit="step", disable=None, leave=False) as bar:
 
         def evaluate():
             search.zero_grad()
-            total = sum(objective(picture).values())
+            outside = (picture - picture.clamp(-1, 1)).square().mean()
+            total = sum(objective(picture).values()) + OUTSIDE * outside
             # Losses are means: a pixel of a large picture would have a gradient that both take for none.
             whole = total * picture.numel()
             whole.backward()

@@ -6,17 +6,20 @@ A picture x is sought with the content of a photograph, p, and the style of a dr
     L_style = sum of w E over relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1        (4), (5)
     L = alpha L_content + beta L_style                                              (7)
 
-by L-BFGS, E being as in style.py: from Gram matrices, or with `--statistics` as Li et al. (IJCAI 2017) see
-style. `--keep_colour` keeps the photograph's colours as Gatys et al. (2016) do (colour.py). Several drawings'
-L_style are added by their weights. Poolings take means, as for the paper's pictures.
+E being as in style.py: from Gram matrices, or with `--statistics` as Li et al. (IJCAI 2017) see style.
+`--keep_colour` keeps the photograph's colours as Gatys et al. (2016) do (colour.py). Several drawings' losses
+are added by their weights.
 
 Open in the paper: the scale of the losses under weights that the authors did not scale, and the number of
 steps. Here L_content is the mean squared error over the mean square of F(p), and each E is relative likewise
-(style.py); all w are equal. The paper starts from noise, the authors' later program from the photograph,
-which is the default here. `--tv` is the mean squared difference of neighbours, as Johnson et al. (ECCV 2016)
-add it; the paper has none. Where the weights end at conv4_4, relu5_1 is left out.
+(style.py); all w are equal. `--tv` is the mean squared difference of neighbours, which Johnson et al. (ECCV
+2016) add; without it noise stays that VGG19 does not see. Where the weights end at conv4_4, relu5_1 is left
+out.
 
-`--statistics mmd_gaussian` draws places at random, which a line search cannot follow: it takes Adam.
+The paper starts from noise, takes means in place of maxima between blocks, and searches by L-BFGS:
+`--init noise --pooling average --optimiser lbfgs --tv 0`. The defaults are what looked better with weights
+that were made with maxima and not scaled: at about the same loss more of the photograph is left. The random
+pairs of `mmd_gaussian` leave L-BFGS no line to search.
 """
 
 import sys
@@ -37,7 +40,7 @@ def parse(argv=None):
     weight = number(float, 0)
     add("--content", type=weight, default=1, help="weight of the photo's features (%(default)s)")
     add("--style", type=weight, default=10, help="weight of the drawing's statistics (%(default)s)")
-    add("--tv", type=weight, default=0, help="weight of the total variation (%(default)s)")
+    add("--tv", type=weight, default=1, help="weight of the total variation (%(default)s)")
     add("--drawing_weights", type=weight, nargs="+", metavar="W", help="one a drawing (equal)")
     add(
         "--style_scale",
@@ -52,15 +55,15 @@ def parse(argv=None):
         default="none",
         help="keep the photo's colours: give them to the drawing, or transfer luminance alone (%(default)s)",
     )
+    add("--pooling", choices=("max", "average"), default="max", help="between blocks (%(default)s)")
     add("--init", choices=("photo", "noise"), default="photo", help="where to start (%(default)s)")
-    add("--optimiser", choices=("lbfgs", "adam"), help="lbfgs, and adam for mmd_gaussian")
+    add("--optimiser", choices=("adam", "lbfgs"), default="adam", help="how to search (%(default)s)")
     args = made.parse_args(argv)
     args.drawing_weights = args.drawing_weights or [1] * len(args.drawing)
     if len(args.drawing_weights) != len(args.drawing) or not sum(args.drawing_weights):
         made.error(f"--drawing_weights needs a weight for each of {len(args.drawing)} drawings, not all 0")
     if args.statistics == "mmd_gaussian" and args.optimiser == "lbfgs":
         made.error("--statistics mmd_gaussian draws at random: use --optimiser adam")
-    args.optimiser = args.optimiser or ("adam" if args.statistics == "mmd_gaussian" else "lbfgs")
     return args
 
 
@@ -75,7 +78,8 @@ from survey import colour, command, descent, layers, style
 
 def paint(args, vgg, photo, drawings):
     """The photo (1,3,H,W) in the drawings' style, and the weighted losses."""
-    vgg = layers.pool_by_average(vgg)
+    if args.pooling == "average":
+        vgg = layers.pool_by_average(vgg)
     content, styles = photo, drawings
     if args.keep_colour == "histogram":
         styles = [colour.match_colours(drawing, photo) for drawing in drawings]

@@ -25,6 +25,7 @@ the second kernel become |G - A|^2 / |A|^2. The Gaussian kernel's values lie in 
 import torch
 
 TINY = 1e-12
+PAIRS = 4096  # the paper's M are few at relu4_1, and what they say changes from one draw to the next
 DEVIATION_EPS = 1e-5  # batch norm's
 
 
@@ -68,9 +69,10 @@ def style_loss(maps, distances):
 def gaussian_mmd(found, wanted, width):
     """An estimate of MMD^2 of places (M,C) and (M',C), by a Gaussian kernel of variance `width`.
 
-    It draws M new pairs at each call. Its mean is right, but one may be below 0.
+    It draws new pairs at each call, M of them but PAIRS at least. Its mean is right, but one may be below 0.
     """
-    draw = lambda places: places[torch.randint(len(places), (len(found),), device=places.device)]
+    count = max(len(found), PAIRS)
+    draw = lambda places: places[torch.randint(len(places), (count,), device=places.device)]
     kernel = lambda a, b: torch.exp((a - b).square().sum(1) / (-2 * width))
     x, x_other, y, y_other = draw(found), draw(found), draw(wanted), draw(wanted)
     return (kernel(x, x_other) + kernel(y, y_other) - kernel(x, y_other) - kernel(x_other, y)).mean()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pages import writing
 from survey import __main__ as survey
+from survey.methods import METHODS
 from utils import RunFailed, WrongUse
 
 QUICK = ["--size", "16", "--steps", "1", "--vgg_model", str(VGG), "--device", "cpu"]
@@ -31,7 +32,7 @@ def test_every_method_leaves_its_picture_and_all_are_shown(squares, tmp_path, ca
     writing.write(results)
     assert survey.main([*squares, f"{results}/My survey", *QUICK]) is None
     folder = results / "My survey"
-    names = [method.name for method in survey.METHODS]
+    names = [method.name for method in METHODS]
     assert {path.name for path in folder.iterdir()} == FILES | {
         f"{name}.{ending}" for name in names for ending in ("png", "json")
     }
@@ -41,7 +42,7 @@ def test_every_method_leaves_its_picture_and_all_are_shown(squares, tmp_path, ca
         assert each["failed"] is None and each["losses"] and "--steps 1" in each["command"]
         assert json.loads((folder / f"{each['name']}.json").read_text())["command"] == each["command"]
     page, table = (folder / "index.html").read_text(), (folder / "table.md").read_text()
-    for method in survey.METHODS:
+    for method in METHODS:
         assert f'src="{method.name}.png"' in page and f"![]({method.name}.png)" in table
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.width > 1000
@@ -56,7 +57,7 @@ def test_the_others_go_on_when_one_fails(squares, tmp_path, monkeypatch, capsys)
         raise ValueError("a fault\nin two lines")
 
     monkeypatch.setattr("survey.texture.paint", fail)
-    with pytest.raises(RunFailed, match=rf"1 of {len(survey.METHODS)} methods failed: texture"):
+    with pytest.raises(RunFailed, match=rf"1 of {len(METHODS)} methods failed: texture"):
         survey.main([*squares, f"{tmp_path}/out", *QUICK])
     assert "texture failed: ValueError: a fault\n" in capsys.readouterr().err
     assert not (tmp_path / "out/texture.png").exists() and (tmp_path / "out/gatys.png").exists()
@@ -70,6 +71,14 @@ def test_wrong_use_is_told(squares, tmp_path):
     with pytest.raises(WrongUse, match="is no folder"):
         survey.main([*squares, squares[0], *QUICK])
     assert not (tmp_path / "out").exists()
+    run = leave_run(tmp_path, "Paprika")
+    with pytest.raises(WrongUse, match="folder of a training run"):
+        survey.main([*squares, str(run), *QUICK])
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("my own")
+    with pytest.raises(WrongUse, match="was not written by this program"):
+        survey.main([*squares, f"{tmp_path}/site", *QUICK])
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["index.html"]
 
 
 def test_the_methods_commands_are_those_of_the_readme(monkeypatch, tmp_path, capsys):
@@ -89,6 +98,6 @@ def test_the_methods_commands_are_those_of_the_readme(monkeypatch, tmp_path, cap
 
 def test_every_method_is_in_the_readme():
     readme = (ROOT / "survey/README.md").read_text()
-    for method in survey.METHODS:
+    for method in METHODS:
         assert f"| {method.title} | {method.year} | {method.optimises} |" in readme
         assert Path(ROOT / f"survey/{method.words.split()[0]}.py").exists()
