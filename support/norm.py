@@ -98,8 +98,9 @@ class InstanceNorm(nn.InstanceNorm2d):
         compiling = torch.compiler.is_compiling()  # or being exported
         if x.device.type == "cpu" and not compiling and "norm" not in _chosen:
             return _NormPictureByPicture.apply(x, weight, bias, self.eps)
-        if x.shape[0] == 1 and not torch.is_grad_enabled():  # len(x) would be a constant in an exported model
-            # Of one picture batch norm is the same; forward it is faster, and keeps the layout by itself.
+        if compiling and x.shape[0] == 1 and not torch.is_grad_enabled():  # len(x) would be a constant there
+            # Of one picture batch norm is the same. A GPU must not take it: it would be cuDNN's, which for
+            # channels_last limits the range of values (cuDNN's header, CUDNN_BATCHNORM_SPATIAL_PERSISTENT).
             return F.batch_norm(x, None, None, weight, bias, True, 0, self.eps)
         form, layout = _form("norm", x), torch.channels_last if _is_last(x) else torch.contiguous_format
         if compiling and x.device.type in GPU:

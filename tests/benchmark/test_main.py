@@ -27,7 +27,8 @@ def table_rows(text):
 
 @pytest.fixture
 def printed(monkeypatch, capsys):
-    """printed(arguments) -> what a tiny benchmark prints, in one round; no memory is measured."""
+    """printed(arguments) -> what a tiny benchmark prints of the CPU, in one round; no memory is measured."""
+    monkeypatch.setattr(utils, "choose_device", lambda _: CPU)
     monkeypatch.setattr(measuring, "DRAWING", (48, 64))
     monkeypatch.setattr(measuring, "FRAME", (96, 64))
     monkeypatch.setattr(measuring, "peak_memory", lambda make, *args: 7.0 if make(*args)() else 0)

@@ -172,6 +172,14 @@ def test_on_a_gpu_a_layer_keeps_the_layout_forward_and_backward(kind, dtype, mon
         assert x.grad.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_one_picture_on_a_gpu_does_not_go_through_cudnn(monkeypatch):
+    """F.batch_norm would hand it to cuDNN, which limits the range of values."""
+    monkeypatch.setattr(F, "batch_norm", None)
+    with torch.device("meta"), torch.inference_mode():
+        x = torch.empty(1, 4, 8, 6).to(memory_format=torch.channels_last)
+        assert InstanceNorm(4)(x).is_contiguous(memory_format=torch.channels_last)
+
+
 def test_the_forms_can_be_chosen(monkeypatch):
     called = []
     for name in ("_written_out", "_Reflect", "_NormPictureByPicture"):
