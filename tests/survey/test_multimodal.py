@@ -142,7 +142,7 @@ def test_wrong_use_is_told_in_a_line(words, data, tmp_path):
     refused([photo, out, "--network", str(VGG)], "holds no network of python -m survey.multimodal")
 
 
-@pytest.mark.parametrize("method", ["multimodal"])
+@pytest.mark.parametrize("method", ["multimodal", "video"])
 def test_a_wrong_command_is_told_before_pytorch_is_loaded(run_cli, method):
     end = run_cli("-X", "importtime", "-m", f"survey.{method}", "no.jpg", "no.png", "out.png")
     assert end.returncode == 2 and "error: argument photo: no file no.jpg" in end.stderr
