@@ -2,6 +2,7 @@
 
 import argparse
 
+from pictures.listing import find_images, looked_for
 from support.arguments import Parser, number, one_line, path
 
 SMALLEST = 16  # pixels a side: VGG19 halves a picture four times before relu5_1
@@ -34,6 +35,24 @@ def add_work(add, steps):
     add("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of all that is random (%(default)s)")
     add("--vgg_model", type=one_line, help="a file, 'small' or 'random' (torchvision's ImageNet weights)")
     add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+
+
+def add_training(add):
+    """Add what the methods have that train a network, through a parser's `add_argument`."""
+    add("--photos", type=_folder, metavar="DIR", help="photographs to learn from; subfolders too")
+    add("--batch_size", type=number(int, 1), default=1, help="photographs in a step (%(default)s)")
+    weight = number(float, 0)
+    add("--content", type=weight, default=1, help="weight of the photo's features (%(default)s)")
+    add("--style", type=weight, default=10, help="weight of the drawing's statistics (%(default)s)")
+
+
+def _folder(text):
+    """An argparse type: a folder with pictures."""
+    if not path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"no folder {text}")
+    if not find_images(path(text)):
+        raise argparse.ArgumentTypeError(f"no pictures in {text}; {looked_for()}")
+    return path(text)
 
 
 def _picture(text):

@@ -1,0 +1,93 @@
+"""What the methods that train a network share: photographs to learn from, losses, the steps."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+import utils
+from pictures import checkpoints, images
+from pictures.listing import find_images
+from survey import layers, style
+from training.data import readable
+from utils import RunFailed
+
+RATE = 1e-3  # Adam's, that of Wang et al. and of Huang et al.
+LAST = 0.1  # of the steps: the part whose mean losses are told
+
+
+def photographs(folder):
+    """The image files below a folder that can be read; the others are told. Raises WrongUse for none."""
+    paths = [folder / name for name in find_images(folder)]
+    return readable(images.check(paths, "photographs"), 1, "photographs", folder).paths
+
+
+def random_photo(paths, side, random):
+    """One of the photographs, its shorter side `side` pixels, flipped or not: uint8 H,W,3."""
+    path = paths[random.integers(len(paths))]
+    photo = images.fit_training(images.read(path, at_least=side), side, "crop")
+    return photo[:, ::-1] if random.random() < 0.5 else photo
+
+
+def random_place(photo, height, width, random):
+    """The upper left corner (row, column) of a window somewhere in a photo (H,W,3)."""
+    free = photo.shape[0] - height, photo.shape[1] - width
+    return tuple(int(random.integers(most + 1)) for most in free)
+
+
+def to_batch(pictures, device):
+    """uint8 pictures (H,W,3) of one size as a batch: float32 (N,3,H,W) in [-1, 1]."""
+    return utils.to_range(torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2))
+
+
+def make_loss(vgg, drawing, content, names):
+    """A function of results and their photos (N,3,H,W) that gives the two losses of gatys.py, for a batch.
+
+    {"content": squared error of the layer `content`, relative to the photos' features; "style": that of
+    style.py by Gram matrices over the layers `names`}, both as means over the pictures.
+    """
+    drawn = layers.look(vgg, drawing, names)
+    distances = {name: style.distance_to(maps, "gram") for name, maps in drawn.items()}
+
+    def losses(results, photos):
+        maps = layers.look(vgg, results, [*names, content])
+        wanted = layers.look(vgg, photos, [content])[content]
+        size = wanted.square().mean().clamp(min=style.TINY)
+        each = [
+            style.style_loss({name: maps[name][n : n + 1] for name in names}, distances)
+            for n in range(len(results))
+        ]
+        return {"content": F.mse_loss(maps[content], wanted) / size, "style": sum(each) / len(each)}
+
+    return losses
+
+
+def train(network, batches, objective, steps, description):
+    """Train a network with Adam; returns {name: weighted loss}, means over the last tenth of the steps.
+
+    `objective(*batch)` gives {name: weighted loss}, whose sum is made small. Raises RunFailed where it is not
+    finite.
+    """
+    adam, last = torch.optim.Adam(network.parameters(), RATE), []
+    with tqdm(total=steps, desc=description, unit="step", disable=None, leave=False) as bar:
+        for step in range(steps):
+            losses = objective(*next(batches))
+            total = sum(losses.values())
+            if not math.isfinite(total.item()):
+                raise RunFailed(f"the loss is {total.item()} after {step} steps: lower a weight")
+            adam.zero_grad()
+            total.backward()
+            adam.step()
+            if step >= steps - math.ceil(LAST * steps):
+                last.append({name: loss.item() for name, loss in losses.items()})
+            bar.set_postfix_str(f"{total.item():.4g}", refresh=False)
+            bar.update()
+    return {name: sum(each[name] for each in last) / len(last) for name in last[0]}
+
+
+def save(output, content):
+    """Write a network beside the picture `output`, as a .pth. Raises OSError."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    checkpoints.save(output.with_suffix(".pth"), content)

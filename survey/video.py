@@ -1,0 +1,152 @@
+"""Huang et al.: Real-Time Neural Style Transfer for Videos, CVPR 2017.
+
+    python -m survey.video PHOTO DRAWING OUT.png --photos DIR
+    python -m survey.video PHOTO DRAWING OUT.png --film FILM.mp4
+    python test.py --pre_trained_model OUT.pth --video FILM.mp4 --output STYLISED.mp4
+
+A network that sees one frame at a time learns to give consecutive frames x_1 and x_2 the drawing's style in
+the same way. Its results y_1 and y_2 make small
+
+    L = sum over both of (alpha L_content + beta L_style + gamma R_TV) + lambda L_temporal
+    L_temporal = sum over pixels of c (y_2 - w(y_1))^2 / D
+
+where w moves y_1 along the optical flow, and c is 0 where a pixel of x_2 was hidden in x_1. Content is
+relu4_2 of VGG19, style the Gram matrices of relu1_2, relu2_2, relu3_2 and relu4_2. No flow is needed to apply
+the network, which OUT.pth keeps. PHOTO is the picture to paint.
+
+The frames are those of a film, with flow by DIS and c by a forward-backward check (the paper takes DeepFlow),
+or windows that move over photographs, whose flow is known exactly. Told at the end, and in OUT.json, is the
+temporal error, L_temporal over the visible pixels, of frames and of results: on the last tenth of the film,
+which is not learned from, or on windows that move over PHOTO. `--temporal 0` gives that of a network without.
+
+Chosen here: networks.Generator with 16 channels in the first layer and 5 blocks is the network, so that
+test.py applies it; the paper's is much alike, with 16, 32 and 48 channels and kernels of 3. Content and style
+are relative as in gatys.py, R_TV is that of training/pixels.py, means take the place of the sum over both
+and of D. So the weights are others than the paper's 1, 10, 1e-3 and 1e4.
+"""
+
+import argparse
+import itertools
+import sys
+
+from pictures import film
+from support.arguments import number, path
+from survey import options
+from utils import exit_status, refuse_early
+
+CONTENT = "relu4_2"
+STYLE = ("relu1_2", "relu2_2", "relu3_2", "relu4_2")
+SHAPE = {"ngf": 16, "nb": 5, "upsample": "resize", "predict": "change"}
+FARTHEST = 1 / 8  # of a window's side: how far it moves
+MEASURED = 20  # pairs of frames
+
+
+def parse(argv=None):
+    made = options.parser(__doc__.split("\n")[0], steps=500, drawings=None)
+    add = made.add_argument_group("method").add_argument
+    options.add_training(add)
+    add("--film", type=_film, metavar="FILE", help="a film to learn from, in place of --photos")
+    add("--frames", type=number(int, 2), default=1000, help="of the film, from its start (%(default)s)")
+    add("--temporal", type=number(float, 0), default=100, help="weight of the temporal loss (%(default)s)")
+    add("--tv", type=number(float, 0), default=0.1, help="weight of the total variation (%(default)s)")
+    args = made.parse_args(argv)
+    if (args.film is None) == (args.photos is None):
+        made.error("--photos DIR or --film FILE is needed to learn from, not both")
+    return args
+
+
+def _film(text):
+    if not path(text).is_file():
+        raise argparse.ArgumentTypeError(f"no film {text}")
+    film.library()
+    return path(text)
+
+
+if __name__ == "__main__":
+    refuse_early(parse)
+
+import numpy as np
+import torch
+
+import networks
+from pictures import checkpoints
+from survey import command, feedforward, flow, layers
+from training.pixels import total_variation
+from utils import to_image
+
+
+def paint(args, vgg, photo, drawings):
+    """The photo (1,3,H,W) in the drawing's style; the weighted losses, and the temporal errors."""
+    network = networks.Generator(**SHAPE).to(photo.device)
+    learned, measured = pairs_of(args, photo)
+    objective = make_objective(args, vgg, network, drawings[0])
+    batches = (to_batch(itertools.islice(learned, args.batch_size), photo.device) for _ in itertools.count())
+    losses = feedforward.train(network, batches, objective, args.steps, "video")
+    feedforward.save(args.output, checkpoints.generator_file(network))
+    with torch.no_grad():
+        errors = [measure(network, *to_batch([pair], photo.device)) for pair in measured]
+        names = "temporal_error_of_frames", "temporal_error_of_results"
+        losses |= dict(zip(names, np.mean(errors, 0).tolist(), strict=True))
+        return networks.stylise(network, photo), losses
+
+
+def make_objective(args, vgg, network, drawing):
+    """The function that gives the weighted terms of L for pairs of frames, their flow and mask."""
+    perceptual = feedforward.make_loss(vgg, drawing, CONTENT, layers.held(vgg, STYLE))
+
+    def objective(before, now, moved, mask):
+        frames = torch.cat([before, now])
+        results = networks.stylise(network, frames)
+        losses = perceptual(results, frames) | {"tv": total_variation(results)}
+        losses["temporal"] = temporal_error(*results.chunk(2), moved, mask)
+        return {name: vars(args)[name] * loss for name, loss in losses.items()}
+
+    return objective
+
+
+def temporal_error(before, now, moved, mask):
+    """The mean squared difference of pictures and those before them, moved, over the visible pixels."""
+    seen = (mask * (now - flow.warp(before, moved)).square()).sum()
+    return seen / (mask.sum() * now.shape[1]).clamp(min=1)
+
+
+def measure(network, before, now, *motion):
+    """The temporal error of frames, and of what a network makes of them."""
+    results = [networks.stylise(network, frame) for frame in (before, now)]
+    return [temporal_error(*pair, *motion).item() for pair in ((before, now), results)]
+
+
+def pairs_of(args, photo):
+    """(endless pairs to learn from, pairs to measure); a pair is two uint8 frames, their flow and mask."""
+    random, others = np.random.default_rng(args.seed), np.random.default_rng(args.seed + 1)
+    side = max(options.SMALLEST, args.size // 2)
+    farthest = max(1, round(FARTHEST * side))
+    if args.photos:
+        paths = feedforward.photographs(args.photos)
+        photos = (feedforward.random_photo(paths, max(side, args.size), random) for _ in itertools.count())
+        learned = (flow.pan(each, side, side, farthest, random) for each in photos)
+        sides = [min(side, full) for full in photo.shape[2:]]
+        measured = [flow.pan(to_image(photo[0]), *sides, farthest, others) for _ in range(MEASURED)]
+        return learned, measured
+    frames = flow.read_film(args.film, args.size, args.frames)
+    pairs = [*itertools.pairwise(frames)]
+    found = lambda pair: (*pair, *flow.find(*pair))
+    held_out = -(-len(pairs) // 10)
+    known = pairs[:-held_out] or pairs  # a film of two frames has one pair
+    learned = (found(known[random.integers(len(known))]) for _ in itertools.count())
+    return learned, [found(pair) for pair in pairs[-held_out:][:MEASURED]]
+
+
+def to_batch(pairs, device):
+    """Pairs as (frames before, frames, flows, masks), batches on the device."""
+    before, now, moved, mask = zip(*pairs, strict=True)
+    frames = [feedforward.to_batch(each, device) for each in (before, now)]
+    return *frames, torch.cat(moved).to(device), torch.cat(mask).to(device)
+
+
+def main(argv=None):
+    command.run("video", parse(argv), paint, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))
