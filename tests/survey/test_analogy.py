@@ -6,19 +6,11 @@ from networks import VGG19
 from survey import analogy, layers, patchmatch
 
 
-def make_vgg(deeper):
-    made, random = VGG19(width=4, deeper=deeper), torch.Generator().manual_seed(1)
-    for parameter in made.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.kaiming_normal_(parameter, generator=random)
-        else:
-            parameter.zero_()
-    return made
-
-
-@pytest.fixture(scope="module")
-def vgg():
-    return make_vgg(True)
+def without_relu5_1(vgg):
+    """The same VGG19 as far as conv4_4."""
+    shallow = VGG19(width=4)
+    shallow.load_state_dict({key: vgg.state_dict()[key] for key in shallow.state_dict()})
+    return shallow
 
 
 def options(*more):
@@ -108,8 +100,8 @@ def test_any_sizes_and_the_same_for_a_seed(vgg, sizes):
     assert len(losses) == 10
 
 
-def test_weights_that_end_at_conv4_4_begin_at_relu4_1(capsys):
-    picture, losses = analogy.paint(options(), make_vgg(False), scene(32, 32), [scene(32, 48)])
+def test_weights_that_end_at_conv4_4_begin_at_relu4_1(vgg, capsys):
+    picture, losses = analogy.paint(options(), without_relu5_1(vgg), scene(32, 32), [scene(32, 48)])
     assert picture.shape == (1, 3, 32, 32)
     assert "relu3_1 of A'" in losses and "relu4_1 of A'" not in losses
     assert "relu5_1 left out" in capsys.readouterr().err

@@ -4,19 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from networks import VGG19
 from survey import layers, mrf
-
-
-@pytest.fixture(scope="module")
-def vgg():
-    made, random = VGG19(width=4, deeper=True), torch.Generator().manual_seed(1)
-    for parameter in made.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.kaiming_normal_(parameter, generator=random)
-        else:
-            parameter.zero_()
-    return made
 
 
 @pytest.fixture
