@@ -241,11 +241,11 @@ def main(argv=None):
     rows |= {name: judge.measure(*each) for name, each in opened.items()}
     if clear:
         rows["dark channel prior"] = judge.measure(lambda _, photo: dark_channel.dehaze(photo), list(clear))
-    if size < CHECKERBOARD_FROM:
-        say(f"below {CHECKERBOARD_FROM} pixels a side the checkerboard's figure says nothing")
     weights = args.vgg_model or "torchvision, IMAGENET1K_V1"
     features = "Inception-v3" if inception else f"VGG19 conv4_4, mean of a square ({weights})"
     print(f"squares of {size} pixels; features of KID: {features}\n\n{table(rows)}\n")
+    if size < CHECKERBOARD_FROM:
+        print(f"below {CHECKERBOARD_FROM} pixels a side the checkerboard's figure says nothing\n")
 
     first = args.results[0]
     beside = first / "evaluation.json" if first.is_dir() else first.with_name(f"{first.stem}-evaluation.json")

@@ -38,7 +38,7 @@ def parse(argv=None):
     weight = number(float, 0)
     add("--style", type=weight, default=1, help="weight of the patches (%(default)s)")
     add("--content", type=weight, default=1, help="weight of the photo's features (%(default)s)")
-    add("--tv", type=weight, default=10, help="weight of the total variation (%(default)s)")
+    add("--tv", type=weight, default=3, help="weight of the total variation (%(default)s)")
     add("--scales", type=number(int, 1, 8), default=3, help="sizes, each twice the last (%(default)s)")
     add(
         "--turns",
