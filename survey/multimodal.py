@@ -22,8 +22,10 @@ and weights theta_k that make lambda_k L_k and all later ones small, which is on
 As in the paper, what enters the refine subnet is not enlarged while it learns, so that photographs of half
 the size will do; and the refine subnet adds its output to its input.
 
-Chosen here: L_content at relu4_2 and L_style at relu1_1 to relu5_1 as in gatys.py; lambda 1, 1/2, 1/4;
-the photograph, not y_(k-1), as content of y_k; tanh after the first two; Adam at 1e-3 throughout.
+Chosen here: L_content at relu4_2 and L_style at relu1_1 to relu5_1, relative as feedforward.py says, with
+alpha 2 and beta 1; lambda 1, 1/2, 1/4; the photograph, not y_(k-1), as content of y_k; tanh after the first two
+subnets; Adam at 1e-3 throughout. A much smaller alpha paints the drawing's texture over everything, a change
+to the photograph in place of y_1 and y_2 keeps its colours: instance norm cannot tell which they are.
 """
 
 import argparse
@@ -40,7 +42,7 @@ LAMBDAS = (1, 1 / 2, 1 / 4)
 
 
 def parse(argv=None):
-    made = options.parser(__doc__.split("\n")[0], steps=500, drawings="?")
+    made = options.parser(__doc__.split("\n")[0], steps=2000, drawings="?")
     add = made.add_argument_group("method").add_argument
     options.add_training(add)
     add("--network", type=_file, metavar="FILE.pth", help="of an earlier run: apply it, without a drawing")

@@ -106,13 +106,14 @@ def test_batches_are_squares_of_half_the_size_the_same_for_a_seed(words):
 
 
 def test_a_run_lowers_its_objective_and_its_network_can_be_applied(words, tmp_path):
+    words += ["--style", "10"]
     multimodal.main([*words, "--steps", "2"])
     before = sum(json.loads((tmp_path / "out.json").read_text())["losses"].values())
     multimodal.main([*words, "--steps", "15"])
     record = json.loads((tmp_path / "out.json").read_text())
     assert record["losses"].keys() == {*multimodal.NAMES} and record["options"]["steps"] == 15
     assert sum(record["losses"].values()) < before / 2
-    again = [words[0], str(tmp_path / "again.png"), "--network", str(tmp_path / "out.pth"), *words[-4:]]
+    again = [words[0], str(tmp_path / "again.png"), "--network", str(tmp_path / "out.pth"), *words[7:11]]
     multimodal.main(again)
     made, applied = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("out", "again"))
     assert np.array_equal(made, applied) and made.std() > 5
