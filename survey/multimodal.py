@@ -23,9 +23,8 @@ As in the paper, what enters the refine subnet is not enlarged while it learns, 
 the size will do; and the refine subnet adds its output to its input.
 
 Chosen here: L_content at relu4_2 and L_style at relu1_1 to relu5_1, relative as feedforward.py says, with
-alpha 2 and beta 1; lambda 1, 1/2, 1/4; the photograph, not y_(k-1), as content of y_k; tanh after the first two
-subnets; Adam at 1e-3 throughout. A much smaller alpha paints the drawing's texture over everything, a change
-to the photograph in place of y_1 and y_2 keeps its colours: instance norm cannot tell which they are.
+alpha 2 and beta 1; lambda 1, 1/2, 1/4; the photograph, not y_(k-1), as content of y_k; tanh after the first
+two subnets; Adam at 1e-3 throughout. A much smaller alpha paints the drawing's texture over everything.
 """
 
 import argparse
