@@ -43,18 +43,19 @@ def to_batch(pictures, device):
 
 
 def make_loss(vgg, drawing, content, names):
-    """A function of results and their photos (N,3,H,W) that gives the two losses of gatys.py, for a batch.
+    """A function of results and their photos (N,3,H,W) that gives two losses, means over the pictures.
 
-    {"content": squared error of the layer `content`, relative to the photos' features; "style": that of
-    style.py by Gram matrices over the layers `names`}, both as means over the pictures.
+    {"content": the mean squared error of the layer `content` over the mean square of the drawing's features
+    there; "style": that of style.py by Gram matrices over the layers `names`}. The photo's own features, by
+    which gatys.py divides, are nearly 0 for a window on a plain sky.
     """
-    drawn = layers.look(vgg, drawing, names)
+    drawn = layers.look(vgg, drawing, [*names, content])
+    size = drawn.pop(content).square().mean().clamp(min=style.TINY)
     distances = {name: style.distance_to(maps, "gram") for name, maps in drawn.items()}
 
     def losses(results, photos):
         maps = layers.look(vgg, results, [*names, content])
         wanted = layers.look(vgg, photos, [content])[content]
-        size = wanted.square().mean().clamp(min=style.TINY)
         each = [
             style.style_loss({name: maps[name][n : n + 1] for name in names}, distances)
             for n in range(len(results))
@@ -70,7 +71,7 @@ def train(network, batches, objective, steps, description):
     `objective(*batch)` gives {name: weighted loss}, whose sum is made small. Raises RunFailed where it is not
     finite.
     """
-    adam, last = torch.optim.Adam(network.parameters(), RATE), []
+    adam, last = torch.optim.Adam(network.parameters(), RATE, fused=True), []
     with tqdm(total=steps, desc=description, unit="step", disable=None, leave=False) as bar:
         for step in range(steps):
             losses = objective(*next(batches))

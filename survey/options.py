@@ -42,8 +42,8 @@ def add_training(add):
     add("--photos", type=_folder, metavar="DIR", help="photographs to learn from; subfolders too")
     add("--batch_size", type=number(int, 1), default=1, help="photographs in a step (%(default)s)")
     weight = number(float, 0)
-    add("--content", type=weight, default=1, help="weight of the photo's features (%(default)s)")
-    add("--style", type=weight, default=10, help="weight of the drawing's statistics (%(default)s)")
+    add("--content", type=weight, default=2, help="weight of the photo's features (%(default)s)")
+    add("--style", type=weight, default=1, help="weight of the drawing's statistics (%(default)s)")
 
 
 def _folder(text):

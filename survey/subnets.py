@@ -26,12 +26,13 @@ class Multimodal(nn.Module):
         self.style_subnet = StyleSubnet()
         self.enhance_subnet = nn.Sequential(way_down(3, (32, 64, 128, 256), 6), way_up(256, 128, 64, 32))
         self.refine_subnet = nn.Sequential(way_down(3, (32, 64, 128), 3), way_up(128, 64, 32))
-        nn.init.zeros_(self.refine_subnet[-1][-1].weight)  # it begins with its input
+        for subnet in (self.enhance_subnet, self.refine_subnet):
+            nn.init.zeros_(subnet[-1][-1].weight)  # they begin with their input
 
     def forward(self, photo, scales=SCALES):
         first = torch.tanh(self.style_subnet(resized(photo, scales[0])))
         given = resized(first, scales[1] / scales[0])
-        second = torch.tanh(self.enhance_subnet(given))
+        second = given + self.enhance_subnet(given)
         given = resized(second, scales[2] / scales[1])
         return first, second, given + self.refine_subnet(given)
 

@@ -21,8 +21,8 @@ which is not learned from, or on windows that move over PHOTO. `--temporal 0` gi
 
 Chosen here: networks.Generator with 16 channels in the first layer and 5 blocks is the network, so that
 test.py applies it; the paper's is much alike, with 16, 32 and 48 channels and kernels of 3. Content and style
-are relative as in gatys.py, R_TV is that of training/pixels.py, means take the place of the sum over both
-and of D. So the weights are others than the paper's 1, 10, 1e-3 and 1e4.
+are relative as feedforward.py says, R_TV is that of training/pixels.py, and means take the place of the sum
+over both and of D. So the weights (2, 1, 0.01, 10) are others than the paper's 1, 10, 1e-3 and 1e4.
 """
 
 import argparse
@@ -36,19 +36,19 @@ from utils import exit_status, refuse_early
 
 CONTENT = "relu4_2"
 STYLE = ("relu1_2", "relu2_2", "relu3_2", "relu4_2")
-SHAPE = {"ngf": 16, "nb": 5, "upsample": "resize", "predict": "change"}
+SHAPE = {"ngf": 16, "nb": 5, "upsample": "resize"}
 FARTHEST = 1 / 8  # of a window's side: how far it moves
 MEASURED = 20  # pairs of frames
 
 
 def parse(argv=None):
-    made = options.parser(__doc__.split("\n")[0], steps=500, drawings=None)
+    made = options.parser(__doc__.split("\n")[0], steps=2000, drawings=None)
     add = made.add_argument_group("method").add_argument
     options.add_training(add)
     add("--film", type=_film, metavar="FILE", help="a film to learn from, in place of --photos")
     add("--frames", type=number(int, 2), default=1000, help="of the film, from its start (%(default)s)")
-    add("--temporal", type=number(float, 0), default=100, help="weight of the temporal loss (%(default)s)")
-    add("--tv", type=number(float, 0), default=0.1, help="weight of the total variation (%(default)s)")
+    add("--temporal", type=number(float, 0), default=10, help="weight of the temporal loss (%(default)s)")
+    add("--tv", type=number(float, 0), default=0.01, help="weight of the total variation (%(default)s)")
     args = made.parse_args(argv)
     if (args.film is None) == (args.photos is None):
         made.error("--photos DIR or --film FILE is needed to learn from, not both")

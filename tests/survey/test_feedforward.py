@@ -21,8 +21,9 @@ def test_losses_are_those_of_each_picture(vgg):
     results, photos = torch.rand(2, 2, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     drawing = torch.rand(1, 3, 40, 20) * 2 - 1
     losses = feedforward.make_loss(vgg, drawing, "relu4_2", NAMES)(results, photos)
-    found, wanted = (layers.look(vgg, each, ["relu4_2"])["relu4_2"] for each in (results, photos))
-    content = (found - wanted).square().mean() / wanted.square().mean()
+    seen = (layers.look(vgg, each, ["relu4_2"])["relu4_2"] for each in (results, photos, drawing))
+    found, wanted, drawn = seen
+    content = (found - wanted).square().mean() / drawn.square().mean()
     assert losses["content"].item() == pytest.approx(content.item(), rel=1e-5)
     expected = 0
     for result in results.split(1):

@@ -43,11 +43,12 @@ def test_each_subnet_works_at_its_size(network):
     assert sizes == [(16, 24), (32, 48), (32, 48)]
 
 
-def test_the_refine_subnet_begins_with_its_input_and_the_first_two_paint_a_picture(network):
+def test_the_last_two_subnets_begin_with_their_input_and_the_first_paints_a_picture(network):
     first, second, third = network(picture(64, 64))
-    bias = network.refine_subnet[-1][-1].bias.view(3, 1, 1)
-    assert (third - bias - subnets.resized(second, 2)).abs().max() < 1e-5
-    assert first.std() > 0.01 and second.std() > 0.01 and first.abs().max() < 1 and second.abs().max() < 1
+    for subnet, given, result in (("enhance", first, second), ("refine", second, third)):
+        bias = network.get_submodule(f"{subnet}_subnet")[-1][-1].bias.view(3, 1, 1)
+        assert (result - bias - subnets.resized(given, 2)).abs().max() < 1e-5
+    assert first.std() > 0.01 and first.abs().max() < 1
 
 
 def test_colour_reaches_the_rgb_block_alone(network):
@@ -85,7 +86,8 @@ def test_the_losses_are_weighted_and_of_each_size(vgg, network, words):
 
 def test_later_losses_reach_earlier_subnets_and_not_the_other_way(vgg, words):
     network = subnets.Multimodal()
-    torch.nn.init.normal_(network.refine_subnet[-1][-1].weight, 0, 0.02)
+    for subnet in (network.enhance_subnet, network.refine_subnet):
+        torch.nn.init.normal_(subnet[-1][-1].weight, 0, 0.02)
     objective = multimodal.make_objective(multimodal.parse(words), vgg, network, picture(64, 64))
     for k, name in enumerate(multimodal.NAMES):
         network.zero_grad()
@@ -106,13 +108,14 @@ def test_batches_are_squares_of_half_the_size_the_same_for_a_seed(words):
 
 
 def test_a_run_lowers_its_objective_and_its_network_can_be_applied(words, tmp_path):
+    words += ["--style", "10"]
     multimodal.main([*words, "--steps", "2"])
     before = sum(json.loads((tmp_path / "out.json").read_text())["losses"].values())
     multimodal.main([*words, "--steps", "15"])
     record = json.loads((tmp_path / "out.json").read_text())
     assert record["losses"].keys() == {*multimodal.NAMES} and record["options"]["steps"] == 15
     assert sum(record["losses"].values()) < before / 2
-    again = [words[0], str(tmp_path / "again.png"), "--network", str(tmp_path / "out.pth"), *words[-4:]]
+    again = [words[0], str(tmp_path / "again.png"), "--network", str(tmp_path / "out.pth"), *words[7:11]]
     multimodal.main(again)
     made, applied = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("out", "again"))
     assert np.array_equal(made, applied) and made.std() > 5
