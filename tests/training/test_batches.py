@@ -23,7 +23,8 @@ CPU = torch.device("cpu")
 
 def stream(count, *place, photos=10, drawings=7, batch=3, seed=0, independent=False):
     """The first `count` batches from place (phase, epoch, step), each a list of draws."""
-    draws = batches.draws(photos, drawings, batch, seed, *place, independent)
+    streams = (batches.DRAWINGS, batches.SMOOTHED if independent else batches.DRAWINGS)
+    draws = batches.draws(photos, drawings, batch, seed, *place, streams)
     return list(itertools.islice(draws, count))
 
 
@@ -81,7 +82,7 @@ def test_phase_one_draws_photographs_alone():
 
 
 def test_a_run_has_the_batches_of_its_place_and_of_its_process(monkeypatch):
-    shapes = {"input_size": 16, "resize": "squash", "in_ngc": 1, "in_ndc": 3}
+    shapes = {"input_size": 16, "resize": "squash", "in_ngc": 1, "out_ngc": 3}
     args = types.SimpleNamespace(batch_size=4, seed=5, independent_edges=True, **shapes)
     run = types.SimpleNamespace(args=args, data=Data([*range(10)], [], [*range(6)], {}))
     for place, pairs in (((1, 2, 1), []), ((2, 2, 1), [*range(6)])):

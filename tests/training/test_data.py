@@ -17,7 +17,7 @@ BOTH = [("src_data/train", "photographs"), ("tgt_data/train", "drawings")]
 def found(data, *more, drawings=True):
     folders = ["--src_data", f"{data}/src_data", "--tgt_data", f"{data}/tgt_data"]
     args, _ = options.parse([*folders, "--batch_size", "4", "--input_size", "32", *more])
-    return prepare(args, drawings, make_pairs)
+    return prepare(args, options.fewest_drawings(args) if drawings else 0, make_pairs)
 
 
 def files(folder):

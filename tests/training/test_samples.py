@@ -29,7 +29,10 @@ def run_at(phase, epoch, folder, data, extension="png"):
     """A run whose generator turns every colour over, as the drawing of samples sees it."""
     folder.mkdir()
     model = types.SimpleNamespace(
-        generator=lambda photo: -photo, autocast=lambda: utils.autocast(CPU, "fp32"), ema=None
+        generator=lambda photo: -photo,
+        autocast=lambda: utils.autocast(CPU, "fp32"),
+        ema=None,
+        painters=("generator",),
     )
     args, _ = options.parse(["--sample_format", extension])
     return types.SimpleNamespace(
