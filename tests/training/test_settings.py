@@ -11,7 +11,14 @@ import torch
 from training import options
 from training.folders import Asked
 from training.options import CARTOONGAN
-from training.settings import make_settings, print_settings, read_settings, settings_fault, write_settings
+from training.settings import (
+    make_settings,
+    print_settings,
+    program_of,
+    read_settings,
+    settings_fault,
+    write_settings,
+)
 
 CPU = torch.device("cpu")
 ASKED = types.SimpleNamespace(folder=Path("results/P_results"), method=CARTOONGAN)
@@ -77,6 +84,23 @@ def test_settings_of_a_resumed_run_keep_what_was_asked_before(capsys):
     assert record["options"] == before["options"] | {"workers": 2}
     assert record["given"] == ["name", "nb", "workers"]
     assert record["data before"] == [] and capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("commands", "program"),
+    [
+        (["python CartoonGAN.py --name P"], ("CartoonGAN.py",)),
+        (
+            ["python -m survey.cyclegan --name P", "python -m survey.cyclegan --resume x"],
+            ("-m", "survey.cyclegan"),
+        ),
+        ([], ("CartoonGAN.py",)),
+        (None, ("CartoonGAN.py",)),
+        ([3], ("CartoonGAN.py",)),
+    ],
+)
+def test_which_program_made_a_run(commands, program):
+    assert program_of({"commands": commands}) == program
 
 
 def test_other_data_than_before_are_told_and_recorded(capsys):
