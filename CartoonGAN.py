@@ -195,6 +195,9 @@ def descend_generator(model, args, losses, result, photo, drawing):
 class Model:
     """What is trained, and what the steps need besides."""
 
+    networks, painters = ("generator", "discriminator"), ("generator",)  # as Run.restore has them
+    optimisers, pools = ("adam_g", "adam_d"), ("pool",)
+
     generator: Generator
     discriminator: Discriminator | None  # None with --adv_lambda 0
     parallel_generator: torch.nn.Module  # the same two, wrapped: averages their gradients over processes

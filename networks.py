@@ -80,7 +80,7 @@ class Generator(nn.Module):
             *norm_relu(ngf, after),
             PaddedConv2d(ngf, out_ngc, 7, padding=3, padding_mode=padding),
         )
-        _initialise(self, conv_bias)
+        initialise(self, conv_bias)
 
     def forward(self, photo):
         x = photo
@@ -138,7 +138,7 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(8 * ndf, out_ndc, 3, padding=1),
         )
-        _initialise(self, conv_bias)
+        initialise(self, conv_bias)
 
     def forward(self, picture):
         return self.layers(picture)
@@ -225,7 +225,7 @@ def draw_scales(network):
             nn.init.uniform_(layer.weight)
 
 
-def _initialise(network, conv_bias):
+def initialise(network, conv_bias="learned"):
     """Convolution weights from N(0, 0.02), biases 0 or "none"; norms stay at weight 1, bias 0.
 
     Learned biases before an instance norm change nothing. They stay, since earlier checkpoints and Adam's

@@ -93,7 +93,7 @@ def read(folder):
 
 def _planned_epochs(options):
     """The epochs of both phases; None if the settings do not tell."""
-    first = 0 if options.get("latest_generator_model") else options.get("pre_train_epoch")
+    first = 0 if options.get("latest_generator_model") else options.get("pre_train_epoch", 0)
     both = first, options.get("train_epoch")
     return sum(both) if all(isinstance(epochs, int) for epochs in both) else None
 
@@ -212,7 +212,9 @@ def _evaluation(folder, problems):
 # The samples
 
 _EPOCH = re.compile(r"[0-9]+(?=_epoch_)|(?<=epoch)[0-9]+|(?<=epoch[ _-])[0-9]+", re.I)
-_PHOTO = re.compile(r"(train|test)_(?:recon_)?(\d+)\.\w+$")
+_PHOTO = re.compile(
+    r"(train|test)_(?:recon_)?(\d+)(_cycle)?\.\w+$"
+)  # _cycle: a third picture on the way back
 
 
 def _samples(folder, problems):
@@ -232,7 +234,7 @@ def _samples(folder, problems):
             before, after = (name[: epoch.start()], name[epoch.end() :]) if epoch else ("", "")
             title = f"{photo[1]} {photo[2]}" if photo else plain(Path(f"{before}…{after}").stem)
             entry = photos.setdefault(
-                title, {"name": title, "pair": bool(photo), "recon": None, "epochs": {}}
+                title, {"name": title, "pair": bool(photo and not photo[3]), "recon": None, "epochs": {}}
             )
             if epoch:
                 pattern = f"{part}/{url(before)}{{epoch}}{url(after)}"

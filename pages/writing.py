@@ -20,6 +20,7 @@ from pages import summaries
 from pages.tables import figure, overview, size
 from support.arguments import command_line
 from training.log import TIME
+from training.settings import program_of
 from utils import RunFailed, WrongUse, first_line, locked, say, write_text
 
 SIGN = '<meta name="generator" content="CartoonGAN'  # is in the pages of every version
@@ -88,7 +89,7 @@ def write_run(run, home):
     write_text(folder / "page.js", f"window.PAGE = {data};\n")
     resume = None
     if (folder / "state_latest.pth").exists():
-        resume = command_line("CartoonGAN.py", ["--resume", str(folder)])
+        resume = command_line(program_of(run["record"]), ["--resume", str(folder)])
     _write_page(folder / "index.html", "run.html", run=run, home=home, resume=resume, title=run["name"])
 
 

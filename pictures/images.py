@@ -133,10 +133,10 @@ def with_luminance(image, wanted):
     return np.clip(image + change, 0, 255).astype(np.uint8)
 
 
-def side_by_side(left, right):
-    """Two images of the same size in one, left and right; grey becomes RGB if either is RGB."""
-    channels = max(left.shape[2], right.shape[2])
-    return np.concatenate([np.broadcast_to(x, (*x.shape[:2], channels)) for x in (left, right)], axis=1)
+def side_by_side(*row):
+    """Images of the same size in one, from left to right; grey becomes RGB if any is RGB."""
+    channels = max(x.shape[2] for x in row)
+    return np.concatenate([np.broadcast_to(x, (*x.shape[:2], channels)) for x in row], axis=1)
 
 
 def _check(path, narrowest):

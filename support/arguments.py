@@ -136,5 +136,5 @@ def add_device(add):
 
 
 def command_line(program, argv):
-    """The command as a person would type it again."""
-    return shlex.join(["python", program, *(sys.argv[1:] if argv is None else argv)])
+    """The command as a person would type it again; `program` has the words after "python"."""
+    return shlex.join(["python", *program, *(sys.argv[1:] if argv is None else argv)])

@@ -161,6 +161,6 @@ def test_ready_made_pairs_need_two_halves(data, capsys):
     for number in range(3):
         images.write(data / f"tgt_data/pair/{number}.png", np.zeros((1, number or 4, 3), np.uint8))
     argv = ["--src_data", f"{data}/src_data", "--tgt_data", f"{data}/tgt_data", *TINY.split()]
-    found = prepare(options.parse(argv)[0], True, edge_promoting.make_pairs)
+    found = prepare(options.parse(argv)[0], 2, edge_promoting.make_pairs)
     assert [path.name for path in found.pairs] == ["0.png", "2.png"]
     assert_told(capsys.readouterr().err, {data / "tgt_data/pair/1.png": "1 pixels wide, at least 2 needed"})

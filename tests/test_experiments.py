@@ -6,24 +6,27 @@ import pytest
 from helpers import ROOT, VGG
 
 import CartoonGAN
-from training import folders, options
+from survey import cyclegan
+from survey.cyclegan_options import CYCLEGAN
+from training import folders
+from training.options import CARTOONGAN
 
 FILES = sorted((ROOT / "experiments").glob("*.txt"))
+CYCLEGANS = [file for file in FILES if file.stem.startswith("cyclegan")]
 # Appended to each: the last word on an option wins. Blocks, channels, losses and the rest stay the file's.
-SHORT = (
-    f"--vgg_model {VGG} --ngf 4 --ndf 4 --input_size 16 --batch_size 3 --pre_train_epoch 1 --train_epoch 1"
-)
-SHORT += " --device cpu --workers 0"
+SHORT = f"--vgg_model {VGG} --ngf 4 --ndf 4 --batch_size 3 --train_epoch 1 --device cpu --workers 0"
 
 
 def parsed(file):
-    return options.parse([f"@{file}"])[0]
+    method = CYCLEGAN if file in CYCLEGANS else CARTOONGAN
+    return method.parse([f"@{file}"])[0]
 
 
 def test_all_are_there():
     assert {file.stem for file in FILES} >= {
         *("hayao_100", "hayao_2000", "hayao_2000_lr5e-4", "paprika_2000", "residual", "sword"),
         *("dehaze_thin", "dehaze_thick", "haze", "dehaze_gray", "style", "upsample", "authors", "sample"),
+        *("cyclegan", "cyclegan_dehaze_thin", "cyclegan_dehaze_thick"),
     }
 
 
@@ -43,13 +46,26 @@ def test_the_way_on_that_paprika_names_is_to_its_own_folder():
     assert f"--resume {folders.run_folder(parsed(file))} --train_epoch 1000" in file.read_text()
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_two_tiny_epochs(file, data, tmp_path):
-    places = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", tmp_path]
-    CartoonGAN.main([f"@{file}", *map(str, places), *SHORT.split()])
-    (metrics,) = tmp_path.glob("*_results/metrics.csv")
+def trained(main, file, data, results, short):
+    """The rows of metrics.csv of a short run of a file."""
+    places = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", results]
+    main([f"@{file}", *map(str, places), *f"{SHORT} {short}".split()])
+    (metrics,) = results.glob("*_results/metrics.csv")
     with open(metrics, newline="") as lines:
-        rows = list(csv.DictReader(lines))
+        return list(csv.DictReader(lines))
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if file not in CYCLEGANS], ids=lambda file: file.stem
+)
+def test_two_tiny_epochs(file, data, tmp_path):
+    rows = trained(CartoonGAN.main, file, data, tmp_path, "--input_size 16 --pre_train_epoch 1")
     assert [(row["phase"], row["epoch"]) for row in rows] == [("1", "1"), ("2", "1")]
     args = parsed(file)
     assert ("style" in rows[1], "total_variation" in rows[1]) == (args.style_lambda > 0, args.tv_lambda > 0)
+
+
+@pytest.mark.parametrize("file", CYCLEGANS, ids=lambda file: file.stem)
+def test_a_tiny_epoch_of_cyclegan(file, data, tmp_path):
+    (row,) = trained(cyclegan.main, file, data, tmp_path, "--input_size 24")
+    assert "identity_back" in row and (row["phase"], row["epoch"]) == ("2", "1")

@@ -175,6 +175,9 @@ ANSWERS = {
     "gatys file": ["survey.gatys", "README.md", "no/such.jpg", "no/out.png"],
     "analogy help": ["survey.analogy", "--help"],
     "mrf file": ["survey.mrf", "no/such.jpg", "README.md", "no/out.png"],
+    "cyclegan help": ["survey.cyclegan", "--help"],
+    "cyclegan option": ["survey.cyclegan", "--con_lambda", "1"],
+    "cyclegan folder": ["survey.cyclegan", "--src_data", "no/such/folder"],
 }
 START = """
 import contextlib, importlib, io, json, runpy, sys

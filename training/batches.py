@@ -21,7 +21,7 @@ from utils import RunFailed, say
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
 
 # Each stream of random numbers has a number of its own, so that no two ever share a seed.
-PHOTOS, DRAWINGS, SMOOTHED, POOL, AUGMENT = range(5)
+PHOTOS, DRAWINGS, SMOOTHED, POOL, AUGMENT, POOL_BACK = range(6)
 
 
 def first_readable(paths, start, use):
@@ -53,13 +53,14 @@ def lost_line(path, reason, instead):
 class TrainingImages(Dataset):
     """Training squares, uint8 C,size,size. An item is a photo, or a photo, a drawing and a smoothed drawing.
 
-    It is asked for by draws (see `draws`), which settle all that is random about it. An image that can no
-    longer be read is replaced by the next that can. `lost` holds {path: (reason, path instead)} of those;
-    whoever reads it may empty it. Raises RunFailed as `first_readable` does.
+    Where `pairs` are not `smoothed`, they are drawings, and an item is a photo and a drawing. It is asked for
+    by draws (see `draws`), which settle all that is random about it. An image that can no longer be read is
+    replaced by the next that can. `lost` holds {path: (reason, path instead)} of those; whoever reads it may
+    empty it. Raises RunFailed as `first_readable` does.
     """
 
-    def __init__(self, photos, pairs, size, resize, photo_channels, drawing_channels):
-        self.photos, self.pairs = photos, pairs
+    def __init__(self, photos, pairs, size, resize, photo_channels, drawing_channels, smoothed=True):
+        self.photos, self.pairs, self.smoothed = photos, pairs, smoothed
         self.size, self.resize = size, resize
         self.photo_channels, self.drawing_channels = photo_channels, drawing_channels
         self.lost = {}
@@ -89,6 +90,8 @@ class TrainingImages(Dataset):
         return self._fitted(path, images.read(path, self.photo_channels, at_least=self.size))
 
     def _pair(self, path):
+        if not self.smoothed:
+            return [self._fitted(path, images.read(path, self.drawing_channels, at_least=self.size))]
         halves = np.array_split(images.read(path, self.drawing_channels), 2, axis=1)
         return [self._fitted(path, half) for half in halves]
 
@@ -111,29 +114,32 @@ def training_batches(run):
     """(TrainingImages, draws) of the phase that a run.Run is in, from its place on."""
     args, data = run.args, run.data
     pairs = data.pairs if run.phase == 2 else []
-    dataset = TrainingImages(data.photos, pairs, args.input_size, args.resize, args.in_ngc, args.in_ndc)
+    form = args.input_size, args.resize, args.in_ngc, args.out_ngc
+    dataset = TrainingImages(data.photos, pairs, *form, data.smoothed)
     counts = len(data.photos), len(pairs), args.batch_size
-    return dataset, map(processes.share, draws(*counts, args.seed, *run.place, args.independent_edges))
+    streams = (DRAWINGS, SMOOTHED if args.independent_edges else DRAWINGS) if data.smoothed else (DRAWINGS,)
+    return dataset, map(processes.share, draws(*counts, args.seed, *run.place, streams))
 
 
-def draws(photos, drawings, batch, seed, phase, epoch, step, independent=False):
+def draws(photos, drawings, batch, seed, phase, epoch, step, streams=(DRAWINGS, DRAWINGS)):
     """Yield, from (epoch, step) on and without end, what each batch of a phase is made of.
 
     A draw is (index of the image, key of its random generator). An epoch is one shuffled pass over the
     `photos`, whole batches only: the few left over differ from epoch to epoch. The `drawings` come from an
-    endless reshuffle of their own; the smoothed ones are the same draws, or with `independent` others.
+    endless reshuffle of their own, one for each of `streams`; the same stream gives the same draws, so
+    that a smoothed drawing is that of the drawing.
     Nothing here has a state: everything is a function of the arguments.
     """
     steps = photos // batch
     for position in itertools.count((epoch - 1) * steps + step):
         epoch, step = divmod(position, steps)
         places = range(step * batch, (step + 1) * batch)
-        streams = [[_draw(photos, seed, PHOTOS, phase, epoch, place) for place in places]]
+        drawn = [[_draw(photos, seed, PHOTOS, phase, epoch, place) for place in places]]
         if drawings:
-            for stream in (DRAWINGS, SMOOTHED if independent else DRAWINGS):
+            for stream in streams:
                 shown = range(position * batch, (position + 1) * batch)
-                streams.append([_draw(drawings, seed, stream, phase, *divmod(n, drawings)) for n in shown])
-        yield list(zip(*streams, strict=True))
+                drawn.append([_draw(drawings, seed, stream, phase, *divmod(n, drawings)) for n in shown])
+        yield list(zip(*drawn, strict=True))
 
 
 def _draw(count, seed, stream, phase, turn, place):

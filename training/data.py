@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pictures.listing import EXTENSIONS, find_images, looked_for, say_once
-from training.options import has_discriminator
 from utils import WrongUse, say
 
 MEASURABLE = 2  # drawings: a distance is one between many pictures
@@ -16,24 +15,25 @@ class Data(NamedTuple):
 
     photos: list
     tests: list
-    pairs: list
+    pairs: list  # of a drawing and its smoothed copy, or where a method needs none of these, drawings
     record: dict
+    smoothed: bool = True  # whether `pairs` are pairs
 
 
-def find_data(args, drawings):
+def find_data(args, fewest):
     """List the images in the folders that the options name: (photographs, tests, old_pairs), paths.
 
-    `drawings` tells whether a loss needs those; --eval_every needs some too. Raises WrongUse if a folder is
-    missing, empty or smaller than a batch. Nothing is read, so this is quick.
+    The losses need at least `fewest` drawings, with 0 none; --eval_every needs some too. Raises WrongUse if a
+    folder is missing, empty or smaller than a batch. Nothing is read, so this is quick.
     """
     photo_dir, test_dir, drawing_dir = folders(args)
     if photo_dir.name == "trainA" or drawing_dir.name == "trainB":
         say_once(f"CycleGAN's layout: photographs {photo_dir} and {test_dir}, drawings {drawing_dir}")
     photos = require_images(photo_dir, args.batch_size, "photographs")
     tests = require_images(test_dir, 1, "photographs")
-    ready = old_pairs(_pair_dir(args)) if drawings else []
-    if drawings and not ready:
-        require_images(drawing_dir, _fewest_drawings(args), "drawings")
+    ready = old_pairs(_pair_dir(args)) if fewest and "pair_dir" in args else []
+    if fewest and not ready:
+        require_images(drawing_dir, fewest, "drawings")
     if args.eval_every:
         count = len(find_images(drawing_dir)) if drawing_dir.is_dir() else 0
         if count < MEASURABLE:
@@ -44,34 +44,37 @@ def find_data(args, drawings):
     return photos, tests, ready
 
 
-def prepare(args, drawings, make_pairs):
+def prepare(args, fewest, make_pairs=None):
     """Read all images through, make the pairs that are missing, and return Data.
 
-    `make_pairs` is edge_promoting's. Says which images are left out because they cannot be read, and how
-    many photographs stand in both train and test. Raises WrongUse as `find_data` does, and if too few images
-    can be read.
+    `fewest` is find_data's. `make_pairs` is edge_promoting's, or None for drawings alone. Says which images
+    are left out because they cannot be read, and how many photographs stand in both train and test. Raises
+    WrongUse as `find_data` does, and if too few images can be read.
     """
     from pictures import images  # OpenCV, which a wrong command need not wait for
 
-    photos, tests, ready = find_data(args, drawings)
+    photos, tests, ready = find_data(args, fewest)
     photo_dir, test_dir, drawing_dir = folders(args)
     photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
     tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
     if twice := len(set(photos.digests) & set(tests.digests)):
         say(f"warning: {twice} photographs stand in both {photo_dir} and {test_dir}")
     record = {"photographs": _record(photos), "test photographs": _record(tests)}
-    if not drawings:
+    if not fewest:
         return Data(photos.paths, tests.paths, [], record)
 
     if ready:
         say(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
         pairs = images.check(ready, "pairs", narrowest=2)  # each half of a pair is a picture
+    elif not make_pairs:
+        pairs = images.check(require_images(drawing_dir, fewest, "drawings"), "drawings")
     else:
         made_for = f"{args.input_size}{'_squash' if args.resize == 'squash' else ''}"
         where = _pair_dir(args) / made_for
         pairs = make_pairs(drawing_dir, where, args.input_size, args.resize)
-    pairs = readable(pairs, _fewest_drawings(args), "drawings", drawing_dir)
-    return Data(photos.paths, tests.paths, pairs.paths, {**record, "drawings": _record(pairs)})
+    pairs = readable(pairs, fewest, "drawings", drawing_dir)
+    record["drawings"] = _record(pairs)
+    return Data(photos.paths, tests.paths, pairs.paths, record, smoothed=make_pairs is not None)
 
 
 def folders(args):
@@ -85,11 +88,6 @@ def folders(args):
         for home, letter in ((source, "A"), (target, "B"))
     )
     return source / f"train{a}", source / f"test{a}", target / f"train{b}"
-
-
-def _fewest_drawings(args):
-    """A discriminator must see a batch of different drawings; a style loss alone takes a single one."""
-    return args.batch_size if has_discriminator(args) else 1
 
 
 def _pair_dir(args):

@@ -12,9 +12,12 @@ KILLED = "a process that loads images was killed (out of memory?): try fewer --w
 MORE_SHARED = "docker run --shm-size=2g, or --ipc=host, gives a container more"
 
 
-def resuming(folder, *options):
-    """The command that goes on with a run, or begins it again where nothing was saved yet."""
-    return command_line("CartoonGAN.py", ["--resume", str(folder), *options])
+def resuming(asked, *options):
+    """The command that goes on with a run, or begins it again where nothing was saved yet.
+
+    `asked` is a folders.Asked.
+    """
+    return command_line(asked.method.program, ["--resume", str(asked.folder), *options])
 
 
 def another_try(run):
@@ -25,7 +28,7 @@ def another_try(run):
         rates = {"pre_lr": args.pre_lr}
     lower = [word for key, rate in rates.items() for word in (f"--{key}", f"{rate / 10:g}")]
     wider = "" if run.precision == "fp32" else ", or with --precision fp32"
-    return f"the last saved state is untouched; go on with {resuming(run.folder, *lower)}{wider}"
+    return f"the last saved state is untouched; go on with {resuming(run.asked, *lower)}{wider}"
 
 
 def of_loading(error):
@@ -52,15 +55,15 @@ def of_loading(error):
 
 
 @contextlib.contextmanager
-def explained(device, folder):
-    """Turn what can go wrong around the program into RunFailed; `folder` is the run's."""
+def explained(device, asked):
+    """Turn what can go wrong around the program into RunFailed; `asked` is the run's folders.Asked."""
     try:
         yield
     except ConnectionError:  # to a loading process; of its end itself the pages may have been told
         reason = KILLED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        reason = f"{first_line(error)}{where}: mend that, then go on with {resuming(folder)}"
+        reason = f"{first_line(error)}{where}: mend that, then go on with {resuming(asked)}"
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             reason = f"out of memory on {device}: try a smaller --batch_size, --input_size or --ngf"

@@ -6,16 +6,20 @@ import glob
 from pathlib import Path
 from typing import NamedTuple
 
-from training import data, options
+from support.arguments import command_line
+from training import data
 from training.log import read_log
-from training.settings import CHANGEABLE, FILE, STATE, read_settings, settings_fault
+from training.method import Method
+from training.options import CARTOONGAN
+from training.settings import FILE, STATE, program_of, read_settings, settings_fault
 from utils import WrongUse, launcher, locked, restarts, sweep
 
 # What may differ when a run is resumed, however. `results_dir` and `resume` only say where the folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
 MAY_CHANGE |= {"eval_every", "sample_every", "sample_format", "sample_keep", "checkpoint_every"}
-# If its folder is named, also these, and where the data lie: both are recorded, and told if they changed.
-NAMED_MAY_CHANGE = {*CHANGEABLE, "src_data", "tgt_data", "pair_dir"}
+# If its folder is named, also the method's `changeable`, and where the data lie: both are recorded, and told
+# if they changed.
+PLACES = {"src_data", "tgt_data", "pair_dir"}
 
 
 class Asked(NamedTuple):
@@ -26,46 +30,50 @@ class Asked(NamedTuple):
     given: list  # the names of those on the command line
     folder: Path  # of the run
     earlier: dict | None  # the settings of the run that goes on; None for a new one
+    method: Method = CARTOONGAN
 
 
-def find_run(argv=None):
+def find_run(argv=None, method=CARTOONGAN):
     """What a command line asks for, checked: options, the run folder, the data folders.
 
     A resumed run takes its options from its settings. Nothing here is slow, or needs PyTorch (but where
     settings.json is damaged, and the state is looked into). Raises WrongUse if an option is wrong, data are
     missing, a new run would overwrite one, or there is nothing to resume with these options.
     """
-    args, given = options.parse(argv)
+    args, given = method.parse(argv)
     saved = read_settings(run_folder(args)) if restarts() else None
     if saved and saved.get("launcher") == launcher():  # else it is an older run of this name
         args.resume = args.resume or True
     folder, earlier = run_folder(args), None
     if args.resume:
         folder = _folder_to_resume(args)
-        earlier = _settings_to_resume(folder)
-        names = {key: getattr(args, key) for key in {*given} - NAMED_MAY_CHANGE}
-        changed = differences(vars(args) if args.resume is True else names, earlier["options"])
+        earlier = _settings_to_resume(folder, method)
+        may_change = {*method.changeable} | PLACES
+        names = {key: getattr(args, key) for key in {*given} - may_change}
+        changed = differences(vars(args) if args.resume is True else names, earlier["options"], method)
         if not changed:
-            args, given = options.parse(argv, earlier["options"])
-            changed = _networks_changed(args, earlier["options"])
+            args, given = method.parse(argv, earlier["options"])
+            changed = _networks_changed(args, earlier["options"], method)
         if changed:
-            named = (
-                f"name --resume {folder} to change them, or " if changed.keys() <= NAMED_MAY_CHANGE else ""
-            )
+            named = f"name --resume {folder} to change them, or " if changed.keys() <= may_change else ""
             raise WrongUse(
                 f"{folder} cannot go on with other settings ({'; '.join(changed.values())}): "
                 f"{named}start a new run with --tag"
             )
     else:
-        _refuse_overwriting(folder, vars(args))
-    data.find_data(args, options.needs_drawings(args))
-    return Asked(argv, args, given, folder, earlier)
+        _refuse_overwriting(folder, vars(args), method)
+    data.find_data(args, method.fewest_drawings(args))
+    return Asked(argv, args, given, folder, earlier, method)
 
 
 def run_name(args):
-    """NAME_PRE_EPOCHS_BATCH, then the learning rates where they are not 2e-4, then the tag."""
+    """NAME_PRE_EPOCHS_BATCH, then the learning rates where they are not 2e-4, then the tag.
+
+    Without PRE where the method has no phase one.
+    """
     rates = f"{args.lrG:g}" if args.lrG == args.lrD else f"{args.lrG:g}-{args.lrD:g}"
-    parts = [args.name, args.pre_train_epoch, args.train_epoch, args.batch_size]
+    phase_one = [args.pre_train_epoch] if "pre_train_epoch" in args else []
+    parts = [args.name, *phase_one, args.train_epoch, args.batch_size]
     parts += [rates] if rates != "0.0002" else []
     parts += [args.tag] if args.tag else []
     return "_".join(map(str, parts))
@@ -78,27 +86,25 @@ def run_folder(args):
     return Path(args.results_dir) / f"{run_name(args)}_results"
 
 
-def differences(asked, saved):
+def differences(asked, saved, method):
     """{option that differs from the saved run's and may not: text}, as "ngf is 64, was 32".
 
     An option that did not exist yet when the run was saved had its default.
     """
-    default = options.training_parser().get_default
-    changed = {key: saved.get(key, default(key)) for key in sorted(asked.keys() - MAY_CHANGE)}
+    known = method.defaults() | saved
+    changed = {key: known[key] for key in sorted(asked.keys() - MAY_CHANGE)}
     return {key: f"{key} is {asked[key]}, was {old}" for key, old in changed.items() if asked[key] != old}
 
 
-def _networks_changed(args, saved):
+def _networks_changed(args, saved, method):
     """{network: text} of those that a resumed run with these options would build anew, or drop.
 
     More epochs alone may begin phase two, and its discriminator with it.
     """
-    before = vars(options.training_parser().parse_args([])) | saved | {"train_epoch": args.train_epoch}
-    before = argparse.Namespace(**before)
-    parts = {"discriminator": options.has_discriminator, "VGG19": options.needs_vgg}
+    before = argparse.Namespace(**method.defaults() | saved | {"train_epoch": args.train_epoch})
     return {
         part: f"the weights of its losses would {'build' if has(args) else 'drop'} the {part}"
-        for part, has in parts.items()
+        for part, has in method.parts.items()
         if has(args) != has(before)
     }
 
@@ -113,38 +119,44 @@ def _folder_to_resume(args):
     return others[0] if len(others) == 1 and not folder.is_dir() else folder
 
 
-def _settings_to_resume(folder):
+def _settings_to_resume(folder, method):
     """The settings of a run that is to go on: settings.json, or where it is damaged those in the state."""
     if not folder.is_dir():
         what = "a file, and no run's folder" if folder.exists() else "no such folder"
         raise WrongUse(f"no run to resume in {folder}: {what}; python -m pages --list shows the runs")
     path = folder / STATE
     if not path.exists() and any(event == "slimmed" for _, event, _ in read_log(folder)):
-        raise WrongUse(
-            f"{folder} was slimmed and cannot go on: start a new run from its weights with "
-            "--latest_generator_model and --latest_discriminator_model"
-        )
+        weights = "from its weights with --latest_generator_model and --latest_discriminator_model"
+        how = weights if "latest_generator_model" in method.defaults() else "with --tag"
+        raise WrongUse(f"{folder} was slimmed and cannot go on: start a new run {how}")
     earlier = read_settings(folder)
-    if path.exists() and (not earlier or settings_fault(earlier)):
+    if earlier and program_of(earlier) != method.program:
+        command = command_line(program_of(earlier), ["--resume", str(folder)])
+        raise WrongUse(f"{folder} is another program's run: go on with {command}")
+    if path.exists() and (not earlier or settings_fault(earlier, method)):
         from training.state import load_state  # PyTorch, only here
 
         earlier = load_state(path)["settings"]
     if not earlier:
         raise WrongUse(f"{folder} holds no {FILE} and no {STATE}: nothing to resume")
-    if fault := settings_fault(earlier):
+    if fault := settings_fault(earlier, method):
         raise WrongUse(f"{path if path.exists() else folder / FILE} is damaged: {fault}; start a new run")
     return earlier
 
 
-def _refuse_overwriting(folder, asked):
+def _refuse_overwriting(folder, asked, method):
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise WrongUse(f"{path} is no folder: name another with --results_dir or --name")
     if not folder.exists() or all(path.name.startswith(".") for path in folder.iterdir()):
         return  # a run that was killed at its start leaves nothing, or a hidden part of a file
     earlier = read_settings(folder)
-    whole = earlier and not settings_fault(earlier)
-    changed = differences(asked, earlier["options"]).values() if whole else ["its settings cannot be read"]
+    if earlier and program_of(earlier) != method.program:
+        changed = [f"it is one of python {' '.join(program_of(earlier))}"]
+    elif earlier and not settings_fault(earlier, method):
+        changed = differences(asked, earlier["options"], method).values()
+    else:
+        changed = ["its settings cannot be read"]
     if changed:
         raise WrongUse(
             f"{folder} holds a run with other settings ({'; '.join(changed)}): name this one with --tag"

@@ -43,7 +43,7 @@ class Journal(contextlib.AbstractContextManager):
 
     def step(self, phase, epoch):
         """The number of an epoch, counted over both phases."""
-        return epoch + (self.args.pre_train_epoch if phase == 2 else 0)
+        return epoch + (vars(self.args).get("pre_train_epoch", 0) if phase == 2 else 0)
 
     def epoch(self, epochs):
         """Record the epoch of `epochs` that the run has just finished.

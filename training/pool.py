@@ -12,8 +12,8 @@ class Pool:
     takes its place in the pool. Empty with size 0.
     """
 
-    def __init__(self, size, seed):
-        self.size, self.seed, self.batches = size, (seed, POOL), []
+    def __init__(self, size, seed, stream=POOL):
+        self.size, self.seed, self.batches = size, (seed, stream), []
 
     def exchange(self, batch, place):
         """The batch to show, a function of the seed and of `place`, (phase, epoch, step)."""

@@ -15,7 +15,7 @@ from training.batches import load_batches, training_batches
 from training.failures import another_try, explained, resuming
 from training.folders import find_run, held
 from training.journal import Journal
-from training.options import needs_drawings
+from training.options import CARTOONGAN
 from training.settings import STATE, make_settings, print_settings, write_settings
 from utils import RunFailed, Stopped, WrongUse, is_first, say
 
@@ -26,18 +26,18 @@ CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for t
 
 
 @contextlib.contextmanager
-def open_run(argv=None):
+def open_run(argv=None, method=CARTOONGAN):
     """Open the run that a command line asks for; the end of the block without an error finishes it.
 
-    Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for what can go wrong around the
-    program: memory, disks, other processes.
+    `method` is a method.Method. Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for
+    what can go wrong around the program: memory, disks, other processes.
     """
-    asked = find_run(argv)
+    asked = find_run(argv, method)
     if asked.args.batch_size % processes.count():
         size, count = asked.args.batch_size, processes.count()
         raise WrongUse(f"--batch_size {size} cannot be shared by {count} processes")
     device = utils.choose_device(asked.args.device)
-    with explained(device, asked.folder), processes.together(device), contextlib.ExitStack() as stack:
+    with explained(device, asked), processes.together(device), contextlib.ExitStack() as stack:
         run = Run(asked, device, stack)
         yield run
         run.finish()
@@ -69,11 +69,13 @@ class Run:
     def restore(self, model):
         """Take a model to where the run stopped, or give a new run the weights that the options name.
 
+        A model says by the names of its fields what it holds: its `networks`, the first of them a generator,
+        the `painters` among them that a sample passes one after the other, its `optimisers` and its `pools`.
         Raises WrongUse where they do not fit, and Stopped if there is nothing left to do.
         """
         self.model, path = model, self.folder / STATE
         if not self.asked.earlier or not path.exists():
-            if state.start_from_weights(model, self.args):
+            if "latest_generator_model" in self.args and state.start_from_weights(model, self.args):
                 self.phase = 2
             return
         state.restore(self, path)
@@ -84,9 +86,10 @@ class Run:
             text = f"{self.folder}: nothing to do, all {done}, whatever else is asked for"
             raise Stopped(f"{text}; train longer with --train_epoch N", status=0)
 
-    def load_data(self, make_pairs):
-        """Read the photographs and drawings through; `make_pairs` makes the edge-smoothed copies."""
-        prepare = lambda: data.prepare(self.args, needs_drawings(self.args), make_pairs)
+    def load_data(self, make_pairs=None):
+        """Read the photographs and drawings through; `make_pairs` makes the edge-smoothed copies, if any."""
+        fewest = self.asked.method.fewest_drawings(self.args)
+        prepare = lambda: data.prepare(self.args, fewest, make_pairs)
         self.data = processes.from_first(prepare)
         self.steps = len(self.data.photos) // self.args.batch_size
 
@@ -109,9 +112,9 @@ class Run:
             if self.asked.earlier:
                 history.cut(self.folder / history.FILE, self.phase, self.epoch)
             write_settings(self.folder, self.settings)
-            print_settings(self.folder, self.settings, self.place if self.asked.earlier else None)
+            print_settings(self.asked, self.settings, self.place if self.asked.earlier else None)
             self.journal = self.stack.enter_context(Journal(self, after_samples))
-        self.stack.enter_context(explained(self.device, self.folder))
+        self.stack.enter_context(explained(self.device, self.asked))
         if is_first():
             self.photos = samples.choose(self.data, self.args, self.device)
             self.measure = make_measure(self) if self.args.eval_every else None
@@ -122,10 +125,12 @@ class Run:
         """Yield the batches of a phase, from the run's place on; each must be followed by `took`.
 
         A batch is a list of float32 N,C,H,W in [-1, 1]: a photo, and in phase two, where a loss looks at
-        drawings, a drawing and a smoothed drawing. Raises Stopped after a signal, when all is saved.
+        drawings, a drawing, and the smoothed drawing if there is one. A method of one phase has phase two
+        alone. Raises Stopped after a signal, when all is saved.
         """
         if self.phase > phase:
             return
+        self.phase = phase
         # However the loop ends, its workers end with it: they ignore the signals of a plain exit.
         loaded = load_batches(*training_batches(self), self.args.workers, self.device)
         loaded = self.stack.enter_context(contextlib.closing(loaded))
@@ -219,15 +224,18 @@ class Run:
         if asked > 1:
             if is_first():
                 self.journal.end("stopped", signal.Signals(asked).name)
-            text = f"stopped, everything is saved; go on with: {resuming(self.folder)}"
+            text = f"stopped, everything is saved; go on with: {resuming(self.asked)}"
             raise Stopped(text, status=128 + asked)
 
     def _save(self):
         """Write weights and state, after a look at the losses. Raises RunFailed if one is not finite."""
         self._check_losses()
-        pool = [processes.gather(batch) for batch in self.model.pool.batches]
+        pools = {
+            name: [processes.gather(batch) for batch in getattr(self.model, name).batches]
+            for name in self.model.pools
+        }
         if is_first():
-            state.save(self, pool)
+            state.save(self, pools)
 
 
 class Signals:

@@ -42,19 +42,24 @@ QUALITY = {"png": {}, "jpg": {"quality": 95, "subsampling": 0}, "webp": {"qualit
 def draw(run):
     """Write each of a run's photos beside the result, into Reconstruction/ (phase one) or Transfer/.
 
+    Where there is a way back, what it makes of the result comes last, and `_cycle` in the file's name.
     Reconstruction/ holds the newest only. Returns the pictures: uint8 H,W,C arrays.
     """
     name, extension = run.folder.name.removesuffix("_results"), run.args.sample_format
     where = run.folder / ("Reconstruction" if run.phase == 1 else "Transfer")
     where.mkdir(exist_ok=True)
     pictures = []
+    painters = [shown_generator(run.model), *(getattr(run.model, name) for name in run.model.painters[1:])]
     for label, photo in run.photos:
+        row = [photo]
         with run.model.autocast():
-            result = networks.stylise(shown_generator(run.model), photo)
-        file = f"{run.epoch}_epoch_{name}_{label}.{extension}"
+            for painter in painters:
+                row.append(networks.stylise(painter, row[-1]))
+        cycle = "_cycle" if len(row) > 2 else ""
+        file = f"{run.epoch}_epoch_{name}_{label}{cycle}.{extension}"
         if run.phase == 1:
             file = "{}_{}_recon_{}.{}".format(name, *label.split("_"), extension)
-        pictures.append(images.side_by_side(utils.to_image(photo[0]), utils.to_image(result[0])))
+        pictures.append(images.side_by_side(*(utils.to_image(picture[0]) for picture in row)))
         images.write(where / file, pictures[-1], **QUALITY[extension])
     return pictures
 
@@ -65,7 +70,7 @@ def thin(folder, every, last):
     They are counted in epochs and, with --sample_every `every`, in samples too. Other files stay.
     """
     run = re.escape(folder.name.removesuffix("_results"))
-    pattern = re.compile(rf"(\d+)_epoch_{run}_(?:train|test)_\d+\.(?:{'|'.join(QUALITY)})")
+    pattern = re.compile(rf"(\d+)_epoch_{run}_(?:train|test)_\d+(?:_cycle)?\.(?:{'|'.join(QUALITY)})")
     drawn = [
         (int(found[1]), path)
         for path in (folder / "Transfer").iterdir()

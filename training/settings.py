@@ -7,13 +7,9 @@ import time
 from pathlib import Path
 
 from support.arguments import command_line
-from training import options
 from training.log import TIME
 from utils import launcher, say, write_text
 
-# What `--resume FOLDER` may change of the method; from where on is recorded.
-CHANGEABLE = ("lrG", "lrD", "pre_lr", "lr_policy", "con_lambda", "adv_lambda", "style_lambda", "tv_lambda")
-CHANGEABLE += ("precision", "save_minutes", "vgg_model")
 FILE = "settings.json"
 STATE = "state_latest.pth"  # which holds the settings too
 
@@ -32,7 +28,14 @@ def write_settings(folder, record):
     write_text(folder / FILE, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
-def settings_fault(record):
+def program_of(record):
+    """The words after "python" that a run was started with; CartoonGAN.py if its settings do not tell."""
+    commands = record.get("commands")
+    words = str(commands[-1]).split() if isinstance(commands, list) and commands else []
+    return (*words[1:3],) if words[1:2] == ["-m"] else ("CartoonGAN.py",)
+
+
+def settings_fault(record, method):
     """What keeps a run from going on with settings that were read from a file; "" if nothing does."""
     for key in ("given", "commands"):
         if not isinstance(record.get(key), list) or {*map(type, record[key])} - {str}:
@@ -43,7 +46,7 @@ def settings_fault(record):
     changes = record.get("changes", [])
     if not isinstance(changes, list) or {*map(type, changes)} - {dict}:
         return "its changes are no list of records"
-    return options.fault(record["options"])
+    return method.fault(record["options"])
 
 
 def make_settings(asked, device, precision, data, place):
@@ -57,20 +60,21 @@ def make_settings(asked, device, precision, data, place):
     import torchvision
 
     args, earlier = asked.args, asked.earlier or {"given": [], "commands": []}
-    gpu = device.type == "cuda"
+    gpu, parts = device.type == "cuda", asked.method.parts
+    looks_through_vgg = "VGG19" in parts and parts["VGG19"](args)
     return {
         "options": {**vars(args), "resume": None},
         "given": sorted({*asked.given, *earlier["given"]} - {"resume"}),
-        "commands": [*earlier["commands"], command_line("CartoonGAN.py", asked.argv)],
+        "commands": [*earlier["commands"], command_line(asked.method.program, asked.argv)],
         "started": time.strftime(TIME),
         "host": platform.node(),
         "launcher": launcher(),
         "device": torch.cuda.get_device_name(device) if gpu else f"cpu, {torch.get_num_threads()} threads",
         "precision": precision,
-        "vgg": (args.vgg_model or "torchvision, IMAGENET1K_V1") if options.needs_vgg(args) else None,
+        "vgg": (args.vgg_model or "torchvision, IMAGENET1K_V1") if looks_through_vgg else None,
         "data": data,
         "data before": _data_before(data, asked.earlier) if asked.earlier else [],
-        "changes": _changes(args, precision, place, asked.earlier) if asked.earlier else [],
+        "changes": _changes(asked, precision, place) if asked.earlier else [],
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),  # a class of its own, which no state could hold
@@ -95,15 +99,16 @@ def _data_before(data, earlier):
     return [*before, last]
 
 
-def _changes(args, precision, place, earlier):
+def _changes(asked, precision, place):
     """The record of the options that a resumed run changed, of before and of now; says the latter.
 
     A precision is the one that "auto" stood for, which another processor may change too.
     """
-    default = options.training_parser().get_default
-    then = {key: earlier["options"].get(key, default(key)) for key in (*CHANGEABLE, "train_epoch")}
+    method, earlier = asked.method, asked.earlier
+    known = method.defaults() | earlier["options"]
+    then = {key: known[key] for key in (*method.changeable, "train_epoch")}
     then["precision"] = earlier.get("precision", precision)
-    now = {**vars(args), "precision": precision}
+    now = {**vars(asked.args), "precision": precision}
     where = dict(zip(("phase", "epoch", "step"), place, strict=True))
     changes = [
         {"option": key, "from": was, "to": now[key], **where} for key, was in then.items() if now[key] != was
@@ -114,16 +119,16 @@ def _changes(args, precision, place, earlier):
     return [*earlier.get("changes", []), *changes]
 
 
-def print_settings(folder, settings, place):
+def print_settings(asked, settings, place):
     """Print what a run is: its folder, what differs from the defaults, its data, device and precision.
 
     `place` is the (phase, epoch, step) that a resumed run goes on after; None for a new one.
     """
-    defaults = vars(options.training_parser().parse_args([]))
-    asked = [f"{key} {value}" for key, value in settings["options"].items() if value != defaults.get(key)]
+    defaults = asked.method.defaults()
+    given = [f"{key} {value}" for key, value in settings["options"].items() if value != defaults.get(key)]
     counts = [f"{kind['count']} {name}" for name, kind in settings["data"].items()]
-    print(f"run:     {folder}")
-    print(f"options: {', '.join(asked) or 'the defaults'}")
+    print(f"run:     {asked.folder}")
+    print(f"options: {', '.join(given) or 'the defaults'}")
     print(f"data:    {', '.join(counts)}")
     print(f"device:  {settings['device']}, {settings['precision']}", flush=True)
     if place:

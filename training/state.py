@@ -7,35 +7,37 @@ from training.settings import STATE
 from training.shown import shown_generator
 from utils import RunFailed, WrongUse, first_line
 
-STATEFUL = ("generator", "discriminator", "ema", "adam_g", "adam_d", "scaler")
-ADAMS = ("adam_g", "adam_d")
 
-
-def save(run, pool):
+def save(run, pools):
     """Write the weights of a run's model, then the state, which alone is enough to go on.
 
-    `pool` holds the whole batches of the model's pool, of all processes together. A weight that is not finite
-    raises RunFailed before anything is written.
+    `pools`, {name: whole batches}, is what the model's pools hold, of all processes together. Raises
+    RunFailed before anything is written if a weight is not finite.
     """
     model, folder = run.model, run.folder
     check_weights(run)
-    checkpoints.save(folder / "generator_latest.pth", checkpoints.generator_file(model.generator))
+    for name, network in _networks(model).items():
+        file = checkpoints.generator_file if name in model.painters else checkpoints.weights_of
+        checkpoints.save(folder / f"{name}_latest.pth", file(network))
     if model.ema:
         checkpoints.save(folder / "generator_ema.pth", checkpoints.generator_file(shown_generator(model)))
-    if model.discriminator:
-        checkpoints.save(folder / "discriminator_latest.pth", checkpoints.weights_of(model.discriminator))
-    content = {name: getattr(model, name).state_dict() for name in STATEFUL if getattr(model, name)}
-    content |= {"pool": pool, "place": run.place, "sums": dict(run.sums), "counts": dict(run.counts)}
+    stateful = (*model.networks, "ema", *model.optimisers, "scaler")
+    content = {name: getattr(model, name).state_dict() for name in stateful if getattr(model, name)}
+    content |= pools | {"place": run.place, "sums": dict(run.sums), "counts": dict(run.counts)}
     checkpoints.save(folder / STATE, content | {"seconds": run.seconds, "settings": run.settings})
 
 
 def check_weights(run):
     """Raise RunFailed if a weight of a run's model is not finite."""
-    for name in ("generator", "discriminator"):
-        network = getattr(run.model, name)
-        if network and not all(value.isfinite().all() for value in network.state_dict().values()):
+    for name, network in _networks(run.model).items():
+        if not all(value.isfinite().all() for value in network.state_dict().values()):
             where = "phase {}, epoch {}, step {}".format(*run.place)
             raise RunFailed(f"a weight of the {name} is not finite in {where}: {another_try(run)}")
+
+
+def _networks(model):
+    """{name: network} of those that a model has."""
+    return {name: getattr(model, name) for name in model.networks if getattr(model, name)}
 
 
 def load_state(path):
@@ -51,17 +53,17 @@ def restore(run, path):
     """Put a run and its model where they were when the state at `path` was written. Raises WrongUse."""
     content, model = load_state(path), run.model
     try:
-        if missing := {"generator", "adam_g", "scaler"} - content.keys():
+        if missing := {model.networks[0], model.optimisers[0], "scaler"} - content.keys():
             raise KeyError(min(missing))
-        for name in ("generator", "discriminator"):
+        for name, network in _networks(model).items():
             # After --train_epoch 0 there is no discriminator yet: it starts as built.
-            if getattr(model, name) and name in content:
-                checkpoints.fill(getattr(model, name), content[name], path)
-        for name in ("adam_g", "adam_d", "scaler", "ema"):
+            if name in content:
+                checkpoints.fill(network, content[name], path)
+        for name in (*model.optimisers, "scaler", "ema"):
             mine = getattr(model, name)
             fresh = name == "scaler" and not content[name]  # of a precision that needs none
             if mine and name in content and not fresh:
-                own = {"param_groups": mine.state_dict()["param_groups"]} if name in ADAMS else {}
+                own = {"param_groups": mine.state_dict()["param_groups"]} if name in model.optimisers else {}
                 mine.load_state_dict({**content[name], **own})
         run.phase, run.epoch, run.step = content["place"]
         if run.phase == 1 and run.epoch > run.args.pre_train_epoch:
@@ -69,8 +71,10 @@ def restore(run, path):
         run.sums.update(content["sums"])
         run.counts.update(content.get("counts") or dict.fromkeys(run.sums, run.step))
         run.seconds = content["seconds"]
-        pool = [processes.share(batch).to(run.device) for batch in content["pool"]]
-        model.pool.batches = [batch.nan_to_num() for batch in pool]  # float16 may have overflowed
+        for name in model.pools:
+            pool = [processes.share(batch).to(run.device) for batch in content[name]]
+            # float16 may have overflowed
+            getattr(model, name).batches = [batch.nan_to_num() for batch in pool]
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
         raise WrongUse(f"{path} does not fit this run: {reason}: start a new run with --tag") from None

@@ -83,7 +83,7 @@ def test_the_folders_train_both_ways(clear, tmp_path):
     for src, tgt in (("hazy", "clear"), ("clear", "hazy")):
         places = [f"--{key}_data={tmp_path}/out/{name}" for key, name in (("src", src), ("tgt", tgt))]
         args, _ = options.parse([*places, "--batch_size=2", "--input_size=16"])
-        data = training.data.prepare(args, drawings=True, make_pairs=edge_promoting.make_pairs)
+        data = training.data.prepare(args, fewest=2, make_pairs=edge_promoting.make_pairs)
         assert [len(paths) for paths in data[:3]] == [6, 3, 6]
 
 

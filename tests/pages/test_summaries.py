@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from helpers import leave_run
@@ -44,6 +45,21 @@ def test_a_whole_run(tmp_path):
         "Transfer/{epoch}_epoch_Paprika_test_1.png": [str(epoch) for epoch in range(1, 13)]
     }
     assert sorted(pictures(run)) == files(folder, "Transfer", "Reconstruction")
+
+
+def test_three_pictures_in_one_are_shown_whole(tmp_path):
+    """A run of CycleGAN: without phase one, and with the way back in its samples."""
+    folder = leave_run(tmp_path, "Cycle")
+    shutil.rmtree(folder / "Reconstruction")
+    for path in folder.glob("Transfer/*"):
+        path.rename(path.with_stem(f"{path.stem}_cycle"))
+    record = json.loads((folder / "settings.json").read_text())
+    del record["options"]["pre_train_epoch"]
+    (folder / "settings.json").write_text(json.dumps(record))
+    run = summaries.read(folder)
+    photo = run["page"]["samples"]["photos"][0]
+    assert photo["epochs"] == {"Transfer/{epoch}_epoch_Cycle_test_1_cycle.png": ["1", "2", "3"]}
+    assert (photo["name"], photo["pair"], run["newest"][1], run["total"]) == ("test 1", False, False, 3)
 
 
 def test_names_of_any_kind_come_out_as_they_are_on_the_disk(tmp_path):

@@ -197,6 +197,6 @@ def test_sizes_of_images():
 
 
 def test_a_command_can_be_typed_again():
-    assert arguments.command_line("CartoonGAN.py", ["--name", "two words"]) == (
+    assert arguments.command_line(["CartoonGAN.py"], ["--name", "two words"]) == (
         "python CartoonGAN.py --name 'two words'"
     )

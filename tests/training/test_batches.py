@@ -23,7 +23,8 @@ CPU = torch.device("cpu")
 
 def stream(count, *place, photos=10, drawings=7, batch=3, seed=0, independent=False):
     """The first `count` batches from place (phase, epoch, step), each a list of draws."""
-    draws = batches.draws(photos, drawings, batch, seed, *place, independent)
+    streams = (batches.DRAWINGS, batches.SMOOTHED if independent else batches.DRAWINGS)
+    draws = batches.draws(photos, drawings, batch, seed, *place, streams)
     return list(itertools.islice(draws, count))
 
 
@@ -76,12 +77,18 @@ def test_smoothed_drawings_are_those_of_the_batch_or_independent_ones():
     assert set(shown(apart, 2)) == set(range(7))
 
 
+def test_drawings_alone_are_those_that_come_with_smoothed_ones():
+    draws = batches.draws(10, 7, 3, 0, 2, 1, 0, (batches.DRAWINGS,))
+    for alone, paired in zip(draws, stream(20, 2, 1, 0), strict=False):
+        assert alone == [item[:2] for item in paired]
+
+
 def test_phase_one_draws_photographs_alone():
     assert all(len(item) == 1 for batch in stream(4, 1, 1, 0, drawings=0) for item in batch)
 
 
 def test_a_run_has_the_batches_of_its_place_and_of_its_process(monkeypatch):
-    shapes = {"input_size": 16, "resize": "squash", "in_ngc": 1, "in_ndc": 3}
+    shapes = {"input_size": 16, "resize": "squash", "in_ngc": 1, "out_ngc": 3}
     args = types.SimpleNamespace(batch_size=4, seed=5, independent_edges=True, **shapes)
     run = types.SimpleNamespace(args=args, data=Data([*range(10)], [], [*range(6)], {}))
     for place, pairs in (((1, 2, 1), []), ((2, 2, 1), [*range(6)])):
@@ -95,6 +102,10 @@ def test_a_run_has_the_batches_of_its_place_and_of_its_process(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert next(batches.training_batches(run)[1]) == wanted[0][2:]
+    del args.independent_edges  # which a method without smoothed drawings has not
+    run.data = run.data._replace(smoothed=False)
+    dataset, drawn = batches.training_batches(run)
+    assert not dataset.smoothed and next(drawn) == [item[:2] for item in wanted[0][2:]]
 
 
 # The images
@@ -112,6 +123,16 @@ def made(tmp_path):
 
 def training_images(made, size=32, resize="crop", photo_channels=3, drawing_channels=3):
     return batches.TrainingImages(*made[:2], size, resize, photo_channels, drawing_channels)
+
+
+def test_a_drawing_alone_is_shown_whole(made):
+    """As a pair the same file would be halved."""
+    _, (drawing,), _ = made
+    dataset = batches.TrainingImages(made[0], [drawing], 32, "squash", 3, 3, smoothed=False)
+    photo, square = dataset[[(0, (1,)), (0, (2,))]]
+    whole = images.fit_training(images.read(drawing), 32, "squash")
+    assert photo.shape == square.shape == (3, 32, 32)
+    assert any((square.permute(1, 2, 0).numpy() == side).all() for side in (whole, whole[:, ::-1]))
 
 
 def test_training_images_are_random_crops_and_flips(made):

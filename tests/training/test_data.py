@@ -17,7 +17,7 @@ BOTH = [("src_data/train", "photographs"), ("tgt_data/train", "drawings")]
 def found(data, *more, drawings=True):
     folders = ["--src_data", f"{data}/src_data", "--tgt_data", f"{data}/tgt_data"]
     args, _ = options.parse([*folders, "--batch_size", "4", "--input_size", "32", *more])
-    return prepare(args, drawings, make_pairs)
+    return prepare(args, options.fewest_drawings(args) if drawings else 0, make_pairs)
 
 
 def files(folder):
@@ -177,3 +177,16 @@ def test_numbered_pairs_are_used_as_they_are_when_no_sized_folder_exists(data, c
     (data / "away").rename(drawings)
     (pair_dir / "256").mkdir()
     assert found(data).pairs == files(pair_dir / "32")
+
+
+def test_drawings_are_taken_as_they_are_where_no_pairs_are_made(data, capsys):
+    (data / "tgt_data/train/0.jpg").write_bytes(b"")
+    folders = ["--src_data", f"{data}/src_data", "--tgt_data", f"{data}/tgt_data", "--batch_size", "4"]
+    args, _ = options.parse(folders)
+    del args.pair_dir  # which such a method has not
+    of_run = prepare(args, 4)
+    assert of_run.pairs == [data / f"tgt_data/train/{n}.jpg" for n in range(1, 6)] and not of_run.smoothed
+    assert of_run.record["drawings"]["count"] == 5 and of_run.record["drawings"]["left out"] == 1
+    assert "left out" in capsys.readouterr().err and not (data / "tgt_data/pair").exists()
+    with pytest.raises(WrongUse, match=r"5 readable drawings in .*, at least 6 needed"):
+        prepare(args, 6)

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from training import failures
+from training.options import CARTOONGAN
 from utils import RunFailed, WrongUse
 
 CPU = torch.device("cpu")
 FOLDER = Path("results/Tiny_1_1_1_results")
+ASKED = types.SimpleNamespace(folder=FOLDER, method=CARTOONGAN)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ FOLDER = Path("results/Tiny_1_1_1_results")
     ],
 )
 def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
-    with pytest.raises(RunFailed) as failed, failures.explained(CPU, FOLDER):
+    with pytest.raises(RunFailed) as failed, failures.explained(CPU, ASKED):
         raise error
     assert told in str(failed.value) and "\n" not in str(failed.value)
 
@@ -41,13 +43,13 @@ def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
 def test_a_process_that_is_gone_is_explained(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     told = r"another of the processes is gone, or cannot be reached \(gloo: connection closed\)"
-    with pytest.raises(RunFailed, match=told), failures.explained(CPU, FOLDER):
+    with pytest.raises(RunFailed, match=told), failures.explained(CPU, ASKED):
         raise RuntimeError("gloo: connection closed\nand more")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()])
 def test_faults_of_the_program_keep_their_traceback(error):
-    with pytest.raises(type(error)) as failed, failures.explained(CPU, FOLDER):
+    with pytest.raises(type(error)) as failed, failures.explained(CPU, ASKED):
         raise error
     assert failed.value is error
 
@@ -64,7 +66,7 @@ def test_faults_of_the_program_keep_their_traceback(error):
 def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, told):
     args = types.SimpleNamespace(lrG=2e-4, lrD=1e-4, pre_lr=pre_lr)
     model = types.SimpleNamespace(discriminator=True)
-    run = types.SimpleNamespace(args=args, model=model, folder=FOLDER, phase=phase, precision=precision)
+    run = types.SimpleNamespace(args=args, model=model, asked=ASKED, phase=phase, precision=precision)
     assert failures.another_try(run) == (
         f"the last saved state is untouched; go on with python CartoonGAN.py --resume {FOLDER} {told}"
     )

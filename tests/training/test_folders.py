@@ -296,8 +296,8 @@ def test_settings_that_no_run_can_have_are_refused(earlier, with_state):
 
 def test_an_option_that_did_not_exist_yet_had_its_default():
     asked = {"name": "a", "style_lambda": 0}
-    assert folders.differences(asked, {"name": "a"}) == {}
-    changed = folders.differences(asked | {"style_lambda": 2.0}, {"name": "a"})
+    assert folders.differences(asked, {"name": "a"}, options.CARTOONGAN) == {}
+    changed = folders.differences(asked | {"style_lambda": 2.0}, {"name": "a"}, options.CARTOONGAN)
     assert changed == {"style_lambda": "style_lambda is 2.0, was 0"}
 
 

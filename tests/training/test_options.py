@@ -208,7 +208,7 @@ def test_a_large_whole_number_is_a_number():
 )
 def test_what_a_run_needs(text, discriminator, drawings):
     args, _ = options.parse(text.split())
-    assert (options.has_discriminator(args), options.needs_drawings(args)) == (discriminator, drawings)
+    assert (options.has_discriminator(args), options.fewest_drawings(args) > 0) == (discriminator, drawings)
 
 
 @pytest.mark.parametrize("argv", ["", "--seed 3 --independent_edges --lrG 1e-3 --tag a --pre_lr 1"])

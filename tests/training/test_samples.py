@@ -29,7 +29,10 @@ def run_at(phase, epoch, folder, data, extension="png"):
     """A run whose generator turns every colour over, as the drawing of samples sees it."""
     folder.mkdir()
     model = types.SimpleNamespace(
-        generator=lambda photo: -photo, autocast=lambda: utils.autocast(CPU, "fp32"), ema=None
+        generator=lambda photo: -photo,
+        autocast=lambda: utils.autocast(CPU, "fp32"),
+        ema=None,
+        painters=("generator",),
     )
     args, _ = options.parse(["--sample_format", extension])
     return types.SimpleNamespace(
@@ -54,6 +57,19 @@ def test_the_photo_is_left_and_the_result_right_in_their_own_colours(red, tmp_pa
     assert sample.shape == (20, 48, 3)
     assert (sample[:, :24] == [255, 0, 0]).all()
     assert (sample[:, 24:] == [0, 255, 255]).all()
+
+
+def test_a_way_back_comes_last_and_is_told_by_the_name(red, tmp_path):
+    run = run_at(2, 7, tmp_path / "Red_results", red)
+    run.model.painters, run.model.generator_back = (
+        ("generator", "generator_back"),
+        lambda photo: photo * 0 - 1,
+    )
+    samples.draw(run)
+    assert len(list((run.folder / "Transfer").iterdir())) == 5 + 2
+    sample = images.read(run.folder / "Transfer/7_epoch_Red_test_2_cycle.png")
+    assert [sample[0, column].tolist() for column in (0, 24, 48)] == [[255, 0, 0], [0, 255, 255], [0, 0, 0]]
+    assert sample.shape == (20, 72, 3)
 
 
 def test_samples_are_spread_over_the_folder_and_reduced_to_twice_the_training_size(red):
@@ -98,10 +114,11 @@ def test_formats(red, tmp_path, extension):
         (1, 1, [1], [1]),
     ],
 )
-def test_thinning_keeps_early_samples_and_the_last(tmp_path, every, last, epochs, kept):
+@pytest.mark.parametrize("cycle", [False, True])
+def test_thinning_keeps_early_samples_and_the_last(tmp_path, every, last, epochs, kept, cycle):
     folder = tmp_path / "a+b_results"
     (folder / "Transfer").mkdir(parents=True)
-    own = lambda epoch: f"{epoch}_epoch_a+b_test_1.png"
+    own = lambda epoch: f"{epoch}_epoch_a+b_test_1{'_cycle' if cycle else ''}.png"
     others = ["3_epoch_aab_test_1.png", "3_epoch_a+b_test_1.txt", "mine.png"]
     for name in (*map(own, epochs), *others):
         (folder / "Transfer" / name).touch()

@@ -10,9 +10,18 @@ import torch
 
 from training import options
 from training.folders import Asked
-from training.settings import make_settings, print_settings, read_settings, settings_fault, write_settings
+from training.options import CARTOONGAN
+from training.settings import (
+    make_settings,
+    print_settings,
+    program_of,
+    read_settings,
+    settings_fault,
+    write_settings,
+)
 
 CPU = torch.device("cpu")
+ASKED = types.SimpleNamespace(folder=Path("results/P_results"), method=CARTOONGAN)
 DATA = {
     "photographs": {"count": 6, "left out": 0, "fingerprint": "a1"},
     "drawings": {"count": 9, "left out": 1, "fingerprint": "b2"},
@@ -77,6 +86,23 @@ def test_settings_of_a_resumed_run_keep_what_was_asked_before(capsys):
     assert record["data before"] == [] and capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("commands", "program"),
+    [
+        (["python CartoonGAN.py --name P"], ("CartoonGAN.py",)),
+        (
+            ["python -m survey.cyclegan --name P", "python -m survey.cyclegan --resume x"],
+            ("-m", "survey.cyclegan"),
+        ),
+        ([], ("CartoonGAN.py",)),
+        (None, ("CartoonGAN.py",)),
+        ([3], ("CartoonGAN.py",)),
+    ],
+)
+def test_which_program_made_a_run(commands, program):
+    assert program_of({"commands": commands}) == program
+
+
 def test_other_data_than_before_are_told_and_recorded(capsys):
     before = settings("--name", "P")
     now = {"photographs": {"count": 5, "left out": 0, "fingerprint": "c3"}}
@@ -131,12 +157,12 @@ def test_changed_options_are_said_and_recorded_with_the_place_from_which_they_ho
     ],
 )
 def test_what_keeps_a_run_from_going_on(change, told):
-    assert settings_fault(settings()) == ""
-    assert settings_fault(settings() | change) == told
+    assert settings_fault(settings(), CARTOONGAN) == ""
+    assert settings_fault(settings() | change, CARTOONGAN) == told
 
 
 def test_what_is_printed_of_a_run(capsys):
-    print_settings(Path("results/P_results"), settings("--name", "Paprika", "--ngf", "64", "--nb", "4"), None)
+    print_settings(ASKED, settings("--name", "Paprika", "--ngf", "64", "--nb", "4"), None)
     said = capsys.readouterr().out.splitlines()
     assert said[:3] == [
         "run:     results/P_results",
@@ -144,6 +170,6 @@ def test_what_is_printed_of_a_run(capsys):
         "data:    6 photographs, 9 drawings",
     ]
     assert len(said) == 4 and said[3].startswith("device:  cpu, ") and said[3].endswith(", fp32")
-    print_settings(Path("results/P_results"), settings(), (2, 6, 3))
+    print_settings(ASKED, settings(), (2, 6, 3))
     said = capsys.readouterr().out.splitlines()
     assert said[1] == "options: the defaults" and said[-1] == "goes on: phase 2, epoch 6, after step 3"

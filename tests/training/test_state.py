@@ -26,6 +26,7 @@ def new_run(folder, text="", place=(1, 1, 0)):
     return types.SimpleNamespace(
         model=model,
         folder=folder,
+        asked=types.SimpleNamespace(folder=folder, method=options.CARTOONGAN),
         device=CPU,
         args=args,
         place=place,
@@ -67,7 +68,7 @@ def one_line(error, *told):
 @pytest.mark.parametrize("text", ["", "--adv_lambda 0", "--precision fp16", "--conv_bias none"])
 def test_a_state_puts_all_back(text, tmp_path):
     before = stepped(tmp_path, text)
-    state.save(before, before.model.pool.batches)
+    state.save(before, {"pool": before.model.pool.batches})
     assert checkpoints.load_generator(tmp_path / "generator_latest.pth").architecture["ngf"] == 4
     assert (tmp_path / "discriminator_latest.pth").exists() == (text != "--adv_lambda 0")
     assert state.load_state(tmp_path / STATE)["settings"] == SETTINGS
@@ -90,7 +91,7 @@ def test_a_state_puts_all_back(text, tmp_path):
 @pytest.mark.parametrize("after", ["fp32", "bf16", "fp16"])
 def test_a_run_goes_on_in_another_precision(before, after, tmp_path):
     run, fresh = stepped(tmp_path, f"--precision {before}"), new_run(tmp_path, f"--precision {after}")
-    state.save(run, run.model.pool.batches)
+    state.save(run, {"pool": run.model.pool.batches})
     resumed = new_run(tmp_path, f"--precision {after}")
     state.restore(resumed, tmp_path / STATE)
     wanted = run if before == after else fresh
@@ -101,7 +102,7 @@ def test_a_run_goes_on_in_another_precision(before, after, tmp_path):
 
 def test_a_batch_of_the_pool_that_float16_lost_does_no_harm_later(tmp_path):
     run = stepped(tmp_path)
-    state.save(run, [batch * math.nan for batch in run.model.pool.batches])
+    state.save(run, {"pool": [batch * math.nan for batch in run.model.pool.batches]})
     after = new_run(tmp_path)
     state.restore(after, tmp_path / STATE)
     assert after.model.pool.batches and all(batch.isfinite().all() for batch in after.model.pool.batches)
@@ -110,13 +111,13 @@ def test_a_batch_of_the_pool_that_float16_lost_does_no_harm_later(tmp_path):
 def test_means_go_on_over_the_steps_that_were_counted(tmp_path):
     run, after = stepped(tmp_path), new_run(tmp_path)
     run.counts = {"content": 3}  # of four steps float16 left out one
-    state.save(run, [])
+    state.save(run, {"pool": []})
     state.restore(after, tmp_path / STATE)
     assert after.counts == {"content": 3}
 
 
 def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
-    state.save(stepped(tmp_path, "--train_epoch 0 --con_lambda 1"), [])
+    state.save(stepped(tmp_path, "--train_epoch 0 --con_lambda 1"), {"pool": []})
     extended, fresh = new_run(tmp_path), new_run(tmp_path)
     state.restore(extended, tmp_path / STATE)
     assert equal(extended.model.discriminator, fresh.model.discriminator) and extended.phase == 2
@@ -138,7 +139,7 @@ def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
     ],
 )
 def test_a_state_that_does_not_fit_is_one_line(tmp_path, change):
-    state.save(new_run(tmp_path), [])
+    state.save(new_run(tmp_path), {"pool": []})
     content = checkpoints.load(tmp_path / STATE)
     change(content)
     checkpoints.save(tmp_path / STATE, content)
@@ -161,7 +162,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, name):
     with torch.no_grad():
         next(getattr(run.model, name).parameters())[0, 0, 0, 0] = math.inf
     with pytest.raises(RunFailed, match=f"a weight of the {name} is not finite in phase 1, epoch 1, step 0"):
-        state.save(run, [])
+        state.save(run, {"pool": []})
     assert not list(tmp_path.iterdir())
 
 
@@ -179,7 +180,7 @@ def test_weights_to_start_from(kind, tmp_path):
     """The discriminator's too; a generator's `eps` may be another, as in the authors' checkpoints."""
     before = stepped(tmp_path, f"--conv_bias {kind}")
     before.model.generator.architecture["eps"] = 1e-9
-    state.save(before, [])
+    state.save(before, {"pool": []})
     start = f"--conv_bias {kind} --latest_generator_model {tmp_path}/generator_latest.pth"
     after = new_run(tmp_path, f"{start} --latest_discriminator_model {tmp_path}/discriminator_latest.pth")
     assert state.start_from_weights(after.model, after.args) is True
@@ -198,7 +199,7 @@ def test_weights_to_start_from(kind, tmp_path):
     ],
 )
 def test_a_generator_of_another_architecture_is_refused(more, told, tmp_path):
-    state.save(new_run(tmp_path), [])
+    state.save(new_run(tmp_path), {"pool": []})
     run = new_run(tmp_path, f"--latest_generator_model {tmp_path}/generator_latest.pth {more}")
     with pytest.raises(WrongUse) as error:
         state.start_from_weights(run.model, run.args)
@@ -214,7 +215,7 @@ def test_another_network_to_start_from_is_refused(tmp_path):
 
 
 def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
-    state.save(new_run(tmp_path), [])
+    state.save(new_run(tmp_path), {"pool": []})
     path = tmp_path / "discriminator_latest.pth"
     for other in ("--ndf 8", "--conv_bias none"):
         run = new_run(tmp_path, f"--latest_discriminator_model {path} {other}")

@@ -1,0 +1,244 @@
+"""Runs of `python -m survey.cyclegan`: what they leave, resumed to the bit, in two processes, applied."""
+
+import csv
+import json
+import os
+import socket
+
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT, VGG, at_step, make_data
+from torch import multiprocessing
+
+import CartoonGAN
+import test
+import utils
+from evaluation import __main__ as evaluation
+from pages import summaries
+from pictures import checkpoints, images
+from survey import cyclegan
+from survey.cyclegan_options import CYCLEGAN
+from training import folders, history, processes, state
+from utils import WrongUse
+
+NAME = "Tiny_3_2_results"
+TINY = "--ngf 4 --ndf 4 --nb 1 --input_size 40 --batch_size 2 --device cpu --precision fp32 --workers 0"
+TIMES = ("seconds", "images_per_second")  # the columns that no two runs share
+NETWORKS = cyclegan.Model.networks
+
+
+def command(data, results, *more):
+    """The command line of a tiny run of make_data's data: three steps an epoch."""
+    places = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", results]
+    words = f"--name Tiny {TINY} --train_epoch 3 --sample_every 100 --pool_size 2"
+    return [*map(str, places), *words.split(), *map(str, more)]
+
+
+def train(data, results, *more):
+    """Run it to its end; the folder."""
+    cyclegan.main(command(data, results, *more))
+    (folder,) = results.glob("*_results")
+    return folder
+
+
+def rows(folder, without=()):
+    with open(folder / "metrics.csv", newline="") as file:
+        return [{key: row[key] for key in row if key not in without} for row in csv.DictReader(file)]
+
+
+def same(one, two):
+    """Whether two nested dictionaries and lists of tensors and values are equal to the bit."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(same, one, two))
+    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
+
+
+def result(folder, data, name, out, photos="src_data/test"):
+    """The pictures that test.py makes of a folder of the data with a generator of a run, by name."""
+    words = ["--pre_trained_model", folder / name, "--image_dir", data / photos, "--output_image_dir", out]
+    test.main([*map(str, words), "--format", "png", "--device", "cpu", "--precision", "fp32"])
+    return {path.name: images.read(path) for path in out.iterdir()}
+
+
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch):
+    """They are most of the time of a tiny run."""
+    monkeypatch.setattr(history, "plot_losses", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """(data, folder) of a run, for looking at only."""
+    utils.said.clear()
+    data = make_data(tmp_path_factory.mktemp("data"))
+    return data, train(data, tmp_path_factory.mktemp("whole"), "--sample_every", 1)
+
+
+def test_what_a_run_leaves(undisturbed):
+    data, folder = undisturbed
+    (events,) = folder.glob("events.out.tfevents.*")
+    assert {path.name for path in folder.iterdir()} == {
+        *("Transfer", "metrics.csv", "settings.json", "log.txt", "index.html", "page.js", events.name),
+        *("state_latest.pth", *(f"{name}_latest.pth" for name in NETWORKS)),
+    } | ({"losses.png"} & {path.name for path in folder.iterdir()})
+    assert folder.name == NAME and not (data / "tgt_data/pair").exists()
+    names = {f"train_{n}" for n in range(1, 6)} | {f"test_{n}" for n in range(1, 4)}
+    wanted = {f"{epoch}_epoch_Tiny_3_2_{name}_cycle.png" for epoch in (1, 2, 3) for name in names}
+    assert {path.name for path in (folder / "Transfer").iterdir()} == wanted
+    record = json.loads((folder / "settings.json").read_text())
+    assert record["commands"][0].startswith("python -m survey.cyclegan --src_data ")
+    assert record["data"]["drawings"]["count"] == 6 and record["vgg"] is None
+    assert [(row["phase"], row["epoch"]) for row in rows(folder)] == [("2", "1"), ("2", "2"), ("2", "3")]
+    assert [float(row["learning_rate"]) for row in rows(folder)] == pytest.approx([2e-4, 2e-4, 1e-4])
+    for term in ("discriminator", "adversarial", "cycle", "identity"):
+        assert all(float(row[f"{term}{way}"]) > 0 for row in rows(folder) for way in ("", "_back"))
+
+
+def test_its_page_shows_the_three_pictures_and_how_to_go_on(undisturbed):
+    _, folder = undisturbed
+    run = summaries.read(folder)
+    assert run["problems"] == [] and (run["done"], run["total"], run["state"]) == (3, 3, "finished")
+    assert len(run["page"]["samples"]["photos"]) == 8 and run["page"]["samples"]["others"] == []
+    assert not any(photo["pair"] for photo in run["page"]["samples"]["photos"])
+    assert f"python -m survey.cyclegan --resume {folder}" in (folder / "index.html").read_text()
+
+
+def test_samples_are_photo_result_and_photo_again_as_test_py_makes_them(undisturbed, tmp_path):
+    data, folder = undisturbed
+    sample = images.read(folder / "Transfer/3_epoch_Tiny_3_2_test_1_cycle.png")
+    photo, there, back = np.split(sample, 3, axis=1)
+    assert (photo == images.read(data / "src_data/test/0.jpg")).all()
+    made = result(folder, data, "generator_latest.pth", tmp_path / "there")
+    assert np.abs(made["0.png"].astype(int) - there).max() <= 1
+    (tmp_path / "drawn").mkdir()
+    images.write(tmp_path / "drawn/0.png", there)
+    again = result(folder, tmp_path, "generator_back_latest.pth", tmp_path / "back", "drawn")
+    # The sample's way back was not rounded to 256 levels in between.
+    assert np.abs(again["0.png"].astype(int) - back).max() <= 6
+    assert np.abs(back.astype(int) - there).mean() > 1
+
+
+def test_a_checkpoint_tells_that_it_is_cyclegans(undisturbed):
+    _, folder = undisturbed
+    for name in NETWORKS[:2]:
+        architecture = checkpoints.load_generator(folder / f"{name}_latest.pth").architecture
+        assert (architecture["network"], architecture["ngf"], architecture["nb"]) == ("CycleGAN", 4, 1)
+
+
+class Killed(BaseException):
+    """Ends a run at once, as SIGKILL does: nothing on the way out catches it."""
+
+
+def die(_):
+    raise Killed
+
+
+@pytest.mark.parametrize("at", [2, 3, 8], ids=["in an epoch", "between epochs", "as the rate falls"])
+def test_a_killed_run_resumes_to_the_same_state(at, undisturbed, tmp_path, monkeypatch):
+    data, whole = undisturbed
+    argv = command(data, tmp_path, "--workers", 1, "--save_minutes", 0)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        at_step(patch, at, die)
+        cyclegan.main(argv)
+    cyclegan.main([*argv, "--resume"])
+    states = [state.load_state(folder / "state_latest.pth") for folder in (tmp_path / NAME, whole)]
+    assert len(states[0]["pool"]) == len(states[0]["pool_back"]) == 2
+    for name in (*NETWORKS, "adam_g", "adam_d", "pool", "pool_back", "place"):
+        assert same(states[0][name], states[1][name]), name
+    assert rows(tmp_path / NAME, TIMES) == rows(whole, TIMES)
+
+
+def test_it_is_measured_and_the_best_is_kept_and_evaluated(undisturbed, tmp_path):
+    data, _ = undisturbed
+    folder = train(data, tmp_path, "--eval_every", 1, "--vgg_model", VGG, "--train_epoch", 1)
+    assert all(np.isfinite(float(rows(folder)[0][name])) for name in ("kid_drawings", "ssim", "line_edges"))
+    assert checkpoints.load_generator(folder / "generator_best.pth").architecture["ngf"] == 4
+    places = ["--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"]
+    evaluation.main(
+        [*map(str, [folder, *places, "--vgg_model", VGG]), "--features", "vgg19", "--device", "cpu"]
+    )
+    record = json.loads((folder / "evaluation.json").read_text())
+    assert record["input_size"] == 40 and np.isfinite(record["rows"][str(folder)]["ssim"])
+
+
+def test_grey_drawings_are_painted_without_an_identity_loss(undisturbed, tmp_path):
+    data, _ = undisturbed
+    folder = train(data, tmp_path, "--out_ngc", 1, "--idt_lambda", 0, "--train_epoch", 1)
+    sample = images.read(folder / "Transfer/1_epoch_Tiny_1_2_test_1_cycle.png")
+    _, there, back = np.split(sample, 3, axis=1)
+    assert (there == there[..., :1]).all() and not (back == back[..., :1]).all()
+    assert "identity" not in rows(folder)[0]
+
+
+# Two programs, one folder of runs
+
+
+def test_each_program_goes_on_with_its_own_runs_alone(undisturbed, tmp_path):
+    data, folder = undisturbed
+    told = f"another program's run: go on with python -m survey.cyclegan --resume {folder}"
+    with pytest.raises(WrongUse, match=told):
+        CartoonGAN.main(["--resume", str(folder)])
+    twin = tmp_path / "Tiny_3_10_100_8_results"  # a folder that both could mean
+    twin.mkdir()
+    (twin / "settings.json").write_text((folder / "settings.json").read_text())
+    places = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", tmp_path]
+    with pytest.raises(WrongUse, match=r"it is one of python -m survey\.cyclegan"):
+        folders.find_run(["--name", "Tiny_3", *map(str, places)])
+    asked = folders.find_run(["--resume", str(folder)], CYCLEGAN)
+    assert asked.args.ngf == 4 and asked.method is CYCLEGAN
+
+
+def test_weights_of_the_losses_may_change_and_networks_may_not(undisturbed):
+    _, folder = undisturbed
+    more = ["--cycle_lambda", "5", "--idt_lambda", "0", "--lrG", "1e-4"]
+    assert folders.find_run(["--resume", str(folder), *more], CYCLEGAN).args.cycle_lambda == 5
+    with pytest.raises(WrongUse, match="cannot go on with other settings"):
+        folders.find_run(["--resume", str(folder), "--ngf", "8"], CYCLEGAN)
+
+
+def test_every_option_is_read():
+    """An option that nothing reads is a defect."""
+    files = [*ROOT.glob("survey/cyclegan*.py"), ROOT / "evaluation/judge.py", *ROOT.glob("training/*.py")]
+    code = "".join(path.read_text() for path in files)
+    assert [name for name in CYCLEGAN.defaults() if f"args.{name}" not in code] == []
+
+
+# Several processes
+
+
+def step(rank, count, port, folder):
+    """A step of plain descent in one of several processes; gradients and losses go into a file."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    device = torch.device("cpu")
+    args, _ = CYCLEGAN.parse(TINY.split())
+    with processes.together(device):
+        model = cyclegan.build(args, device, "fp32")
+        batch = [torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(n)) for n in range(2)]
+        for place in range(2):  # the buckets of gradients are built anew after the first
+            losses = cyclegan.step(model, args, *map(processes.share, batch), (2, 1, place))
+        losses = {name: processes.mean(loss).item() for name, loss in losses.items()}
+        weights = [getattr(model, name).parameters() for name in NETWORKS]
+        grads = [torch.cat([weight.grad.flatten() for weight in each]) for each in weights]
+        torch.save((grads, losses), folder / f"{rank}_of_{count}.pth")
+
+
+def test_two_processes_have_the_gradients_and_losses_of_one(tmp_path, monkeypatch):
+    for key in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(key, "")  # gives all of them back at the end
+    step(0, 1, 0, tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    multiprocessing.set_forkserver_preload(["survey.cyclegan"])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    multiprocessing.start_processes(step, (2, port, tmp_path), 2, start_method="forkserver")
+    wanted, losses = torch.load(tmp_path / "0_of_1.pth", weights_only=True)
+    for rank in range(2):
+        got, theirs = torch.load(tmp_path / f"{rank}_of_2.pth", weights_only=True)
+        for mine, one in zip(got, wanted, strict=True):
+            assert (mine - one).norm() / one.norm() < 1e-3
+        assert theirs == pytest.approx(losses, rel=1e-3)
