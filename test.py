@@ -115,7 +115,7 @@ def main(argv=None):
     args, pictures = asked(argv)
     device = utils.choose_device(args.device)
     whole = "it cannot work in tiles, so limit the size with --size N, not --tile" if args.tile else None
-    generator = checkpoints.load_generator(args.pre_trained_model, whole)
+    generator = checkpoints.load_generator(args.pre_trained_model, whole, inference.IN_TILES)
     check_shape(generator, args)
     inference.prepare(generator, device, utils.choose_precision(args.precision, device))
 

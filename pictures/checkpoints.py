@@ -84,15 +84,16 @@ def weights_of(network):
     return {key: value.cpu() for key, value in network.state_dict().items()}
 
 
-def load_generator(path, unless_ours=None):
+def load_generator(path, unless_ours=None, ours=Generator):
     """The generator in a checkpoint of any layout that layouts.py knows. Raises WrongUse.
 
-    It may be another network than Generator; with `unless_ours`, the words to refuse it with, it is not.
+    It may be another network than Generator; with `unless_ours`, the words to refuse it with, it is one of
+    the classes `ours`.
     """
     architecture, weights = layouts.to_ours(load(path), path)
     generator = layouts.build(architecture, path)
     fill(generator, weights, path)
-    if unless_ours and not isinstance(generator, Generator):
+    if unless_ours and not isinstance(generator, ours):
         raise WrongUse(f"{path} holds {generator.architecture['network']}'s network: {unless_ours}")
     return generator
 

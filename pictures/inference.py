@@ -16,10 +16,12 @@ from torch import nn
 import networks
 import utils
 from pictures import images, listing
+from pictures.cyclegan import CycleGenerator
 from support import gpu
 from support.norm import InstanceNorm, LayerNorm, pooled
 from utils import RunFailed, first_line
 
+IN_TILES = (networks.Generator, CycleGenerator)  # which are made of `down`, `blocks` and `up`
 ADVICE = "limit the size with --size N, or work in tiles with --tile N"
 # What allocators say, then cuDNN and cuBLAS: no memory, or no algorithm for as little as there is.
 NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "insufficient memory")

@@ -109,8 +109,8 @@ def step(model, args, photo, drawing, place):
         result, same_drawing = paint(model.parallel_generator, args, photo, drawing)
         result_back, same_photo = paint(model.parallel_generator_back, args, drawing, photo)
         losses = {
-            "adversarial": adversarial_loss(judge_frozen(model.discriminator, result), True),
-            "adversarial_back": adversarial_loss(judge_frozen(model.discriminator_back, result_back), True),
+            "adversarial": adversarial_loss(through_frozen(model.discriminator, result), True),
+            "adversarial_back": adversarial_loss(through_frozen(model.discriminator_back, result_back), True),
             "cycle": pixel_loss(model.parallel_generator_back(result), photo),
             "cycle_back": pixel_loss(model.parallel_generator(result_back), drawing),
         }
@@ -142,7 +142,7 @@ def paint(generator, args, picture, other):
     return generator(torch.cat([picture, other])).chunk(2)
 
 
-def judge_frozen(discriminator, picture):
+def through_frozen(discriminator, picture):
     """A discriminator's logits, through which gradients pass to the picture, but not into its weights."""
     frozen = {name: weight.detach() for name, weight in discriminator.named_parameters()}
     return torch.func.functional_call(discriminator, frozen, picture)

@@ -21,6 +21,7 @@ from networks import Discriminator, Generator
 from pages import __main__ as pages
 from pictures import checkpoints
 from support import arguments
+from survey import cyclegan
 from training.run import Run
 
 # Numbers from here on are only given as what no number can be: so large a network is another test's matter.
@@ -187,6 +188,13 @@ TRAINING = [word for name, value in TINY.items() for word in (f"--{name}", str(v
 @pytest.mark.usefixtures("one_step")
 def test_training_takes_a_step_or_tells_why_not(home, monkeypatch):
     ends = fuzz(home, monkeypatch, CartoonGAN.main, TRAINING, derandomize=True, max_examples=30)
+    assert ends.keys() == {2, 130}
+
+
+@pytest.mark.usefixtures("one_step")
+def test_cyclegan_takes_a_step_or_tells_why_not(home, monkeypatch):
+    base = [*TRAINING, "--input_size", "32"]  # the last word counts
+    ends = fuzz(home, monkeypatch, cyclegan.main, base, derandomize=True, max_examples=20)
     assert ends.keys() == {2, 130}
 
 

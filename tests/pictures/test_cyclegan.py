@@ -102,6 +102,18 @@ def test_a_damaged_one_is_told_in_one_line(net, change, told):
     assert "\n" not in str(error.value)
 
 
-def test_it_works_in_no_tiles_and_starts_no_training(net):
+def test_in_tiles_it_is_what_it_is_whole(net):
+    generator = inference.prepare(
+        checkpoints.load_generator(net(cyclegan_weights()), "no", inference.IN_TILES),
+        torch.device("cpu"),
+        "fp32",
+    )
+    noise = np.random.default_rng(0).integers(0, 256, (70, 95, 3), np.uint8)
+    (whole,) = inference.stylise(generator, [noise])
+    tiled = inference.stylise_in_tiles(generator, noise, 32)
+    assert np.abs(whole.astype(int) - tiled).max() <= 1 and whole.std() > 10
+
+
+def test_it_starts_no_training(net):
     with pytest.raises(WrongUse, match="holds CycleGAN's network: no"):
         checkpoints.load_generator(net(cyclegan_weights()), "no")

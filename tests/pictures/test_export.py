@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from foreign import animegan_weights, authors_weights, script_weights
+from foreign import animegan_weights, authors_weights, cyclegan_weights, script_weights
 
 from networks import Generator
 from pictures import checkpoints, export
@@ -24,6 +24,7 @@ FORMS = {
     "authors": lambda: authors_weights(blocks=1),
     "old script": lambda: script_weights(blocks=1),
     "AnimeGANv2": animegan_weights,
+    "CycleGAN": cyclegan_weights,
 }
 
 
