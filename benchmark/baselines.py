@@ -76,7 +76,7 @@ def public_step(model, args):
     generator, discriminator = with_torch_norms(model.generator), with_torch_norms(model.discriminator)
     vgg = copy.deepcopy(model.vgg).to(memory_format=torch.contiguous_format).requires_grad_(True)
     adam_g, adam_d = (
-        torch.optim.Adam(network.parameters(), rate, (args.beta1, args.beta2), foreach=False)
+        torch.optim.Adam(network.parameters(), rate, (args.beta1, args.beta2))
         for network, rate in ((generator, args.lrG), (discriminator, args.lrD))
     )
     bce, l1 = nn.BCELoss(), nn.L1Loss()

@@ -23,6 +23,8 @@ from support.gpu import no_search
 from training.batches import default_workers, load_batches, training_batches
 
 SECONDS = 7 * 60
+COMPILING = 3 * 60  # seconds that a row with a compiler may take on a GPU (a guess)
+SMALL = 32  # pixels a side of what operations are counted on: they grow with the pixels
 BATCHES, SIZES = (8, 16), ((448, 448), (1920, 1080))  # of the steps, and of pictures (width, height)
 EPOCH, REPORT = 2000, 300  # images, and the seconds that a report of 2020 measured for them on a V100
 PUBLIC = "public scripts"
@@ -34,7 +36,7 @@ FORMS = {  # of the step: the forms of norm and padding, and whether channels li
     "channels_last, compiled norm": ({"norm": "compiled"}, False),
     "channels_last, torch.compile": ({}, False),
 }
-OWN, COMPILED = next(iter(FORMS)), "channels_last, torch.compile"
+OWN, *_, COMPILED_NORM, COMPILED = FORMS
 
 
 class Step(NamedTuple):
@@ -154,12 +156,15 @@ def compile_networks(model):
 
 def print_steps(args, device, wanted, left, seen):
     """Print a row for each Step while there is time left(); returns those that are left out."""
-    for place, step in enumerate(wanted):
-        if left() <= 0:
-            return wanted[place:]
+    left_out = []
+    for step in wanted:
+        compiles = step.form in (COMPILED_NORM, COMPILED)
+        if left() <= (COMPILING if compiles and device.type == "cuda" else 0):
+            left_out.append(step)
+            continue
         measured = measured_or_told(str(step), functools.partial(make_step, step, args), args.rounds, device)
-        if step.form == COMPILED:
-            torch.compiler.reset()  # its graphs hold memory
+        if compiles:
+            torch.compiler.reset()  # graphs hold memory, and of one function only 8 forms are compiled
         if not measured:
             continue
         seconds, memory, start = measured
@@ -171,7 +176,7 @@ def print_steps(args, device, wanted, left, seen):
         row(
             str(step), seconds, speed, f"{ratio:.2f}", f"{share:.0%}", memory, f"{EPOCH / speed:.1f} s", start
         )
-    return []
+    return left_out
 
 
 def measured_or_told(name, make, rounds, device):
@@ -195,8 +200,10 @@ def flops(step, args, seen):
     """Floating point operations an image of a Step, counted once for the public and once for the own step."""
     public = step.form == PUBLIC
     if public not in seen.flops:
-        small = Step(1, "fp32", PUBLIC if public else OWN)
-        seen.flops[public] = training.count_flops(make_step(small, args))
+        small = argparse.Namespace(**vars(args) | {"input_size": SMALL})
+        work = make_step(Step(1, "fp32", PUBLIC if public else OWN), small)
+        with no_search():
+            seen.flops[public] = training.count_flops(work) * (args.input_size / SMALL) ** 2
     return seen.flops[public]
 
 
@@ -208,7 +215,7 @@ def peak(step, args, device, seen):
         batch = argparse.Namespace(**vars(args) | {"batch_size": step.batch})
         make = functools.partial(training.make_convolution, key[1], batch, device)
         seconds, *_ = measuring.measure_apart(make, args.rounds, device)
-        seen.peaks[key] = training.convolution_flops(step.batch) / seconds
+        seen.peaks[key] = training.convolution_flops(step.batch, device) / seconds
     return seen.peaks[key]
 
 

@@ -92,7 +92,8 @@ def test_loading_prints_its_tables(printed):
 
 def test_gpu_prints_its_table_reduced_without_a_gpu(printed, monkeypatch):
     """Each form is run, but for what a compiler would take long for."""
-    compiled = []
+    compiled, resets = [], []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
     monkeypatch.setattr(torch, "compile", lambda function, **more: compiled.append(more) or function)
     norm._compiled.cache_clear()
     out = printed("gpu")
@@ -104,11 +105,13 @@ def test_gpu_prints_its_table_reduced_without_a_gpu(printed, monkeypatch):
     assert all(len(row) == len(head) == 8 for row in rows)
     names = [row[0] for row in rows]
     assert names[0] == "step, batch 2, public scripts" and rows[0][3] == "1.00"
+    both = gpu.COMPILED_NORM, gpu.COMPILED
     for form in gpu.FORMS:
         assert any(name.startswith(f"step, batch 2, {form}, ") for name in names)
     assert sum(name.startswith(("32x32", "64x48")) for name in names) == 2 * len(inference.ways(CPU))
     assert any(name.startswith("loader, 1 worker") for name in names)
     assert {"mode": "reduce-overhead"} in compiled and {"dynamic": True} in compiled
+    assert len(resets) == sum(name.startswith(f"step, batch 2, {form}, ") for name in names for form in both)
 
 
 class Card(str):
@@ -161,6 +164,25 @@ def test_gpu_prints_its_table_of_a_gpu(printed, monkeypatch):
         }
     assert {"step, batch 1, public scripts", compiled("bf16")} < {*names}
     assert searched and not any(searched)  # as test.py, cuDNN takes what it is given
+
+
+def test_no_compiler_is_begun_on_a_gpu_near_the_end(capsys):
+    wanted = [gpu.Step(8, "fp32", form) for form in (gpu.COMPILED_NORM, gpu.COMPILED)]
+    assert gpu.print_steps(None, Card(), wanted, lambda: gpu.COMPILING, gpu.Seen({}, {}, {})) == wanted
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("form", [gpu.PUBLIC, gpu.OWN])
+def test_operations_are_counted_on_small_pictures(printed, form):
+    args = types.SimpleNamespace(ngf=4, input_size=64)
+    whole = training.count_flops(gpu.make_step(gpu.Step(1, "fp32", form), args))
+    assert gpu.flops(gpu.Step(2, "bf16", form), args, gpu.Seen({}, {}, {})) == whole > 1e6
+
+
+def test_the_operations_of_the_layer_for_the_peak_are_as_counted(printed, monkeypatch):
+    work = training.make_convolution("fp32", types.SimpleNamespace(batch_size=2), CPU)
+    assert training.count_flops(work) == training.convolution_flops(2, CPU)
+    assert training.convolution_flops(2, Card()) == 20 * training.convolution_flops(2, CPU)
 
 
 def test_what_fails_on_a_gpu_or_has_no_time_is_told_and_the_rest_goes_on(printed, monkeypatch):
