@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import sys
+import warnings
 
 try:
     import fcntl
@@ -209,6 +210,12 @@ V100 = "`pip install torch==2.10.0 torchvision==0.25.0`"
 
 def choose_device(name):
     """The torch device that `name` asks for; "auto" is the first GPU if there is one. Raises WrongUse."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's, of several lines: what is wrong is told here in one
+        return _choose_device(name)
+
+
+def _choose_device(name):
     import torch
 
     if name == "auto":

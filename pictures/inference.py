@@ -26,7 +26,7 @@ ADVICE = "limit the size with --size N, or work in tiles with --tile N"
 # What allocators say, then cuDNN and cuBLAS: no memory, or no algorithm for as little as there is.
 NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "insufficient memory")
 NO_MEMORY += ("failed to allocate", "alloc_failed", "allocation_failed")
-NO_MEMORY += ("unable to find an engine", "no valid convolution algorithms")
+NO_MEMORY += ("unable to find an engine", "no valid convolution algorithms", "a valid cudnn algorithm")
 
 
 def prepare(generator, device, precision):

@@ -176,7 +176,8 @@ def test_both_steps_compute_on_a_gpu(precision, more, monkeypatch):
     monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)  # they are made where they stay
     monkeypatch.setattr(checkpoints, "load_vgg", lambda *_: VGG19(width=4))
     monkeypatch.setattr(CartoonGAN, "running_mean", lambda *_: None)
-    descended = []
+    descended, pinned = [], []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
     monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: descended.append(loss))
     monkeypatch.setattr(Scaler, "update", lambda _: None)
     args, _ = options.parse(f"{TINY} {more}".split())
@@ -190,4 +191,5 @@ def test_both_steps_compute_on_a_gpu(precision, more, monkeypatch):
         terms += [step(model, args, *pictures, place=(2, 1, number)) for number in range(3)]
     values = [*descended, *(value for each in terms for value in each.values())]
     assert len(descended) == (7 if model.discriminator else 4)
+    assert bool(pinned) == ("--diffaugment" in more)  # what is drawn on the CPU for the GPU
     assert {(x.device.type, x.dtype, x.shape) for x in values} == {("cuda", torch.float32, ())}

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ NEWER_WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_
 OLDER_WHEEL = ["sm_70", *NEWER_WHEEL]
 KILLED_WHILE_WRITING = """
 import os, signal, sys
+import warnings
 from pathlib import Path
 from utils import replacing
 with replacing(Path(sys.argv[1])) as part:
@@ -298,6 +300,15 @@ def test_without_a_gpu_or_where_it_is_hidden_nothing_is_told(case, monkeypatch, 
     pretend_old_driver(monkeypatch, **case)
     assert utils.choose_device("auto") == CPU
     assert capsys.readouterr().err == ""
+
+
+def test_what_pytorch_warns_of_while_it_looks_for_a_gpu_is_left_out(monkeypatch):
+    """Of a driver too old it says in several lines what is told here in one."""
+    pretend_old_driver(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: warnings.warn(TOO_OLD, stacklevel=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert utils.choose_device("auto") == CPU
 
 
 def test_auto_without_a_gpu_is_the_cpu(monkeypatch):

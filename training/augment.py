@@ -23,7 +23,9 @@ def shown(args, place, *batches):
 
 def _other_tones(x, rng):
     draws = torch.from_numpy(rng.random((len(x) * processes.count(), 3, 1, 1, 1), np.float32))
-    brightness, saturation, contrast = processes.share(draws).to(x.device, non_blocking=True).unbind(1)
+    draws = processes.share(draws)
+    draws = draws.pin_memory() if x.is_cuda else draws  # a copy from other memory may wait for the GPU
+    brightness, saturation, contrast = draws.to(x.device, non_blocking=True).unbind(1)
     x = x + brightness - 0.5
     grey = x.mean(1, keepdim=True)
     x = grey + 2 * saturation * (x - grey)

@@ -172,6 +172,7 @@ def test_out_of_memory_is_known_by_its_words():
     [
         "GET was unable to find an engine to execute this computation",
         "no valid convolution algorithms available in CuDNN",
+        "Unable to find a valid cuDNN algorithm to run convolution",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
