@@ -212,9 +212,7 @@ def _evaluation(folder, problems):
 # The samples
 
 _EPOCH = re.compile(r"[0-9]+(?=_epoch_)|(?<=epoch)[0-9]+|(?<=epoch[ _-])[0-9]+", re.I)
-_PHOTO = re.compile(
-    r"(train|test)_(?:recon_)?(\d+)(_cycle)?\.\w+$"
-)  # _cycle: a third picture on the way back
+_PHOTO = re.compile(r"(train|test)_(?:recon_)?(\d+)(_cycle)?\.\w+$")  # with _cycle three pictures, not two
 
 
 def _samples(folder, problems):

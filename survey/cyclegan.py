@@ -155,15 +155,10 @@ def through_frozen(discriminator, picture):
 class Model:
     """What is trained, and what the step needs besides."""
 
-    networks = (
-        "generator",
-        "generator_back",
-        "discriminator",
-        "discriminator_back",
-    )  # as Run.restore has them
+    networks = ("generator", "generator_back", "discriminator", "discriminator_back")
     painters = ("generator", "generator_back")
     optimisers, pools = ("adam_g", "adam_d"), ("pool", "pool_back")
-    vgg = ema = None  # which the run looks for; this method has neither
+    vgg = ema = None  # this method has neither; Run.restore says what these names are
 
     generator: CycleGenerator
     generator_back: CycleGenerator

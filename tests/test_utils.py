@@ -20,7 +20,6 @@ NEWER_WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_
 OLDER_WHEEL = ["sm_70", *NEWER_WHEEL]
 KILLED_WHILE_WRITING = """
 import os, signal, sys
-import warnings
 from pathlib import Path
 from utils import replacing
 with replacing(Path(sys.argv[1])) as part:

@@ -77,15 +77,17 @@ class Journal(contextlib.AbstractContextManager):
 
     def watch(self, means):
         """Warn once of each of two faults that the losses do not tell, by the `means` of an epoch."""
-        if means.get("auc_result", 0) > WON:
+        if max(means.get("auc_result", 0), means.get("auc_result_back", 0)) > WON:
+            more = ", or more --pre_train_epoch" if "pre_train_epoch" in self.args else ""
             self.warn(
                 "the discriminator told over 99% of the patches of results from those of drawings for an "
-                "epoch: the generator may learn little from it; try a lower --lrD, or more --pre_train_epoch"
+                f"epoch: the generator may learn little from it; try a lower --lrD{more}"
             )
         if means.get("change_from_photo", FROZEN) < FROZEN:
+            weight = "--con_lambda" if "con_lambda" in self.args else "--idt_lambda"
             self.warn(
                 "the results differ from their photographs by less than a grey level of 255: try a lower "
-                "--con_lambda, a higher --lrG, or look whether photographs and drawings are the same"
+                f"{weight}, a higher --lrG, or look whether photographs and drawings are the same"
             )
 
     def warn(self, text):

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import networks
 import utils
 from pictures import checkpoints
+from survey.cyclegan_options import CYCLEGAN
 from training import history, journal, options
 from training.log import read_log, run_state
 
@@ -280,6 +281,14 @@ def test_results_that_are_the_photographs_are_warned_of_once(tmp_path, capsys):
         for _ in range(2):
             record.watch({"change_from_photo": 0.5})
     assert capsys.readouterr().err.count("less than a grey level of 255: try a lower --con_lambda") == 1
+
+
+def test_the_warnings_name_options_that_the_method_has(tmp_path, capsys):
+    with start(tmp_path / "P_results") as record:
+        record.args, _ = CYCLEGAN.parse([])
+        record.watch({"auc_result_back": 0.995, "change_from_photo": 0.5})
+    told = capsys.readouterr().err
+    assert "try a lower --lrD\n" in told and "try a lower --idt_lambda, " in told
 
 
 @pytest.mark.parametrize(
