@@ -6,7 +6,6 @@ drawings)`, which returns a picture and its losses; all pictures are float32 (1,
 
 import json
 import platform
-import sys
 import time
 from pathlib import Path
 
@@ -30,7 +29,7 @@ def run(program, args, paint, argv=None):
 
 def typed(module, argv=None):
     """The command of a module as a person would type it again."""
-    return command_line("-m", [module, *(sys.argv[1:] if argv is None else argv)])
+    return command_line(("-m", module), argv)
 
 
 def load_vgg(args):

@@ -1,12 +1,14 @@
 """Fixtures of all tests."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
+from multiprocessing import forkserver
 
 import pytest
 import torch
-from helpers import ROOT, make_data
+from helpers import ROOT, free_port, make_data
 
 torch.set_num_threads(1)
 
@@ -30,3 +32,31 @@ def run_cli():
 def data(tmp_path):
     """A folder with six photographs, three test photographs and six drawings of 48 to 80 pixels a side."""
     return make_data(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A context of multiprocessing whose processes have the program loaded, and compute on one thread.
+
+    The fork server is one for all tests of a process: whoever starts it first decides of its environment.
+    """
+    paths = [str(ROOT), str(ROOT / "tests"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        context = multiprocessing.get_context("forkserver")
+        # The latter two are what PyTorch's optimisers and the plots load at their first use, for seconds.
+        context.set_forkserver_preload(["faults", "torch._dynamo", "matplotlib.backends.backend_agg"])
+        forkserver.ensure_running()  # and load all that beside the tests
+    return context
+
+
+@pytest.fixture
+def in_two(server):
+    """in_two(function, *arguments) calls function(rank, 2, port, *arguments) in two processes of `server`."""
+
+    def run(function, *arguments):
+        words = 2, free_port(), *arguments
+        torch.multiprocessing.start_processes(function, words, 2, start_method="forkserver")
+
+    return run

@@ -4,6 +4,7 @@ import atexit
 import io
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,12 @@ VGG = _small_vgg()
 TINY = (
     f"--vgg_model {VGG} --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu --precision fp32"
 )
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def make_data(folder):

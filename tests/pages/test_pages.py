@@ -111,7 +111,7 @@ def shown(page):
     """The file name of the picture in the viewer; empty until it is there."""
     return page.execute_script(
         "const image = document.querySelector('#stage img');"
-        "return image.complete && image.naturalWidth ? decodeURIComponent(image.src).split('/').pop() : ''"
+        "return image?.complete && image.naturalWidth ? decodeURIComponent(image.src).split('/').pop() : ''"
     )
 
 

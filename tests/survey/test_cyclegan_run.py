@@ -3,13 +3,11 @@
 import csv
 import json
 import os
-import socket
 
 import numpy as np
 import pytest
 import torch
 from helpers import ROOT, VGG, at_step, make_data
-from torch import multiprocessing
 
 import CartoonGAN
 import test
@@ -226,16 +224,11 @@ def step(rank, count, port, folder):
         torch.save((grads, losses), folder / f"{rank}_of_{count}.pth")
 
 
-def test_two_processes_have_the_gradients_and_losses_of_one(tmp_path, monkeypatch):
+def test_two_processes_have_the_gradients_and_losses_of_one(in_two, tmp_path, monkeypatch):
     for key in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(key, "")  # gives all of them back at the end
     step(0, 1, 0, tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    multiprocessing.set_forkserver_preload(["survey.cyclegan"])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    multiprocessing.start_processes(step, (2, port, tmp_path), 2, start_method="forkserver")
+    in_two(step, tmp_path)
     wanted, losses = torch.load(tmp_path / "0_of_1.pth", weights_only=True)
     for rank in range(2):
         got, theirs = torch.load(tmp_path / f"{rank}_of_2.pth", weights_only=True)

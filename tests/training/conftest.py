@@ -1,29 +1,12 @@
 """Fixtures of the runs that are killed or denied their files (test_kills.py, test_disks.py)."""
 
-import multiprocessing
-import os
-from multiprocessing import forkserver
 from pathlib import Path
 
 import faults
 import pytest
-from helpers import ROOT, VGG, make_data
+from helpers import VGG, make_data
 
 import CartoonGAN
-
-
-@pytest.fixture(scope="session")
-def server():
-    """A context of multiprocessing whose processes have the program loaded."""
-    paths = [str(ROOT), str(ROOT / "tests"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        context = multiprocessing.get_context("forkserver")
-        # The latter two are what PyTorch's optimisers and the plots load at their first use, for seconds.
-        context.set_forkserver_preload(["faults", "torch._dynamo", "matplotlib.backends.backend_agg"])
-        forkserver.ensure_running()  # and load all that beside the tests
-    return context
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import contextlib
 import csv
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,8 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, TINY
-from torch import multiprocessing
+from helpers import ROOT, TINY, free_port
 
 import CartoonGAN
 import utils
@@ -22,16 +20,6 @@ from pictures import checkpoints
 from training import batches, options, processes
 
 BATCH = 4
-
-
-@pytest.fixture
-def in_two(monkeypatch):
-    """Call function(rank, 2, port, *arguments) in two processes, forked from one that has PyTorch loaded."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    multiprocessing.set_forkserver_preload(["CartoonGAN"])
-    return lambda function, *arguments: multiprocessing.start_processes(
-        function, (2, free_port(), *arguments), 2, start_method="forkserver"
-    )
 
 
 def join(rank, count, port):
@@ -60,12 +48,6 @@ def step(rank, count, port, folder):
         shares = [processes.gather(processes.share(batch[0])).equal(batch[0]), processes.highest(rank)]
         shares.append(processes.from_first(lambda: f"made by {rank}"))
         torch.save((grads, losses, shares), folder / f"{rank}_of_{count}.pth")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def train(rank, count, port, argv, said):
