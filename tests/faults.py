@@ -9,7 +9,7 @@ import resource
 import signal
 import types
 
-import torch
+from helpers import same
 
 import CartoonGAN
 import utils
@@ -146,13 +146,6 @@ def limit_files(size):
 
 
 # What must come of it
-
-
-def same(one, two):
-    """Whether two nested dictionaries of tensors and values are equal to the bit."""
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
 
 
 def weights(folder):

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, VGG, at_step, make_data
+from helpers import ROOT, VGG, at_step, make_data, same
 
 import CartoonGAN
 import test
@@ -43,15 +43,6 @@ def train(data, results, *more):
 def rows(folder, without=()):
     with open(folder / "metrics.csv", newline="") as file:
         return [{key: row[key] for key in row if key not in without} for row in csv.DictReader(file)]
-
-
-def same(one, two):
-    """Whether two nested dictionaries and lists of tensors and values are equal to the bit."""
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(two) and all(map(same, one, two))
-    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
 
 
 def result(folder, data, name, out, photos="src_data/test"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, VGG, at_step, make_data, tiny_run
+from helpers import ROOT, VGG, at_step, make_data, same, tiny_run
 
 import CartoonGAN
 import networks
@@ -53,13 +53,6 @@ def weights(folder):
 
 def saved_place(folder):
     return state.load_state(folder / "state_latest.pth")["place"]
-
-
-def same(one, two):
-    """Whether two nested dictionaries of tensors and values are equal to the bit."""
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
 
 
 class Killed(BaseException):
