@@ -9,7 +9,7 @@ import resource
 import signal
 import types
 
-from helpers import same
+from states import same
 
 import CartoonGAN
 import utils

@@ -49,15 +49,6 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def same(one, two):
-    """Whether two nested dictionaries and lists of tensors and values are equal to the bit."""
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(two) and all(map(same, one, two))
-    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
-
-
 def make_data(folder):
     """Make a folder of six photographs, three test photographs and six drawings of 48 to 80 pixels a side."""
     rng = np.random.default_rng(0)

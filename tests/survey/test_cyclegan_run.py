@@ -7,7 +7,8 @@ import os
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, VGG, at_step, make_data, same
+from helpers import ROOT, VGG, at_step, make_data
+from states import same
 
 import CartoonGAN
 import test

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, VGG, at_step, make_data, same, tiny_run
+from helpers import ROOT, VGG, at_step, make_data, tiny_run
+from states import same
 
 import CartoonGAN
 import networks
