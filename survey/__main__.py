@@ -22,10 +22,13 @@ def parse(argv=None):
     made = Parser("Run every method on the same photograph, drawing and VGG19.")
     options.add_inputs(made.add_argument)
     made.add_argument("output", type=path, help="the folder for the pictures, the sheet and the page")
-    options.add_work(made.add_argument_group("work").add_argument, steps=None)
+    options.add_work(made.add_argument_group("work").add_argument)
     args = made.parse_args(argv)
     if args.output.exists() and not args.output.is_dir():
         made.error(f"{args.output} is no folder")
+    for file in (args.photo, args.drawing):
+        if file.parent.resolve() == args.output.resolve():
+            made.error(f"{file} lies in {args.output}, where pictures are written: name another folder")
     if summaries.is_run(args.output):
         made.error(f"{args.output} is the folder of a training run, or is named like one: name another")
     return args
@@ -44,10 +47,12 @@ from utils import replacing, write_text
 COLUMNS, PANEL = 4, 2.6  # of the sheet; inches a side of a picture
 
 
-def perform(method, args, vgg):
+def perform(method, args, vgg, device):
     """Run one method; returns its record; where it failed that says why, and has no picture."""
     module, *words = method.words.split()
     output = args.output / f"{method.name}.png"
+    for earlier in (output, output.with_suffix(".json")):
+        earlier.unlink(missing_ok=True)  # of a run into the same folder
     places = {"photo": args.photo, "drawing": args.drawing, "output": output}
     argv = [word.format_map(places) for word in words]
     for name in ("size", "steps", "seed", "vgg_model", "device"):
@@ -58,7 +63,7 @@ def perform(method, args, vgg):
     record |= {"optimises": method.optimises, "command": line, "picture": output.name, "failed": None}
     try:
         made = importlib.import_module(f"survey.{module}")
-        done = command.perform(module, made.parse(argv), made.paint, vgg, line)
+        done = command.perform(module, made.parse(argv), made.paint, vgg, device, line)
     except Exception as error:  # of any kind: the other methods go on
         say(f"{method.name} failed: {type(error).__name__}: {first_line(error)}")
         return record | {"failed": first_line(error), "picture": None}
@@ -97,14 +102,13 @@ def table(methods):
 def main(argv=None):
     args = parse(argv)
     writing.refuse_foreign(args.output / "index.html")  # before the work
-    vgg = command.load_vgg(args)
-    inputs = {
-        name: command.read(getattr(args, name), args.size, vgg.mean.device) for name in ("photo", "drawing")
-    }
+    device = command.choose_device(args)
+    vgg = command.load_vgg(args, device)
+    inputs = {name: command.read(getattr(args, name), args.size, "cpu") for name in ("photo", "drawing")}
     for name, picture in inputs.items():
         command.write(args.output / f"{name}.png", picture)
     started = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-    methods = [perform(method, args, vgg) for method in METHODS]
+    methods = [perform(method, args, vgg, device) for method in METHODS]
     record = {"command": command.typed("survey", argv), "started": started, "size": args.size}
     record |= {"seed": args.seed, "vgg_model": args.vgg_model or "torchvision's ImageNet weights"}
     record["methods"] = methods

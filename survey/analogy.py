@@ -34,7 +34,8 @@ EVERYWHERE = 1 << 16  # a radius larger than any picture
 
 
 def parse(argv=None):
-    made = options.parser(__doc__.split("\n")[0], steps=30, drawings=None)
+    counted = "evaluations of (7) a layer and way"
+    made = options.parser(__doc__.split("\n")[0], steps=30, drawings=None, counted=counted)
     made.add_argument("--rounds", type=number(int, 1), default=5, help="of PatchMatch a layer (%(default)s)")
     return made.parse_args(argv)
 
@@ -46,6 +47,7 @@ import torch
 import torch.nn.functional as F
 
 from survey import command, layers, patchmatch
+from survey.style import TINY
 
 
 def paint(args, vgg, photo, drawings):
@@ -91,7 +93,7 @@ def deconvolve(vgg, target, coarser, finer, start, steps):
     It is the squared error over the target's square; L-BFGS evaluates it `steps` times from `start`.
     """
     between = vgg.features[layers.PLACES[finer] + 1 : layers.PLACES[coarser] + 1]
-    found, size = start.clone().requires_grad_(), target.square().mean().clamp(min=1e-12)
+    found, size = start.clone().requires_grad_(), target.square().mean().clamp(min=TINY)
     # Its tolerances would take the small gradients of a mean over many features for an end.
     none = {"tolerance_grad": 0, "tolerance_change": 0}
     search = torch.optim.LBFGS([found], 1, steps, steps, **none, line_search_fn="strong_wolfe")
@@ -110,7 +112,7 @@ def deconvolve(vgg, target, coarser, finer, start, steps):
 def blend(own, other, name):
     """Features `own` where they are strong, and `other` elsewhere, at the named layer (6)."""
     response = own.square().sum(1, keepdim=True)
-    response = (response - response.amin()) / (response.amax() - response.amin()).clamp(min=1e-12)
+    response = (response - response.amin()) / (response.amax() - response.amin()).clamp(min=TINY)
     weight = LAYERS[name][2] * torch.sigmoid(KAPPA * (response - TAU))
     return own * weight + other * (1 - weight)
 

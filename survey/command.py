@@ -4,6 +4,7 @@ Such a method is a file with `parse(argv)`, which returns its options, and `pain
 drawings)`, which returns a picture and its losses; all pictures are float32 (1,3,H,W) in [-1, 1].
 """
 
+import contextlib
 import json
 import platform
 import time
@@ -19,10 +20,11 @@ from survey.options import SMALLEST
 from utils import RunFailed, WrongUse, say
 
 
-def run(program, args, paint, argv=None):
+def run(program, args, paint, argv=None, needs_vgg=True):
     """Do a method's whole command: read, paint, write the picture and its record."""
-    vgg = load_vgg(args)
-    record = perform(program, args, paint, vgg, typed(f"survey.{program}", argv))
+    device = choose_device(args)
+    vgg = load_vgg(args, device) if needs_vgg else None
+    record = perform(program, args, paint, vgg, device, typed(f"survey.{program}", argv))
     told = ", ".join(f"{name} {loss:.4g}" for name, loss in record["losses"].items())
     say(f"{args.output}: {record['seconds']:.1f} s{'; ' if told else ''}{told}")
 
@@ -32,31 +34,37 @@ def typed(module, argv=None):
     return command_line(("-m", module), argv)
 
 
-def load_vgg(args):
-    """The VGG19 that the options ask for, on their device. Raises WrongUse."""
+def choose_device(args):
+    """The device that the options ask for, which then computes in float32. Raises WrongUse."""
     device = utils.choose_device(args.device)
     gpu.choose_arithmetic(device, "fp32")
-    return checkpoints.load_vgg(args.vgg_model, args.seed, deeper=True).to(device)
+    return device
 
 
-def perform(program, args, paint, vgg, command):
+def load_vgg(args, device):
+    """The VGG19 that the options ask for. Raises WrongUse, or RunFailed where there is no memory for it."""
+    vgg = checkpoints.load_vgg(args.vgg_model, args.seed, deeper=True)
+    with no_memory_told(args):
+        return vgg.to(device)
+
+
+def perform(program, args, paint, vgg, device, command):
     """Read, paint and write; returns the record, which is written beside the picture as a JSON.
 
-    Raises WrongUse for a picture that cannot be read or is too small, RunFailed where the painting fails.
+    Raises WrongUse for a picture that cannot be read, is too small or would be written over, RunFailed where
+    the painting fails.
     """
-    device = vgg.mean.device
-    photo = read(args.photo, args.size, device) if hasattr(args, "photo") else None
-    drawing_size = round(args.size * getattr(args, "style_scale", 1))
-    drawings = [read(each, drawing_size, device) for each in _listed(args.drawing)]
-    began = time.monotonic()
-    torch.manual_seed(args.seed)
-    try:
+    for file in (*_listed(getattr(args, "photo", None)), *_listed(args.drawing)):
+        if args.output.exists() and args.output.samefile(file):
+            raise WrongUse(f"{args.output} would be written over {file}: name another file")
+    with no_memory_told(args):
+        photo = read(args.photo, args.size, device) if hasattr(args, "photo") else None
+        drawing_size = round(args.size * getattr(args, "style_scale", 1))
+        drawings = [read(each, drawing_size, device) for each in _listed(args.drawing)]
+        began = time.monotonic()
+        torch.manual_seed(args.seed)
         picture, losses = paint(args, vgg, photo, drawings)
-    except (RuntimeError, MemoryError) as error:
-        if not inference.is_out_of_memory(error):
-            raise
-        raise RunFailed(f"out of memory at --size {args.size}: take a smaller one") from None
-    seconds = time.monotonic() - began
+        seconds = time.monotonic() - began
     write(args.output, picture)
     record = {
         "method": program,
@@ -69,6 +77,17 @@ def perform(program, args, paint, vgg, command):
     }
     write_json(args.output.with_suffix(".json"), record)
     return record
+
+
+@contextlib.contextmanager
+def no_memory_told(args):
+    """In this context, no memory is a RunFailed that says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, images.cv2.error) as error:
+        if not inference.is_out_of_memory(error):
+            raise
+        raise RunFailed(f"out of memory at --size {args.size}: take a smaller one") from None
 
 
 def read(file, size, device):
@@ -93,8 +112,11 @@ def write_json(file, content):
     utils.write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def _listed(drawing):
-    return drawing if isinstance(drawing, list) else [drawing]
+def _listed(files):
+    """Files of a command as a list: some methods take several, some one or none."""
+    if isinstance(files, list):
+        return files
+    return [files] if files else []
 
 
 def _plain(value):

@@ -119,8 +119,9 @@ def step(model, args, photo, drawing, place):
         losses["identity_back"] = pixel_loss(same_photo, photo)
     model.scaler.descend(model.adam_g, generator_loss(args, losses))
 
-    shown = model.pool.exchange(result.detach(), place)
-    shown_back = model.pool_back.exchange(result_back.detach(), place)
+    # Copies: a chunk in a pool would keep the memory of the whole batch, the identity with it.
+    shown = model.pool.exchange(result.detach().clone(), place)
+    shown_back = model.pool_back.exchange(result_back.detach().clone(), place)
     with model.autocast():  # instance norm looks at each picture alone, so one call for both gives the same
         on_drawing, on_shown = model.parallel_discriminator(torch.cat([drawing, shown])).chunk(2)
         on_photo, on_shown_back = model.parallel_discriminator_back(torch.cat([photo, shown_back])).chunk(2)

@@ -7,7 +7,6 @@ from tqdm import tqdm
 
 from utils import RunFailed
 
-OPTIMISERS = ("lbfgs", "adam")
 RATE = 0.02  # Adam's, in units of the range [-1, 1]
 OUTSIDE = 3  # weight of the mean squared distance from the range: what lies outside is cut off at last
 

@@ -50,8 +50,8 @@ def make_loss(vgg, drawing, content, names):
     which gatys.py divides, are nearly 0 for a window on a plain sky.
     """
     drawn = layers.look(vgg, drawing, [*names, content])
-    size = drawn.pop(content).square().mean().clamp(min=style.TINY)
-    distances = {name: style.distance_to(maps, "gram") for name, maps in drawn.items()}
+    size = drawn[content].square().mean().clamp(min=style.TINY)
+    distances = {name: style.distance_to(drawn[name], "gram") for name in names}
 
     def losses(results, photos):
         maps = layers.look(vgg, results, [*names, content])

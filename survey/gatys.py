@@ -57,7 +57,7 @@ def parse(argv=None):
     )
     add("--pooling", choices=("max", "average"), default="max", help="between blocks (%(default)s)")
     add("--init", choices=("photo", "noise"), default="photo", help="where to start (%(default)s)")
-    add("--optimiser", choices=("adam", "lbfgs"), default="adam", help="how to search (%(default)s)")
+    add("--optimiser", choices=options.OPTIMISERS, default="adam", help="how to search (%(default)s)")
     args = made.parse_args(argv)
     args.drawing_weights = args.drawing_weights or [1] * len(args.drawing)
     if len(args.drawing_weights) != len(args.drawing) or not sum(args.drawing_weights):
@@ -108,8 +108,8 @@ def make_objective(args, vgg, photo, drawings):
         styles = sum(
             share * style.style_loss(maps, each) for share, each in zip(shares, distances, strict=True)
         )
-        variation = sum(picture.diff(dim=axis).square().mean() for axis in (2, 3))
-        terms = {"content": F.mse_loss(maps[CONTENT], wanted) / size, "style": styles, "tv": variation}
+        content = F.mse_loss(maps[CONTENT], wanted) / size
+        terms = {"content": content, "style": styles, "tv": style.total_variation(picture)}
         return {name: vars(args)[name] * loss for name, loss in terms.items()}
 
     return objective

@@ -33,7 +33,8 @@ TURN, ZOOM = math.pi / 24, 1.05  # a step of --turns and of --zooms, as in the a
 
 
 def parse(argv=None):
-    made = options.parser(__doc__.split("\n")[0], steps=100, drawings=None)
+    counted = "evaluations of the objective at each of the sizes"
+    made = options.parser(__doc__.split("\n")[0], steps=100, drawings=None, counted=counted)
     add = made.add_argument_group("method").add_argument
     weight = number(float, 0)
     add("--style", type=weight, default=1, help="weight of the patches (%(default)s)")
@@ -57,18 +58,19 @@ import torch
 import torch.nn.functional as F
 
 from survey import command, descent, layers
+from survey.style import TINY, total_variation
 
 
 def paint(args, vgg, photo, drawings):
     """The photo (1,3,H,W) made of the drawing's patches, and the weighted losses at its full size.
 
-    `--steps` evaluations are made at each size; those less than 64 pixels long are left out.
+    `--steps` evaluations are made at each size. Sizes less than 64 pixels long, or 16 wide, are left out.
     """
     (drawing,) = drawings
     picture = None
     for halvings in reversed(range(args.scales)):
         sizes = [[round(side / 2**halvings) for side in each.shape[2:]] for each in (photo, drawing)]
-        if halvings and min(map(max, sizes)) < COARSEST:
+        if halvings and (min(map(max, sizes)) < COARSEST or min(map(min, sizes)) < options.SMALLEST):
             continue
         small, style = (resize(each, size) for each, size in zip((photo, drawing), sizes, strict=True))
         start = small if picture is None else resize(picture, sizes[0])
@@ -136,13 +138,8 @@ def copies(drawing, turns, zooms):
             yield F.grid_sample(drawing, grid, padding_mode="reflection", align_corners=False)
 
 
-def total_variation(picture):
-    """Mean squared difference of neighbours (5) of a picture (1,3,H,W)."""
-    return sum(picture.diff(dim=axis).square().mean() for axis in (2, 3))
-
-
 def mean_square(x):
-    return x.square().mean().clamp(min=1e-12)
+    return x.square().mean().clamp(min=TINY)
 
 
 def resize(picture, size):

@@ -28,10 +28,8 @@ alpha 2 and beta 1; lambda 1, 1/2, 1/4; the photograph, not y_(k-1), as content 
 subnet; Adam at 1e-3 throughout. A much smaller alpha paints the drawing's texture over everything.
 """
 
-import argparse
 import sys
 
-from support.arguments import path
 from survey import options
 from utils import exit_status, refuse_early
 
@@ -42,22 +40,19 @@ LAMBDAS = (1, 1 / 2, 1 / 4)
 
 
 def parse(argv=None):
-    made = options.parser(__doc__.split("\n")[0], steps=2000, drawings="?")
+    made = options.parser(__doc__.split("\n")[0], steps=2000, drawings="?", counted="steps of training")
     add = made.add_argument_group("method").add_argument
     options.add_training(add)
-    add("--network", type=_file, metavar="FILE.pth", help="of an earlier run: apply it, without a drawing")
+    add("--network", type=options.existing, metavar="FILE.pth", help="of an earlier run: apply it")
     args = made.parse_args(argv)
-    if args.network and (args.drawing or args.photos):
-        made.error("--network needs no DRAWING and no --photos: it is trained already")
+    learning = ("drawing", "photos", "steps", "batch_size", "content", "style", "seed", "vgg_model")
+    given = [name for name in learning if getattr(args, name) != made.get_default(name)]
+    if args.network and given:
+        names = ", ".join("DRAWING" if name == "drawing" else f"--{name}" for name in given)
+        made.error(f"--network needs no {names}: it is trained already")
     if not args.network and not (args.drawing and args.photos):
         made.error("a DRAWING and --photos DIR are needed to learn from, or --network FILE.pth")
     return args
-
-
-def _file(text):
-    if not path(text).is_file():
-        raise argparse.ArgumentTypeError(f"no file {text}")
-    return path(text)
 
 
 if __name__ == "__main__":
@@ -67,7 +62,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import utils
 from pictures import checkpoints
 from survey import command, feedforward, layers
 from survey.subnets import SCALES, SCALES_TRAINING, STRIDE, Multimodal, resized
@@ -81,6 +75,11 @@ def paint(args, vgg, photo, drawings):
     losses = feedforward.train(network, batches(args, photo.device), objective, args.steps, "multimodal")
     feedforward.save(args.output, {"multimodal": checkpoints.weights_of(network)})
     return apply(network, photo), losses
+
+
+def paint_again(args, _vgg, photo, _drawings):
+    """The photo (1,3,H,W) as the network of an earlier run paints it, and no losses. Raises WrongUse."""
+    return apply(load(args.network).to(photo.device), photo), {}
 
 
 def make_objective(args, vgg, network, drawing):
@@ -131,11 +130,8 @@ def load(file):
 
 def main(argv=None):
     args = parse(argv)
-    if not args.network:
-        return command.run("multimodal", args, paint, argv)
-    device = utils.choose_device(args.device)
-    network, photo = load(args.network).to(device), command.read(args.photo, args.size, device)
-    command.write(args.output, apply(network, photo))
+    method = paint_again if args.network else paint
+    command.run("multimodal", args, method, argv, needs_vgg=not args.network)
 
 
 if __name__ == "__main__":

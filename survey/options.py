@@ -7,31 +7,35 @@ from support.arguments import Parser, number, one_line, path
 
 SMALLEST = 16  # pixels a side: VGG19 halves a picture four times before relu5_1
 ENDINGS = (".png", ".jpg", ".webp")
+OPTIMISERS = ("adam", "lbfgs")  # of survey/descent.py
 
 
-def parser(description, steps, photo=True, drawings="+"):
-    """A parser with the options that all methods have; `drawings` is argparse's nargs of the drawings."""
+def parser(description, steps, photo=True, drawings="+", counted="evaluations of the objective"):
+    """A parser with the options that all methods have; `drawings` is argparse's nargs of the drawings.
+
+    `counted` is what the number of `steps` counts.
+    """
     made = Parser(description)
     add_inputs(made.add_argument, photo, drawings)
     made.add_argument(
-        "output", type=_output, help="the picture to write, as a .png; a .json is written beside it"
+        "output", type=_output, help=f"the picture to write ({', '.join(ENDINGS)}), with a .json beside it"
     )
-    add_work(made.add_argument_group("work").add_argument, steps)
+    add_work(made.add_argument_group("work").add_argument, steps, counted)
     return made
 
 
 def add_inputs(add, photo=True, drawings=None):
     """Add the photograph and the drawing through a parser's `add_argument`."""
     if photo:
-        add("photo", type=_picture, help="the photograph, whose content is kept")
-    add("drawing", type=_picture, nargs=drawings, help="whose style is taken")
+        add("photo", type=existing, help="the photograph, whose content is kept")
+    add("drawing", type=existing, nargs=drawings, help="whose style is taken")
 
 
-def add_work(add, steps):
+def add_work(add, steps=None, counted="what each method counts"):
     """Add what all methods have; without `steps`, each method's own number is the default."""
     own = "%(default)s" if steps else "each method's own"
     add("--size", type=number(int, SMALLEST, 4096), default=256, help="longer side, pixels (%(default)s)")
-    add("--steps", type=number(int, 1), default=steps, help=f"evaluations of the objective ({own})")
+    add("--steps", type=number(int, 1), default=steps, help=f"{counted} ({own})")
     add("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of all that is random (%(default)s)")
     add("--vgg_model", type=one_line, help="a file, 'small' or 'random' (torchvision's ImageNet weights)")
     add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
@@ -55,7 +59,7 @@ def _folder(text):
     return path(text)
 
 
-def _picture(text):
+def existing(text):
     """An argparse type: a file that exists."""
     if not path(text).is_file():
         raise argparse.ArgumentTypeError(f"no file {text}")

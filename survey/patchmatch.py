@@ -55,9 +55,7 @@ def search(a, b, field, patch, radius, iterations, generator):
     for _ in range(iterations):
         for jump, axis, sign in itertools.product(JUMPS, (1, 2), (1, -1)):
             if jump < field.shape[axis]:
-                kept = field.narrow(axis, 0 if sign < 0 else field.shape[axis] - jump, jump)
-                moved = field.narrow(axis, jump if sign < 0 else 0, field.shape[axis] - jump)
-                attempt(torch.cat([moved, kept] if sign < 0 else [kept, moved], axis))
+                attempt(field.roll(sign * jump, axis))  # along a border, places try the other border's
         reach = min(radius, max(b.shape[2:]))
         while reach:
             step = torch.randint(-reach, reach + 1, field.shape, generator=generator)

@@ -24,9 +24,14 @@ the second kernel become |G - A|^2 / |A|^2. The Gaussian kernel's values lie in 
 
 import torch
 
-TINY = 1e-12
+TINY = 1e-12  # the least size that a loss is relative to
 PAIRS = 4096  # the paper's M are few at relu4_1, and what they say changes from one draw to the next
 DEVIATION_EPS = 1e-5  # batch norm's
+
+
+def total_variation(picture):
+    """The mean squared difference of neighbours, down and across, of a picture (1,C,H,W)."""
+    return sum(picture.diff(dim=axis).square().mean() for axis in (2, 3))
 
 
 def gram(maps):

@@ -42,7 +42,7 @@ MEASURED = 20  # pairs of frames
 
 
 def parse(argv=None):
-    made = options.parser(__doc__.split("\n")[0], steps=2000, drawings=None)
+    made = options.parser(__doc__.split("\n")[0], steps=2000, drawings=None, counted="steps of training")
     add = made.add_argument_group("method").add_argument
     options.add_training(add)
     add("--film", type=_film, metavar="FILE", help="a film to learn from, in place of --photos")

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image, ImageDraw
 
@@ -20,6 +21,9 @@ from training.settings import write_settings
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+HAS_GPU = torch.cuda.is_available()
+needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="there is no NVIDIA GPU that PyTorch can use")
+GPU = pytest.param("cuda", marks=needs_gpu)
 SLOW = float(os.environ.get("SLOW", 1))  # what part of their tries the slow tests take
 
 

@@ -1,8 +1,9 @@
-"""A few steps of small networks on any device, for the tests of GPUs."""
+"""A few steps of small networks on any device, and what waits for it, for the tests of GPUs."""
 
 import torch
 import torch.nn.functional as F
 from helpers import TINY
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import CartoonGAN
 import utils
@@ -46,3 +47,24 @@ def take(model, args, device, steps, phase):
             for network in (model.generator, model.discriminator)[:phase]:
                 gradients.append(torch.cat([x.grad.flatten() for x in network.parameters()]).cpu())
     return [{key: value.item() for key, value in terms.items()} for terms in losses], gradients
+
+
+# What needs a value from a device on the CPU, or a size that depends on values: a GPU is waited for.
+WAITING = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique", "bincount")
+
+
+class Waits(TorchDispatchMode):
+    """Notes in `waits` the operations of its context that wait for a GPU, but for those on `known`."""
+
+    def __init__(self, *known):
+        super().__init__()
+        self.waits, self.known = [], {x.data_ptr() for x in known}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name, kwargs = function.overloadpacket.__name__, kwargs or {}
+        if name.startswith(WAITING) and args[0].data_ptr() not in self.known:
+            self.waits.append(name)
+        result = function(*args, **kwargs)
+        if name == "_to_copy" and result.device != args[0].device and not kwargs.get("non_blocking"):
+            self.waits.append(name)
+        return result

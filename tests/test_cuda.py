@@ -13,7 +13,7 @@ import socket
 import numpy as np
 import pytest
 import torch
-from helpers import at_step, tiny_run
+from helpers import GPU, HAS_GPU, at_step, needs_gpu, tiny_run
 from steps import EVERYTHING, batch, built, take
 from torch import distributed
 from torch.utils._triton import has_triton
@@ -30,9 +30,6 @@ from utils import RunFailed, Stopped
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products; read once
 CPU = torch.device("cpu")
-HAS_GPU = torch.cuda.is_available()
-needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="there is no NVIDIA GPU that PyTorch can use")
-GPU = pytest.param("cuda", marks=needs_gpu)
 
 
 @pytest.fixture(autouse=True)

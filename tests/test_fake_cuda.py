@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import TINY, tiny_run
-from steps import EVERYTHING, batch, built
+from steps import EVERYTHING, Waits, batch, built
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import CartoonGAN
 import utils
@@ -22,26 +21,6 @@ from support import norm
 from training import options
 from training.run import CHECK_EVERY, Run
 from training.scaler import Scaler
-
-# What needs a value from a device on the CPU, or a size that depends on values: a GPU is waited for.
-WAITING = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique", "bincount")
-
-
-class Waits(TorchDispatchMode):
-    """Notes in `waits` the operations of its context that wait for a GPU, but for those on `known`."""
-
-    def __init__(self, *known):
-        super().__init__()
-        self.waits, self.known = [], {x.data_ptr() for x in known}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name, kwargs = function.overloadpacket.__name__, kwargs or {}
-        if name.startswith(WAITING) and args[0].data_ptr() not in self.known:
-            self.waits.append(name)
-        result = function(*args, **kwargs)
-        if name == "_to_copy" and result.device != args[0].device and not kwargs.get("non_blocking"):
-            self.waits.append(name)
-        return result
 
 
 def test_waiting_is_seen():

@@ -1,6 +1,8 @@
 """What a method's command leaves, and what it refuses."""
 
 import json
+import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from helpers import VGG
 from PIL import Image
 
+from pictures import images
 from survey import command, gatys, texture
 from utils import RunFailed, WrongUse
 
@@ -41,7 +44,7 @@ def test_the_drawing_has_its_own_size(pair, tmp_path, monkeypatch, vgg):
     seen = []
     monkeypatch.setattr(command, "read", lambda file, size, device: seen.append(size) or torch.zeros(1))
     args = gatys.parse([*map(str, pair), f"{tmp_path}/x.png", "--size", "50", "--style_scale", "0.5"])
-    command.perform("gatys", args, lambda *_: (torch.zeros(1, 3, 16, 16), {}), vgg, "")
+    command.perform("gatys", args, lambda *_: (torch.zeros(1, 3, 16, 16), {}), vgg, torch.device("cpu"), "")
     assert seen == [50, 25]
 
 
@@ -69,18 +72,36 @@ def test_wrong_use_is_one_line(pair, tmp_path, words, told):
     assert not names["out"].exists()
 
 
-def test_no_memory_is_told_and_other_faults_are_not_hidden(pair, tmp_path, vgg):
-    args = texture.parse([str(pair[1]), f"{tmp_path}/x.png"])
+NO_MEMORY = (
+    torch.OutOfMemoryError("CUDA out of memory"),
+    images.cv2.error("Failed to allocate 99 bytes in function 'OutOfMemoryError'"),
+    MemoryError(),
+)
 
-    def fail(error):
-        raise error
 
-    with pytest.raises(RunFailed, match="out of memory at --size 256"):
-        command.perform(
-            "texture", args, lambda *_: fail(torch.OutOfMemoryError("CUDA out of memory")), vgg, ""
-        )
+@pytest.mark.parametrize("error", NO_MEMORY)
+@pytest.mark.parametrize("where", ["torch.nn.Module.to", "survey.command.read", "survey.texture.paint"])
+def test_no_memory_is_told(pair, tmp_path, monkeypatch, where, error):
+    monkeypatch.setattr(where, mock.Mock(side_effect=error))
+    with pytest.raises(RunFailed, match="out of memory at --size 32"):
+        texture.main([str(pair[1]), f"{tmp_path}/x.png", *QUICK])
+
+
+def test_other_faults_are_not_hidden(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(texture, "paint", mock.Mock(side_effect=RuntimeError("a fault")))
     with pytest.raises(RuntimeError, match="a fault"):
-        command.perform("texture", args, lambda *_: fail(RuntimeError("a fault")), vgg, "")
+        texture.main([str(pair[1]), f"{tmp_path}/x.png", *QUICK])
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_input_is_not_written_over(pair, tmp_path, which):
+    files = [shutil.copy(file, tmp_path / f"{name}.jpg") for name, file in zip("ab", pair, strict=True)]
+    before = files[which].read_bytes()
+    (tmp_path / "link.jpg").symlink_to(files[which])
+    for output in (files[which], tmp_path / "link.jpg"):
+        with pytest.raises(WrongUse, match=r"would be written over .*: name another file"):
+            gatys.main([*map(str, files), str(output), *QUICK])
+    assert files[which].read_bytes() == before
 
 
 def test_pictures_come_and_go_as_they_are(tmp_path):

@@ -1,5 +1,6 @@
 """The method: networks, each loss by hand, the schedule, the step; what it learns on toy data."""
 
+import contextlib
 import itertools
 import math
 import types
@@ -7,12 +8,15 @@ import types
 import pytest
 import torch
 import torch.nn.functional as F
+from steps import Waits
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from survey import cyclegan
 from survey.cyclegan import adversarial_loss, discriminator_loss, generator_loss, pixel_loss
 from survey.cyclegan_options import CYCLEGAN, SMALLEST, blocks
 from training.ranking import auc
+from training.scaler import Scaler
 from utils import WrongUse
 
 CPU = torch.device("cpu")
@@ -252,6 +256,28 @@ def test_the_two_pools_draw_apart():
     assert shown[0] != shown[1]
 
 
+@pytest.mark.parametrize("identity", ["0", "0.5"])
+def test_pools_hold_results_alone(identity):
+    """And not the memory of the batch that they were a part of."""
+    model, args = build(f"--idt_lambda {identity} --pool_size 2")
+    cyclegan.step(model, args, pictures(2, 0), pictures(2, 1), PLACE)
+    for pool in (model.pool, model.pool_back):
+        (kept,) = pool.batches
+        assert kept.untyped_storage().nbytes() == 2 * 3 * 32 * 32 * 4
+
+
+def test_the_seed_decides_the_weights_and_the_pools():
+    built = [build(f"--seed {seed} --pool_size 2")[0] for seed in (0, 0, 1)]
+    weights = [next(model.generator.parameters()) for model in built]
+    assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
+    steps = range(60)
+    shown = [
+        [model.pool.exchange(torch.tensor([float(step)]), (2, 1, step)).item() for step in steps]
+        for model in built
+    ]
+    assert shown[0] == shown[1] != shown[2]
+
+
 def test_what_is_watched_by_hand():
     model, args = build("--pool_size 0")
     photo, drawing = pictures(2, 0), pictures(2, 1)
@@ -320,3 +346,31 @@ def test_colours_move_across_and_back_and_shapes_come_back_with_the_cycle_loss_a
     for made, colour in ((drawn, orange), (shot, blue), (again, blue), (again_back, orange)):
         away = math.dist(made.mean((0, 2, 3)).tolist(), colour) / math.dist(blue, orange)
         assert away < 0.25 or not cycle
+
+
+@pytest.mark.parametrize("identity", ["0", "0.5"])
+def test_a_step_computes_on_a_gpu(identity, monkeypatch):
+    """Forward, of fake CUDA tensors: one on the CPU among them would be refused."""
+    monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)  # they are made where they stay
+    descended = []
+    monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: descended.append(loss))
+    args, _ = CYCLEGAN.parse(f"{TINY} --pool_size 2 --idt_lambda {identity}".split())
+    with FakeTensorMode(), torch.no_grad():
+        with torch.device("cuda:0"):
+            model = cyclegan.build(args, torch.device("cuda:0"), "fp32")
+            photo, drawing = torch.empty(2, 2, 3, 32, 32)
+        model.autocast = contextlib.nullcontext
+        terms = [cyclegan.step(model, args, photo, drawing, (2, 1, number)) for number in range(4)]
+    values = [*descended, *(value for each in terms for value in each.values())]
+    assert len(descended) == 8
+    assert {(x.device.type, x.dtype, x.shape) for x in values} == {("cuda", torch.float32, ())}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_no_step_waits_for_its_device(precision):
+    model, args = build("--pool_size 2", precision)
+    for number in range(4):  # the pools and Adam's state are filled by the first
+        photo, drawing = pictures(2, number), pictures(2, number + 9)
+        with Waits() as log:
+            cyclegan.step(model, args, photo, drawing, (2, 1, number))
+        assert log.waits == []

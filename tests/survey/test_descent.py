@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from survey.descent import OPTIMISERS, descend
+from survey.descent import descend
+from survey.options import OPTIMISERS
 from utils import RunFailed
 
 WANTED = torch.linspace(-0.9, 0.9, 3 * 8 * 8).view(1, 3, 8, 8)
@@ -18,7 +19,6 @@ def test_both_find_the_least_of_a_square(optimiser, steps):
     picture, losses = descend(torch.zeros_like(WANTED), squared_error, steps, optimiser)
     torch.testing.assert_close(picture, WANTED, rtol=0, atol=0.05)
     assert losses["error"] == pytest.approx(squared_error(picture)["error"].item())
-    assert {optimiser} <= {*OPTIMISERS}
 
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)

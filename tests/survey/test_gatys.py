@@ -51,6 +51,14 @@ def test_the_objective_is_halved(vgg, options, pictures, statistics):
     assert after < before / 2
 
 
+@pytest.mark.parametrize("kept", ["histogram", "luminance"])
+def test_it_is_halved_where_colours_are_kept(vgg, options, pictures, kept):
+    photo, drawing = pictures
+    words = ["--keep_colour", kept, "--steps"]
+    (_, first), (_, last) = (painted(options(*words, n), vgg, photo, [drawing]) for n in ("1", "60"))
+    assert total(last) < total(first) / 2
+
+
 def test_the_papers_way_halves_it_sooner(vgg, options, pictures):
     photo, drawing = pictures
     args = options(*PAPERS_WAY)

@@ -57,10 +57,13 @@ def test_the_others_go_on_when_one_fails(squares, tmp_path, monkeypatch, capsys)
         raise ValueError("a fault\nin two lines")
 
     monkeypatch.setattr("survey.texture.paint", fail)
+    (tmp_path / "out").mkdir()
+    for ending in ("png", "json"):
+        (tmp_path / f"out/texture.{ending}").touch()  # of an earlier run
     with pytest.raises(RunFailed, match=rf"1 of {len(METHODS)} methods failed: texture"):
         survey.main([*squares, f"{tmp_path}/out", *QUICK])
     assert "texture failed: ValueError: a fault\n" in capsys.readouterr().err
-    assert not (tmp_path / "out/texture.png").exists() and (tmp_path / "out/gatys.png").exists()
+    assert not [*(tmp_path / "out").glob("texture.*")] and (tmp_path / "out/gatys.png").exists()
     assert "failed: a fault" in (tmp_path / "out/index.html").read_text()
     assert "| failed |" in (tmp_path / "out/table.md").read_text()
 
@@ -70,6 +73,8 @@ def test_wrong_use_is_told(squares, tmp_path):
         survey.main(["no.jpg", squares[1], f"{tmp_path}/out", *QUICK])
     with pytest.raises(WrongUse, match="is no folder"):
         survey.main([*squares, squares[0], *QUICK])
+    with pytest.raises(WrongUse, match=r"photo\.png lies in .*, where pictures are written"):
+        survey.main([*squares, str(tmp_path), *QUICK])
     assert not (tmp_path / "out").exists()
     run = leave_run(tmp_path, "Paprika")
     with pytest.raises(WrongUse, match="folder of a training run"):

@@ -117,6 +117,8 @@ def test_a_run_lowers_its_objective_and_its_network_can_be_applied(words, tmp_pa
     assert sum(record["losses"].values()) < before / 2
     again = [words[0], str(tmp_path / "again.png"), "--network", str(tmp_path / "out.pth"), *words[7:11]]
     multimodal.main(again)
+    record = json.loads((tmp_path / "again.json").read_text())
+    assert record["options"]["network"] == str(tmp_path / "out.pth") and record["losses"] == {}
     made, applied = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("out", "again"))
     assert np.array_equal(made, applied) and made.std() > 5
 
@@ -142,6 +144,7 @@ def test_wrong_use_is_told_in_a_line(words, data, tmp_path):
     refused([photo, drawing, out, "--photos", str(tmp_path / "empty")], "no pictures in .*looked for")
     refused([photo, out, "--network", str(tmp_path / "no.pth")], "no file")
     refused([photo, drawing, out, "--network", str(VGG)], "needs no DRAWING")
+    refused([photo, out, "--network", str(VGG), "--steps", "9", "--style=3"], "needs no --steps, --style:")
     refused([photo, out, "--network", str(VGG)], "holds no network of python -m survey.multimodal")
 
 

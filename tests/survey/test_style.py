@@ -98,3 +98,9 @@ def test_a_flat_drawing_has_finite_losses_and_gradients(statistics):
 def test_layers_count_alike():
     distances = {"a": lambda maps: maps.sum(), "b": lambda maps: 10 * maps.sum()}
     assert style.style_loss({"a": torch.ones(2), "b": torch.ones(3), "c": torch.ones(9)}, distances) == 16
+
+
+def test_total_variation_of_slopes():
+    slope = torch.arange(4.0).view(1, 1, 1, 4).expand(1, 3, 5, 4)
+    assert style.total_variation(slope).item() == 1
+    assert style.total_variation(slope.mT * 3).item() == 9
