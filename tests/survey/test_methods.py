@@ -9,7 +9,7 @@ from PIL import Image
 
 from survey import command
 
-TRAINED = {"multimodal", "video"}
+TRAINED = ("multimodal", "video")
 
 
 @pytest.mark.parametrize("device", ["cpu", GPU])
