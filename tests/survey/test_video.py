@@ -53,6 +53,14 @@ def test_the_temporal_error_by_hand():
     assert video.temporal_error(before, now, moved, torch.zeros(1, 1, 16, 24)) == 0
 
 
+def test_an_untrained_network_shows_the_frame():
+    torch.manual_seed(0)
+    frame = pictures(1, 64, 64)
+    with torch.no_grad():
+        result = networks.Generator(**video.SHAPE)(frame)
+    assert torch.corrcoef(torch.stack([frame.flatten(), result.flatten()]))[0, 1] > 0.7
+
+
 def test_the_terms_of_the_objective(vgg, words):
     args = video.parse([*words, "--content=2", "--style=3", "--tv=4", "--temporal=5"])
     network, drawing = networks.Generator(**video.SHAPE), pictures(1, 40, 32)
