@@ -6,7 +6,7 @@
 The first trains a network on a folder of photographs for the style of one drawing and applies it to a
 photograph; the second applies it to another. The network is three in a row:
 
-    y_1 = style subnet of the photo x at a quarter of its size
+    y_1 = style subnet of the photo x_1 at a quarter of its size
     y_2 = enhance subnet of y_1 enlarged to half of the size
     y_3 = refine subnet of y_2 enlarged to the whole size
 
@@ -20,12 +20,14 @@ and weights theta_k that make lambda_k L_k and all later ones small, which is on
     theta_k = argmin sum over i >= k of lambda_i L_i
 
 As in the paper, what enters the refine subnet is not enlarged while it learns, so that photographs of half
-the size will do; and the refine subnet adds its output to its input. Here the enhance subnet does so too:
-without, nothing of the photograph was left after some hundred steps.
+the size will do; and the refine subnet adds its output to its input. Here the enhance subnet does so too, and
+of y_(k-1) only its change from the photo is enlarged, so that y_k keeps the photo's details. With y_(k-1)
+itself enlarged the picture was a blur after 1000 steps; with three subnets that change the photo it was sharp
+and kept the photo's colours, as instance norm lets a network see no colour to be taken away (docs/colour.md).
 
 Chosen besides: L_content at relu4_2 and L_style at relu1_1 to relu5_1, relative as feedforward.py says, with
 alpha 2 and beta 1; lambda 1, 1/2, 1/4; the photograph, not y_(k-1), as content of y_k; tanh after the style
-subnet; Adam at 1e-3 throughout. A much smaller alpha paints the drawing's texture over everything.
+subnet; Adam at 1e-3 throughout.
 """
 
 import sys

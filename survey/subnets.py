@@ -19,7 +19,11 @@ STRIDE = 32  # the enhance subnet halves thrice what is half of the photo, the s
 
 
 class Multimodal(nn.Module):
-    """Photos to the three results, at `scales` of their size: a multiple of STRIDE, in training of half."""
+    """Photos to the three results, at `scales` of their size: a multiple of STRIDE, in training of half.
+
+    The first paints a picture; the others add to what was changed so far. It is the change that is enlarged,
+    not the result: so the photo's details are kept.
+    """
 
     def __init__(self):
         super().__init__()
@@ -27,14 +31,17 @@ class Multimodal(nn.Module):
         self.enhance_subnet = nn.Sequential(way_down(3, (32, 64, 128, 256), 6), way_up(256, 128, 64, 32))
         self.refine_subnet = nn.Sequential(way_down(3, (32, 64, 128), 3), way_up(128, 64, 32))
         for subnet in (self.enhance_subnet, self.refine_subnet):
-            nn.init.zeros_(subnet[-1][-1].weight)  # they begin with their input
+            for weight in subnet[-1][-1].parameters():
+                nn.init.zeros_(weight)  # they begin with their input
 
     def forward(self, photo, scales=SCALES):
-        first = torch.tanh(self.style_subnet(resized(photo, scales[0])))
-        given = resized(first, scales[1] / scales[0])
-        second = given + self.enhance_subnet(given)
-        given = resized(second, scales[2] / scales[1])
-        return first, second, given + self.refine_subnet(given)
+        photos = [resized(photo, scale) for scale in scales]
+        results = [torch.tanh(self.style_subnet(photos[0]))]
+        for k, subnet in enumerate((self.enhance_subnet, self.refine_subnet)):
+            change = F.interpolate(results[k] - photos[k], photos[k + 1].shape[2:], mode="bilinear")
+            given = photos[k + 1] + change
+            results.append(given + subnet(given))
+        return results
 
 
 class StyleSubnet(nn.Module):

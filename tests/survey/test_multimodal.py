@@ -43,12 +43,24 @@ def test_each_subnet_works_at_its_size(network):
     assert sizes == [(16, 24), (32, 48), (32, 48)]
 
 
-def test_the_last_two_subnets_begin_with_their_input_and_the_first_paints_a_picture(network):
-    first, second, third = network(picture(64, 64))
-    for subnet, given, result in (("enhance", first, second), ("refine", second, third)):
-        bias = network.get_submodule(f"{subnet}_subnet")[-1][-1].bias.view(3, 1, 1)
-        assert (result - bias - subnets.resized(given, 2)).abs().max() < 1e-5
-    assert first.std() > 0.01 and first.abs().max() < 1
+def test_the_first_subnet_paints_a_picture_and_the_others_begin_with_its_change_enlarged(network):
+    photo = picture(64, 64)
+    photos, results = [subnets.resized(photo, scale) for scale in subnets.SCALES], network(photo)
+    assert results[0].std() > 0.01 and results[0].abs().max() < 1
+    for k in (0, 1):
+        change = F.interpolate(results[k] - photos[k], scale_factor=2, mode="bilinear")
+        assert torch.allclose(results[k + 1] - photos[k + 1], change, atol=1e-5)
+
+
+def test_the_last_two_subnets_add_to_their_input():
+    network = subnets.Multimodal()
+    before = network(picture(64, 64))
+    for subnet, places in ((network.enhance_subnet, (1, 2)), (network.refine_subnet, (2,))):
+        torch.nn.init.constant_(subnet[-1][-1].bias, 0.25)
+        after = network(picture(64, 64))
+        for k in range(3):
+            assert torch.allclose(after[k] - before[k], torch.tensor(0.25 * (k in places)), atol=1e-5)
+        before = after
 
 
 def test_colour_reaches_the_rgb_block_alone(network):
