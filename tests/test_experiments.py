@@ -26,6 +26,7 @@ def test_all_are_there():
     assert {file.stem for file in FILES} >= {
         *("hayao_100", "hayao_2000", "hayao_2000_lr5e-4", "paprika_2000", "residual", "sword"),
         *("dehaze_thin", "dehaze_thick", "haze", "dehaze_gray", "style", "upsample", "authors", "sample"),
+        *("recommended", "finetune", "johnson"),
         *("cyclegan", "cyclegan_dehaze_thin", "cyclegan_dehaze_thick"),
     }
 
