@@ -143,13 +143,14 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
     """Phase two: D learns first, then G, judged by the updated D. G runs once for both.
 
     `place`, (phase, epoch, step), seeds what D is shown: of the pool, this batch of results or an older one,
-    and with --diffaugment in other tones.
+    with --diffaugment in other tones, and with --smoothed_noise the smoothed drawings with noise.
     """
     with model.autocast():
         result = model.parallel_generator(photo)
 
     # D sees all three as one batch. Instance norm looks at each picture alone, so three calls give the same.
     pooled = model.pool.exchange(result.detach(), place)
+    smoothed = augment.grainy(args, place, smoothed)
     with model.autocast():
         shown = augment.shown(args, (*place, 0), drawing, pooled, smoothed)
         logits = model.parallel_discriminator(torch.cat(shown))

@@ -11,7 +11,7 @@ from helpers import TINY
 import CartoonGAN
 from CartoonGAN import content_loss, discriminator_loss, gram, real_loss, style_loss
 from support.norm import InstanceNorm
-from training import options
+from training import augment, options
 
 CPU = torch.device("cpu")
 PLACE = (2, 1, 0)
@@ -263,6 +263,17 @@ def test_the_discriminator_is_shown_what_the_pool_gives_and_the_generator_learns
     assert place == (2, 3, 4) and not result.requires_grad
     assert torch.equal(seen[0], torch.cat([drawing, older, smoothed]))
     assert torch.equal(seen[1], result) and seen[1].requires_grad
+
+
+def test_noise_is_on_the_smoothed_drawings_alone():
+    model, args = build("--con_lambda 0 --pre_train_epoch 0 --smoothed_noise 0.5")
+    photo, drawing, smoothed = (pictures(2, 16, seed) for seed in range(3))
+    seen = []
+    model.discriminator.register_forward_pre_hook(lambda _, shown: seen.append(shown[0]))
+    CartoonGAN.adversarial_step(model, args, photo, drawing, smoothed, (2, 3, 4))
+    on_drawing, on_result, on_smoothed = seen[0].chunk(3)
+    assert on_drawing.equal(drawing) and on_result.equal(seen[1])
+    assert on_smoothed.equal(augment.grainy(args, (2, 3, 4), smoothed)) and not on_smoothed.equal(smoothed)
 
 
 @pytest.mark.parametrize("text", ["--gan_mode lsgan --pool_size 2", "--con_lambda 0 --pre_train_epoch 0"])

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from training import processes
-from training.batches import AUGMENT
+from training.batches import AUGMENT, NOISE
 
 
 def shown(args, place, *batches):
@@ -21,13 +21,33 @@ def shown(args, place, *batches):
     return [_other_tones(batch, rng) for batch in batches]
 
 
+def grainy(args, place, smoothed):
+    """Edge-smoothed drawings (N,C,H,W in [-1, 1]) with normal noise of deviation --smoothed_noise on them.
+
+    So D learns that what is grainy is no drawing, as AnimeGANv3 has it, and G to leave plain areas plain.
+    Values may leave [-1, 1]. The noise of a picture is a function of the seed, of `place`, (phase, epoch,
+    step), and of its number in the batch of all processes.
+    """
+    if not args.smoothed_noise:
+        return smoothed
+    first, random, noise = processes.rank() * len(smoothed), torch.Generator(), []
+    for number in range(first, first + len(smoothed)):
+        (seed,) = np.random.SeedSequence((args.seed, NOISE, *place, number)).generate_state(1)
+        noise.append(torch.randn(smoothed.shape[1:], generator=random.manual_seed(int(seed))))
+    return smoothed + args.smoothed_noise * _moved(torch.stack(noise), smoothed)
+
+
 def _other_tones(x, rng):
     draws = torch.from_numpy(rng.random((len(x) * processes.count(), 3, 1, 1, 1), np.float32))
-    draws = processes.share(draws)
-    draws = draws.pin_memory() if x.is_cuda else draws  # a copy from other memory may wait for the GPU
-    brightness, saturation, contrast = draws.to(x.device, non_blocking=True).unbind(1)
+    brightness, saturation, contrast = _moved(processes.share(draws), x).unbind(1)
     x = x + brightness - 0.5
     grey = x.mean(1, keepdim=True)
     x = grey + 2 * saturation * (x - grey)
     mean = x.mean((1, 2, 3), keepdim=True)
     return mean + (contrast + 0.5) * (x - mean)
+
+
+def _moved(draws, x):
+    """Draws of the CPU on the device of `x`."""
+    draws = draws.pin_memory() if x.is_cuda else draws  # a copy from other memory may wait for the GPU
+    return draws.to(x.device, non_blocking=True)

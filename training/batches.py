@@ -21,7 +21,7 @@ from utils import RunFailed, say
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
 
 # Each stream of random numbers has a number of its own, so that no two ever share a seed.
-PHOTOS, DRAWINGS, SMOOTHED, POOL, AUGMENT, POOL_BACK = range(6)
+PHOTOS, DRAWINGS, SMOOTHED, POOL, AUGMENT, POOL_BACK, NOISE = range(7)
 
 
 def first_readable(paths, start, use):

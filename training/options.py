@@ -123,6 +123,12 @@ def training_parser():
         help="change the tones of all that the discriminator sees at random, or not (%(default)s)",
     )
     add(
+        "--smoothed_noise",
+        type=REAL,
+        default=0,
+        help="deviation of noise on the smoothed drawings that D sees, in [-1, 1] (%(default)s)",
+    )
+    add(
         "--gan_mode",
         choices=("bce", "lsgan"),
         default="bce",

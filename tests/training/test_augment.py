@@ -10,8 +10,8 @@ from training import augment, processes
 PLACE = (2, 3, 4, 0)
 
 
-def arguments(diffaugment="color", seed=0):
-    return types.SimpleNamespace(diffaugment=diffaugment, seed=seed)
+def arguments(diffaugment="color", seed=0, smoothed_noise=0.1):
+    return types.SimpleNamespace(diffaugment=diffaugment, seed=seed, smoothed_noise=smoothed_noise)
 
 
 def batch(seed=0, count=4):
@@ -63,3 +63,24 @@ def test_gradients_pass():
     pictures = batch().requires_grad_()
     augment.shown(arguments(), PLACE, pictures)[0].square().sum().backward()
     assert (pictures.grad != 0).any(dim=(1, 2, 3)).all()
+
+
+def test_noise_has_the_deviation_asked_for_and_0_is_none():
+    smoothed = torch.zeros(4, 3, 64, 64)
+    assert augment.grainy(arguments(smoothed_noise=0), PLACE[:3], smoothed) is smoothed
+    noise = augment.grainy(arguments(smoothed_noise=0.2), PLACE[:3], smoothed)
+    assert noise.std().item() == pytest.approx(0.2, rel=0.02) and abs(noise.mean()) < 0.01
+    assert not torch.equal(noise[0], noise[1])
+    assert torch.allclose(augment.grainy(arguments(), PLACE[:3], smoothed + 0.5) - 0.5, noise / 2, atol=1e-6)
+
+
+def test_noise_follows_from_seed_and_place_alone_in_any_layout_and_number_of_processes(monkeypatch):
+    whole = augment.grainy(arguments(), PLACE[:3], batch())
+    for args, place in ((arguments(seed=1), (2, 3, 4)), (arguments(), (2, 3, 5))):
+        assert not torch.equal(augment.grainy(args, place, batch()), whole)
+    other_layout = batch().to(memory_format=torch.channels_last)
+    assert torch.equal(augment.grainy(arguments(), PLACE[:3], other_layout), whole)
+    for rank in (0, 1):
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        part = augment.grainy(arguments(), PLACE[:3], batch()[2 * rank : 2 * rank + 2])
+        assert torch.equal(part, whole[2 * rank : 2 * rank + 2])
