@@ -43,7 +43,8 @@ def of_loading(error):
         return f"shared memory (/dev/shm) is full: take fewer --workers, 0 needs none; {MORE_SHARED}"
     if isinstance(error, RunFailed):
         return last.removeprefix(f"{RunFailed.__module__}.{RunFailed.__name__}: ")
-    if "killed by signal" in text or "exited unexpectedly" in text:
+    handing_over = isinstance(error, EOFError) and not text
+    if handing_over or "killed by signal" in text or "exited unexpectedly" in text:
         return KILLED
     if "DataLoader worker" not in text:
         return None

@@ -213,7 +213,7 @@ def test_what_changed_on_the_way_is_marked_on_the_curves(results, page, tmp_path
 
 def test_sort_and_filter(results, page):
     page = page(results / "index.html")
-    assert visible(page) == NAMES
+    soon(page, lambda: visible(page) == NAMES)
     title = lambda key: one(page, f"#runs th[data-key='{key}'] button")
     title("name").click()
     title("name").click()

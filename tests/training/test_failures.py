@@ -40,6 +40,11 @@ def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
     assert told in str(failed.value) and "\n" not in str(failed.value)
 
 
+def test_a_loading_process_that_is_killed_while_it_hands_a_batch_over_is_explained():
+    assert failures.of_loading(EOFError()) == failures.KILLED  # as multiprocessing raises it
+    assert failures.of_loading(EOFError("Ran out of input")) is None  # of a file that is cut off
+
+
 def test_a_process_that_is_gone_is_explained(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     told = r"another of the processes is gone, or cannot be reached \(gloo: connection closed\)"
