@@ -125,10 +125,11 @@ def clear_pictures(folder, photos, photo_dir):
 
 
 def trained_with(source):
-    """The input size and the way of resizing that a run was trained with; {} without a settings.json."""
+    """How the pictures of a run's training were made; {} without a settings.json."""
     folder = source if source.is_dir() else source.parent
     settings = read_settings(folder) or {"options": {}}
-    used = {key: settings["options"][key] for key in ("input_size", "resize") if key in settings["options"]}
+    names = "input_size", "load_size", "resize"
+    used = {name: settings["options"][name] for name in names if name in settings["options"]}
     if fault := options.fault(used):
         raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")
     return used
@@ -202,6 +203,11 @@ def parse(argv):
         type=arguments.image_size,
         help="side of the squares, pixels (the first run's, or 256)",
     )
+    add(
+        "--load_size",
+        type=arguments.number(int, 16, 2**14),
+        help="shorter side that pictures get before they are cut (the first run's, or input_size)",
+    )
     add("--resize", choices=("crop", "squash"), help="as in training (the first run's, or crop)")
     add(
         "--vgg_model",
@@ -223,10 +229,13 @@ def main(argv=None):
     precision = utils.choose_precision(args.precision, device)
     run = next(filter(None, map(trained_with, args.results)), {})
     size = args.input_size or run.get("input_size", 256)
+    load_size = args.load_size or (not args.input_size and run.get("load_size")) or size
+    if load_size < size:
+        raise WrongUse(f"--load_size {load_size} but squares of {size} pixels: at least that needed")
     resize = args.resize or run.get("resize", "crop")
     photos, drawings = pictures(args.photos), pictures(args.drawings)
     clear = clear_pictures(args.pairs, photos, args.photos) if args.pairs else {}
-    fit = functools.partial(images.fit_training, size=size, how=resize)
+    fit = functools.partial(images.fit_training, size=load_size, how=resize)
     opened = {
         str(source): open_results(source, args.photos, photos, fit, device, precision)
         for source in args.results
@@ -236,21 +245,22 @@ def main(argv=None):
     gpu.choose_arithmetic(device, precision)
     inception = find_inception(args.features, device)
 
-    judge = Judge(photos, drawings, vgg, device, precision, size, resize, inception, clear)
+    judge = Judge(photos, drawings, vgg, device, precision, size, resize, inception, clear, load_size)
     rows = {"photos": judge.baseline, "drawings": judge.floor}
     rows |= {name: judge.measure(*each) for name, each in opened.items()}
     if clear:
         rows["dark channel prior"] = judge.measure(lambda _, photo: dark_channel.dehaze(photo), list(clear))
     weights = args.vgg_model or "torchvision, IMAGENET1K_V1"
     features = "Inception-v3" if inception else f"VGG19 conv4_4, mean of a square ({weights})"
-    print(f"squares of {size} pixels; features of KID: {features}\n\n{table(rows)}\n")
+    cut = f" out of pictures with a shorter side of {load_size}" if load_size > size else ""
+    print(f"squares of {size} pixels{cut}; features of KID: {features}\n\n{table(rows)}\n")
     if size < CHECKERBOARD_FROM:
         print(f"below {CHECKERBOARD_FROM} pixels a side the checkerboard's figure says nothing\n")
 
     first = args.results[0]
     beside = first / "evaluation.json" if first.is_dir() else first.with_name(f"{first.stem}-evaluation.json")
     record = {"features": features, "vgg": weights, "precision": precision}
-    record |= {"input_size": size, "resize": resize}
+    record |= {"input_size": size, "load_size": load_size, "resize": resize}
     record |= {key: str(getattr(args, key) or "") or None for key in ("photos", "drawings", "pairs")}
     record["rows"] = {
         name: {key: value if math.isfinite(value) else None for key, value in row.items()}

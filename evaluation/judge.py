@@ -15,6 +15,7 @@ from evaluation import metrics
 from pictures import checkpoints, images, inference, listing
 from support.gpu import no_search
 from training import data
+from training.method import loaded
 from training.shown import shown_generator
 from utils import WrongUse
 
@@ -33,10 +34,10 @@ class Look(NamedTuple):
 class Judge:
     """Measures results beside photographs and drawings. It looks at these two once, when it is made.
 
-    All pictures are resized as in training and cut into squares of `size` pixels for the networks, so that
-    their scale makes no difference. `photos` and `drawings` are lists of paths. `clear` is {hazy photo: its
-    clear picture}, paths too. `vgg` is a VGG19 on `device`. `inception` is None, or a network that takes
-    uint8 N,3,H,W and gives N,d.
+    All pictures are resized as in training, to a shorter side of `load_size` pixels (`size`), and cut into
+    squares of `size` for the networks, so that their scale makes no difference. `photos` and `drawings` are
+    lists of paths. `clear` is {hazy photo: its clear picture}, paths too. `vgg` is a VGG19 on `device`.
+    `inception` is None, or a network that takes uint8 N,3,H,W and gives N,d.
 
     `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows, flat dicts:
 
@@ -55,12 +56,22 @@ class Judge:
     """
 
     def __init__(
-        self, photos, drawings, vgg, device, precision, size, resize="crop", inception=None, clear=None
+        self,
+        photos,
+        drawings,
+        vgg,
+        device,
+        precision,
+        size,
+        resize="crop",
+        inception=None,
+        clear=None,
+        load_size=None,
     ):
         self.photos, self.clear = photos, clear or {}
         self.vgg, self.inception, self.device = vgg, inception, device
         self.autocast = functools.partial(utils.autocast, device, precision)
-        self.fit = functools.partial(images.fit_training, size=size, how=resize)
+        self.fit = functools.partial(images.fit_training, size=load_size or size, how=resize)
         self.cut = functools.partial(metrics.squares, size=size)
         self.of_drawings, floor = self._look(drawings, "drawings")
         self.of_photos, baseline = self._look(photos, "photographs")
@@ -168,7 +179,8 @@ def measure_of(run):
     drawings = images.check(data.require_images(folder, data.MEASURABLE, "drawings"), "drawings")
     drawings = data.readable(drawings, 1, "drawings", folder).paths
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
-    judge = Judge(run.data.tests, drawings, vgg, run.device, run.precision, args.input_size, args.resize)
+    form = args.input_size, args.resize
+    judge = Judge(run.data.tests, drawings, vgg, run.device, run.precision, *form, load_size=loaded(args))
 
     @no_search()
     def measure():

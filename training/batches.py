@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 import utils
 from pictures import images, listing
 from training import failures, processes
+from training.method import loaded
 from utils import RunFailed, say
 
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
@@ -53,15 +54,19 @@ def lost_line(path, reason, instead):
 class TrainingImages(Dataset):
     """Training squares, uint8 C,size,size. An item is a photo, or a photo, a drawing and a smoothed drawing.
 
+    They are cut out of pictures with a shorter side of `load_size` pixels, or of `size`.
+
     Where `pairs` are not `smoothed`, they are drawings, and an item is a photo and a drawing. It is asked for
     by draws (see `draws`), which settle all that is random about it. An image that can no longer be read is
     replaced by the next that can. `lost` holds {path: (reason, path instead)} of those; whoever reads it may
     empty it. Raises RunFailed as `first_readable` does.
     """
 
-    def __init__(self, photos, pairs, size, resize, photo_channels, drawing_channels, smoothed=True):
+    def __init__(
+        self, photos, pairs, size, resize, photo_channels, drawing_channels, smoothed=True, load_size=None
+    ):
         self.photos, self.pairs, self.smoothed = photos, pairs, smoothed
-        self.size, self.resize = size, resize
+        self.size, self.load_size, self.resize = size, load_size or size, resize
         self.photo_channels, self.drawing_channels = photo_channels, drawing_channels
         self.lost = {}
 
@@ -87,17 +92,17 @@ class TrainingImages(Dataset):
         return image
 
     def _photo(self, path):
-        return self._fitted(path, images.read(path, self.photo_channels, at_least=self.size))
+        return self._fitted(path, images.read(path, self.photo_channels, at_least=self.load_size))
 
     def _pair(self, path):
         if not self.smoothed:
-            return [self._fitted(path, images.read(path, self.drawing_channels, at_least=self.size))]
+            return [self._fitted(path, images.read(path, self.drawing_channels, at_least=self.load_size))]
         halves = np.array_split(images.read(path, self.drawing_channels), 2, axis=1)
         return [self._fitted(path, half) for half in halves]
 
     def _fitted(self, path, image):
         try:
-            return images.fit_training(image, self.size, self.resize)
+            return images.fit_training(image, self.load_size, self.resize)
         except images.Unreadable as error:
             raise images.CannotRead(path, error) from None
 
@@ -115,7 +120,7 @@ def training_batches(run):
     args, data = run.args, run.data
     pairs = data.pairs if run.phase == 2 else []
     form = args.input_size, args.resize, args.in_ngc, args.out_ngc
-    dataset = TrainingImages(data.photos, pairs, *form, data.smoothed)
+    dataset = TrainingImages(data.photos, pairs, *form, data.smoothed, loaded(args))
     counts = len(data.photos), len(pairs), args.batch_size
     streams = (DRAWINGS, SMOOTHED if args.independent_edges else DRAWINGS) if data.smoothed else (DRAWINGS,)
     return dataset, map(processes.share, draws(*counts, args.seed, *run.place, streams))

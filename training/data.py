@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pictures.listing import EXTENSIONS, find_images, looked_for, say_once
+from training.method import loaded
 from utils import WrongUse, say
 
 MEASURABLE = 2  # drawings: a distance is one between many pictures
@@ -69,9 +70,9 @@ def prepare(args, fewest, make_pairs=None):
     elif not make_pairs:
         pairs = images.check(require_images(drawing_dir, fewest, "drawings"), "drawings")
     else:
-        made_for = f"{args.input_size}{'_squash' if args.resize == 'squash' else ''}"
+        made_for = f"{loaded(args)}{'_squash' if args.resize == 'squash' else ''}"
         where = _pair_dir(args) / made_for
-        pairs = make_pairs(drawing_dir, where, args.input_size, args.resize)
+        pairs = make_pairs(drawing_dir, where, loaded(args), args.resize)
     pairs = readable(pairs, fewest, "drawings", drawing_dir)
     record["drawings"] = _record(pairs)
     return Data(photos.paths, tests.paths, pairs.paths, record, smoothed=make_pairs is not None)

@@ -100,11 +100,27 @@ def add_pictures(add):
         "--input_size", type=image_size, default=256, help="side of the training images, pixels (%(default)s)"
     )
     add(
+        "--load_size",
+        type=number(int, 16, 2**14),
+        help="shorter side that pictures get before a training image is cut out of them (input_size)",
+    )
+    add(
         "--resize",
         choices=("crop", "squash"),
         default="crop",
         help="random square of the image, or the whole image made square (%(default)s)",
     )
+
+
+def check_pictures(parser, args):
+    """Raises WrongUse where a training image would be larger than the picture that it is cut out of."""
+    if loaded(args) < args.input_size:
+        parser.error(f"--load_size {args.load_size} but --input_size {args.input_size}: at least that needed")
+
+
+def loaded(args):
+    """The shorter side that pictures get before a square of `input_size` is cut, pixels."""
+    return args.load_size or args.input_size
 
 
 def add_rates(parser):

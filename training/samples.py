@@ -11,25 +11,26 @@ import utils
 from pictures import images, listing
 from support.gpu import no_search
 from training import batches
+from training.method import loaded
 from training.shown import shown_generator
 
 COUNT = 5  # photographs of train, and as many of test
 
 
 def choose(data, args, device):
-    """(name, photo) of a few training and test photographs, whole, of at most twice input_size.
+    """(name, photo) of a few training and test photographs, whole, of at most twice load_size.
 
     For one that got lost since it was checked the next takes its place. Raises RunFailed as first_readable.
     """
     chosen = []
-    read = functools.partial(images.read, channels=args.in_ngc, at_least=2 * args.input_size)
+    read = functools.partial(images.read, channels=args.in_ngc, at_least=2 * loaded(args))
     for name, paths in (("train", data.photos), ("test", data.tests)):
         places = np.unique(np.linspace(0, len(paths) - 1, COUNT).round().astype(int))
         for number, place in enumerate(places, 1):
             photo, lost = batches.first_readable(paths, int(place), read)
             for path in lost:
                 listing.say_once(batches.lost_line(path, *lost[path]), everywhere=True)
-            photo = images.fit_within(photo, 2 * args.input_size)
+            photo = images.fit_within(photo, 2 * loaded(args))
             chosen.append((f"{name}_{number}", utils.to_batch(photo, device)))
     return chosen
 

@@ -110,6 +110,8 @@ def test_all_squares_of_a_photo_are_seen_and_some_photos_alone(tmp_path, vgg):
     assert (row["pictures"], row["squares"]) == (1, 3)
     squash = judge.Judge(paths, paths, vgg, CPU, "fp32", SIZE, resize="squash")
     assert squash.baseline["squares"] == 3
+    larger = judge.Judge(paths, paths, vgg, CPU, "fp32", SIZE, load_size=2 * SIZE)
+    assert larger.baseline["squares"] == 3 * 2 * 6
 
 
 def test_the_halves_of_a_set_share_no_picture():

@@ -65,7 +65,8 @@ def test_a_folder_of_results(measured, data, tmp_path):
     assert f"{row['kid_drawings']:.4f} ± {row['kid_drawings_std']:.4f}" in lines[-1]
     assert row["kid_drawings"] == record["rows"]["photos"]["kid_drawings"]
     assert record["features"] == f"VGG19 conv4_4, mean of a square ({VGG})"
-    assert (record["input_size"], record["resize"], record["pairs"]) == (32, "crop", None)
+    sizes = record["input_size"], record["load_size"], record["resize"]
+    assert (sizes, record["pairs"]) == ((32, 32, "crop"), None)
     assert (results / "evaluation.json").exists()
 
 
@@ -96,10 +97,11 @@ def test_checkpoints_and_runs_in_one_table(measured, checkpoint, tmp_path):
     run = tmp_path / "Small_1_1_4_results"
     run.mkdir()
     shutil.copy(checkpoint, run / "generator_latest.pth")
-    options = {"options": {"input_size": 48, "resize": "squash"}}
+    options = {"options": {"input_size": 48, "load_size": 64, "resize": "squash"}}
     (run / "settings.json").write_text(json.dumps(options))
     lines, record = measured(run, checkpoint, size=())
-    assert (record["input_size"], record["resize"]) == (48, "squash")
+    assert (record["input_size"], record["load_size"], record["resize"]) == (48, 64, "squash")
+    assert record["rows"]["photos"]["squares"] == 3 * 4  # 64 pixels are two squares of 48 that overlap
     assert (run / "evaluation.json").exists() and len(lines) == 6
     rows = record["rows"]
     assert rows[str(run)] == rows[str(checkpoint)] and rows[str(run)]["content_change"] > 0

@@ -88,7 +88,7 @@ def test_phase_one_draws_photographs_alone():
 
 
 def test_a_run_has_the_batches_of_its_place_and_of_its_process(monkeypatch):
-    shapes = {"input_size": 16, "resize": "squash", "in_ngc": 1, "out_ngc": 3}
+    shapes = {"input_size": 16, "load_size": 18, "resize": "squash", "in_ngc": 1, "out_ngc": 3}
     args = types.SimpleNamespace(batch_size=4, seed=5, independent_edges=True, **shapes)
     run = types.SimpleNamespace(args=args, data=Data([*range(10)], [], [*range(6)], {}))
     for place, pairs in (((1, 2, 1), []), ((2, 2, 1), [*range(6)])):
@@ -97,7 +97,7 @@ def test_a_run_has_the_batches_of_its_place_and_of_its_process(monkeypatch):
         wanted = stream(3, *place, drawings=len(pairs), batch=4, seed=5, independent=True)
         assert list(itertools.islice(drawn, 3)) == wanted
         assert (dataset.photos, dataset.pairs) == (run.data.photos, pairs)
-        assert (dataset.size, dataset.resize) == (16, "squash")
+        assert (dataset.size, dataset.load_size, dataset.resize) == (16, 18, "squash")
         assert (dataset.photo_channels, dataset.drawing_channels) == (1, 3)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
@@ -147,6 +147,21 @@ def test_training_images_are_random_crops_and_flips(made):
         found.add((min(left, right), left < right))
     assert {left for left, _ in found} == set(range(17))
     assert len(found) > 25
+
+
+def test_squares_are_cut_out_of_what_is_loaded(made):
+    """The photo and the halves of the pair are 32 pixels high: squares of 12 show them unreduced."""
+    dataset = batches.TrainingImages(*made[:2], 12, "crop", 3, 3, load_size=32)
+    tops = set()
+    for key in range(100):
+        draw = (0, (key, 1))
+        photo, drawing, smoothed = dataset[[draw] * 3]
+        top, left = int(photo[0, 0, 0]), int(photo[1, 0].min())
+        window = made[2][:, top : top + 12, left : left + 12]
+        assert torch.equal(photo, window) or torch.equal(photo, window.flip(2))
+        assert torch.equal(drawing, photo) and torch.equal(smoothed, 255 - photo)
+        tops.add(top)
+    assert {0, 20} <= tops
 
 
 def test_a_drawing_and_its_smoothed_copy_are_cropped_and_flipped_alike(made):

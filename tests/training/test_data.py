@@ -34,6 +34,13 @@ def test_what_is_found_and_recorded(data, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_pairs_are_of_the_size_that_is_loaded(data):
+    pairs = found(data, "--load_size", "40").pairs
+    assert pairs == files(data / "tgt_data/pair/40")
+    height, width, _ = images.read(pairs[0]).shape
+    assert min(height, width // 2) == 40
+
+
 def test_squashed_pairs_have_a_folder_of_their_own_and_pair_dir_moves_it(data, tmp_path):
     pairs = found(data, "--resize", "squash", "--pair_dir", f"{tmp_path}/elsewhere").pairs
     assert pairs == files(tmp_path / "elsewhere/32_squash")

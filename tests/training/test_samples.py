@@ -81,6 +81,8 @@ def test_samples_are_spread_over_the_folder_and_reduced_to_twice_the_training_si
     assert chosen[0][1].shape == (1, 3, 32, 26)
     shown = [round((photo.mean().item() + 1) * 127.5 / 20) for _, photo in chosen]
     assert shown == [0, 3, 6, 8, 11, 0, 1]
+    args.load_size = 20
+    assert samples.choose(red, args, CPU)[0][1].shape == (1, 3, 40, 32)
 
 
 def test_the_next_takes_the_place_of_a_photograph_that_got_lost(red, capsys):
