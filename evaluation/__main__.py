@@ -206,7 +206,7 @@ def parse(argv):
     add(
         "--load_size",
         type=arguments.number(int, 16, 2**14),
-        help="shorter side that pictures get before they are cut (the first run's, or input_size)",
+        help="shorter side that pictures get before they are cut (the first run's; --input_size, if given)",
     )
     add("--resize", choices=("crop", "squash"), help="as in training (the first run's, or crop)")
     add(

@@ -1,17 +1,7 @@
 """CycleGAN's options; nothing here loads PyTorch."""
 
 from support.arguments import Parser, number
-from training.method import (
-    FILTERS,
-    REAL,
-    WHOLE,
-    Method,
-    add_pictures,
-    add_places,
-    add_rates,
-    add_running,
-    check_pictures,
-)
+from training.method import FILTERS, REAL, WHOLE, Method, add_pictures, add_places, add_rates, add_running
 
 SMALLEST = 24  # pixels a side: from fewer, nothing is left behind the discriminator's five convolutions
 LARGE = 256  # from here on the paper has three residual blocks more
@@ -66,7 +56,6 @@ def blocks(args):
 
 
 def _check(parser, args):
-    check_pictures(parser, args)
     if args.input_size < SMALLEST:
         parser.error(f"--input_size {args.input_size}: the discriminators need at least {SMALLEST}")
     if args.idt_lambda and args.in_ngc != args.out_ngc:

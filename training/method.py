@@ -35,6 +35,7 @@ class Method:
         parser.set_defaults(**(saved or {}))
         args = parser.parse_args(argv)
         if saved or not isinstance(args.resume, str):  # else the settings in that folder come first
+            _check_pictures(parser, args)
             self.check(parser, args)
         absent = object()
         seen = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(vars(args), absent)))
@@ -112,7 +113,7 @@ def add_pictures(add):
     )
 
 
-def check_pictures(parser, args):
+def _check_pictures(parser, args):
     """Raises WrongUse where a training image would be larger than the picture that it is cut out of."""
     if loaded(args) < args.input_size:
         parser.error(f"--load_size {args.load_size} but --input_size {args.input_size}: at least that needed")

@@ -12,7 +12,6 @@ from training.method import (
     add_places,
     add_rates,
     add_running,
-    check_pictures,
 )
 
 # The options that are arguments of networks.Generator.
@@ -200,7 +199,6 @@ def fewest_drawings(args):
 
 
 def _check(parser, args):
-    check_pictures(parser, args)
     if args.in_ndc != args.out_ngc:
         parser.error(
             f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}: the discriminator sees the results"
