@@ -153,5 +153,5 @@ def _imagenet_vgg19():
         file = f"{torch.hub.get_dir()}/checkpoints/{weights.url.rsplit('/', 1)[1]}"
         raise WrongUse(
             f"torchvision could not get VGG19's weights ({first_line(error)}): put them at {file}, "
-            "or name a file with --vgg_model FILE, or try the program with --vgg_model random"
+            "or name a file with --vgg_model FILE, or try the program with --vgg_model small"
         ) from None

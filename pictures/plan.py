@@ -42,6 +42,8 @@ def find_pictures(sources, out):
         if _real(base) in _real(out).parents:  # the results of an earlier run are no pictures
             paths = [path for path in paths if _real(out) not in _real(path).parents]
         if not paths:
+            if not glob.has_magic(source) and not Path(source).exists():
+                raise WrongUse(f"no file or folder {source}")
             raise WrongUse(f"no pictures at {source}: {listing.looked_for(EXTENSIONS)}")
         found += [(path, path.relative_to(base)) for path in paths]
     return found

@@ -152,7 +152,7 @@ def test_options_of_the_old_script_that_agree_are_taken(command, tmp_path, capsy
     ],
 )
 def test_a_command_without_work_is_wrong_use(given):
-    with pytest.raises(WrongUse, match=r"give --image_dir|are required: --pre_|no pictures at no/such"):
+    with pytest.raises(WrongUse, match=r"give --image_dir|are required: --pre_|no file or folder no/such"):
         test.asked(given.split())
 
 

@@ -161,7 +161,9 @@ class Journal(contextlib.AbstractContextManager):
             kid, other = history.number(best[history.KID]), self.other_best()
             where = f"but {other}" if other else f"in {BEST}"
             print(f"lowest KID: {kid:.4g} after epoch {best['epoch']}, {where}")
-        print(f"finished: open {self.folder / 'index.html'}; weights in generator_latest.pth")
+        mean = (self.folder / "generator_ema.pth").is_file()
+        weights = "generator_ema.pth" if mean else "generator_latest.pth"
+        print(f"finished: open {self.folder / 'index.html'}; weights in {weights}")
 
     def __exit__(self, kind, error, _):
         stopped = isinstance(error, utils.Stopped)  # which is logged with its signal already

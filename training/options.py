@@ -226,7 +226,7 @@ CARTOONGAN = Method(
     fewest_drawings=fewest_drawings,
     changeable=(
         *("lrG", "lrD", "pre_lr", "lr_policy", "con_lambda", "adv_lambda", "style_lambda", "tv_lambda"),
-        *("precision", "save_minutes", "vgg_model"),
+        *("colour_lambda", "precision", "save_minutes", "vgg_model"),
     ),
     parts={"discriminator": has_discriminator, "VGG19": needs_vgg},
 )

@@ -45,10 +45,17 @@ def test_results_below_the_pictures_are_no_pictures(pictures):
     assert names(find_pictures([str(out)], out)) == ["[e].png", "b.png", "y/c.PNG"]
 
 
-@pytest.mark.parametrize("source", ["none.png", "none/*.png", "notes", "*.txt"])
-def test_no_pictures_are_told(pictures, tmp_path, source):
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("none.png", "no file or folder"),
+        ("none", "no file or folder"),
+        *((source, r"no pictures at .*: looked for ") for source in ("none/*.png", "notes", "*.txt")),
+    ],
+)
+def test_no_pictures_are_told(pictures, tmp_path, source, told):
     (pictures / "notes").mkdir()
-    with pytest.raises(WrongUse, match=r"no pictures at .*: looked for "):
+    with pytest.raises(WrongUse, match=told):
         find_pictures([str(pictures), str(pictures / source)], tmp_path / "out")
 
 

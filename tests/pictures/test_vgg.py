@@ -128,7 +128,7 @@ def test_torchvisions_own_weights_without_a_network(cache):
     line = refusal(None)
     assert all(
         part in line
-        for part in ("Name or service not known", str(cache), "--vgg_model FILE", "--vgg_model random")
+        for part in ("Name or service not known", str(cache), "--vgg_model FILE", "--vgg_model small")
     )
 
 

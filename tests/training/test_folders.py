@@ -179,7 +179,7 @@ def test_resume_refuses_other_differences_by_name(earlier, argv, told):
     "changed",
     [
         {"lrG": 1e-5, "lrD": 3e-5, "pre_lr": 1e-3, "lr_policy": "linear"},
-        {"con_lambda": 3.0, "adv_lambda": 2.0, "style_lambda": 1.0, "tv_lambda": 4.0},
+        {"con_lambda": 3.0, "adv_lambda": 2.0, "style_lambda": 1.0, "tv_lambda": 4.0, "colour_lambda": 1.0},
         {"precision": "fp32", "save_minutes": 1.0, "vgg_model": "moved.pth"},
     ],
 )

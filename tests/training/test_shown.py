@@ -25,7 +25,7 @@ def test_without_a_decay_there_is_none():
     assert running_mean(torch.nn.Linear(1, 1), 0) is None
 
 
-def test_it_is_the_mean_of_the_weights_of_phase_two(data, tmp_path, monkeypatch):
+def test_it_is_the_mean_of_the_weights_of_phase_two(data, tmp_path, monkeypatch, capsys):
     seen, took = [], runs.Run.took
 
     def note(run, terms):
@@ -41,6 +41,7 @@ def test_it_is_the_mean_of_the_weights_of_phase_two(data, tmp_path, monkeypatch)
     for each in seen[1:]:
         wanted = {key: DECAY * wanted[key] + (1 - DECAY) * each[key] for key in each}
     made = weights(folder, "generator_ema.pth")
+    assert capsys.readouterr().out.rstrip().endswith("weights in generator_ema.pth")
     assert all(torch.allclose(made[key], wanted[key], atol=1e-6) for key in wanted)
     assert not torch.equal(made["down.0.weight"], weights(folder, "generator_latest.pth")["down.0.weight"])
 
