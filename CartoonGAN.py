@@ -99,7 +99,8 @@ def perceptual_losses(model, args, result, photo, drawing=None):
 def generator_loss(args, losses):
     """What G minimises: the paper's adversarial and content losses (Equation 1), and those added to them."""
     weights = {"adversarial": args.adv_lambda, "content": args.con_lambda}
-    weights |= {"style": args.style_lambda, "total_variation": args.tv_lambda, "colour": args.colour_lambda}
+    weights |= {"style": args.style_lambda, "total_variation": args.tv_lambda}
+    weights |= {"colour": args.colour_lambda, "pixel": args.pixel_lambda}
     return sum(weights[name] * loss for name, loss in losses.items())
 
 
@@ -129,10 +130,16 @@ def learning_rate_factor(policy, phase, epoch, epochs):
 # The steps. Each returns its losses, without their weights, and further measurements: {name: tensor}.
 
 
+def paint(model, photo):
+    """G's results, and the photos that its losses compare them with: flattened with --flatten."""
+    photo = model.generator.flatten(photo)
+    with model.autocast():
+        return model.parallel_generator(photo, flat=True), photo
+
+
 def reconstruction_step(model, args, photo):
     """Phase one: G learns to reproduce the content of the photo."""
-    with model.autocast():
-        result = model.parallel_generator(photo)
+    result, photo = paint(model, photo)
     losses = perceptual_losses(model, args, result, photo)
     model.scaler.descend(model.adam_g, generator_loss(args, losses))
     model.scaler.update()
@@ -145,8 +152,7 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
     `place`, (phase, epoch, step), seeds what D is shown: of the pool, this batch of results or an older one,
     with --diffaugment in other tones, and with --smoothed_noise the smoothed drawings with noise.
     """
-    with model.autocast():
-        result = model.parallel_generator(photo)
+    result, photo = paint(model, photo)
 
     # D sees all three as one batch. Instance norm looks at each picture alone, so three calls give the same.
     pooled = model.pool.exchange(result.detach(), place)
@@ -171,8 +177,7 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
 
 def perceptual_step(model, args, photo, drawing=None, _smoothed=None, place=None):
     """Phase two without a discriminator. Without a style loss a batch is the photo alone."""
-    with model.autocast():
-        result = model.parallel_generator(photo)
+    result, photo = paint(model, photo)
     return descend_generator(model, args, {}, result, photo, drawing)
 
 
@@ -183,6 +188,8 @@ def descend_generator(model, args, losses, result, photo, drawing):
         losses["total_variation"] = pixels.total_variation(result)
     if args.colour_lambda:
         losses["colour"] = pixels.colour_loss(result, photo)
+    if args.pixel_lambda:
+        losses["pixel"] = pixels.pixel_loss(result, photo)
     model.scaler.descend(model.adam_g, generator_loss(args, losses))
     model.scaler.update()
     change = (result.detach() - photo).abs().mean() * 127.5  # in units of 1/255 of the range

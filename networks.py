@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from support.flattening import Flatten
 from support.norm import EPS, InstanceNorm, LayerNorm, PaddedConv2d
 
 # Of the way down and the residual blocks, and of the way up.
@@ -33,9 +34,10 @@ class Generator(nn.Module):
     or "zeros", and `eps` the norms': other programs' checkpoints differ in both (layouts.py). `norm` is
     "instance", the paper's, "layer", one mean and deviation of all channels (Ba et al., 2016), or "mixed",
     which is "layer" on the way up alone. `predict` is "image", the paper's, or "change": what the last layer
-    gives is added to the photo (docs/colour.md). `conv_bias` is "learned", or "none": no convolution has a
-    bias, as in the authors' code, which sets them to 0. The result is float32, whatever the precision before
-    tanh.
+    gives is added to the photo (docs/colour.md). `flatten` is the number of passes of support/flattening.py
+    that a photo goes through first: neither the layers nor what they add to then have its texture.
+    `conv_bias` is "learned", or "none": no convolution has a bias, as in the authors' code, which sets them
+    to 0. The result is float32, whatever the precision before tanh.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Generator(nn.Module):
         eps=EPS,
         norm="instance",
         predict="image",
+        flatten=0,
         conv_bias="learned",
     ):
         super().__init__()
         self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
         self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
-        self.architecture |= {"norm": norm, "predict": predict, "conv_bias": conv_bias}
+        self.architecture |= {"norm": norm, "predict": predict, "flatten": flatten, "conv_bias": conv_bias}
+        self.flatten = Flatten(flatten)
         before, after = NORMS[norm]
         norm_relu = lambda channels, kind=before: (kind(channels, eps), nn.ReLU(inplace=True))
         self.down = nn.Sequential(
@@ -82,8 +86,10 @@ class Generator(nn.Module):
         )
         initialise(self, conv_bias)
 
-    def forward(self, photo):
-        x = photo
+    def forward(self, photo, flat=False):
+        """`flat` says that the photo went through self.flatten before."""
+        photo = photo if flat else self.flatten(photo)
+        x = photo.to(self.down[0].weight.dtype)
         # Layer by layer: a call of self.up as a whole would hold its input to the end (0.5 GB at 3840x2160).
         for layer in (*self.down, *self.blocks, *self.up):
             x = layer(x)

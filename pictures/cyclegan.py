@@ -34,6 +34,7 @@ class CycleGenerator(nn.Module):
         self.architecture |= {"upsample": upsample}
         norm_relu = lambda channels: (InstanceNorm(channels, affine=False), nn.ReLU(inplace=True))
         padded = functools.partial(PaddedConv2d, padding_mode="reflect")
+        self.flatten = nn.Identity()  # a networks.Generator can flatten photos; this one never does
         self.down = nn.Sequential(
             padded(in_ngc, ngf, 7, padding=3),
             *norm_relu(ngf),

@@ -18,6 +18,7 @@ import utils
 from pictures import images, listing
 from pictures.cyclegan import CycleGenerator
 from support import gpu
+from support.flattening import Flatten
 from support.norm import InstanceNorm, LayerNorm, pooled
 from utils import RunFailed, first_line
 
@@ -93,11 +94,12 @@ def _tiled(generator, photos, tile):
     photo = np.pad(photo, ((0, below), (0, right), (0, 0)), mode="edge")
     weight = generator.down[0].weight
     x = utils.to_range(torch.from_numpy(photo).to(weight.device).permute(2, 0, 1)[None]).to(weight.dtype)
-    given, x = x, _in_tiles(generator.down, x, tile)
+    photo = _in_tiles(nn.Sequential(generator.flatten), x, tile)
+    x = _in_tiles(generator.down, photo.to(weight.dtype), tile)
     for block in generator.blocks:
         x = block(x)
     x = _in_tiles(generator.up, x, tile // networks.STRIDE)
-    return generator.to_picture(x, given)[..., :height, :width]
+    return generator.to_picture(x, photo)[..., :height, :width]
 
 
 def _finite(apply, generator, photos):
@@ -143,6 +145,8 @@ def reach(layers):
         elif isinstance(layer, nn.Upsample):
             step /= int(layer.scale_factor)
             far += step  # a value is repeated to its right and below
+        if isinstance(layer, Flatten):
+            far += layer.reach * step
         if isinstance(layer, networks.CONVOLUTIONS):
             far += layer.kernel_size[0] // 2 * step
         if isinstance(layer, nn.Conv2d):

@@ -40,6 +40,7 @@ CHANNELS = (1, 3)
 PARTS = {"in_ngc": CHANNELS, "out_ngc": CHANNELS, "ngf": range(1, 4097), "nb": range(1001)}
 PARTS |= {"res_convs": range(1, 4), "upsample": ("deconv", "resize"), "padding": ("reflect", "zeros")}
 PARTS |= {"norm": (*NORMS,), "predict": ("image", "change"), "conv_bias": ("learned", "none")}
+PARTS |= {"flatten": range(11)}
 PARTS |= {"network": (cyclegan.NETWORK,)}
 
 

@@ -371,7 +371,7 @@ def test_what_is_watched_by_hand():
     )
     model.parallel_discriminator = lambda _: 1 * logits
     # 2/255 of [-1, 1] is one grey level of 255.
-    model.parallel_generator = lambda photo: photo + 2 / 255 + 0 * model.generator.down[0].weight.sum()
+    model.parallel_generator = lambda photo, flat: photo + 2 / 255 + 0 * model.generator.down[0].weight.sum()
     terms = CartoonGAN.adversarial_step(model, args, *(pictures(4, 16, seed) for seed in range(3)), PLACE)
     assert terms["auc_result"].item() == (1 + 2.5 + 3 + 3) / 16
     assert terms["auc_smoothed"].item() == (3 + 3 + 3 + 4) / 16

@@ -16,7 +16,7 @@ from training.method import (
 
 # The options that are arguments of networks.Generator.
 GENERATOR_OPTIONS = ("in_ngc", "out_ngc", "ngf", "nb", "res_convs", "upsample")
-GENERATOR_OPTIONS += ("norm", "predict", "conv_bias")
+GENERATOR_OPTIONS += ("norm", "predict", "flatten", "conv_bias")
 
 
 def training_parser():
@@ -68,6 +68,12 @@ def training_parser():
         help="what the generator paints: the result, or what is added to the photo (%(default)s)",
     )
     add(
+        "--flatten",
+        type=number(int, 0, 10),
+        default=0,
+        help="passes of a filter that flattens the photo before the generator sees it; 0: none (%(default)s)",
+    )
+    add(
         "--conv_bias",
         choices=("learned", "none"),
         default="learned",
@@ -115,6 +121,12 @@ def training_parser():
         type=REAL,
         default=0,
         help="weight of the distance of chroma to the photo in CIE Lab, phase two (%(default)s)",
+    )
+    add(
+        "--pixel_lambda",
+        type=REAL,
+        default=0,
+        help="weight of the absolute difference to the photo away from its contours, phase two (%(default)s)",
     )
     add(
         "--diffaugment",
@@ -226,7 +238,7 @@ CARTOONGAN = Method(
     fewest_drawings=fewest_drawings,
     changeable=(
         *("lrG", "lrD", "pre_lr", "lr_policy", "con_lambda", "adv_lambda", "style_lambda", "tv_lambda"),
-        *("colour_lambda", "precision", "save_minutes", "vgg_model"),
+        *("colour_lambda", "pixel_lambda", "precision", "save_minutes", "vgg_model"),
     ),
     parts={"discriminator": has_discriminator, "VGG19": needs_vgg},
 )

@@ -1,6 +1,7 @@
 """Losses beside the paper's that look at pixels. Pictures are N,C,H,W in [-1, 1], RGB."""
 
 import torch
+import torch.nn.functional as F
 
 from networks import at_least_float32
 
@@ -21,6 +22,17 @@ def colour_loss(result, photo):
     """
     difference = chroma(result) - chroma(photo)
     return (difference.square().sum(1) + 1e-3).sqrt().mean()
+
+
+def pixel_loss(result, photo):
+    """Mean absolute difference of a result from its photo, which counts the less the nearer a contour is.
+
+    A tint or a stroke in a plain area then costs all, a dark line on a contour little: where the luminance
+    within 2 pixels spans a quarter of the range, the difference counts a seventh.
+    """
+    grey = at_least_float32(photo).mean(1, keepdim=True)
+    span = F.max_pool2d(grey, 5, 1, 2) + F.max_pool2d(-grey, 5, 1, 2)  # 0 to 2
+    return ((at_least_float32(result) - photo).abs() * torch.exp(-4 * span)).mean()
 
 
 def chroma(picture):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
-from training.pixels import chroma, colour_loss, total_variation
+from training.pixels import chroma, colour_loss, pixel_loss, total_variation
 
 
 def pictures(seed, count=2):
@@ -47,3 +47,14 @@ def test_gradients_are_finite_everywhere():
     result = picture.clone().requires_grad_()
     colour_loss(result, picture).backward()
     assert result.grad.isfinite().all()
+
+
+def test_a_line_on_a_contour_costs_less_than_one_in_a_plain_area():
+    photo = torch.full((1, 3, 16, 24), -0.5)
+    photo[..., 12:] = 0.5
+    on, off = photo.clone(), photo.clone()
+    on[..., 12], off[..., 20] = -1, -1  # the same black line
+    assert pixel_loss(photo, photo) == 0
+    assert pixel_loss(on, photo) < 0.1 * pixel_loss(off, photo)
+    assert pixel_loss(off, photo).item() == pytest.approx(1.5 / 24)
+    assert pixel_loss(off.bfloat16(), photo.bfloat16()).dtype == torch.float32

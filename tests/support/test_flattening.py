@@ -1,0 +1,64 @@
+"""What flattening does to plain areas, texture and borders, and how far it sees."""
+
+import pytest
+import torch
+
+from support.flattening import Flatten
+
+
+def photo(height=40, width=48, seed=0):
+    """Dark left, light right, with fine texture."""
+    picture = torch.full((1, 3, height, width), -0.5)
+    picture[..., width // 2 :] = 0.5
+    return picture + 0.1 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("value", [-1, 0.3, 1])
+def test_a_plain_picture_stays(value):
+    plain = torch.full((2, 3, 16, 20), float(value))
+    assert torch.allclose(Flatten(3)(plain), plain, atol=1e-6)
+
+
+def test_no_passes_give_back_the_photo():
+    assert torch.equal(Flatten(0)(photo()), photo())
+
+
+def test_texture_goes_and_the_border_stays_sharp():
+    flat = Flatten(2)(photo())
+    left, right = flat[..., :20], flat[..., 28:]
+    assert max(left.std(), right.std()) < 0.04  # of 0.1
+    assert left.mean().item() == pytest.approx(-0.5, abs=0.02)
+    jumps = flat.mean((0, 1, 2)).diff()  # column by column
+    assert jumps.argmax() == 23 and jumps.max() > 0.8
+
+
+def test_a_blurred_border_becomes_sharp():
+    ramp = torch.linspace(-0.5, 0.5, 5)
+    picture = torch.cat([torch.full((20,), -0.5), ramp, torch.full((20,), 0.5)]).expand(1, 3, 24, 45)
+    assert picture.diff(dim=3).max() < 0.26
+    assert Flatten(2)(picture).diff(dim=3).max() > 0.45
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_it_sees_as_far_as_it_says_and_no_farther(passes):
+    flatten, picture = Flatten(passes), photo(64, 64)
+    other = picture.clone()
+    other[..., 32, 32] = 1
+    places = (flatten(picture) - flatten(other)).abs().amax((0, 1)).nonzero()
+    assert 2 * passes < (places - 32).abs().max() <= flatten.reach
+
+
+def test_each_picture_of_a_batch_and_a_grey_one_are_flattened_alone():
+    pictures = torch.cat([photo(seed=seed) for seed in range(3)])
+    for one, flat in zip(pictures, Flatten(1)(pictures), strict=True):
+        assert torch.allclose(Flatten(1)(one[None])[0], flat, atol=1e-6)
+    grey = pictures[:, :1]
+    assert Flatten(2)(grey).std() < grey.std()
+
+
+def test_it_computes_in_float32_and_lets_no_gradient_through():
+    picture = photo().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        flat = Flatten(1)(picture)
+    assert torch.equal(flat, Flatten(1)(photo())) and not flat.requires_grad
+    assert Flatten(1)(photo().bfloat16()).dtype == torch.float32
