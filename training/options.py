@@ -130,9 +130,10 @@ def training_parser():
     )
     add(
         "--diffaugment",
-        choices=("none", "color"),
+        choices=("none", "color", "grey"),
         default="none",
-        help="change the tones of all that the discriminator sees at random, or not (%(default)s)",
+        help="what the discriminator sees: pictures as they are, with their tones changed at random, or that "
+        "without their colours (%(default)s)",
     )
     add(
         "--smoothed_noise",
