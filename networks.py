@@ -35,7 +35,8 @@ class Generator(nn.Module):
     "instance", the paper's, "layer", one mean and deviation of all channels (Ba et al., 2016), or "mixed",
     which is "layer" on the way up alone. `predict` is "image", the paper's, or "change": what the last layer
     gives is added to the photo (docs/colour.md). `flatten` is the number of passes of support/flattening.py
-    that a photo goes through first: neither the layers nor what they add to then have its texture.
+    that a photo goes through first, and `outline`, 0 to 1, how dark the lines are that it then gets: the
+    layers see no texture, and add to a picture that is flat and outlined before they learn.
     `conv_bias` is "learned", or "none": no convolution has a bias, as in the authors' code, which sets them
     to 0. The result is float32, whatever the precision before tanh.
     """
@@ -53,13 +54,15 @@ class Generator(nn.Module):
         norm="instance",
         predict="image",
         flatten=0,
+        outline=0,
         conv_bias="learned",
     ):
         super().__init__()
         self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
         self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
-        self.architecture |= {"norm": norm, "predict": predict, "flatten": flatten, "conv_bias": conv_bias}
-        self.flatten = Flatten(flatten)
+        self.architecture |= {"norm": norm, "predict": predict, "flatten": flatten, "outline": outline}
+        self.architecture |= {"conv_bias": conv_bias}
+        self.flatten = Flatten(flatten, outline)
         before, after = NORMS[norm]
         norm_relu = lambda channels, kind=before: (kind(channels, eps), nn.ReLU(inplace=True))
         self.down = nn.Sequential(

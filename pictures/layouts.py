@@ -111,7 +111,8 @@ def build(architecture, path):
         whole.apply_defaults()
         parts = whole.arguments
         for key, value in parts.items():
-            if not (0 < value < 1 if key == "eps" else value in PARTS[key]):
+            share = 0 < value < 1 if key == "eps" else key == "outline" and 0 <= value <= 1
+            if not (share or value in PARTS.get(key, ())):
                 raise ValueError(f"its {key} is {str(value)[:20]!r}")
         if parts.get("predict") == "change" and parts["in_ngc"] != parts["out_ngc"]:
             raise ValueError("it changes a photo of other channels than its own")

@@ -16,7 +16,7 @@ from training.method import (
 
 # The options that are arguments of networks.Generator.
 GENERATOR_OPTIONS = ("in_ngc", "out_ngc", "ngf", "nb", "res_convs", "upsample")
-GENERATOR_OPTIONS += ("norm", "predict", "flatten", "conv_bias")
+GENERATOR_OPTIONS += ("norm", "predict", "flatten", "outline", "conv_bias")
 
 
 def training_parser():
@@ -74,6 +74,12 @@ def training_parser():
         help="passes of a filter that flattens the photo before the generator sees it; 0: none (%(default)s)",
     )
     add(
+        "--outline",
+        type=number(float, 0, 1),
+        default=0,
+        help="darkness of the lines that the flattened photo gets along its contours, 0 to 1 (%(default)s)",
+    )
+    add(
         "--conv_bias",
         choices=("learned", "none"),
         default="learned",
@@ -126,7 +132,7 @@ def training_parser():
         "--pixel_lambda",
         type=REAL,
         default=0,
-        help="weight of the absolute difference to the photo away from its contours, phase two (%(default)s)",
+        help="weight of the absolute difference to the photo, phase two (%(default)s)",
     )
     add(
         "--diffaugment",

@@ -1,4 +1,4 @@
-"""What flattening does to plain areas, texture and borders, and how far it sees."""
+"""What flattening and outlining do to plain areas, texture and borders, and how far they see."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def photo(height=40, width=48, seed=0):
 @pytest.mark.parametrize("value", [-1, 0.3, 1])
 def test_a_plain_picture_stays(value):
     plain = torch.full((2, 3, 16, 20), float(value))
-    assert torch.allclose(Flatten(3)(plain), plain, atol=1e-6)
+    assert torch.allclose(Flatten(3, outline=1)(plain), plain, atol=1e-6)
 
 
 def test_no_passes_give_back_the_photo():
@@ -39,13 +39,27 @@ def test_a_blurred_border_becomes_sharp():
     assert Flatten(2)(picture).diff(dim=3).max() > 0.45
 
 
-@pytest.mark.parametrize("passes", [1, 2])
-def test_it_sees_as_far_as_it_says_and_no_farther(passes):
-    flatten, picture = Flatten(passes), photo(64, 64)
+def test_an_outline_is_a_thin_dark_line_on_the_dark_side_of_a_border():
+    flat, inked = Flatten(2)(photo()), Flatten(2, outline=1)(photo())
+    change = (inked - flat).mean((0, 1, 2))  # column by column
+    assert change[22:24].min() < -0.4 and (change > -0.05).sum() >= 44
+    half = Flatten(2, outline=0.5)(photo())
+    assert torch.allclose(half, (flat + inked) / 2, atol=1e-5)
+
+
+def test_colours_of_one_brightness_are_outlined_too():
+    picture = torch.zeros(1, 3, 32, 40)
+    picture[:, 0, :, :20], picture[:, 1, :, 20:] = 0.6, 0.6
+    assert Flatten(0, outline=1)(picture).amin(1)[..., 19:21].max() < -0.4
+
+
+@pytest.mark.parametrize(("passes", "outline"), [(1, 0), (2, 0), (0, 1), (1, 1)])
+def test_it_sees_as_far_as_it_says_and_no_farther(passes, outline):
+    flatten, picture = Flatten(passes, outline), photo(64, 64)
     other = picture.clone()
     other[..., 32, 32] = 1
     places = (flatten(picture) - flatten(other)).abs().amax((0, 1)).nonzero()
-    assert 2 * passes < (places - 32).abs().max() <= flatten.reach
+    assert 2 * passes + 2 * outline <= (places - 32).abs().max() <= flatten.reach
 
 
 def test_each_picture_of_a_batch_and_a_grey_one_are_flattened_alone():
