@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from support.flattening import Flatten
+from support.filters import Flatten, at_least_float32, guided_filter
 from support.norm import EPS, InstanceNorm, LayerNorm, PaddedConv2d
 
 # Of the way down and the residual blocks, and of the way up.
@@ -34,9 +34,10 @@ class Generator(nn.Module):
     or "zeros", and `eps` the norms': other programs' checkpoints differ in both (layouts.py). `norm` is
     "instance", the paper's, "layer", one mean and deviation of all channels (Ba et al., 2016), or "mixed",
     which is "layer" on the way up alone. `predict` is "image", the paper's, or "change": what the last layer
-    gives is added to the photo (docs/colour.md). `flatten` is the number of passes of support/flattening.py
+    gives is added to the photo (docs/colour.md). `flatten` is the number of passes of support/filters.py
     that a photo goes through first, and `outline`, 0 to 1, how dark the lines are that it then gets: the
-    layers see no texture, and add to a picture that is flat and outlined before they learn.
+    layers see no texture, and add to a picture that is flat and outlined before they learn. `guide` is the
+    radius in pixels of a guided filter that lets the result follow the borders of that picture; 0: none.
     `conv_bias` is "learned", or "none": no convolution has a bias, as in the authors' code, which sets them
     to 0. The result is float32, whatever the precision before tanh.
     """
@@ -55,13 +56,14 @@ class Generator(nn.Module):
         predict="image",
         flatten=0,
         outline=0,
+        guide=0,
         conv_bias="learned",
     ):
         super().__init__()
         self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
         self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
         self.architecture |= {"norm": norm, "predict": predict, "flatten": flatten, "outline": outline}
-        self.architecture |= {"conv_bias": conv_bias}
+        self.architecture |= {"guide": guide, "conv_bias": conv_bias}
         self.flatten = Flatten(flatten, outline)
         before, after = NORMS[norm]
         norm_relu = lambda channels, kind=before: (kind(channels, eps), nn.ReLU(inplace=True))
@@ -103,7 +105,8 @@ class Generator(nn.Module):
         x = at_least_float32(x)
         if self.architecture["predict"] == "change":
             x = x + torch.atanh(KEPT * at_least_float32(photo))
-        return torch.tanh(x)
+        result, radius = torch.tanh(x), self.architecture["guide"]
+        return guided_filter(photo, result, radius) if radius else result
 
 
 class ResidualBlock(nn.Module):
@@ -213,11 +216,6 @@ def stylise(generator, photo):
 def missing(side):
     """How many pixels a side of a photo lacks to be one that the generator takes."""
     return max(SMALLEST, -(-side // STRIDE) * STRIDE) - side
-
-
-def at_least_float32(x):
-    """float16 and bfloat16 become float32; wider types stay."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def doubling(channels, out, how):

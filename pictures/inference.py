@@ -18,7 +18,7 @@ import utils
 from pictures import images, listing
 from pictures.cyclegan import CycleGenerator
 from support import gpu
-from support.flattening import Flatten
+from support.filters import Flatten
 from support.norm import InstanceNorm, LayerNorm, pooled
 from utils import RunFailed, first_line
 

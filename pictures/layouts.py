@@ -40,7 +40,7 @@ CHANNELS = (1, 3)
 PARTS = {"in_ngc": CHANNELS, "out_ngc": CHANNELS, "ngf": range(1, 4097), "nb": range(1001)}
 PARTS |= {"res_convs": range(1, 4), "upsample": ("deconv", "resize"), "padding": ("reflect", "zeros")}
 PARTS |= {"norm": (*NORMS,), "predict": ("image", "change"), "conv_bias": ("learned", "none")}
-PARTS |= {"flatten": range(11)}
+PARTS |= {"flatten": range(11), "guide": range(16)}
 PARTS |= {"network": (cyclegan.NETWORK,)}
 
 
@@ -114,7 +114,7 @@ def build(architecture, path):
             share = 0 < value < 1 if key == "eps" else key == "outline" and 0 <= value <= 1
             if not (share or value in PARTS.get(key, ())):
                 raise ValueError(f"its {key} is {str(value)[:20]!r}")
-        if parts.get("predict") == "change" and parts["in_ngc"] != parts["out_ngc"]:
+        if (parts.get("predict") == "change" or parts.get("guide")) and parts["in_ngc"] != parts["out_ngc"]:
             raise ValueError("it changes a photo of other channels than its own")
         with torch.device("meta"):
             return network(**architecture)

@@ -8,12 +8,14 @@ import torch
 from networks import NORMS, Generator
 from pictures import checkpoints, inference
 
-FORMS = list(itertools.product(NORMS, ("image", "change"), (0, 2), (0, 1)))
+FORMS = list(itertools.product(NORMS, ("image", "change"), (0, 2), (0, 1), (0, 3)))
 
 
-def generator(norm, predict, flatten=0, outline=0, **more):
+def generator(norm, predict, flatten=0, outline=0, guide=0, **more):
     torch.manual_seed(0)
-    return Generator(ngf=8, nb=2, norm=norm, predict=predict, flatten=flatten, outline=outline, **more).eval()
+    return Generator(
+        ngf=8, nb=2, norm=norm, predict=predict, flatten=flatten, outline=outline, guide=guide, **more
+    ).eval()
 
 
 def photo(height=32, width=40):

@@ -16,7 +16,7 @@ from training.method import (
 
 # The options that are arguments of networks.Generator.
 GENERATOR_OPTIONS = ("in_ngc", "out_ngc", "ngf", "nb", "res_convs", "upsample")
-GENERATOR_OPTIONS += ("norm", "predict", "flatten", "outline", "conv_bias")
+GENERATOR_OPTIONS += ("norm", "predict", "flatten", "outline", "guide", "conv_bias")
 
 
 def training_parser():
@@ -78,6 +78,12 @@ def training_parser():
         type=number(float, 0, 1),
         default=0,
         help="darkness of the lines that the flattened photo gets along its contours, 0 to 1 (%(default)s)",
+    )
+    add(
+        "--guide",
+        type=number(int, 0, 15),
+        default=0,
+        help="pixels within which a guided filter ties results to the photo; 0: none (%(default)s)",
     )
     add(
         "--conv_bias",
@@ -226,6 +232,8 @@ def _check(parser, args):
         parser.error(
             f"--predict change with --in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}: the same needed"
         )
+    if args.guide and args.in_ngc != args.out_ngc:
+        parser.error(f"--guide with --in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}: the same needed")
     if args.colour_lambda and args.in_ngc + args.out_ngc < 6:
         parser.error("--colour_lambda needs --in_ngc 3 and --out_ngc 3: a grey picture has no colour")
     if not args.pre_train_epoch + args.train_epoch:

@@ -1,0 +1,132 @@
+"""Image filters: a photograph turned into flat, outlined areas, and the guided filter."""
+
+import functools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+SECTORS, RADIUS = 8, 3  # of the Kuwahara filter; pixels
+SHARPNESS = 4  # exponent of the inverse variances that weight the sectors
+# Of the bilateral filter: its deviations, in pixels and in distance of colours in [-1, 1], and its radius.
+SPATIAL, RANGE, WINDOW = 2.0, 0.2, 2
+# Of the outlines: deviation of the narrower Gaussian and radius of both, in pixels; the response, in [-1, 1],
+# from which there is ink, and how fast it grows from there.
+LINE, LINE_RADIUS, THRESHOLD, SLOPE = 1.0, 5, 0.03, 30
+SMOOTHNESS = 0.01  # variance of the guide, in [-1, 1], from which the guided filter keeps borders
+
+
+class Flatten(nn.Module):
+    """Makes photos (N,C,H,W in [-1, 1]) flat within areas, and outlines the areas; gives float32.
+
+    Each of `passes` is a generalised Kuwahara filter (Papari et al., IEEE Trans. Image Processing 2007),
+    which simplifies shapes and keeps borders sharp, then a bilateral filter (Tomasi and Manduchi, ICCV 1998),
+    which evens out what that left within areas. Then the dark side of each border is darkened, by `outline`
+    from 0, nothing, to 1, black, where a difference of Gaussians responds (Winnemöller et al., SIGGRAPH
+    2006). `reach` is how many pixels it sees to each side. No gradients pass. Without both it gives back the
+    photo.
+    """
+
+    def __init__(self, passes, outline=0):
+        super().__init__()
+        self.passes, self.outline = passes, outline
+        self.reach = passes * (RADIUS + WINDOW) + (LINE_RADIUS if outline else 0)
+
+    @torch.no_grad()
+    def forward(self, photo):
+        if not self.reach:
+            return photo
+        with torch.autocast(photo.device.type, enabled=False):
+            x = at_least_float32(photo)
+            for _ in range(self.passes):
+                x = _bilateral(_kuwahara(x))
+            return _outlined(x, self.outline) if self.outline else x
+
+
+def _kuwahara(x):
+    """Each pixel becomes the mean of the sectors around it, those of little variance counting most."""
+    channels = x.shape[1]
+    padded = F.pad(x, (RADIUS,) * 4, mode="reflect")
+    padded = torch.cat([padded, padded.square().sum(1, keepdim=True)], 1)
+    sums = F.conv2d(padded, _sectors().to(x).repeat(channels + 1, 1, 1, 1), groups=channels + 1)
+    sums = sums.unflatten(1, (channels + 1, SECTORS))
+    means, squares = sums[:, :-1], sums[:, -1:]
+    variance = (squares - means.square().sum(1, keepdim=True)).clamp(min=0)
+    # 1e-4 is a grey level and a half: sectors that vary less all count the same.
+    weight = (1e-4 / (variance + 1e-4)) ** SHARPNESS
+    return (means * weight).sum(2) / weight.sum(2)
+
+
+@functools.cache
+def _sectors():
+    """Kernels (SECTORS,1,side,side) of overlapping sectors of a disc, each of sum 1."""
+    place = torch.arange(-RADIUS, RADIUS + 1.0)
+    y, x = torch.meshgrid(place, place, indexing="ij")
+    distance = (x.square() + y.square()).sqrt()
+    disc = torch.exp(-0.5 * (distance / (0.6 * RADIUS)).square()) * (distance <= RADIUS + 0.3)
+    kernels = []
+    for sector in range(SECTORS):
+        angle = torch.remainder(torch.atan2(y, x) - sector * 2 * math.pi / SECTORS + math.pi, 2 * math.pi)
+        kernel = disc * (2 * (angle - math.pi)).clamp(-math.pi / 2, math.pi / 2).cos().square()
+        kernel[RADIUS, RADIUS] = 1 / SECTORS  # of the centre every sector has a share
+        kernels.append(kernel / kernel.sum())
+    return torch.stack(kernels)[:, None]
+
+
+def _bilateral(x):
+    """A weighted mean of the window around each pixel: near pixels of a like colour count most."""
+    height, width = x.shape[2:]
+    padded = F.pad(x, (WINDOW,) * 4, mode="reflect")
+    total, weights = torch.zeros_like(x), torch.zeros_like(x[:, :1])
+    for down in range(2 * WINDOW + 1):
+        for right in range(2 * WINDOW + 1):
+            other = padded[..., down : down + height, right : right + width]
+            near = ((down - WINDOW) ** 2 + (right - WINDOW) ** 2) / SPATIAL**2
+            like = (other - x).square().sum(1, keepdim=True) / RANGE**2
+            weight = torch.exp(-0.5 * (near + like))
+            total += weight * other
+            weights += weight
+    return total / weights
+
+
+def _outlined(x, outline):
+    """Darken the pixels that are darker than their surroundings in one of the channels."""
+    channels = x.shape[1]
+    padded = F.pad(x, (LINE_RADIUS,) * 4, mode="reflect")
+    kernel = _difference_of_gaussians().to(x).repeat(channels, 1, 1, 1)
+    response = F.conv2d(padded, kernel, groups=channels).amin(1, keepdim=True)
+    ink = torch.tanh(SLOPE * (-response - THRESHOLD).clamp(min=0))
+    return (x + 1) * (1 - outline * ink) - 1
+
+
+@functools.cache
+def _difference_of_gaussians():
+    """Kernel (1,1,side,side) of a narrow Gaussian less a wide one, of sum 0."""
+    place = torch.arange(-LINE_RADIUS, LINE_RADIUS + 1.0)
+    gaussians = []
+    for deviation in (LINE, 1.6 * LINE):
+        row = torch.exp(-0.5 * (place / deviation).square())
+        gaussians.append(torch.outer(row, row) / row.sum() ** 2)
+    return (gaussians[0] - gaussians[1])[None, None]
+
+
+def guided_filter(guide, picture, radius):
+    """Make `picture` follow the borders of `guide` (both N,C,H,W): the guided filter (He et al., ECCV 2010).
+
+    Within a window of `radius` pixels to each side, a channel of the result is a linear function of the
+    channel of the guide, the one nearest to the picture. What the guide lacks, such as fringes or hatching
+    along lines, is averaged out. White-box Cartoonization (Wang and Yu, CVPR 2020) cleans its results so.
+    """
+    mean = lambda x: F.avg_pool2d(F.pad(x, (radius,) * 4, mode="reflect"), 2 * radius + 1, stride=1)
+    guide, picture = at_least_float32(guide), at_least_float32(picture)
+    with torch.autocast(guide.device.type, enabled=False):
+        of_guide, of_picture = mean(guide), mean(picture)
+        variance = mean(guide.square()) - of_guide.square()
+        slope = (mean(guide * picture) - of_guide * of_picture) / (variance + SMOOTHNESS)
+        return mean(slope) * guide + mean(of_picture - slope * of_guide)
+
+
+def at_least_float32(x):
+    """float16 and bfloat16 become float32; wider types stay."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
