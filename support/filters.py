@@ -14,6 +14,10 @@ SPATIAL, RANGE, WINDOW = 2.0, 0.2, 2
 # Of the outlines: deviation of the narrower Gaussian and radius of both, in pixels; the response, in [-1, 1],
 # from which there is ink, and how fast it grows from there.
 LINE, LINE_RADIUS, THRESHOLD, SLOPE = 1.0, 5, 0.03, 30
+AROUND, COHERENT = (
+    3,
+    (0.35, 0.65),
+)  # pixels; the coherence up to which there is no ink, and from which all of it
 SMOOTHNESS = 0.01  # variance of the guide, in [-1, 1], from which the guided filter keeps borders
 
 
@@ -91,13 +95,31 @@ def _bilateral(x):
 
 
 def _outlined(x, outline):
-    """Darken the pixels that are darker than their surroundings in one of the channels."""
+    """Darken pixels along contours that are darker than their surroundings in one of the channels."""
     channels = x.shape[1]
     padded = F.pad(x, (LINE_RADIUS,) * 4, mode="reflect")
     kernel = _difference_of_gaussians().to(x).repeat(channels, 1, 1, 1)
     response = F.conv2d(padded, kernel, groups=channels).amin(1, keepdim=True)
     ink = torch.tanh(SLOPE * (-response - THRESHOLD).clamp(min=0))
+    low, high = COHERENT
+    ink = ink * ((_coherence(x) - low) / (high - low)).clamp(0, 1)
     return (x + 1) * (1 - outline * ink) - 1
+
+
+def _coherence(x):
+    """How far the borders around a pixel have one direction: 0 in rough texture, 1 along a line; N,1,H,W.
+
+    It is that of the structure tensor, by which Kang et al. (NPAR 2007) let lines follow contours.
+    """
+    channels = x.shape[1]
+    padded = F.pad(x, (AROUND + 1,) * 4, mode="reflect")
+    sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(x) / 8
+    across, down = (
+        F.conv2d(padded, kernel.repeat(channels, 1, 1, 1), groups=channels) for kernel in (sobel, sobel.mT)
+    )
+    products = across.square(), across * down, down.square()
+    xx, xy, yy = (F.avg_pool2d(each.sum(1, keepdim=True), 2 * AROUND + 1, stride=1) for each in products)
+    return ((xx - yy).square() + 4 * xy.square()).sqrt() / (xx + yy + 1e-4)
 
 
 @functools.cache

@@ -48,6 +48,15 @@ def test_an_outline_is_a_thin_dark_line_on_the_dark_side_of_a_border():
     assert torch.allclose(half, (flat + inked) / 2, atol=1e-5)
 
 
+def test_a_rough_texture_gets_less_ink_than_a_contour():
+    rough = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0)).sub(0.5)
+    rough = torch.nn.functional.interpolate(rough, scale_factor=4)  # squares of 4 pixels at random
+    border = torch.full((1, 3, 48, 48), -0.5)
+    border[..., 24:] = 0.5
+    ink = lambda picture: (picture - Flatten(0, outline=1)(picture)).amax(1)
+    assert ink(rough).quantile(0.9) < 0.3 < ink(border)[..., 22:24].amax()
+
+
 def test_colours_of_one_brightness_are_outlined_too():
     picture = torch.zeros(1, 3, 32, 40)
     picture[:, 0, :, :20], picture[:, 1, :, 20:] = 0.6, 0.6
