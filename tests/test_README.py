@@ -90,7 +90,7 @@ def test_every_command_of_the_readme(copy, monkeypatch, capsys):
         else:
             assert not module.main(argv), command
     assert len(list((copy / "cartoons").iterdir())) == len(list((copy / "data/src_data/test").iterdir()))
-    for run in ("Sample_1_1_4_0.0004", "Paprika_1_2_16"):
+    for run in ("Sample_1_1_4", "Paprika_1_2_16"):
         assert (copy / f"results/{run}_results/index.html").exists()
 
 
