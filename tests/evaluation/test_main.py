@@ -238,7 +238,8 @@ def test_the_command_as_typed(data, checkpoint, run_cli):
                 path.unlink()
     folders = "--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"
     end = run_cli("-m", "evaluation", checkpoint, *folders, *SHORT, "--input_size", 32, "--resize", "squash")
-    assert (end.returncode, end.stderr) == (0, "")
+    told = "style is not measured: 6 photographs and 1 drawings to learn it from, at least 40 needed\n"
+    assert (end.returncode, end.stderr) == (0, told)
     assert "\nbelow 64 pixels a side the checkerboard's figure says nothing\n" in end.stdout
     assert end.stdout.startswith("squares of 32 pixels") and end.stdout.count("\n|") == 5
     assert "content change" in end.stdout and "KID to" not in end.stdout

@@ -50,6 +50,7 @@ def run_at(folder, place=(1, 1), more=""):
         seconds=6.0,
         measure=None,
         photos=[],
+        data=types.SimpleNamespace(test_digests=("a", "b")),
     )
 
 
@@ -179,7 +180,7 @@ def test_the_best_generator_is_compared_with_the_metrics(tmp_path, capsys):
         record.finish()
     assert capsys.readouterr().out.startswith("lowest KID: 0.2 after epoch 3, in generator_best.pth\n")
     file = checkpoints.load(folder / "generator_best.pth")
-    assert (file["epoch"], file["kid_drawings"]) == (3, 0.2)
+    assert (file["epoch"], file["kid_drawings"], file["chosen_by"]) == (3, 0.2, ["a", "b"])
 
     history.cut(folder / "metrics.csv", 2, 2)
     told = "generator_best.pth is of epoch 3 at KID 0.2, from before the run was cut off"
