@@ -16,7 +16,7 @@ import torch
 
 import utils
 from data import pairs
-from evaluation import dark_channel
+from evaluation import dark_channel, table
 from evaluation.judge import Judge
 from pictures import checkpoints, images, inference, listing
 from support import arguments, gpu
@@ -30,14 +30,16 @@ from utils import WrongUse, exit_status, first_line, say, write_text
 def open_results(source, folder, photos, fit, device, precision):
     """Returns (make, photos) for Judge.measure, from a run folder, a checkpoint or a folder of pictures.
 
-    `photos` are the paths of the photographs below `folder`; only those that have a result are returned.
-    Raises WrongUse if `source` holds no results, or a picture that belongs to no photograph.
+    `photos` are the paths of the photographs below `folder`. Those that have a result are returned, without
+    those that the checkpoint was chosen by. Raises WrongUse if `source` holds no results, or a picture that
+    belongs to no photograph.
     """
     for name in ("generator_ema.pth", "generator_latest.pth"):  # what the run's samples show comes first
         if (source / name).is_file():
             return open_results(source / name, folder, photos, fit, device, precision)
     if source.is_file():
         generator = inference.prepare(checkpoints.load_generator(source), device, precision)
+        photos = not_chosen_by(source, photos)
         return lambda _, photo: inference.convert(generator, [fit(photo)])[0], photos
     found = match(source, folder, photos)
     make = lambda path, photo: of_one_shape(images.read(found[path]), photo, found[path])
@@ -46,6 +48,39 @@ def open_results(source, folder, photos, fit, device, precision):
             make(path, images.read(path))
             break
     return make, list(found)
+
+
+def not_chosen_by(source, photos):
+    """The photos that were not used to choose a run's generator_best.pth; all of another checkpoint."""
+    content = checkpoints.load(source)
+    chosen_by = set(content.get("chosen_by", ())) if isinstance(content, dict) else ()
+    others = (
+        [path for path in photos if images.digest(path.read_bytes()) not in chosen_by]
+        if chosen_by
+        else photos
+    )
+    if len(others) == len(photos) or not others:
+        return photos
+    say(
+        f"{source} was chosen by {len(photos) - len(others)} of the {len(photos)} photos: left out of its row"
+    )
+    return others
+
+
+def training_photos(folder, photos):
+    """The photographs that the measure of style is learned from: `folder`, or what lies beside the photos.
+
+    None of those that are measured is among them. Raises WrongUse if `folder` holds no images.
+    """
+    beside = [photos.parent / name for name in ("train", "trainA")]
+    folder = folder or next((path for path in beside if path.is_dir()), None)
+    if not folder:
+        say(
+            f"style is not measured: no folder {beside[0]}; name one of other photographs with --train_photos"
+        )
+        return []
+    measured = photos.resolve()
+    return [path for path in pictures(folder) if measured not in path.resolve().parents]
 
 
 def match(results, folder, photos):
@@ -135,44 +170,6 @@ def trained_with(source):
     return used
 
 
-# The table
-
-CHECKERBOARD_FROM = 64  # pixels a side: smaller pictures have too few frequencies to tell a peak by
-COLUMNS = {  # of the table: key of a row, title, digits
-    "pictures": ("pictures", 0),
-    "kid_drawings": ("KID to drawings", 4),
-    "kid_photos": ("KID to photos", 4),
-    "fid_drawings": ("FID to drawings", 2),
-    "fid_photos": ("FID to photos", 2),
-    "content_change": ("content change", 3),
-    "ssim": ("SSIM", 3),
-    "colour": ("colour", 2),
-    "line_edges": ("line edges", 3),
-    "checkerboard": ("checkerboard", 3),
-    "checkerboard_photo": ("checkerboard of the photos", 3),
-    "stripes": ("stripes", 2),
-    "stripes_photo": ("stripes of the photos", 2),
-    "psnr_clear": ("PSNR to clear", 2),
-    "ssim_clear": ("SSIM to clear", 3),
-}
-
-
-def table(rows):
-    """Rows {name: row} as a Markdown table. A column that no row has is left out."""
-    keys = [key for key in COLUMNS if any(key in row for row in rows.values())]
-    lines = [["", *(COLUMNS[key][0] for key in keys)]]
-    for name, row in rows.items():
-        cells = [f"{row[key]:.{COLUMNS[key][1]}f}" if key in row else "-" for key in keys]
-        deviations = [f" ± {row[f'{key}_std']:.4f}" if f"{key}_std" in row else "" for key in keys]
-        lines.append([name, *map("".join, zip(cells, deviations, strict=True))])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |"
-        for line in lines
-    )
-
-
 # The command
 
 
@@ -192,6 +189,11 @@ def parse(argv):
         help="folder of the photographs that the results are of",
     )
     add("--drawings", type=arguments.path, required=True, help="folder of the drawings")
+    add(
+        "--train_photos",
+        type=arguments.path,
+        help="folder of photographs to learn the measure of style from (train or trainA beside --photos)",
+    )
     add(
         "--pairs",
         type=arguments.path,
@@ -235,6 +237,7 @@ def main(argv=None):
     resize = args.resize or run.get("resize", "crop")
     photos, drawings = pictures(args.photos), pictures(args.drawings)
     clear = clear_pictures(args.pairs, photos, args.photos) if args.pairs else {}
+    training = training_photos(args.train_photos, args.photos)
     fit = functools.partial(images.fit_training, size=load_size, how=resize)
     opened = {
         str(source): open_results(source, args.photos, photos, fit, device, precision)
@@ -245,7 +248,9 @@ def main(argv=None):
     gpu.choose_arithmetic(device, precision)
     inception = find_inception(args.features, device)
 
-    judge = Judge(photos, drawings, vgg, device, precision, size, resize, inception, clear, load_size)
+    judge = Judge(
+        photos, drawings, vgg, device, precision, size, resize, inception, clear, load_size, training
+    )
     rows = {"photos": judge.baseline, "drawings": judge.floor}
     rows |= {name: judge.measure(*each) for name, each in opened.items()}
     if clear:
@@ -253,9 +258,13 @@ def main(argv=None):
     weights = args.vgg_model or "torchvision, IMAGENET1K_V1"
     features = "Inception-v3" if inception else f"VGG19 conv4_4, mean of a square ({weights})"
     cut = f" out of pictures with a shorter side of {load_size}" if load_size > size else ""
-    print(f"squares of {size} pixels{cut}; features of KID: {features}\n\n{table(rows)}\n")
-    if size < CHECKERBOARD_FROM:
-        print(f"below {CHECKERBOARD_FROM} pixels a side the checkerboard's figure says nothing\n")
+    print(f"squares of {size} pixels{cut}; features of KID: {features}\n\n{table.markdown(rows)}\n")
+    if judge.style:
+        print(f"style: {judge.style.auc:.0%} of the pairs of a drawing and a photograph are told apart\n")
+    if said := table.remarks(rows):
+        print("\n".join(said) + "\n")
+    if size < table.CHECKERBOARD_FROM:
+        print(f"below {table.CHECKERBOARD_FROM} pixels a side the checkerboard's figure says nothing\n")
 
     first = args.results[0]
     beside = first / "evaluation.json" if first.is_dir() else first.with_name(f"{first.stem}-evaluation.json")
@@ -266,6 +275,7 @@ def main(argv=None):
         name: {key: value if math.isfinite(value) else None for key, value in row.items()}
         for name, row in rows.items()
     }
+    record["remarks"] = table.remarks(rows)
     output = args.output or beside
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     write_text(output, text.encode("utf-8", "replace").decode())  # folders of names that are no UTF-8

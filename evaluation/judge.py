@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 import utils
-from evaluation import metrics
+from evaluation import drawing, metrics, style
 from pictures import checkpoints, images, inference, listing
 from support.gpu import no_search
 from training import data
@@ -29,6 +29,7 @@ class Look(NamedTuple):
 
     features: torch.Tensor
     pictures: torch.Tensor
+    scores: dict | None = None  # {path: score of the picture}, of style.Style
 
 
 class Judge:
@@ -37,7 +38,8 @@ class Judge:
     All pictures are resized as in training, to a shorter side of `load_size` pixels (`size`), and cut into
     squares of `size` for the networks, so that their scale makes no difference. `photos` and `drawings` are
     lists of paths. `clear` is {hazy photo: its clear picture}, paths too. `vgg` is a VGG19 on `device`.
-    `inception` is None, or a network that takes uint8 N,3,H,W and gives N,d.
+    `inception` is None, or a network that takes uint8 N,3,H,W and gives N,d. `training` are the paths of
+    photographs to which, beside the drawings, the measure of style is fitted; without any it is left out.
 
     `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows, flat dicts:
 
@@ -46,9 +48,10 @@ class Judge:
       the drawings. Without Inception the features are the means of conv4_4's channels over a square, scaled
       so that each has mean 0 and standard deviation 1 over the drawings: KID's kernel weighs features by
       their size, which differs between channels, and between VGGs.
+    - `drawn`, `drawn_std`: the style, from 0, the photographs, to 1, the drawings, and its error (style.py).
+    - `flat`, `lines`, and of results at their own size `new_lines`, `at_contours`, `by_chance` (drawing.py).
     - `content_change`: mean absolute change of conv4_4, relative to the mean absolute value of the photos'.
     - `ssim`: to the photo, of luminance.
-    - `line_edges`: the share of strong edges that belong to drawn lines, thin and dark.
     - `checkerboard`, `stripes`: of results at their own size; with `_photo`, of the photos at that size.
       Pictures with a side of less than 12 pixels are left out.
     - `colour`: mean distance of the chroma to the photo's, in CIE Lab.
@@ -67,33 +70,48 @@ class Judge:
         inception=None,
         clear=None,
         load_size=None,
+        training=(),
     ):
         self.photos, self.clear = photos, clear or {}
         self.vgg, self.inception, self.device = vgg, inception, device
         self.autocast = functools.partial(utils.autocast, device, precision)
         self.fit = functools.partial(images.fit_training, size=load_size or size, how=resize)
         self.cut = functools.partial(metrics.squares, size=size)
+        self.style = style.learn(training, drawings, self._describe_file) if training else None
         self.of_drawings, floor = self._look(drawings, "drawings")
-        self.of_photos, baseline = self._look(photos, "photographs")
+        self.of_photos, baseline = self._look(photos, "photographs", scored=True)
         self.centre, self.scale = 0, 1
         if not inception:
             self.centre = self.of_drawings.features.mean(0)
             self.scale = self.of_drawings.features.std(0, correction=0).clamp_min(1e-6)
         self.floor = floor | self._distance("drawings", *_halves(self.of_drawings))
         self.baseline = baseline | self._distance("drawings", self.of_photos, self.of_drawings)
+        scores = self.of_photos.scores
+        self.baseline |= self._style(scores.values(), scores)
+        self.floor |= self._style(self.style.drawings, scores) if self.style else {}
 
     def measure(self, make, photos=None):
         """The row of results: `make(path, photo)` gives each, both RGB; a result may have any size."""
-        look, row = self._look(photos or self.photos, "results", make)
+        look, row = self._look(photos or self.photos, "results", make, scored=True)
+        row |= self._style(look.scores.values(), look.scores)
         row |= self._distance("drawings", look, self.of_drawings)
         return row | self._distance("photos", look, self.of_photos)
 
-    def _look(self, paths, title, make=None):
+    def _style(self, scores, photos):
+        """{name: style, its error} of pictures with these scores beside some of the photos; {} of few."""
+        beside = [self.of_photos.scores[path] for path in photos if path in self.of_photos.scores]
+        if not self.style or len(beside) < style.FEWEST_JUDGED:
+            return {}
+        place, error = style.place(scores, beside, self.style.drawings)
+        return {"drawn": place, "drawn_std": error}
+
+    def _look(self, paths, title, make=None, scored=False):
         """(Look, row) of what `make` makes of the pictures, or without `make` of the pictures themselves.
 
         Pictures that cannot be read are named once and left out. Raises WrongUse if none can be read.
         """
         features, places, changes, alone = [], [], [], collections.defaultdict(list)
+        scores = {}
         with tqdm(total=len(paths), desc=title, unit="picture", disable=None, leave=False) as bar:
             for start in range(0, len(paths), BATCH):
                 squares, before = [], []
@@ -106,6 +124,8 @@ class Judge:
                         continue
                     for key, value in values.items():
                         alone[key].append(value)
+                    if scored and self.style:
+                        scores[path] = self.style.score(self._describe(result))
                     cuts = self.cut(result)
                     squares += cuts
                     before += self.cut(photo)
@@ -119,27 +139,27 @@ class Judge:
                     changes.append([(maps - wanted).abs().sum().item(), wanted.abs().sum().item()])
         if not places:
             raise WrongUse(f"none of the {len(paths)} {title} can be read")
-        row = {"pictures": len(set(places)), "squares": len(places), "line_edges": _share(alone.pop("edges"))}
+        row = {"pictures": len(set(places)), "squares": len(places)}
         row |= {"content_change": _share(changes)} if make else {}
         row |= {key: float(np.mean(values)) for key, values in alone.items()}
-        return Look(torch.cat(features), torch.tensor(places)), row
+        return Look(torch.cat(features), torch.tensor(places), scores), row
 
     def _picture(self, path, make):
         """(photo, result, what is measured of this one result); both images are in the size of training."""
-        picture = images.read(path)
-        try:
-            photo = self.fit(picture)
-        except images.Unreadable as error:
-            raise images.CannotRead(path, error) from None
+        picture, photo = self._read(path)
         made = make(path, picture) if make else photo
         result = _sized_as(photo, made)
-        values = {"edges": metrics.edges(result)}
+        values = {"flat": drawing.flat(result), "lines": drawing.lines(result)}
         if min(made.shape[:2]) >= metrics.NARROWEST:
             for name, measure in (("checkerboard", metrics.checkerboard), ("stripes", metrics.stripes)):
                 values[name] = measure(made)
                 if make:
                     values[f"{name}_photo"] = measure(_sized_as(made, picture))
         if make:
+            there = _sized_as(made, picture)
+            values["new_lines"] = drawing.new_lines(made, there)
+            at_contours, values["by_chance"] = drawing.at_contours(made, there)
+            values |= {} if math.isnan(at_contours) else {"at_contours": at_contours}
             values["colour"] = metrics.colour_error(result, photo)
             values["ssim"] = metrics.ssim(result, photo)
         if path in self.clear:
@@ -147,6 +167,22 @@ class Judge:
             values["psnr_clear"] = metrics.psnr(result, clear)
             values["ssim_clear"] = metrics.ssim(result, clear)
         return photo, result, values
+
+    def _read(self, path):
+        """(a picture, the same in the size of training). Raises CannotRead."""
+        picture = images.read(path)
+        try:
+            return picture, self.fit(picture)
+        except images.Unreadable as error:
+            raise images.CannotRead(path, error) from None
+
+    def _describe_file(self, path, alter=lambda image: image):
+        return self._describe(alter(self._read(path)[1]))
+
+    def _describe(self, image):
+        """What the measure of style sees of an image in the size of training."""
+        with self.autocast():
+            return style.describe(image, lambda picture: self.vgg.maps(picture.to(self.device), style.LAYERS))
 
     @torch.inference_mode()
     def _features(self, squares):
@@ -169,7 +205,7 @@ class Judge:
 
 @no_search()
 def measure_of(run):
-    """A function that measures the generator of a training.run.Run on its test photographs.
+    """A function that measures the generator of a training.run.Run on those test photographs that are for it.
 
     It returns columns for metrics.csv, {name: number}, or {} if no photograph can be read any more. KID is of
     VGG19's features.
@@ -180,7 +216,10 @@ def measure_of(run):
     drawings = data.readable(drawings, 1, "drawings", folder).paths
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
     form = args.input_size, args.resize
-    judge = Judge(run.data.tests, drawings, vgg, run.device, run.precision, *form, load_size=loaded(args))
+    more = {"load_size": loaded(args), "training": run.data.photos}
+    judge = Judge(data.choosing(run.data.tests), drawings, vgg, run.device, run.precision, *form, **more)
+    beside = {"photo": judge.baseline, "drawings": judge.floor}
+    constant = {f"{key}_{of}": row[key] for key in ("flat", "lines") for of, row in beside.items()}
 
     @no_search()
     def measure():
@@ -190,7 +229,7 @@ def measure_of(run):
         except WrongUse as error:
             listing.say_once(f"warning: nothing is measured: {error}")
             return {}
-        return {key: value for key, value in row.items() if key not in ("pictures", "squares")}
+        return {key: value for key, value in row.items() if key not in ("pictures", "squares")} | constant
 
     return measure
 

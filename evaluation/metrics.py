@@ -7,13 +7,10 @@ import numpy as np
 import torch
 
 from pictures.colour import to_lab
-from pictures.images import cv2, luminance
+from pictures.images import luminance
 
 SUBSETS, SUBSET = 100, 1000  # of the KID: how many, and of how many images at most (Bińkowski et al.)
-CANNY = (100, 200)  # thresholds of strong edges, the same as in edge_promoting.py
-LINE = 3  # pixels: the widest line that counts as drawn
 TINY = 1e-12  # energy that is added, so that no logarithm is of 0
-DEPTH = 25  # grey levels of 255: the weakest step that Canny's lower threshold (100) lets pass
 
 
 def squares(image, size):
@@ -102,44 +99,6 @@ def colour_error(image, other):
 
 
 # Of an image alone
-
-
-def edges(image):
-    """(number of strong edges' pixels that belong to drawn lines, number of strong edges' pixels).
-
-    Strong edges are Canny's, as in edge_promoting.py. A drawn line is at most 3 pixels wide and at least 25
-    of 255 darker than both of its sides, in one of four directions. A morphological closing of 4 pixels along
-    a row or a column, or of 3 along a diagonal, fills such a line in. Where there is also a light line beside
-    it, which the same closing of the negative fills in, it is texture, such as fur and leaves, and does not
-    count. With texture the share is 0.70 in photographs and 0.71 in drawings, without it 0.17 and 0.32
-    (measured at 256 pixels).
-    """
-    grey = luminance(image)[..., 0]
-    strong = cv2.Canny(grey, *CANNY) > 0
-    drawn = strong & _beside_lines(grey) & ~_beside_lines(255 - grey)
-    return int(drawn.sum()), int(strong.sum())
-
-
-def _beside_lines(grey):
-    """Where there is a thin dark line or a pixel beside it: Canny's edges lie on its two sides."""
-    filled = np.max([_close(grey, window) for window in _WINDOWS], axis=0)
-    line = (filled.astype(int) - grey >= DEPTH).astype(np.uint8)
-    return cv2.dilate(line, np.ones((3, 3), np.uint8)) > 0
-
-
-_DIAGONAL = np.eye(LINE, dtype=np.uint8)
-_WINDOWS = [np.ones((1, LINE + 1), np.uint8), np.ones((LINE + 1, 1), np.uint8), _DIAGONAL, _DIAGONAL[::-1]]
-
-
-def _close(grey, window):
-    # The erosion's anchor mirrors the dilation's: with OpenCV's own an even window would shift the image.
-    # The border is repeated outwards, or a window that ends there would fill in shapes of any width.
-    height, width = window.shape
-    padded = cv2.copyMakeBorder(grey, *(LINE + 1,) * 4, cv2.BORDER_REPLICATE)
-    wider = cv2.dilate(padded, window, anchor=((width - 1) // 2, (height - 1) // 2))
-    closed = cv2.erode(wider, window, anchor=(width // 2, height // 2))
-    return closed[LINE + 1 : -LINE - 1, LINE + 1 : -LINE - 1]
-
 
 NARROWEST = 12  # pixels a side; the spectrum of fewer has nothing beside its peaks
 

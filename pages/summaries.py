@@ -47,7 +47,7 @@ def read(folder):
     """All that the pages show of a run: a dictionary of plain values; "page" is what goes into page.js."""
     problems = []
     record, rows = _settings(folder, problems), _metrics(folder, problems)
-    samples, evaluation = _samples(folder, problems), _evaluation(folder, problems)
+    samples, (evaluation, remarks) = _samples(folder, problems), _evaluation(folder, problems)
     total = _planned_epochs(record.get("options", {}))
     state, reason = run_state(folder)
     if not state and record:  # a run from before there were logs
@@ -70,8 +70,9 @@ def read(folder):
         "speed": _recent(rows, "images_per_second"),
         "data": _data(record),
         "last": _last_measures(curves, evaluation, folder.name),
-        "best": history.best(rows),
+        "best": history.best_text(rows),
         "evaluation": evaluation,
+        "remarks": remarks,
         "bytes": size,
         "newest": _newest(samples),
         "record": record,
@@ -191,22 +192,24 @@ def _number(text, where, problems):
 
 
 def _evaluation(folder, problems):
-    """The rows of evaluation.json as (name, {measure: number}); anything of another shape is left out."""
+    """The rows of evaluation.json as (name, {measure: number}) and its remarks; the rest is left out."""
     path = folder / "evaluation.json"
     if not path.exists():
-        return []
+        return [], []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         problems.append(f"evaluation.json cannot be read: {error}")
-        return []
-    rows = _or_empty(dict, _or_empty(dict, content).get("rows")).items()
+        return [], []
+    content = _or_empty(dict, content)
+    rows = _or_empty(dict, content.get("rows")).items()
+    remarks = [plain(text) for text in _or_empty(list, content.get("remarks")) if isinstance(text, str)]
     number = lambda value: type(value) in (int, float) and abs(value) < math.inf
     return [
         (plain(name), {key: value for key, value in row.items() if number(value)})
         for name, row in rows
         if isinstance(row, dict)
-    ]
+    ], remarks
 
 
 # The samples

@@ -25,7 +25,7 @@ KNOWN = (
     "and CycleGAN's in PyTorch (model.1.weight, …)"
 )
 OURS = {"architecture", "state_dict"}
-NOTES = {"epoch", "kid_drawings"}  # what generator_best.pth holds besides
+NOTES = {"epoch", "kid_drawings", "drawn", "chosen_by"}  # what generator_best.pth holds besides
 # Wrappers that other programs put around a generator's weights.
 OPENED = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_dict")
 OPENED += ("generator", "netG", "model", "params")

@@ -9,6 +9,7 @@ from training.method import loaded
 from utils import WrongUse, say
 
 MEASURABLE = 2  # drawings: a distance is one between many pictures
+FEWEST_SHARED = 10  # test photographs that are shared between choosing a generator and measuring it
 
 
 class Data(NamedTuple):
@@ -19,6 +20,7 @@ class Data(NamedTuple):
     pairs: list  # of a drawing and its smoothed copy, or where a method needs none of these, drawings
     record: dict
     smoothed: bool = True  # whether `pairs` are pairs
+    test_digests: tuple = ()  # of the tests' content
 
 
 def find_data(args, fewest):
@@ -62,7 +64,7 @@ def prepare(args, fewest, make_pairs=None):
         say(f"warning: {twice} photographs stand in both {photo_dir} and {test_dir}")
     record = {"photographs": _record(photos), "test photographs": _record(tests)}
     if not fewest:
-        return Data(photos.paths, tests.paths, [], record)
+        return Data(photos.paths, tests.paths, [], record, test_digests=tuple(tests.digests))
 
     if ready:
         say(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
@@ -75,7 +77,16 @@ def prepare(args, fewest, make_pairs=None):
         pairs = make_pairs(drawing_dir, where, loaded(args), args.resize)
     pairs = readable(pairs, fewest, "drawings", drawing_dir)
     record["drawings"] = _record(pairs)
-    return Data(photos.paths, tests.paths, pairs.paths, record, smoothed=make_pairs is not None)
+    smoothed = make_pairs is not None
+    return Data(photos.paths, tests.paths, pairs.paths, record, smoothed, tuple(tests.digests))
+
+
+def choosing(tests):
+    """Those test photographs that --eval_every measures, and generator_best.pth is chosen by: every second.
+
+    The others are left to measure the chosen one by. All, where there are too few to share.
+    """
+    return tests[::2] if len(tests) >= FEWEST_SHARED else tests
 
 
 def folders(args):

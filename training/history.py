@@ -9,7 +9,8 @@ import re
 from utils import WrongUse, first_line, replacing, write_text
 
 FILE = "metrics.csv"
-KID = "kid_drawings"  # the column
+DRAWN, KID = "drawn", "kid_drawings"  # columns that generator_best.pth is chosen by: the first that is there
+BESIDE = ("_std", "_photo", "_drawings")  # ends of columns that stand beside one: its error, its references
 
 
 def add(path, row):
@@ -49,10 +50,45 @@ def _is_place(row):
 
 
 def best(rows):
-    """The row of phase two with the lowest KID to the drawings; None if it was never measured."""
+    """(the best row of phase two, the column that it is best by); None if nothing was measured.
+
+    It has the highest style or, where that was never measured, the lowest KID to the drawings.
+    """
     measured = [row for row in rows if _is_place(row) and str(row["phase"]) == "2"]
-    measured = [row for row in measured if math.isfinite(number(row.get(KID)))]
-    return min(measured, key=lambda row: number(row[KID]), default=None)
+    for column, sign in ((DRAWN, 1), (KID, -1)):
+        found = [row for row in measured if math.isfinite(number(row.get(column)))]
+        if found:
+            return max(found, key=lambda row: sign * number(row[column])), column
+    return None
+
+
+def as_good(rows):
+    """The epochs of phase two whose style differs from the highest by at most its error, as texts."""
+    row, column = best(rows) or ({}, None)
+    if column != DRAWN:
+        return []
+    lowest = number(row[DRAWN]) - number(row.get(f"{DRAWN}_std"))
+    others = [each for each in rows if str(each["phase"]) == "2" and each["epoch"] != row["epoch"]]
+    return [str(each["epoch"]) for each in others if number(each.get(DRAWN)) >= lowest]
+
+
+def best_text(rows):
+    """The best value of phase two, its epoch and the epochs within its error; "" if nothing was measured."""
+    row, column = best(rows) or ({}, None)
+    if not column:
+        return ""
+    highest = column == DRAWN
+    text = f"highest style: {with_error(row)}" if highest else f"lowest KID: {number(row[column]):.4g}"
+    text += f" after epoch {row['epoch']}"
+    others = as_good(rows)
+    if len(others) > 10:
+        return f"{text} (within its error: {len(others)} other epochs, from {others[0]} to {others[-1]})"
+    return f"{text} (within its error: {', '.join(others)})" if others else text
+
+
+def with_error(row):
+    """The style of a row and its error as a text."""
+    return f"{number(row[DRAWN]):.3f} ± {number(row.get(f'{DRAWN}_std')):.3f}"
 
 
 def _write(path, rows):
@@ -78,6 +114,7 @@ def plot_losses(table, path):
         key
         for key in rows[0]
         if key not in ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
+        and not (key.endswith(BESIDE) and key.rpartition("_")[0] in rows[0])
     ][:20]  # a column too many, by hand, must not make a picture too large to draw
     before = sum(row["phase"] == "1" for row in rows)
     height = 2.4 * len(terms)

@@ -8,7 +8,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 import utils
 from pictures import checkpoints
-from training import history, samples
+from training import data, history, samples
 from training.log import log_event
 from training.shown import shown_generator
 from utils import WrongUse, first_line, say
@@ -16,6 +16,7 @@ from utils import WrongUse, first_line, say
 WON = 0.99  # AUC of D, of drawings against results
 FROZEN = 1  # grey level
 BEST = "generator_best.pth"
+NAMES = {history.DRAWN: "style", history.KID: "KID"}
 
 
 def _but_for_disks(failed):
@@ -60,13 +61,13 @@ class Journal(contextlib.AbstractContextManager):
         row |= {"seconds": round(run.seconds, 3), "images_per_second": round(speed, 3)}
         row |= {"learning_rate": run.model.adam_g.param_groups[0]["lr"]}
         if run.measure and run.epoch % self.args.eval_every == 0:
-            row |= run.measure()
+            row |= {f"measured_{key}" if key in row else key: value for key, value in run.measure().items()}
         history.add(self.folder / history.FILE, row)
         self.tell_tensorboard(row)
         if run.phase == 2:
             self.keep(shown_generator(run.model), run.epoch)
         text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
-        text += f"; {run.seconds:.1f} s, {speed:.1f} images/s"
+        text += f"; {run.seconds:.1f} s, {speed:.1f} images/s{self.ranked(row)}"
         if run.epoch < epochs:
             text += f", about {duration((epochs - run.epoch) * run.seconds)} to go in this phase"
         print(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}", flush=True)
@@ -74,6 +75,21 @@ class Journal(contextlib.AbstractContextManager):
         if run.epoch % self.args.sample_every == 0 or run.epoch == epochs:
             history.plot_losses(self.folder / history.FILE, self.folder / "losses.png")
             self.samples()
+
+    def ranked(self, row):
+        """The style of an epoch of phase two and how it ranks so far, as a text; "" without one."""
+        if row["phase"] != 2 or history.DRAWN not in row:
+            return ""
+        rows = history.read(self.folder / history.FILE)
+        text = f"; style {history.with_error(row)}"
+        best, _ = history.best(rows)
+        if str(best["epoch"]) == str(row["epoch"]):
+            return f"{text}, the highest so far"
+        if str(row["epoch"]) in history.as_good(rows):
+            return (
+                f"{text}, within the error of the highest ({history.with_error(best)}, epoch {best['epoch']})"
+            )
+        return text
 
     def watch(self, means):
         """Warn once of each of two faults that the losses do not tell, by the `means` of an epoch."""
@@ -107,9 +123,10 @@ class Journal(contextlib.AbstractContextManager):
         file = checkpoints.generator_file(generator)
         if self.args.checkpoint_every and epoch % self.args.checkpoint_every == 0:
             checkpoints.save(self.folder / f"generator_{epoch}.pth", file)
-        best = history.best(history.read(self.folder / history.FILE))
+        best, column = history.best(history.read(self.folder / history.FILE)) or (None, None)
         if best and int(best["epoch"]) == epoch:
-            notes = {"epoch": epoch, history.KID: history.number(best[history.KID])}
+            notes = {"epoch": epoch, column: history.number(best[column])}
+            notes["chosen_by"] = list(data.choosing(self.run.data.test_digests))
             checkpoints.save(self.folder / BEST, file | notes)
             self.run.saved = -math.inf  # the state follows: a kill must not leave the two apart
 
@@ -118,15 +135,17 @@ class Journal(contextlib.AbstractContextManager):
 
         A run that was killed does its last epochs again, and the file may be of one of them.
         """
-        best = history.best(history.read(self.folder / history.FILE))
+        best, _ = history.best(history.read(self.folder / history.FILE)) or (None, None)
         try:
             file = checkpoints.load(self.folder / BEST)
-            held = {key: file[key] for key in ("epoch", history.KID)}
+            column = history.DRAWN if history.DRAWN in file else history.KID
+            held = {key: file[key] for key in ("epoch", column)}
         except (WrongUse, KeyError, TypeError, IndexError):  # none, a damaged one, one of an earlier version
             return ""
-        if best and all(history.number(best[key]) == value for key, value in held.items()):
+        if best and all(history.number(best.get(key)) == value for key, value in held.items()):
             return ""
-        return "{} is of epoch {} at KID {:.4g}, from before the run was cut off".format(BEST, *held.values())
+        epoch, value = held.values()
+        return f"{BEST} is of epoch {epoch} at {NAMES[column]} {value:.4g}, from before the run was cut off"
 
     def samples(self):
         """Draw the samples, and thin those of earlier epochs."""
@@ -157,10 +176,9 @@ class Journal(contextlib.AbstractContextManager):
     def finish(self):
         """Log that the run is finished, and print where its results lie."""
         self.end("finished")
-        if best := history.best(history.read(self.folder / history.FILE)):
-            kid, other = history.number(best[history.KID]), self.other_best()
-            where = f"but {other}" if other else f"in {BEST}"
-            print(f"lowest KID: {kid:.4g} after epoch {best['epoch']}, {where}")
+        if text := history.best_text(history.read(self.folder / history.FILE)):
+            other = self.other_best()
+            print(f"{text}, but {other}" if other else f"{text}, in {BEST}")
         mean = (self.folder / "generator_ema.pth").is_file()
         weights = "generator_ema.pth" if mean else "generator_latest.pth"
         print(f"finished: open {self.folder / 'index.html'}; weights in {weights}")

@@ -116,13 +116,15 @@ function show(element, url, alt) {
 
 const COLOURS = ["--one", "--two", "--three", "--four"]; // after Okabe and Ito: told apart by most eyes
 const NO_CURVE = ["phase", "epoch"];
+const BESIDE = ["_std", "_photo", "_drawings"]; // columns that stand in the plot of another: its error, its references
 const AT_THE_END = ["seconds", "images_per_second", "learning_rate"];
 let redraw = () => {};
 
 /** One plot a column of metrics.csv into `place`, a curve a run; the runs are page.js's. */
 async function plot(place, runs) {
   const columns = new Set(runs.flatMap((run) => Object.keys(run.curves)).filter((key) => !NO_CURVE.includes(key)));
-  const ordered = [...columns].sort((a, b) => AT_THE_END.indexOf(a) - AT_THE_END.indexOf(b));
+  const beside = (key) => BESIDE.some((end) => key.endsWith(end) && columns.has(key.slice(0, -end.length)));
+  const ordered = [...columns].filter((key) => !beside(key)).sort((a, b) => AT_THE_END.indexOf(a) - AT_THE_END.indexOf(b));
   place.replaceChildren();
   if (!ordered.length) return place.append("no metrics.csv to draw");
   try {
@@ -154,7 +156,14 @@ function draw(place, key, runs) {
     mode: curves[key].length < 40 ? "lines+markers" : "lines",
     line: { color: colour(COLOURS[at]), width: 2 },
     marker: { size: 5 },
-  }] : []);
+    error_y: { type: "data", array: curves[`${key}_std`] || [], visible: `${key}_std` in curves, thickness: 1 },
+  }, ...["photo", "drawings"].flatMap((of) => curves[`${key}_${of}`] ? [{
+    x: curves[key].map((_, row) => row + 1),
+    y: curves[`${key}_${of}`],
+    hovertemplate: `%{y:.5g}, ${of === "photo" ? "the photographs" : of}<extra></extra>`,
+    mode: "lines",
+    line: { color: colour("--soft"), width: 1, dash: of === "photo" ? "dot" : "dash" },
+  }] : [])] : []);
   const first = Math.min(...runs.map(({ curves }) => curves.phase?.filter((phase) => phase === 1).length || 0));
   const shade = { type: "rect", xref: "x", yref: "paper", x0: 0.5, x1: first + 0.5, y0: 0, y1: 1, line: { width: 0 } };
   const changes = runs.flatMap(({ name, changes = [] }, at) => changes.map(({ after, text }) => ({

@@ -32,9 +32,10 @@ def same(_, photo):
 def test_the_photographs_themselves_change_nothing(judged):
     judging = judged()
     row = judging.measure(same)
-    assert row["content_change"] == row["colour"] == 0 and row["ssim"] == 1
+    assert row["content_change"] == row["colour"] == row["new_lines"] == 0 and row["ssim"] == 1
+    assert 0 < row["by_chance"] < 1 and "at_contours" not in row and "drawn" not in row
     assert row["checkerboard"] == row["checkerboard_photo"] and row["stripes"] == row["stripes_photo"]
-    for key in ("kid_drawings", "kid_drawings_std", "line_edges", "pictures", "squares"):
+    for key in ("kid_drawings", "kid_drawings_std", "flat", "lines", "pictures", "squares"):
         assert row[key] == judging.baseline[key]
     assert row["kid_photos"] < 0 < row["kid_drawings"]  # below 0: each photo is in both sets
     assert not any(key.startswith("fid") for key in row)
@@ -45,7 +46,7 @@ def test_the_drawings_themselves_are_at_the_drawings(data, vgg):
     judging = judge.Judge(drawings, drawings, vgg, CPU, "fp32", SIZE)
     assert judging.baseline["kid_drawings"] < 0
     assert abs(judging.floor["kid_drawings"]) < 2 * judging.floor["kid_drawings_std"]
-    assert judging.floor["line_edges"] == judging.baseline["line_edges"]
+    assert judging.floor["flat"] == judging.baseline["flat"]
 
 
 def test_a_result_is_nearer_to_the_drawings_when_it_is_one(judged, data):

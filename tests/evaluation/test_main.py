@@ -10,6 +10,7 @@ import torch
 from helpers import VGG
 
 from evaluation import __main__ as evaluate
+from evaluation import table
 from networks import Generator
 from pictures import checkpoints, images, inference
 from utils import WrongUse
@@ -238,7 +239,43 @@ def test_the_command_as_typed(data, checkpoint, run_cli):
                 path.unlink()
     folders = "--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"
     end = run_cli("-m", "evaluation", checkpoint, *folders, *SHORT, "--input_size", 32, "--resize", "squash")
-    assert (end.returncode, end.stderr) == (0, "")
+    told = "style is not measured: 6 photographs and 1 drawings to learn it from, at least 40 needed\n"
+    assert (end.returncode, end.stderr) == (0, told)
     assert "\nbelow 64 pixels a side the checkerboard's figure says nothing\n" in end.stdout
     assert end.stdout.startswith("squares of 32 pixels") and end.stdout.count("\n|") == 5
     assert "content change" in end.stdout and "KID to" not in end.stdout
+
+
+def test_photographs_that_a_checkpoint_was_chosen_by_are_not_its_final_figure(
+    data, checkpoint, tmp_path, capsys
+):
+    photos = evaluate.pictures(data / "src_data/test")
+    content = checkpoints.load(checkpoint) | {"epoch": 3, "drawn": 0.5}
+    chosen = [images.digest(path.read_bytes()) for path in photos]
+    for chosen_by, left in (([chosen[0], "other"], photos[1:]), (["other"], photos), (chosen, photos)):
+        checkpoints.save(tmp_path / "generator_best.pth", content | {"chosen_by": chosen_by})
+        assert evaluate.not_chosen_by(tmp_path / "generator_best.pth", photos) == left
+    assert evaluate.not_chosen_by(checkpoint, photos) == photos
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("was chosen by 1 of the 3 photos: left out of its row")
+    checkpoints.load_generator(tmp_path / "generator_best.pth")
+
+
+def test_style_is_learned_from_photographs_that_are_not_measured(data, capsys):
+    photos, train = data / "src_data/test", evaluate.pictures(data / "src_data/train")
+    assert evaluate.training_photos(None, photos) == train
+    assert evaluate.training_photos(data / "src_data/train", photos) == train
+    assert evaluate.training_photos(None, data / "src_data/train") == []
+    assert evaluate.training_photos(data / "src_data", photos) == train
+    assert evaluate.training_photos(None, data) == [] and "--train_photos" in capsys.readouterr().err
+
+
+def test_differences_in_style_within_the_error_are_named():
+    drawn = lambda style, error: {"drawn": style, "drawn_std": error}
+    rows = {"photos": drawn(0, 0.1), "drawings": drawn(1, 0.1), "old": {"ssim": 1}, "a": drawn(0.05, 0.1)}
+    rows |= {"b": drawn(0.4, 0.1), "c": drawn(0.35, 0.1)}
+    assert table.remarks(rows) == [
+        "a: the style differs from the photographs' by no more than its error",
+        "c: the style is within the error of the highest, b",
+    ]
+    assert "| 0.400 ± 0.100 |" in table.markdown(rows)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import edge_promoting
 from evaluation import metrics
 from pictures import colour
 
@@ -122,59 +121,6 @@ def test_ssim_looks_at_luminance_alone():
 
 
 # Alone
-
-
-def test_strong_edges_are_those_of_the_edge_smoothing():
-    assert metrics.CANNY == edge_promoting.CANNY
-
-
-def line(width, across=lambda y, x: x, value=-100):
-    return pattern(lambda y, x: np.where((across(y, x) >= 60) & (across(y, x) < 60 + width), value, 0))
-
-
-@pytest.mark.parametrize("width", [1, 2, 3])
-@pytest.mark.parametrize("across", [lambda y, x: x, lambda y, x: y])
-def test_the_edges_of_a_thin_dark_line_are_all_counted(width, across):
-    thin, strong = metrics.edges(line(width, across))
-    assert thin == strong > 90
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_so_are_those_of_an_oblique_line(sign):
-    thin, strong = metrics.edges(line(3, lambda y, x: x + sign * (y - 48)))
-    assert thin == strong > 90
-
-
-@pytest.mark.parametrize(
-    "image",
-    [line(4), line(4, lambda y, x: y), line(100), line(3, value=100), line(8, lambda y, x: x + y - 48)],
-    ids=["four wide", "four high", "a step", "bright", "oblique and wide"],
-)
-def test_no_other_edges_count(image):
-    thin, strong = metrics.edges(image)
-    assert thin == 0 and strong > 90
-
-
-def test_a_line_must_be_darker_than_both_sides():
-    ramp = pattern(lambda y, x: np.where(x < 60, 100, np.where(x < 62, 0, -20)))
-    assert metrics.edges(ramp)[0] == 0
-
-
-def test_texture_is_no_line():
-    """Stripes, dark and light, 3 pixels wide: every dark one lies between light ones as thin."""
-    thin, strong = metrics.edges(pattern(lambda y, x: np.where(x // 3 % 2, 60, -60)))
-    assert strong > 1000 and thin < 0.05 * strong  # but those at the border
-
-
-def test_weak_lines_are_no_edges():
-    assert metrics.edges(line(2, value=-20)) == (0, 0)
-
-
-def test_half_of_the_edges_of_a_line_and_a_step():
-    both = line(1)
-    both[:, 100:] = 20
-    thin, strong = metrics.edges(both)
-    assert thin / strong == pytest.approx(2 / 3)  # a line has an edge on either side
 
 
 @pytest.mark.parametrize(

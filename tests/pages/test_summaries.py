@@ -146,7 +146,7 @@ def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path)
     (folder / "evaluation.json").write_text(json.dumps({"rows": rows, "features": "vgg19"}))
     run = summaries.read(folder)
     assert run["last"] == {"content": 0.5, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}
-    assert run["best"]["epoch"] == 4
+    assert run["best"] == "lowest KID: 0.01235 after epoch 4"
     own = {"pictures": 9, "kid": 0.25, "ssim": 0.7}
     assert run["evaluation"] == [("photos", {"kid": 0.9}), ("out/P_results", own)]
 

@@ -144,7 +144,7 @@ def test_a_killed_run_resumes_to_the_same_state(at, undisturbed, tmp_path, monke
 def test_it_is_measured_and_the_best_is_kept_and_evaluated(undisturbed, tmp_path):
     data, _ = undisturbed
     folder = train(data, tmp_path, "--eval_every", 1, "--vgg_model", VGG, "--train_epoch", 1)
-    assert all(np.isfinite(float(rows(folder)[0][name])) for name in ("kid_drawings", "ssim", "line_edges"))
+    assert all(np.isfinite(float(rows(folder)[0][name])) for name in ("kid_drawings", "ssim", "new_lines"))
     assert checkpoints.load_generator(folder / "generator_best.pth").architecture["ngf"] == 4
     places = ["--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"]
     evaluation.main(

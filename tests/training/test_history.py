@@ -77,8 +77,18 @@ def test_the_best_row_has_the_lowest_kid_of_phase_two():
         {"phase": phase, "epoch": epoch, history.KID: kid}
         for phase, epoch, kid in (("1", "1", "0.1"), ("2", "1", "0.5"), ("2", "2", "0.25"), ("2", "3", ""))
     ]
-    assert history.best(rows)["epoch"] == "2"
+    assert history.best(rows) == (rows[2], "kid_drawings") and history.as_good(rows) == []
     assert history.best(rows[:1]) is None and history.best([{"phase": "2", "epoch": "1"}]) is None
+    assert history.best_text(rows) == "lowest KID: 0.25 after epoch 2" and history.best_text([]) == ""
+
+
+def test_the_best_row_has_the_highest_style_and_those_within_its_error_are_named():
+    rows = [{"phase": "2", "epoch": "1", "kid_drawings": "0.1"}]  # of an earlier version
+    for epoch, style in enumerate(("0.1", "0.3", "0.35", "", "0.31"), 2):
+        rows.append({"phase": "2", "epoch": str(epoch), "drawn": style, "drawn_std": style and "0.04"})
+    assert history.best(rows) == (rows[3], "drawn") and history.as_good(rows) == ["6"]
+    text = "highest style: 0.350 ± 0.040 after epoch 4 (within its error: 6)"
+    assert history.best_text(rows) == text
 
 
 def test_no_plot_without_rows(tmp_path):

@@ -50,6 +50,7 @@ def run_at(folder, place=(1, 1), more=""):
         seconds=6.0,
         measure=None,
         photos=[],
+        data=types.SimpleNamespace(test_digests=("a", "b")),
     )
 
 
@@ -179,7 +180,7 @@ def test_the_best_generator_is_compared_with_the_metrics(tmp_path, capsys):
         record.finish()
     assert capsys.readouterr().out.startswith("lowest KID: 0.2 after epoch 3, in generator_best.pth\n")
     file = checkpoints.load(folder / "generator_best.pth")
-    assert (file["epoch"], file["kid_drawings"]) == (3, 0.2)
+    assert (file["epoch"], file["kid_drawings"], file["chosen_by"]) == (3, 0.2, ["a", "b"])
 
     history.cut(folder / "metrics.csv", 2, 2)
     told = "generator_best.pth is of epoch 3 at KID 0.2, from before the run was cut off"
@@ -296,3 +297,26 @@ def test_the_warnings_name_options_that_the_method_has(tmp_path, capsys):
 )
 def test_durations(seconds, text):
     assert journal.duration(seconds) == text
+
+
+def test_an_epochs_style_is_ranked_and_the_best_is_kept(tmp_path, capsys):
+    with start(tmp_path / "P_results", (2, 1)) as record:
+        for style, text in ((0.1, ", the highest so far"), (0.5, ", the highest so far"), (0.2, "")):
+            record.run.measure = lambda style=style: {"drawn": style, "drawn_std": 0.05, "content": 3.0}
+            record.args.eval_every, record.args.sample_every = 1, 100
+            record.epoch(200)
+            assert f"; style {style:.3f} ± 0.050{text}, about" in capsys.readouterr().out
+            record.run.epoch += 1
+        record.run.measure = lambda: {"drawn": 0.46, "drawn_std": 0.05}
+        record.epoch(200)
+        assert (
+            "0.460 ± 0.050, within the error of the highest (0.500 ± 0.050, epoch 2), about"
+            in capsys.readouterr().out
+        )
+        record.finish()
+    told = "highest style: 0.500 ± 0.050 after epoch 2 (within its error: 4), in generator_best.pth\n"
+    assert capsys.readouterr().out.startswith(told)
+    file = checkpoints.load(record.folder / "generator_best.pth")
+    assert (file["epoch"], file["drawn"], file["chosen_by"]) == (2, 0.5, ["a", "b"])
+    last = history.read(record.folder / "metrics.csv")[0]
+    assert (last["content"], last["measured_content"]) == ("0.5", "3.0")  # a loss and a measure of one name

@@ -133,7 +133,7 @@ def test_a_run_of_content_style_and_total_variation(data, tmp_path):
     assert settings(folder)["data"]["drawings"]["count"] == 6
 
 
-MEASURES = ("kid_drawings", "kid_photos", "ssim", "content_change", "checkerboard", "line_edges")
+MEASURES = ("kid_drawings", "kid_photos", "ssim", "content_change", "checkerboard", "flat", "new_lines")
 
 
 def test_measures_stand_in_the_metrics(data, tmp_path):

@@ -1,0 +1,116 @@
+"""The measure of style, of textured squares as photographs and of flat shapes with outlines as drawings."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import VGG
+
+from evaluation import judge, style
+from pictures import checkpoints, images
+from pictures.images import cv2
+
+CPU = torch.device("cpu")
+SIDE = 48
+
+
+def photograph(rng):
+    """Soft blots under fine texture."""
+    blots = cv2.resize(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8), (SIDE, SIDE))
+    return np.clip(blots + rng.normal(0, 8, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+
+
+def flat(image):
+    return cv2.medianBlur(image, 9)
+
+
+def drawing(rng):
+    """A flat shape with an outline."""
+    paper, ink = rng.integers(60, 256, (2, 3)).tolist()
+    image = np.full((SIDE, SIDE, 3), paper, np.uint8)
+    middle, radius = rng.integers(12, SIDE - 12, 2).tolist(), int(rng.integers(5, 18))
+    cv2.circle(image, middle, radius, ink, -1)
+    return cv2.circle(image, middle, radius, (0, 0, 0), 2)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The paths of {"train": photographs, "test": photographs, "drawings"}."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("style")
+    kinds = {"train": (photograph, 48), "test": (photograph, 6), "drawings": (drawing, 48)}
+    for name, (make, count) in kinds.items():
+        (folder / name).mkdir()
+        for number in range(count):
+            images.write(folder / name / f"{number // 2:02}_{number % 2}.png", make(rng))
+    return {name: sorted((folder / name).iterdir()) for name in kinds}
+
+
+@pytest.fixture(scope="module")
+def judging(folders):
+    vgg = checkpoints.load_vgg(str(VGG))
+    return judge.Judge(
+        folders["test"], folders["drawings"], vgg, CPU, "fp32", SIDE, training=folders["train"]
+    )
+
+
+def place_of(judging, change):
+    row = judging.measure(lambda _, photo: change(photo))
+    return row["drawn"], row["drawn_std"]
+
+
+def test_photographs_are_at_0_drawings_at_1_and_flattened_photographs_between(judging):
+    assert judging.style.auc > 0.95
+    assert judging.baseline["drawn"] == pytest.approx(0) and judging.floor["drawn"] == pytest.approx(1)
+    for row in (judging.baseline, judging.floor):
+        assert 0 < row["drawn_std"] < 0.3
+    assert place_of(judging, lambda photo: photo)[0] == pytest.approx(0)
+    assert 0.1 < place_of(judging, flat)[0] < 1
+
+
+def test_a_tint_is_no_style(judging):
+    for gains in ((0.85, 1, 1.1), (1.1, 0.9, 1), (0.9, 0.9, 0.9)):
+        style_of, error = place_of(
+            judging, lambda photo, gains=gains: (photo * gains).clip(0, 255).astype(np.uint8)
+        )
+        assert abs(style_of) < error
+
+
+def test_lines_alone_are_no_style(judging):
+    lines, _ = place_of(judging, lambda photo: style.draw_lines(photo, 2))
+    both, _ = place_of(judging, lambda photo: style.draw_lines(flat(photo), 2))
+    assert lines < both
+
+
+def test_the_measure_is_always_the_same(judging, folders):
+    again = style.learn(folders["train"], folders["drawings"], judging._describe_file)
+    assert torch.equal(again.weights, judging.style.weights)
+    assert place_of(judging, flat) == place_of(judging, flat)
+
+
+def test_what_may_overlap_is_in_one_half():
+    crops = [Path(f"{book}_{page}_{crop}.jpg") for book in "abcd" for page in range(10) for crop in range(3)]
+    halves = style.halves(crops)
+    pages = {(path.stem[:-2], halves[path]) for path in crops}
+    assert len(pages) == 40 and sorted(half for _, half in pages) == [0] * 20 + [1] * 20
+    frames = [Path(f"frame_{number:03}.png") for number in range(100)]  # of a film: no two neighbours apart
+    halves = [style.halves(frames)[path] for path in frames]
+    assert sum(halves) == 50 and sum(a != b for a, b in itertools.pairwise(halves)) == 9
+
+
+def test_few_pictures_and_equal_ones_are_not_measured(folders, judging, capsys):
+    look = judging._describe_file
+    assert style.learn(folders["train"][:39], folders["drawings"], look) is None
+    assert "not measured: 39 photographs to learn it from, at least 40 needed" in capsys.readouterr().err
+    assert style.learn(folders["train"], folders["train"], look) is None
+    assert "of the pairs of a drawing and a photograph are told apart" in capsys.readouterr().err
+    few = folders["test"][: style.FEWEST_JUDGED - 1]
+    assert "drawn" not in judging.measure(lambda _, photo: photo, few)
+
+
+def test_the_error_is_that_of_the_mean_of_as_many_pictures():
+    rng = np.random.default_rng(1)
+    place, error = style.place(rng.normal(0.5, 0.2, 50), rng.normal(0, 0.2, 50), rng.normal(1, 0.2, 400))
+    assert place == pytest.approx(0.5, abs=0.1)
+    assert error == pytest.approx(0.2 / 50**0.5 * (1 + 0.5**2) ** 0.5, rel=0.25)
