@@ -104,10 +104,16 @@ def main(argv=None):
     parser.add_argument(
         "--size", type=arguments.image_size, default=256, help="shorter side in pixels (%(default)s)"
     )
+    parser.add_argument(
+        "--resize",
+        choices=("crop", "squash"),
+        default="crop",
+        help="as in training: keep the drawing's shape, or make it square (%(default)s)",
+    )
     args = parser.parse_args(argv)
     if not args.drawings.is_dir():
         raise WrongUse(f"no folder {args.drawings}")
-    pairs = make_pairs(args.drawings, args.out, args.size)
+    pairs = make_pairs(args.drawings, args.out, args.size, args.resize)
     for path, reason in pairs.unreadable.items():
         say(f"cannot read {path}: {reason}")
     failed = f"; {len(pairs.unreadable)} drawings cannot be read" if pairs.unreadable else ""
