@@ -11,7 +11,7 @@ from utils import WrongUse
 
 HAYAO = SHARED / "pretrained/Hayao_net_G_float.pth"
 CLOSE = 1e-4  # of [-1, 1], in float32
-SIZES = [(16, 16), (32, 48), (68, 20)]
+SIZES = [(16, 16), (32, 48), (67, 21)]  # the last makes more pixels than there are, which are cut off
 
 
 @torch.inference_mode()
@@ -19,7 +19,8 @@ def compare(path, defined, sizes=SIZES):
     """The largest difference between what a checkpoint makes of RGB noise and `defined`."""
     generator = checkpoints.load_generator(path)
     photos = [torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1 for size in sizes]
-    return max((generator(photo) - defined(photo)).abs().max() for photo in photos)
+    made = [(generator(photo), defined(photo)) for photo in photos]
+    return max((ours - theirs[..., : ours.shape[2], : ours.shape[3]]).abs().max() for ours, theirs in made)
 
 
 @pytest.mark.parametrize("norm_shape", [(-1,), (1, -1, 1, 1)])
