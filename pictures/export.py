@@ -84,8 +84,8 @@ def main(argv=None):
     )
     if not on_black <= CLOSE:
         say(
-            f"on a black picture it differs by {on_black:.1g}: an instance norm makes rounding errors visible "
-            "where all pixels are equal (docs/applying.md)"
+            f"on a black picture it differs by {on_black:.1g}: an instance norm makes rounding errors "
+            "visible where all pixels are equal (docs/applying.md)"
         )
 
 
