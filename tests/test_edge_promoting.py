@@ -214,6 +214,17 @@ def test_pairs_of_the_command_are_those_of_training(drawings, tmp_path, monkeypa
     assert images.read(tmp_path / "squash/0.jpg.png").shape == (32, 64, 3)
 
 
+def test_the_size_of_many_new_pairs_is_reported_before_they_are_made(drawings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(edge_promoting, "BYTES", 1e6)
+    make_pairs(drawings, tmp_path / "pairs", 32)
+    told = capsys.readouterr().err
+    assert told.startswith(f"edge smoothing 6 drawings: about 6.1 GB in {tmp_path}/pairs, ")
+    (tmp_path / "pairs/0.jpg.png").unlink()
+    monkeypatch.setattr(edge_promoting, "BYTES", 1e3)
+    make_pairs(drawings, tmp_path / "pairs", 32)
+    assert capsys.readouterr().err == ""
+
+
 def test_drawings_that_cannot_be_read_are_told_at_the_end(drawings, tmp_path, capsys):
     (drawings / "3.jpg").write_text("no drawing")
     assert edge_promoting.main([str(drawings), str(tmp_path / "pairs"), "--size", "32"]) == 1
