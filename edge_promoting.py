@@ -6,6 +6,8 @@ drawing's file and of the settings, so it is made again only when one of them ch
 
 import errno
 import functools
+import os
+import shutil
 import sys
 
 import numpy as np
@@ -17,6 +19,8 @@ from support import arguments
 from utils import WrongUse, exit_status, first_line, locked, say
 
 CANNY = (100, 200)  # thresholds of the old public script; the paper names the detector only
+BYTES = 2.2  # of a pair for each pixel of a square drawing, measured on the sample data at 256 pixels
+REPORTED = 1e8  # bytes of new pairs from which their size is reported
 WIDTH = 5  # side of the dilation and of the Gaussian kernel 1-4-6-4-1
 
 
@@ -44,6 +48,13 @@ def make_pairs(drawings, out, size, how="crop"):
         raise _cannot_write(out, error) from None
     names = listing.find_images(drawings)
     with locked(out, wait=True):
+        new = sum(not os.path.exists(out / f"{name}.png") for name in names)
+        if (needed := new * BYTES * size**2) >= REPORTED:
+            free = shutil.disk_usage(out).free
+            say(
+                f"edge smoothing {new} drawings: about {needed / 1e9:.1f} GB in {out}, "
+                f"where {free / 1e9:.1f} GB are free"
+            )
         work = functools.partial(_make_pair, drawings, out, size=size, how=how)
         made = images.for_each(work, names, "edge smoothing")
     return images.Checked.of(
@@ -104,10 +115,16 @@ def main(argv=None):
     parser.add_argument(
         "--size", type=arguments.image_size, default=256, help="shorter side in pixels (%(default)s)"
     )
+    parser.add_argument(
+        "--resize",
+        choices=("crop", "squash"),
+        default="crop",
+        help="as in training: keep the drawing's shape, or make it square (%(default)s)",
+    )
     args = parser.parse_args(argv)
     if not args.drawings.is_dir():
         raise WrongUse(f"no folder {args.drawings}")
-    pairs = make_pairs(args.drawings, args.out, args.size)
+    pairs = make_pairs(args.drawings, args.out, args.size, args.resize)
     for path, reason in pairs.unreadable.items():
         say(f"cannot read {path}: {reason}")
     failed = f"; {len(pairs.unreadable)} drawings cannot be read" if pairs.unreadable else ""

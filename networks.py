@@ -25,7 +25,7 @@ SMALLEST = 16  # pixels a side: room for the reflection of 3 before the first la
 
 
 class Generator(nn.Module):
-    """Photo (N,in_ngc,H,W) to cartoon (N,out_ngc,H,W), both in [-1, 1]; H and W multiples of 4, at least 16.
+    """Photo (N,in_ngc,H,W) to cartoon (N,out_ngc,H,W), both in [-1, 1]; H and W at least 16.
 
     Two strided pairs of convolutions down, `nb` residual blocks, two pairs up. `res_convs` is the number of
     convolutions in a residual block (2 in the paper). `upsample` is "deconv", the paper's transposed
@@ -101,8 +101,11 @@ class Generator(nn.Module):
         return self.to_picture(x, photo)
 
     def to_picture(self, x, photo):
-        """The result (N,out_ngc,H,W), float32, of what the last layer gives (N,out_ngc,H,W)."""
-        x = at_least_float32(x)
+        """The result (N,out_ngc,H,W), float32, of what the last layer gives (N,out_ngc,≥H,≥W).
+
+        Where a side is no multiple of 4, the layers that double it make up to three pixels more.
+        """
+        x = at_least_float32(x[..., : photo.shape[2], : photo.shape[3]])
         if self.architecture["predict"] == "change":
             x = x + torch.atanh(KEPT * at_least_float32(photo))
         result, radius = torch.tanh(x), self.architecture["guide"]
@@ -207,7 +210,10 @@ def gram(maps):
 
 
 def stylise(generator, photo):
-    """Apply the generator to photos (N,C,H,W) of any size: padded by repeating the edge, and cropped back."""
+    """Apply the generator to photos (N,C,H,W) of any size: sides below 16 are padded by repeating the edge.
+
+    Other sizes are fed as they are, as in the test script of the authors' released models.
+    """
     height, width = photo.shape[2:]
     around = (0, missing(width), 0, missing(height))
     return generator(F.pad(photo, around, mode="replicate"))[..., :height, :width]
@@ -215,7 +221,7 @@ def stylise(generator, photo):
 
 def missing(side):
     """How many pixels a side of a photo lacks to be one that the generator takes."""
-    return max(SMALLEST, -(-side // STRIDE) * STRIDE) - side
+    return max(0, SMALLEST - side)
 
 
 def doubling(channels, out, how):

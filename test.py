@@ -3,16 +3,21 @@
 python test.py --pre_trained_model generator_latest.pth --image_dir photos --output_image_dir cartoons
 """
 
+import argparse
 import functools
 import sys
 import time
 
 from pictures import video
-from pictures.plan import find_pictures, plan
+from pictures.plan import find_pictures, plan, refuse_stream
 from support.arguments import Parser, add_device, image_size, number, one_line, path
 from utils import RunFailed, WrongUse, exit_status, refuse_early, say
 
 GENERATOR_SHAPE = ("in_ngc", "out_ngc", "ngf", "nb")
+# Options of training that the old script's test.py took, and did not read.
+UNREAD = ("name", "src_data", "tgt_data", "vgg_model", "in_ndc", "out_ndc", "ndf", "train_epoch")
+UNREAD += ("pre_train_epoch", "lrD", "lrG", "con_lambda", "beta1", "beta2")
+UNREAD += ("latest_generator_model", "latest_discriminator_model")
 
 
 def source(text):
@@ -30,7 +35,8 @@ def asked(argv=None):
         type=one_line,
         required=True,
         metavar="CKPT",
-        help="a generator, of any known layout; one of a single channel changes luminance, and colour stays",
+        help="a generator of any known layout, or a run's folder; one of a single channel changes luminance, "
+        "and colour stays",
     )
 
     add = parser.add_argument_group("pictures").add_argument
@@ -72,16 +78,23 @@ def asked(argv=None):
     add = parser.add_argument_group("running").add_argument
     add_device(add)
 
-    add = parser.add_argument_group("of the old script; the checkpoint knows them").add_argument
+    add = parser.add_argument_group(
+        "of the old script",
+        f"Its options of training are accepted too, without effect: --{' --'.join(UNREAD)}.",
+    ).add_argument
     for name in GENERATOR_SHAPE:
         add(f"--{name}", type=number(int, 0), help="must be what the checkpoint holds")
     add("--input_size", type=number(int, 1), help="without effect: pictures keep their size, see --size")
+    for name in UNREAD:
+        add(f"--{name}", help=argparse.SUPPRESS)
 
     args = parser.parse_args(argv)
     pictures, film = (args.image_dir, args.output_image_dir), (args.video, args.output)
     if any(pictures) == any(film) or not (all(pictures) or all(film)):
         parser.error("give --image_dir and --output_image_dir, or --video and --output")
     if args.video:
+        if not args.video.is_file():
+            refuse_stream(args.video)
         video.check(args.video, args.output)
         return args, []
     out = args.output_image_dir
@@ -109,6 +122,8 @@ def check_shape(generator, args):
             raise WrongUse(f"--{name} is {given}, but {args.pre_trained_model} has {name} {held}")
     if args.input_size:
         say("--input_size has no effect: pictures keep their size (--size N limits the longer side)")
+    if unread := [f"--{name}" for name in UNREAD if getattr(args, name) is not None]:
+        say(f"options of training have no effect here: {' '.join(unread)}")
 
 
 def main(argv=None):

@@ -34,9 +34,7 @@ def open_results(source, folder, photos, fit, device, precision):
     those that the checkpoint was chosen by. Raises WrongUse if `source` holds no results, or a picture that
     belongs to no photograph.
     """
-    for name in ("generator_ema.pth", "generator_latest.pth"):  # what the run's samples show comes first
-        if (source / name).is_file():
-            return open_results(source / name, folder, photos, fit, device, precision)
+    source = checkpoints.in_run(source)
     if source.is_file():
         generator = inference.prepare(checkpoints.load_generator(source), device, precision)
         photos = not_chosen_by(source, photos)

@@ -1,10 +1,11 @@
-"""Write pages to browse runs with, print the table of runs, or slim a finished run.
+"""Write pages to browse runs with, print the table of runs, or slim finished runs.
 
 python -m pages results            writes results/index.html and results/RUN/index.html
 python -m pages results --list     prints the runs with their last measures
-python -m pages --slim RUN         removes what only resuming needs from a finished run
+python -m pages --slim RUN         removes what only resuming needs from a finished run, or with --remove more
 """
 
+import contextlib
 import sys
 
 from pages import summaries
@@ -12,26 +13,56 @@ from pages.tables import listing, size
 from support.arguments import Parser, path
 from training.folders import STATE, held
 from training.log import log_event, run_state
+from training.settings import read_settings
 from utils import WrongUse, exit_status
 
+PARTS = ("state", "samples", "events")  # of a run, that can be removed
 
-def slim(folder, confirm):
-    """Remove what only resuming needs from a finished run, if confirm(question) is true.
 
-    Returns the number of bytes freed. Raises WrongUse if the run is not finished or is slim already.
+def slim(folders, parts, confirm):
+    """Remove `parts`, a sequence of PARTS, from finished runs, if confirm(question) is true.
+
+    Returns the number of bytes freed. Raises WrongUse if a run is not finished, or if there is nothing to
+    remove.
     """
-    state = folder / STATE
-    if not state.exists():
-        raise WrongUse(f"{folder} has no {state.name}: nothing to remove")
-    with held(folder):
-        if run_state(folder)[0] != "finished":
-            raise WrongUse(f"{folder} is not finished by its log: resuming needs its state")
-        freed = state.stat().st_size
-        if not confirm(f"remove {state} ({freed / 1e6:.1f} MB)? The run can then not go on to more epochs"):
+    with contextlib.ExitStack() as stack:
+        found = {}
+        for folder in folders:
+            files = [path for part in parts for path in _files(folder, part)]
+            if not files:
+                continue
+            stack.enter_context(held(folder))
+            if run_state(folder)[0] != "finished":
+                raise WrongUse(f"{folder} is not finished by its log: resuming needs its state")
+            found[folder] = {path: path.stat().st_size for path in files}
+        if not found:
+            names = ", ".join(map(str, folders))
+            raise WrongUse(f"{names}: nothing to remove of {', '.join(parts)}")
+        freed = sum(sum(sizes.values()) for sizes in found.values())
+        what = next(iter(found)) if len(found) == 1 else f"{len(found)} runs"
+        question = f"remove {', '.join(parts)} of {what} ({size(freed)})?"
+        if "state" in parts:
+            question += " They can then not go on to more epochs"
+        if not confirm(question):
             return 0
-        log_event(folder, "slimmed", f"{state.name} removed, {freed} bytes")
-        state.unlink()
+        for folder, sizes in found.items():
+            log_event(folder, "slimmed", f"{', '.join(parts)} removed, {sum(sizes.values())} bytes")
+            for path in sizes:
+                path.unlink()
     return freed
+
+
+def _files(folder, part):
+    """The files of a run's folder that belong to one of PARTS."""
+    if part == "state":
+        return [path for path in [folder / STATE] if path.exists()]
+    if part == "events":
+        return sorted(folder.glob("events.out.tfevents.*"))
+    from training import samples  # PyTorch, which the others do not wait for
+
+    settings = read_settings(folder) or {"options": {}}
+    drawn = (folder / "Transfer").is_dir()
+    return samples.spare(folder, settings["options"].get("sample_every") or 1, 1) if drawn else []
 
 
 def _is_confirmed(question):
@@ -55,19 +86,30 @@ def main(argv=None):
     add(
         "--slim",
         type=path,
+        nargs="+",
         metavar="RUN",
-        help="remove what only resuming needs from a finished run",
+        help="remove from finished runs what --remove names",
+    )
+    add(
+        "--remove",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS[:1],
+        help="with --slim: the state, which only resuming needs; samples, all but those of the epochs 1, 2, "
+        "4, 8, … and the last; events, TensorBoard's (state)",
     )
     args = parser.parse_args(argv)
     if args.slim:
-        freed = slim(args.slim, _is_confirmed)
+        freed = slim(args.slim, args.remove, _is_confirmed)
         print(f"{size(freed)} freed" if freed else "nothing removed")
+        if freed and "samples" in args.remove:
+            for folder in args.slim:
+                write_pages(folder)
         return
     folder = args.results
     if not folder.is_dir():
         raise WrongUse(f"no folder {folder}: name a folder of runs, or one run's")
-    one = summaries.is_run(folder)
-    runs = [folder] if one else summaries.find_runs(folder)
+    runs = [folder] if summaries.is_run(folder) else summaries.find_runs(folder)
     if not runs and (args.list or not summaries.find_surveys(folder)):
         raise WrongUse(
             f"no run in {folder}: no folder named …_results, or with settings.json in it; name another "
@@ -77,8 +119,15 @@ def main(argv=None):
         print(listing([summaries.read(each) for each in runs]))
         return
 
+    write_pages(folder)
+    print(f"open {folder / 'index.html'}")
+
+
+def write_pages(folder):
+    """Write the pages of a folder of runs, or of one run, with the overview above it if there is one."""
     from pages import writing  # Jinja and Plotly take half a second to load, which --list does not wait for
 
+    one = summaries.is_run(folder)
     if one and writing.is_ours(folder.resolve().parent / "index.html"):
         writing.update(folder)
     elif one:
@@ -86,7 +135,6 @@ def main(argv=None):
         writing.write_run(summaries.read(folder.resolve()), ".")
     else:
         writing.write(folder)
-    print(f"open {folder / 'index.html'}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import io
 import mmap
 import os
-import pickle
 import re
 import textwrap
 import warnings
@@ -16,6 +15,18 @@ from networks import RELU5_1, VGG19, Generator
 from pictures import layouts
 from utils import WrongUse, first_line, replacing, say
 
+# What a run folder holds, as its samples show it: the first of these that is there.
+OF_RUN = ("generator_ema.pth", "generator_latest.pth")
+# How files begin that are taken for weights, and what they are.
+BEGINNINGS = {
+    rb"version https://git-lfs": "a Git LFS pointer in place of the weights: run `git lfs pull` in its "
+    "repository, or download the file itself",
+    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)": "a web page in place of the weights: open its address in a "
+    "browser, and download the file itself",
+    rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ": "a packed file: unpack it, and name the file of weights in it",
+}
+OF_OTHERS = {".t7": "Lua Torch", ".onnx": "ONNX", ".h5": "Keras", ".pb": "TensorFlow"}
+ZIP, PICKLE = b"PK\3\4", b"\x80\2"  # how files of torch.save begin, of now and of before PyTorch 1.6
 # VGG19 up to conv4_4 with a quarter of the channels, made by training/small_vgg.py.
 SMALL_VGG = Path(__file__).parents[1] / "training" / "small_vgg.pth"
 
@@ -29,9 +40,14 @@ def save(path, content):
 
 
 def load(path):
-    """Read what `save`, or torch.save, wrote: tensors on the CPU and plain values. Raises WrongUse."""
+    """Read what `save`, or torch.save, wrote: tensors on the CPU and plain values. Raises WrongUse.
+
+    A safetensors file gives a dictionary of tensors; it needs the package of that name.
+    """
     try:
         _refuse_by_content(path)
+        if _is_safetensors(path):
+            return _load_safetensors(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a refused file one line is enough
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -39,25 +55,33 @@ def load(path):
         raise
     except FileNotFoundError:
         raise WrongUse(f"no file {path}") from None
-    except pickle.UnpicklingError:
-        raise WrongUse(f"{path} is not a file of weights, or wants to run code: refused") from None
-    except Exception as error:  # a damaged file can fail anywhere in the reading, in any way
+    except OSError as error:
         raise WrongUse(f"cannot read {path}: {first_line(error)}") from None
+    except Exception as error:  # a damaged file can fail anywhere in the reading, in any way
+        raise WrongUse(f"{path} {_fault(path, error)}") from None
 
 
 def _refuse_by_content(path):
-    """Raise WrongUse for a file that is empty, a program, or would take more memory than its own size."""
+    """Raise WrongUse for a file that is no file of weights, or would take more memory than its own size."""
+    if os.path.isdir(path):
+        raise WrongUse(f"{path} is a folder without a generator_latest.pth: name a run's folder, or a file")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise WrongUse(f"cannot read {path}: it is no file; in a run folder, name its generator_latest.pth")
+        raise WrongUse(f"cannot read {path}: it is no file")
     if not os.path.getsize(path):
         raise WrongUse(f"{path} is empty: copy or download it again")
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for beginning, kind in BEGINNINGS.items():
+            if re.match(beginning, content, re.IGNORECASE):
+                raise WrongUse(f"{path} is {kind}")
         # The one name that lets a pickle ask PyTorch for any amount; no checkpoint has use for it.
         larger = content.find(b"\nbytearray\n") >= 0
-        if content[:4] == b"PK\3\4":
+        if content[:4] == ZIP:
             records = zipfile.ZipFile(file).infolist()
-            if any(record.filename.endswith("/constants.pkl") for record in records):
+            names = [record.filename for record in records]
+            if any(name.endswith("/constants.pkl") for name in names):
                 raise _is_program(path, "TorchScript")
+            if not any(name.endswith("/data.pkl") for name in names):
+                raise WrongUse(f"{path} is a ZIP archive: unpack it, and name the file of weights in it")
             # torch.save stores its records as they are, one after the other.
             larger |= any(record.compress_type for record in records)
             larger |= sum(record.file_size for record in records) > len(content)
@@ -67,11 +91,48 @@ def _refuse_by_content(path):
         raise WrongUse(f"{path} would grow in memory, as no file of torch.save does: refused")
 
 
+def _is_safetensors(path):
+    """Whether a file begins as safetensors do: the length of a header, and the header in JSON."""
+    with open(path, "rb") as file:
+        length, first = file.read(8), file.read(1)
+    return first == b"{" and int.from_bytes(length, "little") < os.path.getsize(path)
+
+
+def _load_safetensors(path):
+    try:
+        from safetensors.torch import load_file
+    except ModuleNotFoundError:
+        raise WrongUse(f"{path} is a safetensors file: pip install safetensors to read it") from None
+    return load_file(path)
+
+
+def _fault(path, error):
+    """Why a file could not be read, as what follows its name in a sentence; `error` is what was raised."""
+    if code := re.search(r"GLOBAL ([\w.]+)", str(error)):  # a name that PyTorch does not let a file use
+        return (
+            f"holds more than weights ({code[1]}), which could run code: refused; where it comes from, save "
+            "model.state_dict() alone"
+        )
+    if kind := OF_OTHERS.get(Path(path).suffix.lower()):
+        return f"is a model of {kind}, which is not read here: take one in PyTorch's format"
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start == ZIP or start[:2] == PICKLE or _is_safetensors(path):
+        return "is damaged or cut short: copy or download it again"
+    return "is not a file of weights"
+
+
 def _is_program(path, kind):
     return WrongUse(
         f"{path} is {kind}, which is code and not weights alone: refused; where it comes from, save "
         "model.state_dict() in its place"
     )
+
+
+def in_run(path):
+    """`path`, or where it is a run's folder, the path of the generator in it that its samples show."""
+    found = (Path(path, name) for name in OF_RUN)
+    return next((file for file in found if file.is_file()), path)
 
 
 def generator_file(generator):
@@ -85,11 +146,12 @@ def weights_of(network):
 
 
 def load_generator(path, unless_ours=None, ours=Generator):
-    """The generator in a checkpoint of any layout that layouts.py knows. Raises WrongUse.
+    """The generator in a run's folder, or in a checkpoint of any layout that layouts.py knows.
 
     It may be another network than Generator; with `unless_ours`, the words to refuse it with, it is one of
-    the classes `ours`.
+    the classes `ours`. Raises WrongUse.
     """
+    path = in_run(path)
     architecture, weights = layouts.to_ours(load(path), path)
     generator = layouts.build(architecture, path)
     fill(generator, weights, path)

@@ -21,7 +21,7 @@ UNUSED = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
 
 
 class CycleGenerator(nn.Module):
-    """Photo (N,in_ngc,H,W) to picture (N,out_ngc,H,W), in [-1, 1]; H and W multiples of 4.
+    """Photo (N,in_ngc,H,W) to picture (N,out_ngc,H,W), in [-1, 1]; H and W at least 16.
 
     The result is float32. Its layers are
     c7s1-ngf, d2ngf, d4ngf, `nb` residual blocks (9 in the paper, 6 below 256 pixels), u2ngf, ungf,
@@ -58,9 +58,9 @@ class CycleGenerator(nn.Module):
             x = layer(x)
         return self.to_picture(x, photo)
 
-    def to_picture(self, x, _photo):
-        """The result, float32, of what the last layer gives (N,out_ngc,H,W)."""
-        return torch.tanh(at_least_float32(x))
+    def to_picture(self, x, photo):
+        """The result (N,out_ngc,H,W), float32, of what the last layer gives (N,out_ngc,≥H,≥W)."""
+        return torch.tanh(at_least_float32(x[..., : photo.shape[2], : photo.shape[3]]))
 
 
 def to_ours(weights):

@@ -12,19 +12,19 @@ import torch
 
 from pictures import checkpoints
 from support.arguments import Parser, one_line, path
-from utils import RunFailed, WrongUse, exit_status, replacing
+from utils import RunFailed, WrongUse, exit_status, replacing, say
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
 CLOSE = 1e-3  # what the result may be off PyTorch's, in [-1, 1]
-SIZES = ((1, 64, 96), (2, 100, 64))  # batch, height, width that are compared
+SIZES = ((1, 64, 96), (2, 101, 67))  # batch, height, width that are compared
 
 
 def export(generator, path):
     """Write a Generator to an ONNX file, its weights inside.
 
     Input "photo" (N,in_ngc,H,W) and output "cartoon" (N,out_ngc,H,W), float32 in [-1, 1], RGB; any N, and
-    any H and W that are multiples of 4 and at least 16.
+    any H and W of at least 16.
     """
     # Two pictures, not one: what is traced with one holds for one only.
     photo = torch.zeros(2, generator.architecture["in_ngc"], 64, 96)
@@ -44,8 +44,8 @@ def export(generator, path):
     program.save(path, external_data=False)
 
 
-def difference(generator, path):
-    """The largest difference between PyTorch and ONNX Runtime on noise, at each of SIZES: a list."""
+def difference(generator, path, black=False):
+    """The largest difference between PyTorch and ONNX Runtime at each of SIZES, on noise or black: a list."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -53,6 +53,8 @@ def difference(generator, path):
     for batch, height, width in SIZES:
         noise = torch.Generator().manual_seed(0)
         photo = torch.rand(batch, generator.architecture["in_ngc"], height, width, generator=noise) * 2 - 1
+        if black:
+            photo.fill_(-1)
         (made,) = session.run(None, {"photo": photo.numpy()})
         with torch.inference_mode():
             found.append((generator(photo) - torch.from_numpy(made)).abs().max().item())
@@ -76,9 +78,15 @@ def main(argv=None):
             raise RunFailed(
                 f"not written: the exported model differs by {found} from PyTorch, above {CLOSE:g}"
             )
+        on_black = max(difference(generator, part, black=True))
     print(
         f"{args.model}: within {max(found):.1g} of PyTorch, measured with ONNX Runtime at {len(SIZES)} sizes"
     )
+    if not on_black <= CLOSE:
+        say(
+            f"on a black picture it differs by {on_black:.1g}: an instance norm makes rounding errors "
+            "visible where all pixels are equal (docs/applying.md)"
+        )
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def _in_tiles(layers, x, tile):
         result = None
         for top, left, part in _tiles(layers, x, tile):
             if result is None:
-                size = (int(side * reach(layers)[1]) for side in x.shape[2:])
+                size = (math.ceil(side * reach(layers)[1]) for side in x.shape[2:])
                 result = part.new_empty(1, part.shape[1], *size).to(memory_format=torch.channels_last)
             result[..., top : top + part.shape[2], left : left + part.shape[3]] = part
         return result

@@ -1,6 +1,7 @@
 """The layouts of generator checkpoints, told apart by their keys, and brought to this program's.
 
-- Ours: `{"architecture": {…}, "state_dict": {…}}`, what checkpoints.generator_file makes.
+- Ours: `{"architecture": {…}, "state_dict": {…}}`, what checkpoints.generator_file makes, or the weights
+  alone: `down.0.weight`, …
 - The authors' released models (Yijunmaverick/CartoonGAN-Test-Pytorch-Torch): `conv01_1.weight`, … They take
   and give BGR; the swap is folded into the first and the last convolution, so the network here is RGB.
 - The old public PyTorch script's (znxlwm/pytorch-CartoonGAN): `down_convs.0.weight`, … Its norms have no
@@ -17,7 +18,7 @@ import torch
 
 from networks import CONVOLUTIONS, NORMS, Generator, InstanceNorm
 from pictures import animegan, cyclegan
-from utils import WrongUse, first_line
+from utils import WrongUse, first_line, say
 
 KNOWN = (
     "known are generators of this program, the authors' (conv01_1.weight, …), "
@@ -28,7 +29,9 @@ OURS = {"architecture", "state_dict"}
 NOTES = {"epoch", "kid_drawings", "drawn", "chosen_by"}  # what generator_best.pth holds besides
 # Wrappers that other programs put around a generator's weights.
 OPENED = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_dict")
-OPENED += ("generator", "netG", "model", "params")
+OPENED += ("generator", "netG", "model", "params_ema", "params", "weights")
+PREFIXES = ("generator.", "netG.", "G.", "net.")  # of a generator that is a part of another module
+OF_PYTORCH = ("module.", "_orig_mod.")  # of DataParallel, AveragedModel and torch.compile
 MARKS = {  # keys that tell what a file is
     "architecture": "a generator",
     "layers.0.weight": "a discriminator",
@@ -56,7 +59,13 @@ def to_ours(content, path):
         if isinstance(inner, dict) and key in inner:
             inner = inner[key]
     weights = _no_larger_than_the_file(inner, path)
-    for mark, read in (("conv01_1.weight", _authors), ("down_convs.0.weight", _old_script)):
+    if prefix := next((x for x in PREFIXES if any(key.startswith(x) for key in weights)), ""):
+        part = {key.removeprefix(prefix): weights[key] for key in weights if key.startswith(prefix)}
+        weights = by_name(part, path)
+    known = {"conv01_1.weight": _authors, "down_convs.0.weight": _old_script, "down.0.weight": _bare}
+    if "settings" in content:  # the state of a run: its generator_latest.pth says what _bare would guess
+        del known["down.0.weight"]
+    for mark, read in known.items():
         if mark in weights:
             return read(weights, path)
     if "block_a.0.1.weight" in weights:
@@ -83,11 +92,20 @@ def likeness(content):
 
 
 def by_name(weights, path):
-    """Tensors by name, without the `module.` of DataParallel. Raises WrongUse where `weights` are none."""
+    """Tensors by name, without what PyTorch's wrappers of a network add to names.
+
+    Raises WrongUse where `weights` are no tensors by name.
+    """
     pairs = weights.items() if isinstance(weights, dict) else [(None, None)]
     if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in pairs):
         raise WrongUse(f"{path} holds no weights by name{likeness(weights)}")
-    return {key.removeprefix("module."): value for key, value in pairs}
+    named = {}
+    for key, value in pairs:
+        while prefix := next(filter(key.startswith, OF_PYTORCH), ""):
+            key = key.removeprefix(prefix)
+        named[key] = value
+    named.pop("n_averaged", None)  # AveragedModel's count
+    return named
 
 
 def _no_larger_than_the_file(weights, path):
@@ -143,6 +161,29 @@ def _old_script(weights, path):
     convs += [f"resnet_blocks.{block}.conv{half}" for block in blocks for half in (1, 2)]
     convs += [f"up_convs.{place}" for place in (0, 1, 4, 5, 8)]
     return _renamed(weights, path, convs, padding="zeros", eps=1e-5)
+
+
+def _bare(weights, path):
+    """This program's weights without their architecture: what shapes do not tell is taken as the paper's."""
+    say(
+        f"{path} holds weights alone: taken as a generator with the default --norm and --predict; a run's "
+        "generator_latest.pth says which it has"
+    )
+    try:
+        ngf, in_ngc = weights["down.0.weight"].shape[:2]
+        last = max(int(key.split(".")[1]) for key in weights if re.fullmatch(r"up\.\d+\.weight", key))
+        out_ngc = len(weights[f"up.{last}.weight"])
+    except (ValueError, TypeError):
+        raise WrongUse(f"{path} is damaged: its first or last convolution is missing or misshapen") from None
+    convolutions = sum(value.dim() == 4 for key, value in weights.items() if key.startswith("blocks.0."))
+    architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf}
+    architecture |= {"nb": _count(weights, r"blocks\.(\d+)\.layers\.0\.weight")}
+    architecture |= {
+        "res_convs": convolutions or 2,
+        "upsample": "deconv" if "up.0.weight" in weights else "resize",
+    }
+    architecture |= {"conv_bias": "learned" if "down.0.bias" in weights else "none"}
+    return architecture, weights
 
 
 def _renamed(weights, path, convs, norms=(), scale="", shift="", **variant):

@@ -13,11 +13,33 @@ EXTENSIONS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff"),
     *(HEIF if find_spec("pillow_heif") else ()),
 }
-# Pictures that people have and that are not read: whoever has a folder of them must hear why it is empty.
-OTHERS = HEIF | {
-    *(".gif", ".svg", ".psd", ".xcf", ".jp2", ".jxl", ".tga", ".exr", ".hdr", ".ppm", ".pgm", ".ico"),
-    *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw"),
+FILMS = {
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".ts", ".mts"),
+    *(".m2ts", ".vob", ".ogv", ".3gp", ".h264", ".hevc"),
 }
+# Pictures that people have and that are not read: whoever has a folder of them must hear why it is empty.
+OTHERS = (
+    HEIF
+    | FILMS
+    | {
+        *(".gif", ".svg", ".psd", ".xcf", ".jp2", ".jxl", ".tga", ".exr", ".hdr", ".ppm", ".pgm", ".ico"),
+        *(
+            ".cr2",
+            ".cr3",
+            ".crw",
+            ".nef",
+            ".nrw",
+            ".arw",
+            ".dng",
+            ".raf",
+            ".orf",
+            ".rw2",
+            ".pef",
+            ".srw",
+            ".raw",
+        ),
+    }
+)
 # Thumbnails, resource forks and bins that network drives, macOS and Windows put among pictures.
 NOT_PICTURES = {"@eaDir", "__MACOSX", "@Recycle", "#recycle", "$RECYCLE.BIN"}
 
@@ -43,6 +65,8 @@ def of_kinds(paths, extensions, where):
     counts = collections.Counter(kind for kind in kinds if kind in OTHERS - extensions)
     if counts:
         advice = "; `pip install pillow-heif` to read HEIC" if HEIF & counts.keys() else ""
+        if FILMS & counts.keys():
+            advice += "; of films, data/frames.py takes pictures, and test.py --video changes one"
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         say_once(f"left out in {where}, kinds that are not read: {told}{advice}")
     return [path for path, kind in zip(paths, kinds, strict=True) if kind in extensions]

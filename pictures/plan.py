@@ -4,6 +4,7 @@ import dataclasses
 import glob
 import itertools
 import os
+import re
 from pathlib import Path
 
 from pictures import listing
@@ -30,6 +31,8 @@ def find_pictures(sources, out):
     for source in sources:
         base = Path(source)
         if base.is_file():
+            if base.suffix.lower() in listing.FILMS:
+                raise WrongUse(f"{source} is a film: give --video {source} --output NAME.mp4 in its place")
             found.append((base, Path(base.name)))
             continue
         if base.is_dir():
@@ -42,11 +45,29 @@ def find_pictures(sources, out):
         if _real(base) in _real(out).parents:  # the results of an earlier run are no pictures
             paths = [path for path in paths if _real(out) not in _real(path).parents]
         if not paths:
+            refuse_stream(source)
             if not glob.has_magic(source) and not Path(source).exists():
                 raise WrongUse(f"no file or folder {source}")
             raise WrongUse(f"no pictures at {source}: {listing.looked_for(EXTENSIONS)}")
         found += [(path, path.relative_to(base)) for path in paths]
     return found
+
+
+def refuse_stream(source):
+    """Raise WrongUse where `source`, no file or folder, is what other programs read pictures and films from.
+
+    The error says what works in its place.
+    """
+    source = str(source)
+    if re.match(r"\w{2,}:/", source):
+        raise WrongUse(f"{source} is an address: download it, and name the file")
+    if source == "-" or Path(source).is_fifo():
+        raise WrongUse(f"{source} is standard input or a pipe: write it to a file, and name that")
+    if source.isdecimal() or source.startswith("/dev/video"):
+        raise WrongUse(f"{source} is no file or folder: of a camera, record a film, and name that")
+    if re.search(r"%\d*d", source):
+        pattern = re.sub(r"%\d*d", "*", source)
+        raise WrongUse(f"{source} is no file: for a sequence of pictures, give --image_dir '{pattern}'")
 
 
 def plan(found, out, extension):

@@ -204,6 +204,27 @@ def test_command(drawings, tmp_path, run_cli):
     assert min(height, width / 2) == 32
 
 
+def test_pairs_of_the_command_are_those_of_training(drawings, tmp_path, monkeypatch):
+    for how in ("crop", "squash"):
+        argv = [str(drawings), str(tmp_path / how), "--size", "32", "--resize", how]
+        assert edge_promoting.main(argv) == 0
+        with monkeypatch.context() as patched:
+            patched.setattr(images, "write", None)  # what training would make is there already
+            make_pairs(drawings, tmp_path / how, 32, how)
+    assert images.read(tmp_path / "squash/0.jpg.png").shape == (32, 64, 3)
+
+
+def test_the_size_of_many_new_pairs_is_reported_before_they_are_made(drawings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(edge_promoting, "BYTES", 1e6)
+    make_pairs(drawings, tmp_path / "pairs", 32)
+    told = capsys.readouterr().err
+    assert told.startswith(f"edge smoothing 6 drawings: about 6.1 GB in {tmp_path}/pairs, ")
+    (tmp_path / "pairs/0.jpg.png").unlink()
+    monkeypatch.setattr(edge_promoting, "BYTES", 1e3)
+    make_pairs(drawings, tmp_path / "pairs", 32)
+    assert capsys.readouterr().err == ""
+
+
 def test_drawings_that_cannot_be_read_are_told_at_the_end(drawings, tmp_path, capsys):
     (drawings / "3.jpg").write_text("no drawing")
     assert edge_promoting.main([str(drawings), str(tmp_path / "pairs"), "--size", "32"]) == 1

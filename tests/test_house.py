@@ -37,6 +37,7 @@ BELOW["survey"] = BELOW["CartoonGAN"]
 LATE = {
     ("training.folders", "training.state"): "PyTorch, needed only where settings.json is damaged",
     ("pages.__main__", "pages.writing"): "Jinja and Plotly, which --list does not need",
+    ("pages.__main__", "training.samples"): "PyTorch, which only --slim with samples needs",
     ("training.data", "pictures.images"): "OpenCV, which a wrong command need not wait for",
 }
 

@@ -139,6 +139,21 @@ def test_options_of_the_old_script_that_agree_are_taken(command, tmp_path, capsy
     assert capsys.readouterr().err.startswith("--input_size has no effect")
 
 
+def test_options_of_training_that_the_old_script_took_have_no_effect(command, tmp_path, capsys):
+    put(tmp_path / "in/a.png", 16, 16)
+    command("--name", "Hayao", "--ndf", "32", "--in_ndc", "3", "--lrG", "0.0002", "--vgg_model", "none.pth")
+    told = "options of training have no effect here: --name --vgg_model --in_ndc --ndf --lrG\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_runs_folder_stands_for_its_generator(command, ckpt, tmp_path):
+    (tmp_path / "run").mkdir()
+    ckpt.rename(tmp_path / "run/generator_latest.pth")
+    put(tmp_path / "in/a.png", 16, 16)
+    command("--pre_trained_model", tmp_path / "run")
+    assert (tmp_path / "out/a.png").exists()
+
+
 @pytest.mark.parametrize(
     "given",
     [

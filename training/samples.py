@@ -66,9 +66,15 @@ def draw(run):
 
 
 def thin(folder, every, last):
-    """Remove samples of Transfer/ but those of the `last` epochs and of the 1st, 2nd, 4th, 8th, …
+    """Remove the samples that `spare` finds."""
+    for path in spare(folder, every, last):
+        path.unlink()
 
-    They are counted in epochs and, with --sample_every `every`, in samples too. Other files stay.
+
+def spare(folder, every, last):
+    """The paths of the samples in Transfer/ but those of the `last` epochs and of the 1st, 2nd, 4th, 8th, …
+
+    They are counted in epochs and, with --sample_every `every`, in samples too. Other files are none.
     """
     run = re.escape(folder.name.removesuffix("_results"))
     pattern = re.compile(rf"(\d+)_epoch_{run}_(?:train|test)_\d+(?:_cycle)?\.(?:{'|'.join(QUALITY)})")
@@ -78,10 +84,12 @@ def thin(folder, every, last):
         if (found := pattern.fullmatch(path.name))
     ]
     newest = sorted({epoch for epoch, _ in drawn})[-last:]
+    found = []
     for epoch, path in drawn:
         counts = [epoch] if epoch % every else [epoch, epoch // every]
         if epoch not in newest and not any(count & (count - 1) == 0 for count in counts):
-            path.unlink()
+            found.append(path)
+    return found
 
 
 def grid(pictures, width=256):

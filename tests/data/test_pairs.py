@@ -36,6 +36,32 @@ LAYOUTS = {
         "test/hazy/0001.jpg": "test/GT/0001.jpg",
     },
     "NH-HAZE": {f"{n:02}_hazy.png": f"{n:02}_GT.png" for n in (1, 2, 55)},
+    "clear numbers without zeros": {
+        "hazy/0001_0.8_0.2.jpg": "clear/1.png",
+        "hazy/0010_0.8_0.2.jpg": "clear/10.png",
+        "hazy/0100_1_0.2.jpg": "clear/100.png",
+    },
+    "words": {"hazy/cat_hazy.png": "clear/cat.png", "hazy/old dog-hazy.png": "clear/old dog-GT.png"},
+    "HSTS": {"synthetic/synthetic/0586.jpg": "synthetic/original/0586.jpg"},
+    "SateHaze1k": {
+        f"Haze1k_{kind}/dataset/{part}/input/{n}-inputs.png": (
+            f"Haze1k_{kind}/dataset/{part}/target/{n}-targets.png"
+        )
+        for kind, part, n in (("thin", "train", 1), ("thin", "train", 12), ("thick", "valid", 321))
+    },
+    "RICE": {f"RICE{n}/cloud/{n}7.png": f"RICE{n}/label/{n}7.png" for n in (1, 2)},
+    "HazeRD": {
+        f"data/simu/IMG_{n}_{visibility}.jpg": f"data/img/IMG_{n}_RGB.jpg"
+        for n in (8583, 8589)
+        for visibility in (50, 100)
+    },
+    "Foggy Cityscapes": {
+        f"leftImg8bit_foggy/{city}_{n}_leftImg8bit_foggy_beta_{beta}.png": (
+            f"leftImg8bit/{city}_{n}_leftImg8bit.png"
+        )
+        for city, n in (("train/ulm/ulm", "000000_000019"), ("val/lindau/lindau", "000001_000019"))
+        for beta in ("0.005", "0.02")
+    },
     "same names": {"hazy/a_1.png": "clear/a_1.png", "hazy/a_2.png": "clear/a_2.png"},
 }
 
@@ -55,6 +81,21 @@ def test_layouts(name, tmp_path):
         stem = hazy.split("/")[-1].rsplit(".", 1)[0]
         assert found[stem] == tmp_path / name / clear
     assert set(found.values()) == {tmp_path / name / clear for clear in layout.values()}
+
+
+def test_a_hazy_picture_without_its_clear_one_gets_no_other(tmp_path):
+    layout = {"simu/IMG_8583_50.jpg": "img/IMG_8583_RGB.jpg", "hazy/scene_1_a.png": "clear/scene_1.png"}
+    make(tmp_path, layout | {"simu/IMG_9999_50.jpg": "simu/IMG_9999_50.jpg"})
+    make(tmp_path, {"hazy/scene_2_a.png": "hazy/scene_2_a.png"})
+    assert pairs.find_pairs(tmp_path) == {
+        hazy.split("/")[1].rsplit(".", 1)[0]: tmp_path / clear for hazy, clear in layout.items()
+    }
+
+
+def test_parts_of_data_sets_are_kept(tmp_path):
+    for name, tests in (("SateHaze1k", 1), ("Foggy Cityscapes", 2)):
+        pairs.lay_out(make(tmp_path / name, LAYOUTS[name]), tmp_path / f"{name} out")
+        assert len(listing.find_images(tmp_path / f"{name} out/hazy/test")) == tests
 
 
 def test_names_are_the_ends_of_the_path(tmp_path):

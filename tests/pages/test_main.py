@@ -70,6 +70,25 @@ def test_slimming_asks_and_removes_the_state_alone(tmp_path, monkeypatch, capsys
     assert ("2.5 MB freed" in capsys.readouterr().out) != kept
 
 
+def test_several_runs_are_slimmed_of_what_is_named(tmp_path, monkeypatch, capsys):
+    runs = [leave_run(tmp_path, name, epochs=7) for name in ("One", "Two")]
+    for folder in runs:
+        (folder / "state_latest.pth").write_bytes(bytes(1000))
+        (folder / "events.out.tfevents.1.host").write_bytes(bytes(1000))
+    main([str(tmp_path)])
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "y")
+    main(["--slim", *map(str, runs), "--remove", "samples", "events"])
+    assert asked[0].startswith("remove samples, events of 2 runs (")
+    for folder in runs:
+        epochs = {int(path.name.split("_")[0]) for path in (folder / "Transfer").iterdir()}
+        assert epochs == {1, 2, 4, 7}
+        assert (folder / "state_latest.pth").exists() and not list(folder.glob("events.*"))
+        assert '["1","2","4","7"]' in (folder / "page.js").read_text()
+    with pytest.raises(WrongUse, match="nothing to remove of samples"):
+        main(["--slim", *map(str, runs), "--remove", "samples"])
+
+
 def test_slimming_refuses_a_run_that_may_go_on_and_one_that_is_slim(tmp_path):
     folder = leave_run(tmp_path, "P")
     with pytest.raises(WrongUse, match="nothing to remove"):

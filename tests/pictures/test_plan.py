@@ -1,9 +1,12 @@
 """Which pictures a command line names, and where their results go."""
 
+import os
+
 import pytest
 from PIL import Image
 
 from pictures.plan import find_pictures, plan
+from test import asked
 from utils import WrongUse
 
 
@@ -57,6 +60,40 @@ def test_no_pictures_are_told(pictures, tmp_path, source, told):
     (pictures / "notes").mkdir()
     with pytest.raises(WrongUse, match=told):
         find_pictures([str(pictures), str(pictures / source)], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("f.MP4", r"f\.MP4 is a film: give --video .*f\.MP4 --output NAME\.mp4"),
+        ("pipe", "pipe is standard input or a pipe: write it to a file"),
+        ("-", "- is standard input or a pipe"),
+        ("https://example.org/a.jpg", "is an address: download it, and name the file"),
+        ("0", "0 is no file or folder: of a camera, record a film"),
+        ("/dev/video7", "of a camera, record a film"),
+        ("x/frame_%04d.png", r"for a sequence of pictures, give --image_dir '.*x/frame_\*\.png'"),
+    ],
+)
+def test_what_works_in_place_of_films_and_streams(pictures, tmp_path, monkeypatch, source, told):
+    (pictures / "f.MP4").touch()
+    os.mkfifo(pictures / "pipe")
+    monkeypatch.chdir(pictures)
+    with pytest.raises(WrongUse, match=told):
+        find_pictures([source], tmp_path / "out")
+    video = ["--pre_trained_model", "x", "--video", source, "--output", "y.mp4"]
+    if source != "f.MP4":
+        with pytest.raises(WrongUse, match=told):
+            asked(video)
+
+
+def test_films_in_a_folder_are_counted(pictures, tmp_path, capsys):
+    (pictures / "a.mkv").touch()
+    find_pictures([str(pictures)], tmp_path)
+    told = capsys.readouterr().err
+    assert told == (
+        f"left out in {pictures}, kinds that are not read: 1 .mkv; of films, data/frames.py takes pictures, "
+        "and test.py --video changes one\n"
+    )
 
 
 @pytest.mark.parametrize("extension", [None, "jpg"])
