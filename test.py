@@ -156,4 +156,5 @@ def change_frame(apply, args, frame):
 
 
 if __name__ == "__main__":
+    utils.end_on_signals()
     sys.exit(exit_status(main))

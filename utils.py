@@ -9,6 +9,7 @@ import glob
 import os
 import platform
 import re
+import signal
 import sys
 import warnings
 
@@ -92,6 +93,18 @@ def exit_status(main):
         where = f": {error.filename}" if error.filename else ""
         say(f"error: {error.strerror or error}{where}")
         return 1
+
+
+def end_on_signals():
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: what is half written is then removed."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, _end)
+
+
+def _end(number, _):
+    raise Stopped(f"stopped by {signal.Signals(number).name}", 128 + number)
 
 
 # Files
