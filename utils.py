@@ -6,6 +6,7 @@ PyTorch takes seconds to load, so only the functions that compute import it: a w
 import collections
 import contextlib
 import glob
+import hashlib
 import os
 import platform
 import re
@@ -109,6 +110,8 @@ def _end(number, _):
 
 # Files
 
+LONG = 128  # bytes of a file's name: file systems take 255, eCryptfs 143, and `replacing` adds some
+
 
 @contextlib.contextmanager
 def replacing(path, sync=True):
@@ -117,7 +120,10 @@ def replacing(path, sync=True):
     A process killed at any moment leaves the old file or the new one, never a part of one. With `sync` the
     same holds when the machine loses power.
     """
-    part = path.with_name(f".{path.name}.part")
+    name = path.name
+    if len(os.fsencode(name)) > LONG:
+        name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+    part = path.with_name(f".{name}.part")
     try:
         yield part
         if sync:

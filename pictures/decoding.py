@@ -38,7 +38,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 # Image generators write whole workflows into PNGs, scanners profiles of megabytes; Pillow takes 1 MiB.
 PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**26, 2**28
-Image.register_extension("JPEG", ".jfi")
+for _name in (".jfi", ".pjpeg", ".pjp"):
+    Image.register_extension("JPEG", _name)
 
 
 class Unreadable(Exception):
