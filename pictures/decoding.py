@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence, PngImagePlugin, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pictures import pngs, profiles, tiffs
+from pictures import pngs, profiles, record, tiffs
 from utils import first_line
 
 with contextlib.suppress(ImportError):  # optional
@@ -70,7 +70,7 @@ def decode_frames(data, longest=None):
     """Decode every frame of an image file, upright and in sRGB, with its transparency.
 
     Returns (frames, info): uint8 arrays of RGB and, where there is transparency, a fourth channel for alpha;
-    and what Pillow must be told to write them as they were (durations, loops), empty for a still. Only the
+    and what Pillow must be told to write them as they were (durations, loops, dates, resolution). Only the
     first page of a TIFF is read, and of an animated PNG no still that is not one of its frames. With
     `longest` a JPEG may be decoded reduced, its longer side staying at least so many pixels. Raises
     Unreadable, also where frames differ in size or have more than 2**29 pixels in all, and MemoryError.
@@ -78,7 +78,7 @@ def decode_frames(data, longest=None):
     try:
         with _opened(data, longest=longest) as file:
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
-                return [_with_alpha(file)], {}
+                return [_with_alpha(file)], record.kept(file)
             width, height = file.size
             profile, still = file.info.get("icc_profile"), file.info.get("default_image", False)
             if file.n_frames * width * height > ALL_FRAMES:
@@ -91,7 +91,8 @@ def decode_frames(data, longest=None):
                 info["duration"].append(frame.info.get("duration", 0))
             if len({frame.shape[:2] for frame in frames}) > 1:
                 raise Unreadable("its frames differ in size")
-            return frames, {key: value for key, value in info.items() if value is not None}
+            info = {key: value for key, value in info.items() if value is not None}
+            return frames, info | record.kept(file)
     except MemoryError:
         raise
     except Exception as error:

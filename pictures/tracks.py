@@ -21,11 +21,12 @@ def to_copy(read):
     return [stream for stream in (*read.streams.audio, *read.streams.subtitles) if stream.codec_context]
 
 
-def add(av, read, written, kind, video):
+def add(av, read, written, kind, video, about):
     """Add what belongs to the film `read` to an open container of format `kind` that has its pictures.
 
-    `video` is the stream of the pictures. Returns {index of each stream of `to_copy`: a function that takes
-    its packets in turn (the last one is empty) and writes them}. Damaged packets are left out.
+    `video` is the stream of the pictures, `about` a text that is added to the film's comment. Returns {index
+    of each stream of `to_copy`: a function that takes its packets in turn (the last one is empty) and writes
+    them}. Damaged packets are left out.
     """
     copies, lost = {}, []
     _describe(video, written.streams[0])
@@ -42,7 +43,9 @@ def add(av, read, written, kind, video):
             lost.append(_name(track))
         else:
             _describe(track, written.streams[before])
-    written.metadata.update({key: value for key, value in read.metadata.items() if key not in OF_CONTAINER})
+    kept = {key: value for key, value in read.metadata.items() if key.lower() not in OF_CONTAINER}
+    comment = next((key for key in kept if key.lower() == "comment"), "comment")
+    written.metadata.update(kept | {comment: "\n".join(filter(None, [kept.get(comment), about]))})
     written.set_chapters([_moved(chapter, read.start_time or 0) for chapter in read.chapters()])
     if lost:
         say(f"not copied into the new file: {', '.join(lost)}")

@@ -26,12 +26,12 @@ def check(source, target):
         raise WrongUse(f"{target} is the video itself: name another --output")
 
 
-def convert(source, target, change):
+def convert(source, target, change, about=""):
     """Write the video `source` to `target` with change(frame) for each frame; returns the number of frames.
 
     `change` takes and gives uint8 RGB arrays, all results of one size; frames come as `film.picture` gives
     them. Results of odd size are padded by one pixel, which 4:2:0 video needs. Other streams are copied where
-    the new container holds them (tracks.py).
+    the new container holds them (tracks.py). The text `about` becomes the film's comment, after its own.
     Raises WrongUse, RunFailed where the video is damaged or cannot be written, or Stopped by a signal.
     """
     av = film.library()
@@ -42,7 +42,7 @@ def convert(source, target, change):
         with film.opened(source) as read, replacing(target) as part:
             video = film.video_stream(read)
             with open(part, "wb") as file, av.open(file, "w", format=kind) as written:
-                made = _stream(av, read, written, kind, video, change)
+                made = _stream(av, read, written, kind, video, change, about)
             held = _count(av, part, kind)
             if held != made:
                 raise RunFailed(f"{target} would hold {held} of the {made} frames: try another container")
@@ -53,7 +53,7 @@ def convert(source, target, change):
         raise RunFailed(f"cannot make {target} of {source}: {error.strerror}") from None
 
 
-def _stream(av, read, written, kind, video, change):
+def _stream(av, read, written, kind, video, change, about):
     """Change the frames of `video` and copy the other streams, from one open container to the other."""
     video.thread_type = "AUTO"  # decodes ahead, as the encoder works behind, while the network computes
     others = tracks.to_copy(read)
@@ -71,7 +71,7 @@ def _stream(av, read, written, kind, video, change):
             if not out:  # nothing can be written before all streams are known, and here the size is
                 film.tell_hdr(read.name, video)
                 out = _add_video(written, video, item, picture)
-                copies = tracks.add(av, read, written, kind, video)
+                copies = tracks.add(av, read, written, kind, video, about)
                 for track, packet in early:
                     copies[track.index](packet)
             written.mux(out.encode(_like(av, item, picture, out.codec_context.colorspace)))

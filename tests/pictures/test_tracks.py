@@ -120,6 +120,16 @@ def test_what_a_container_does_not_hold_is_encoded_anew_or_named(rich, tmp_path,
     )
 
 
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm"])
+def test_how_a_film_was_made_is_added_to_its_comment(tmp_path, extension):
+    films.make(tmp_path / "in.mp4", sound=None)
+    for source, target, about in (("in.mp4", "a.mkv", "Model: a"), ("a.mkv", f"b.{extension}", "Model: b")):
+        video.convert(tmp_path / source, tmp_path / target, lambda frame: frame, about)
+    with av.open(str(tmp_path / f"b.{extension}")) as file:
+        metadata = {key.lower(): value for key, value in file.metadata.items()}
+    assert metadata["comment"] == "Model: a\nModel: b"
+
+
 def test_chapters_and_subtitles_count_from_the_films_beginning(tmp_path):
     films.make(tmp_path / "late.mkv", times=films.EVEN, sound=None, start=70)
     (tmp_path / "in.srt").write_text(SUBTITLES.replace("00:00:0", "00:01:1"))
