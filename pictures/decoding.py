@@ -1,7 +1,7 @@
 """Image files decoded, upright, in sRGB and 8 bits a channel: for training and for applying alike.
 
 Pillow decodes (it knows EXIF orientation, palettes and CMYK, and it says why a file cannot be read); tiffs.py
-has the TIFFs that it does not know, pngs.py what it leaves out of PNGs, profiles.py the colours.
+has the TIFFs that it does not know, declared.py and profiles.py the colours.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence, PngImagePlugin, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pictures import pngs, profiles, record, tiffs
+from pictures import declared, profiles, record, tiffs
 from utils import first_line
 
 with contextlib.suppress(ImportError):  # optional
@@ -140,8 +140,8 @@ def _identified(data):
         image = None
     if data[:4] in tiffs.MAGIC:
         return tiffs.opened(image, data, LIMIT)
-    if image.format == "PNG":
-        pngs.complete(image, data)
+    if image.format in ("PNG", "AVIF", "HEIF"):
+        declared.complete(image, data)
     return image
 
 

@@ -1,4 +1,4 @@
-"""What PNGs declare beside their pixels: colours, transparency of 16 bits, stills that are no frames."""
+"""What files declare beside their pixels: colours, transparency of 16 bits, stills that are no frames."""
 
 import io
 import struct
@@ -80,7 +80,7 @@ def linear(values):
     ],
 )
 def test_declared_colours_become_srgb(chunks, wanted):
-    made = decoding.decode(png(COLOURS, **chunks))
+    made = decoding.decode(png(COLOURS, **chunks)).astype(int)
     assert np.abs(made - wanted).max() <= 2
 
 
@@ -95,7 +95,7 @@ def test_a_profile_counts_more_than_gamma_and_less_than_cicp():
     ):
         data = png(COLOURS, **chunks)
         both = data[:33] + profile[33 : profile.index(b"IDAT") - 4] + data[33:]
-        assert np.abs(decoding.decode(both) - wanted).max() <= 2
+        assert np.abs(decoding.decode(both).astype(int) - wanted).max() <= 2
 
 
 def test_declared_colours_of_grey_and_of_all_frames():
@@ -111,6 +111,30 @@ def test_declared_colours_of_grey_and_of_all_frames():
     assert len(made) == 2
     for frame, given in zip(made, (COLOURS, COLOURS[::-1]), strict=True):
         assert np.abs(frame - in_srgb(given / 255)).max() <= 2
+
+
+def heif(kind, primaries, curve):
+    """A picture of COLOURS as an AVIF or HEIC that declares them by numbers of ITU-T H.273."""
+    file = io.BytesIO()
+    image = Image.fromarray(COLOURS.repeat(8, 0).repeat(8, 1))
+    image.save(file, kind, quality=100, **{"subsampling": "4:4:4"} if kind == "avif" else {"chroma": 444})
+    start, end = file.getvalue().split(b"colrnclx", 1)
+    return start + b"colrnclx" + struct.pack(">HH", primaries, curve) + end[4:]
+
+
+@pytest.mark.parametrize("kind", ["avif", "heif"])
+def test_declared_colours_of_avif_and_heic(kind, capsys):
+    if kind == "heif":
+        pytest.importorskip("pillow_heif", reason="HEIC needs pillow-heif")
+    wanted = {
+        (12, 13): in_srgb(linear(COLOURS / 255), P3),
+        (1, 13): COLOURS,
+        (2, 2): COLOURS,
+        (9, 16): COLOURS,
+    }
+    for numbers, colours in wanted.items():
+        made = decoding.decode(heif(kind, *numbers))[4::8, 4::8].astype(int)
+        assert np.abs(made - colours).max() <= 6
 
 
 def test_hdr_is_read_as_it_is_and_named(capsys):

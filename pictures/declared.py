@@ -1,7 +1,6 @@
-"""What Pillow leaves out of PNGs: the colours that their chunks declare, and transparency of 16 bits.
+"""Colours that a PNG, an AVIF or a HEIC declares without a profile, and a PNG's transparency of 16 bits.
 
-The order of the chunks is that of the PNG specification (W3C, third edition, 4.3): cICP, iCCP, sRGB, then
-gAMA and cHRM. What they declare becomes an ICC profile, which profiles.py follows as it does a file's own.
+Pillow leaves them out. They become an ICC profile, which profiles.py follows as it does a file's own.
 """
 
 import contextlib
@@ -14,11 +13,12 @@ from pictures.listing import say_once
 
 D50 = 0.9642, 1.0, 0.8249  # XYZ of the white of ICC profiles
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-# x, y of red, green, blue and white by the numbers of ITU-T H.273, which cICP has.
+# x, y of red, green, blue and white, and curves, by the numbers of ITU-T H.273. 2: not known.
 D65 = 0.3127, 0.329
 BT709 = 0.64, 0.33, 0.3, 0.6, 0.15, 0.06, *D65
 PRIMARIES = {
     1: BT709,
+    2: BT709,
     5: (0.64, 0.33, 0.29, 0.6, 0.15, 0.06, *D65),
     6: (0.63, 0.34, 0.31, 0.595, 0.155, 0.07, *D65),
     7: (0.63, 0.34, 0.31, 0.595, 0.155, 0.07, *D65),
@@ -41,22 +41,28 @@ USUAL = 1 / 2.2  # gAMA of what is sRGB: most programs that write it mean no mor
 
 
 def complete(image, data):
-    """Give Pillow's image of a PNG with the bytes `data`, not yet decoded, what the file declares."""
-    if image.mode == "RGB" and image.tile[0].args == "RGB;16B" and "transparency" in image.info:
+    """Give Pillow's image of the bytes `data` of a file, not yet decoded, what the file declares."""
+    if (
+        image.mode == "RGB"
+        and image.tile
+        and image.tile[0].args == "RGB;16B"
+        and "transparency" in image.info
+    ):
         image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])
     with contextlib.suppress(np.linalg.LinAlgError, OverflowError, struct.error):  # impossible colours
-        if declared := _declared(image.info, data):
+        if declared := _of_png(image.info, data) if image.format == "PNG" else _of_heif(image.info, data):
             image.info["icc_profile"] = _profile(image.mode in ("L", "LA", "I;16"), *declared)
 
 
-def _declared(info, data):
-    """(curve, primaries) of what the chunks declare; None for sRGB, and where the file has a profile."""
+def _of_png(info, data):
+    """(curve, primaries) that a PNG declares; None for sRGB, and where it has a profile.
+
+    Its chunks count in the order of the specification (W3C, third edition, 4.3): cICP, iCCP, sRGB, then gAMA
+    and cHRM.
+    """
     cicp = _chunk(data, b"cICP")
-    if cicp and len(cicp) == 4:
-        if cicp[0] in PRIMARIES and cicp[1] in CURVES:
-            return CURVES[cicp[1]], PRIMARIES[cicp[0]]
-        if "icc_profile" not in info:
-            say_once("a PNG declares colours that are not followed (HDR, as a rule): they will look pale")
+    if cicp and len(cicp) == 4 and (declared := _by_number(info, *cicp[:2])):
+        return declared
     if {"icc_profile", "srgb"} & info.keys() or not (info.get("gamma") or info.get("chromaticity")):
         return None
     *white, rx, ry, gx, gy, bx, by = info.get("chromaticity") or (*D65, *BT709[:6])
@@ -64,6 +70,23 @@ def _declared(info, data):
     if np.allclose(primaries, BT709, atol=0.005) and (not gamma or abs(gamma - USUAL) < 0.005):
         return None
     return 1 / gamma if gamma else SRGB, primaries
+
+
+def _of_heif(info, data):
+    """(curve, primaries) that the first colour box of an AVIF or HEIC has; None where it has a profile."""
+    box = data.find(b"colrnclx")
+    if box < 0 or info.get("icc_profile"):
+        return None
+    return _by_number(info, *struct.unpack(">HH", data[box + 8 : box + 12]))
+
+
+def _by_number(info, primaries, curve):
+    """(curve, primaries) by their numbers; None, and a line where there is no profile, for unknown ones."""
+    if primaries in PRIMARIES and curve in CURVES:
+        return CURVES[curve], PRIMARIES[primaries]
+    if not info.get("icc_profile"):
+        say_once("a picture declares colours that are not followed (HDR, as a rule): it will look pale")
+    return None
 
 
 def _chunk(data, kind):
