@@ -5,12 +5,13 @@ python test.py --pre_trained_model generator_latest.pth --image_dir photos --out
 
 import argparse
 import functools
+import os
 import sys
 import time
 
 from pictures import video
 from pictures.plan import find_pictures, plan, refuse_stream
-from support.arguments import Parser, add_device, image_size, number, one_line, path
+from support.arguments import Parser, add_device, command_line, image_size, number, one_line, path
 from utils import RunFailed, WrongUse, exit_status, refuse_early, say
 
 GENERATOR_SHAPE = ("in_ngc", "out_ngc", "ngf", "nb")
@@ -23,6 +24,13 @@ UNREAD += ("latest_generator_model", "latest_discriminator_model")
 def source(text):
     """An argparse type: as `one_line`, but of any encoding: pictures are called what they are called."""
     one_line(text.encode("utf-8", "replace").decode())
+    return text
+
+
+def name_part(text):
+    """An argparse type: a part of a file's name."""
+    if {"/", os.sep} & set(one_line(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part of a file's name")
     return text
 
 
@@ -49,6 +57,12 @@ def asked(argv=None):
     )
     add("--output_image_dir", type=path, metavar="OUT", help="folder for the results")
     add("--format", choices=("jpg", "png", "webp", "bmp", "tif", "gif"), help="write this (as the picture)")
+    add(
+        "--suffix",
+        type=name_part,
+        default="",
+        help="add this to the names, as _paprika to have a.jpg as a_paprika.jpg",
+    )
     add("--skip_existing", action="store_true", help="leave out pictures whose result is there already")
     add("--batch_size", type=number(int, 1), help="pictures of one size at a time (8 on a GPU, 1 on the CPU)")
 
@@ -98,14 +112,14 @@ def asked(argv=None):
         video.check(args.video, args.output)
         return args, []
     out = args.output_image_dir
-    return args, plan(find_pictures(args.image_dir, out), out, args.format)
+    return args, plan(find_pictures(args.image_dir, out), out, args.format, args.suffix)
 
 
 if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with the command is told before
     refuse_early(asked)
 
 import utils
-from pictures import checkpoints, colour, images, inference, stream
+from pictures import checkpoints, colour, images, inference, record, stream
 
 GPU_BATCH = 8
 BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
@@ -139,8 +153,10 @@ def main(argv=None):
         pairs = zip(photos, results, strict=True)
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
+    about = record.of(args.pre_trained_model, command_line(["test.py"], argv))
     if args.video:
-        frames = video.convert(args.video, args.output, functools.partial(change_frame, apply, args))
+        change = functools.partial(change_frame, apply, args)
+        frames = video.convert(args.video, args.output, change, record.text(about))
         print(f"{frames} frames in {args.output}")
         return
 
@@ -150,7 +166,7 @@ def main(argv=None):
 
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
-    failed = stream.run_pictures(wanted, apply, args, most)
+    failed = stream.run_pictures(wanted, apply, args, most, about)
     written = len(wanted) - failed
     speed = f", {written / (time.monotonic() - began):.2f} pictures/s" if written else ""
     there = f", {len(pictures) - len(wanted)} were there already" if args.skip_existing else ""
@@ -171,4 +187,5 @@ def change_frame(apply, args, frame):
 
 
 if __name__ == "__main__":
+    utils.end_on_signals()
     sys.exit(exit_status(main))

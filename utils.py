@@ -6,9 +6,11 @@ PyTorch takes seconds to load, so only the functions that compute import it: a w
 import collections
 import contextlib
 import glob
+import hashlib
 import os
 import platform
 import re
+import signal
 import sys
 import warnings
 
@@ -94,7 +96,21 @@ def exit_status(main):
         return 1
 
 
+def end_on_signals():
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: what is half written is then removed."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, _end)
+
+
+def _end(number, _):
+    raise Stopped(f"stopped by {signal.Signals(number).name}", 128 + number)
+
+
 # Files
+
+LONG = 128  # bytes of a file's name: file systems take 255, eCryptfs 143, and `replacing` adds some
 
 
 @contextlib.contextmanager
@@ -104,7 +120,10 @@ def replacing(path, sync=True):
     A process killed at any moment leaves the old file or the new one, never a part of one. With `sync` the
     same holds when the machine loses power.
     """
-    part = path.with_name(f".{path.name}.part")
+    name = path.name
+    if len(os.fsencode(name)) > LONG:
+        name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+    part = path.with_name(f".{name}.part")
     try:
         yield part
         if sync:

@@ -113,7 +113,7 @@ def fault(grey, usual, kept):
 
 def frames(file, start=0):
     """Yield (seconds, frame of PyAV) of an open film that stands at or before `start`, from there on."""
-    for _, frame in film.play(file, file.streams.video[0]):
+    for _, frame in film.play(file, film.video_stream(file)):
         if frame.time >= start:
             yield frame.time, frame
 
@@ -132,7 +132,7 @@ def seek(file, seconds):
 
 def picture(file, frame):
     """A frame as a uint8 RGB array, stretched and turned as the film asks its player to."""
-    video = file.streams.video[0]
+    video = film.video_stream(file)
     rgb = film.picture(video, frame)
     height, width = rgb.shape[:2]
     aspect = video.sample_aspect_ratio or 1
@@ -141,11 +141,11 @@ def picture(file, frame):
     return images.resize(rgb, round(width * aspect), height)
 
 
-def spread(av, path, start, end):
+def spread(path, start, end):
     """At most SURVEY frames between two moments, in grey: evenly spaced, or of those that need no other."""
     kept, apart = [], 1
-    with av.open(path) as file:
-        video = file.streams.video[0]
+    with film.opened(path) as file:
+        video = film.video_stream(file)
         video.thread_type = "AUTO"
         grey = lambda frame: cv2.cvtColor(picture(file, frame), cv2.COLOR_RGB2GRAY)
         if seek(file, start):
@@ -153,7 +153,7 @@ def spread(av, path, start, end):
             for moment in np.linspace(start, end, 2 * SURVEY + 1)[1::2]:
                 seek(file, moment)
                 kept += [grey(frame) for _, frame in itertools.islice(frames(file, moment), 1)]
-            return kept
+            return [each for each in kept if each.shape == kept[0].shape]
         video.codec_context.skip_frame = "NONINTRA"
         for place, (time, frame) in enumerate(frames(file, start)):
             if time > end:
@@ -194,18 +194,17 @@ def changes(found):
             before, due = look, np.inf
 
 
-def take(av, args):
+def take(args):
     """Write the good frames of args.film to args.out_dir; returns (size, size without bars, counts).
 
     `counts` is {why frames were dropped, or None: how many}; None stands for the frames that were written.
     """
     counts, kept, sizes = Counter(), [], ((0, 0), (0, 0))
-    with av.open(args.film) as file:
-        if not file.streams.video:
-            raise WrongUse(f"{args.film} has no video in it")
-        file.streams.video[0].thread_type = "AUTO"  # decodes on all cores
-        film.tell_hdr(args.film, file.streams.video[0])
-        area, usual = survey(spread(av, args.film, args.start, args.end))
+    with film.opened(args.film) as file:
+        video = film.video_stream(file)
+        video.thread_type = "AUTO"  # decodes on all cores
+        film.tell_hdr(args.film, video)
+        area, usual = survey(spread(args.film, args.start, args.end))
         if args.start:
             seek(file, args.start)
         found = frames(file, args.start)
@@ -265,7 +264,7 @@ def main(argv=None):
     if any(own.fullmatch(path.name) for path in args.out_dir.iterdir()):
         raise WrongUse(f"{args.out_dir} holds frames of a {args.film.stem} already: name another folder")
     try:
-        before, after, counts = take(av, args)
+        before, after, counts = take(args)
     except av.FFmpegError as error:
         raise RunFailed(f"cannot read {args.film} as a film: {error.strerror}") from None
     dropped = ", ".join(f"{counts[why]} {why}" for why in ("black", "credits", "blurred", "near-duplicates"))

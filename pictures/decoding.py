@@ -1,11 +1,12 @@
 """Image files decoded, upright, in sRGB and 8 bits a channel: for training and for applying alike.
 
 Pillow decodes (it knows EXIF orientation, palettes and CMYK, and it says why a file cannot be read); tiffs.py
-has the TIFFs that it does not know, profiles.py the colours.
+has the TIFFs that it does not know, declared.py and profiles.py the colours.
 """
 
 import contextlib
 import io
+import itertools
 import logging
 import re
 import warnings
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence, PngImagePlugin, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pictures import profiles, tiffs
+from pictures import declared, profiles, record, tiffs
 from utils import first_line
 
 with contextlib.suppress(ImportError):  # optional
@@ -37,7 +38,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 # Image generators write whole workflows into PNGs, scanners profiles of megabytes; Pillow takes 1 MiB.
 PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**26, 2**28
-Image.register_extension("JPEG", ".jfi")
+for _name in (".jfi", ".pjpeg", ".pjp"):
+    Image.register_extension("JPEG", _name)
 
 
 class Unreadable(Exception):
@@ -68,25 +70,29 @@ def decode_frames(data, longest=None):
     """Decode every frame of an image file, upright and in sRGB, with its transparency.
 
     Returns (frames, info): uint8 arrays of RGB and, where there is transparency, a fourth channel for alpha;
-    and what Pillow must be told to write them as they were (durations, loops), empty for a still. Only the
-    first page of a TIFF is read. With `longest` a JPEG may be decoded reduced, its longer side staying at
-    least so many pixels. Raises Unreadable, also where frames differ in size or have more than 2**29 pixels
-    in all, and MemoryError.
+    and what Pillow must be told to write them as they were (durations, loops, dates, resolution). Only the
+    first page of a TIFF is read, and of an animated PNG no still that is not one of its frames. With
+    `longest` a JPEG may be decoded reduced, its longer side staying at least so many pixels. Raises
+    Unreadable, also where frames differ in size or have more than 2**29 pixels in all, and MemoryError.
     """
     try:
         with _opened(data, longest=longest) as file:
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
-                return [_with_alpha(file)], {}
+                return [_with_alpha(file)], record.kept(file)
             width, height = file.size
+            profile, still = file.info.get("icc_profile"), file.info.get("default_image", False)
             if file.n_frames * width * height > ALL_FRAMES:
                 raise Unreadable(f"{file.n_frames} frames of {width}x{height} pixels are too much at once")
             frames, info = [], {"duration": [], "loop": file.info.get("loop")}
-            for frame in ImageSequence.Iterator(file):
-                frames.append(_with_alpha(frame.copy()))
+            for frame in itertools.islice(ImageSequence.Iterator(file), still, None):
+                frame = frame.copy()
+                frame.info["icc_profile"] = profile  # of the whole file, which Pillow forgets between frames
+                frames.append(_with_alpha(frame))
                 info["duration"].append(frame.info.get("duration", 0))
             if len({frame.shape[:2] for frame in frames}) > 1:
                 raise Unreadable("its frames differ in size")
-            return frames, {key: value for key, value in info.items() if value is not None}
+            info = {key: value for key, value in info.items() if value is not None}
+            return frames, info | record.kept(file)
     except MemoryError:
         raise
     except Exception as error:
@@ -132,7 +138,11 @@ def _identified(data):
         if data[:4] not in tiffs.MAGIC:
             raise
         image = None
-    return tiffs.opened(image, data, LIMIT) if data[:4] in tiffs.MAGIC else image
+    if data[:4] in tiffs.MAGIC:
+        return tiffs.opened(image, data, LIMIT)
+    if image.format in ("PNG", "AVIF", "HEIF"):
+        declared.complete(image, data)
+    return image
 
 
 def _scaled(size, scale):
@@ -145,10 +155,18 @@ def _plain(image):
     ImageOps.exif_transpose(image, in_place=True)
     profile = image.info.get("icc_profile")
     if image.mode == "F" or image.mode.startswith("I"):
-        image = Image.fromarray(tiffs.eight_bits(np.asarray(image)))
+        image = _of_eight_bits(np.asarray(image), image.info.get("transparency"))
     elif image.has_transparency_data:
         image = image.convert("LA" if profile and image.mode in ("L", "LA", "La") else "RGBA")
     return profiles.to_srgb(image, profile)
+
+
+def _of_eight_bits(values, transparent):
+    """Pillow's grey image of values of more bits, with alpha where one of them means transparent."""
+    image = Image.fromarray(tiffs.eight_bits(values))
+    if transparent is None:
+        return image
+    return Image.merge("LA", (image, Image.fromarray((values != transparent).astype(np.uint8) * 255)))
 
 
 def _with_alpha(image):

@@ -1,4 +1,4 @@
-"""Films read as a player shows them: each frame upright, in its true colours, at a time that grows.
+"""Films read as a player shows them: each frame upright, in its true colours, at a time that increases.
 
 Needs PyAV (`pip install av`), an optional requirement.
 """
@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from pictures import filters
 from utils import WrongUse, say
 
 BACK, AHEAD = 0.1, 10  # seconds of FFmpeg's own program: what is beyond is a jump of a broadcast's clock
@@ -15,6 +16,9 @@ BACK, AHEAD = 0.1, 10  # seconds of FFmpeg's own program: what is beyond is a ju
 BT709, BT601, UNKNOWN = 1, 6, 2  # these and the numbers below are those of ITU-T H.273, which FFmpeg has too
 MATRICES = {1, 4, 5, 6, 7, 9}  # of YUV, known to libswscale
 HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics
+
+# FFmpeg's own decoders of these leave the transparency out.
+DECODERS_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def library():
@@ -32,6 +36,31 @@ def _release(av):
     return int(av.__version__.split(".")[0])
 
 
+# Streams
+
+
+def opened(path):
+    """An open film. Its titles may be in any encoding. Raises PyAV's FFmpegError."""
+    return library().open(path, metadata_errors="replace")
+
+
+def video_stream(file):
+    """The video stream of an open film: the first that is no cover picture. Raises WrongUse without one."""
+    for video in file.streams.video:
+        if not is_attached(video):
+            if not video.codec_context:
+                raise WrongUse(f"{file.name}: FFmpeg cannot decode its video")
+            return video
+    more = ", only a cover picture" if file.streams.video else ""
+    raise WrongUse(f"{file.name} has no video in it{more}")
+
+
+def is_attached(video):
+    """Whether a video stream is a cover picture or thumbnails, and not a film."""
+    kinds = library().stream.Disposition
+    return bool(video.disposition & (kinds.attached_pic | kinds.timed_thumbnails))
+
+
 # Time
 
 
@@ -45,22 +74,28 @@ def may_jump(file):
     return bool(file.format.flags & library().format.Flags.ts_discont.value)
 
 
-def play(file, video, sounds=()):
-    """Yield (stream, frame) of the stream `video` of an open file, and (stream, packet) of those in `sounds`.
+def play(file, video, others=()):
+    """Yield (stream, frame) of the stream `video` of an open file, and (stream, packet) of those in `others`.
 
-    Times count from the film's beginning, and those of frames (`pts`) always grow: frames without one are
-    counted at the stream's rate, and where a clock wraps or jumps, later times go on from there, for pictures
-    and sound together. A packet that cannot be decoded is passed over; their number is told at the end.
+    Times count from the film's beginning, and those of frames (`pts`) always increase: frames without one are
+    counted at the stream's rate, and where a clock wraps or jumps, later times continue from there in all
+    streams. Frames are progressive and of one size (filters.py). Packets that cannot be decoded are left out;
+    one line at the end gives their number.
     """
-    av, last, damaged = library(), None, 0
+    return filters.regular(library(), file, video, _decoded(file, video, others))
+
+
+def _decoded(file, video, others):
+    """As `play`, with the frames as they are stored."""
+    av, last, damaged, decoder = library(), None, 0, _decoder(video)
     step = max(1, round(1 / (rate(video) * video.time_base)))
     ahead = _ahead(file) / video.time_base
-    for packet in _on_one_clock(file, video, sounds):
+    for packet in _on_one_clock(file, video, others):
         if packet.stream is not video:
             yield packet.stream, packet
             continue
         try:
-            decoded = packet.decode()
+            decoded = decoder.decode(packet)
         except av.FFmpegError:
             damaged += 1
             continue
@@ -74,15 +109,24 @@ def play(file, video, sounds=()):
         say(f"{file.name}: damaged packets passed over: {damaged}")
 
 
+def _decoder(video):
+    """The codec context that decodes a stream, with its transparency."""
+    name = DECODERS_WITH_ALPHA.get(video.codec_context.name)
+    if name and video.metadata.get("alpha_mode") == "1":
+        return library().CodecContext.create(name, "r")
+    return video.codec_context
+
+
 def _ahead(file):
     """The longest pause, in seconds, that is no jump of the clock: any, where clocks do not jump."""
     return AHEAD if may_jump(file) else np.inf
 
 
-def _on_one_clock(file, video, sounds):
-    """Yield all packets of these streams, their times moved to begin at 0 and to go on where the clock jumps.
+def _on_one_clock(file, video, others):
+    """Yield all packets of these streams, their times moved to begin at 0, without the clock's jumps.
 
     Streams jump one after the other, so each has its own shift, and takes the newest of all where that fits.
+    Subtitles, whose pauses are no jumps, always take the newest.
     """
     ahead = _ahead(file)
     newest, shifts, last = Fraction(-(file.start_time or 0), 10**6), {}, {}  # seconds; of each stream
@@ -90,11 +134,12 @@ def _on_one_clock(file, video, sounds):
     def fits(time, key):
         return key not in last or -BACK <= time - last[key][0] <= ahead
 
-    for packet in file.demux(video, *sounds):
+    for packet in file.demux(video, *others):
         if packet.dts is not None:
             key, time, tick = packet.stream.index, packet.dts * packet.time_base, packet.time_base
-            shift = shifts.get(key, newest)
-            if not fits(time + shift, key):
+            sparse = packet.stream.type == "subtitle"
+            shift = newest if sparse else shifts.get(key, newest)
+            if not (sparse or fits(time + shift, key)):
                 shift = newest if fits(time + newest, key) else last[key][0] + last[key][1] - time
                 newest = shift
             shifts[key] = shift
@@ -169,17 +214,21 @@ def _converter():
 
 
 def picture(video, frame):
-    """A frame of the stream `video` as a uint8 RGB array H,W,3, upright, in a player's colours.
+    """A frame of the stream `video` as a uint8 RGB array H,W,3, upright, in a player's colours, on white.
 
     HDR is mapped to BT.709 by libswscale: highlights are bent to what a screen can show, and the reference
     white of HDR is near the screen's.
     """
-    wanted = {"format": "rgb24", "src_color_range": frame.color_range or None}
+    transparent = any(component.is_alpha for component in frame.format.components)
+    wanted = {"format": "rgba" if transparent else "rgb24", "src_color_range": frame.color_range or None}
     if not frame.format.is_rgb:
         wanted["src_colorspace"] = matrix(frame)
     if _maps_hdr(video):
         wanted |= {"dst_color_trc": BT709, "dst_color_primaries": BT709}
-    return upright(_converter().reformat(frame, **wanted).to_ndarray(), frame)
+    made = _converter().reformat(frame, **wanted).to_ndarray()
+    if transparent:
+        made = np.rint(255 - (255.0 - made[..., :3]) * (made[..., 3:] / 255)).astype(np.uint8)
+    return upright(made, frame)
 
 
 def tags(video, frame):

@@ -1,4 +1,4 @@
-"""The image files in folders. Nothing here opens one, or loads what can: a missing folder is told at once."""
+"""The image files in folders. Nothing here loads what can decode one, so a missing folder is told early."""
 
 import collections
 import functools
@@ -10,7 +10,8 @@ from utils import first_line, say
 
 HEIF = {".heic", ".heif"}
 EXTENSIONS = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".pjpeg", ".pjp"),
+    *(".png", ".apng", ".webp", ".avif", ".bmp", ".tif", ".tiff"),
     *(HEIF if find_spec("pillow_heif") else ()),
 }
 FILMS = {
@@ -42,6 +43,11 @@ OTHERS = (
 )
 # Thumbnails, resource forks and bins that network drives, macOS and Windows put among pictures.
 NOT_PICTURES = {"@eaDir", "__MACOSX", "@Recycle", "#recycle", "$RECYCLE.BIN"}
+RARE = {
+    *(".pcx", ".dib", ".pnm", ".pbm", ".pam", ".j2k", ".jpf", ".jpx", ".jxr", ".wdp", ".sgi", ".dds", ".icns")
+}
+NAMELESS = "without an ending"
+BEGINNINGS = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*"  # of JPEG, PNG, GIF, TIFF
 
 
 def find_images(folder, extensions=EXTENSIONS):
@@ -60,16 +66,39 @@ def find_images(folder, extensions=EXTENSIONS):
 
 
 def of_kinds(paths, extensions, where):
-    """Those of the paths that have one of the extensions. Other kinds of picture are told in a line, once."""
+    """Those of the paths that have one of the extensions. One line, once, counts other kinds of picture."""
     kinds = [path.suffix.lower() for path in paths]
-    counts = collections.Counter(kind for kind in kinds if kind in OTHERS - extensions)
+    counts = collections.Counter(filter(None, map(functools.partial(_other_kind, extensions), paths, kinds)))
     if counts:
         advice = "; `pip install pillow-heif` to read HEIC" if HEIF & counts.keys() else ""
         if FILMS & counts.keys():
             advice += "; of films, data/frames.py takes pictures, and test.py --video changes one"
+        if any(kind == NAMELESS or kind.startswith(tuple(extensions)) for kind in counts):
+            advice += "; rename those that are JPEG or PNG to .jpg or .png"
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         say_once(f"left out in {where}, kinds that are not read: {told}{advice}")
     return [path for path, kind in zip(paths, kinds, strict=True) if kind in extensions]
+
+
+def _other_kind(extensions, path, kind):
+    """The kind of a file that is left out though it, or its name, is a picture's; None for all others."""
+    if kind in extensions:
+        return None
+    if kind in OTHERS | RARE or kind.startswith(tuple(extensions)):  # as .jpg_large, .png!d
+        return kind
+    return NAMELESS if not kind and _is_picture(path) else None
+
+
+def _is_picture(path):
+    """Whether a file begins as a picture of a common kind does."""
+    try:
+        if not path.is_file():  # a pipe would wait for ever
+            return False
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return start.startswith(BEGINNINGS) or (start[:4], start[8:]) == (b"RIFF", b"WEBP")
 
 
 def looked_for(extensions=EXTENSIONS):

@@ -70,13 +70,16 @@ def refuse_stream(source):
         raise WrongUse(f"{source} is no file: for a sequence of pictures, give --image_dir '{pattern}'")
 
 
-def plan(found, out, extension):
+def plan(found, out, extension, suffix=""):
     """A Picture for each that find_pictures found, to be written as it is named or with `extension`.
+
+    `suffix` is added to its name before the extension.
 
     Raises WrongUse where a result would take the place of a picture, or of another result.
     """
     sources, planned = {_identity(source) for source, _ in found}, {}
     for source, name in found:
+        name = name.with_stem(name.stem + suffix)
         target = out / (name.with_suffix(f".{extension}") if extension else name)
         if target.exists() and _identity(target) in sources:
             raise WrongUse(f"{target} would overwrite a picture: name another --output_image_dir")

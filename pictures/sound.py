@@ -1,8 +1,5 @@
-"""The sound of a film on its way into another file: copied, or encoded anew where the file cannot hold it."""
+"""The sound of a film encoded anew, for a file that cannot hold it as it is."""
 
-import contextlib
-import io
-import itertools
 from fractions import Fraction
 
 from utils import say
@@ -12,53 +9,12 @@ LAYOUTS = {1: "mono", 6: "5.1", 8: "7.1"}  # by channels; all others, and those 
 BITS = 96_000  # a second and channel: no loss that is heard
 
 
-def add(av, read, written, kind, track):
-    """Add a sound stream like `track` of the open file `read` to an open container of format `kind`.
+def encoder(av, written, kind, track):
+    """Add a stream for the sound stream `track` of another file to an open container of format `kind`.
 
-    Returns a function that takes the packets of `track` in turn (the last one is empty) and writes them.
-    Damaged ones are passed over. Says in a line what cannot be copied.
+    Returns a function that takes the packets of `track` in turn (the last one is empty), encodes and writes
+    them. Damaged ones are left out.
     """
-    if track.codec_context is None:
-        say(f"sound track {track.index} is left out: FFmpeg cannot decode it")
-        return lambda packet: None
-    if _can_hold(av, read.name, kind, track.index):
-        return _copier(av, written, track)
-    return _encoder(av, written, kind, track)
-
-
-def _can_hold(av, source, kind, index):
-    """Try it with the first packets: a container's list of codecs leaves out what it needs to know beside."""
-    try:
-        with av.open(source) as read, av.open(io.BytesIO(), "w", format=kind) as trial:
-            track = read.streams[index]
-            stream = trial.add_stream_from_template(track)
-            for packet in itertools.islice(read.demux(track), 8):
-                if packet.dts is not None:
-                    packet.stream = stream
-                    trial.mux(packet)
-        return True
-    except (ValueError, av.FFmpegError):
-        return False
-
-
-def _copier(av, written, track):
-    stream, last = written.add_stream_from_template(track), None
-
-    def copy(packet):
-        nonlocal last
-        if packet.dts is None:
-            return
-        if last is not None and packet.dts <= last:  # no container holds that
-            packet.dts = last + 1
-            packet.pts = max(packet.pts or 0, packet.dts)
-        last, packet.stream = packet.dts, stream
-        with contextlib.suppress(av.error.InvalidDataError, av.error.PatchWelcomeError):
-            written.mux(packet)
-
-    return copy
-
-
-def _encoder(av, written, kind, track):
     codec = av.Codec(OPUS if kind == "webm" else "aac", "w")
     given = track.codec_context
     layout = LAYOUTS.get(given.layout.nb_channels, "stereo")

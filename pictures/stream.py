@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pictures import decoding, images, inference
+from pictures import decoding, images, inference, record
 from utils import cores, first_line, say
 
 SAVING = {
@@ -23,16 +23,17 @@ SAVING = {
 NO_ALPHA = {"JPEG"}
 
 
-def run_pictures(pictures, apply, args, most):
-    """Read, change and write pictures; returns how many failed, each told in a line.
+def run_pictures(pictures, apply, args, most, about=None):
+    """Read, change and write pictures; returns how many failed, each with a line that says why.
 
     `apply` makes a list of as many results out of a list of photos of one size, `most(height, width)` photos
-    at a time. Threads decode what comes next and encode what is done while the network works.
+    at a time. `about` (record.of) is written into the results. Threads decode what comes next and encode what
+    is done while the network works.
     """
     failed = 0
     workers = cores()
     prepare = functools.partial(read, longest=args.size)
-    finish = functools.partial(write, side_by_side=args.side_by_side)
+    finish = functools.partial(write, about=about, side_by_side=args.side_by_side)
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
         tqdm(total=len(pictures), unit="picture", disable=None, leave=False) as bar,
@@ -114,12 +115,12 @@ def change(group, apply, at_once):
         group[0].failure = f"{reason} (it has {width}x{height} pixels)"
 
 
-def write(picture, side_by_side):
+def write(picture, side_by_side, about=None):
     """Write a Picture's results beneath its own transparency, or fill in its failure; returns it."""
     if picture.failure:
         return picture
     try:
-        _write(picture, side_by_side)
+        _write(picture, side_by_side, about)
     except MemoryError as error:
         picture.failure = inference.reason(error)
     except Exception as error:
@@ -130,7 +131,7 @@ def write(picture, side_by_side):
     return picture
 
 
-def _write(picture, side_by_side):
+def _write(picture, side_by_side, about):
     kind = Image.registered_extensions()[picture.target.suffix.lower()]
     made = []
     for frame, result in zip(picture.frames, picture.results, strict=True):
@@ -146,4 +147,6 @@ def _write(picture, side_by_side):
     more = {"save_all": True, "append_images": [images.as_pillow(frame) for frame in made[1:]]}
     picture.target.parent.mkdir(parents=True, exist_ok=True)
     how = SAVING.get(kind, {}) | (more if made[1:] else {}) | picture.info
+    if about:
+        how |= record.options(kind, about, picture.info)
     images.write(picture.target, made[0], **how)

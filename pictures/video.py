@@ -1,4 +1,4 @@
-"""A video with every frame changed: its timestamps, sound and orientation kept, frames streamed one by one.
+"""A video with every frame changed, streamed frame by frame: its times, sound, subtitles and chapters stay.
 
 Needs PyAV (`pip install av`), an optional requirement.
 """
@@ -6,8 +6,8 @@ Needs PyAV (`pip install av`), an optional requirement.
 import numpy as np
 from tqdm import tqdm
 
-from pictures import film, sound
-from utils import RunFailed, WrongUse, replacing
+from pictures import film, tracks
+from utils import RunFailed, Stopped, WrongUse, replacing
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -26,41 +26,43 @@ def check(source, target):
         raise WrongUse(f"{target} is the video itself: name another --output")
 
 
-def convert(source, target, change):
+def convert(source, target, change, about=""):
     """Write the video `source` to `target` with change(frame) for each frame; returns the number of frames.
 
     `change` takes and gives uint8 RGB arrays, all results of one size; frames come as `film.picture` gives
-    them. Results of odd size are padded by one pixel, which 4:2:0 video needs. Sound is copied where the new
-    container holds it. Raises WrongUse, or RunFailed where the video is damaged or cannot be written.
+    them. Results of odd size are padded by one pixel, which 4:2:0 video needs. Other streams are copied where
+    the new container holds them (tracks.py). The text `about` becomes the film's comment, after its own.
+    Raises WrongUse, RunFailed where the video is damaged or cannot be written, or Stopped by a signal.
     """
     av = film.library()
     check(source, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     kind = CONTAINERS[target.suffix.lower()]
     try:
-        with av.open(source) as read, replacing(target) as part:
-            if not read.streams.video:
-                raise WrongUse(f"{source} has no video in it")
+        with film.opened(source) as read, replacing(target) as part:
+            video = film.video_stream(read)
             with open(part, "wb") as file, av.open(file, "w", format=kind) as written:
-                made = _stream(av, read, written, kind, change)
+                made = _stream(av, read, written, kind, video, change, about)
             held = _count(av, part, kind)
             if held != made:
                 raise RunFailed(f"{target} would hold {held} of the {made} frames: try another container")
             return made
+    except (KeyboardInterrupt, Stopped) as stop:
+        raise Stopped(f"stopped: {target} is not written", getattr(stop, "status", 130)) from None
     except av.FFmpegError as error:
         raise RunFailed(f"cannot make {target} of {source}: {error.strerror}") from None
 
 
-def _stream(av, read, written, kind, change):
-    """Copy the sound and change the video frames of one open container to the other."""
-    video = read.streams.video[0]
+def _stream(av, read, written, kind, video, change, about):
+    """Change the frames of `video` and copy the other streams, from one open container to the other."""
     video.thread_type = "AUTO"  # decodes ahead, as the encoder works behind, while the network computes
-    out, tracks, early, count = None, {}, [], 0
+    others = tracks.to_copy(read)
+    out, copies, early, count = None, {}, [], 0
     with tqdm(total=video.frames or None, unit="frame", disable=None, leave=False) as bar:
-        for stream, item in film.play(read, video, read.streams.audio):
+        for stream, item in film.play(read, video, others):
             if stream is not video:
                 if out:
-                    tracks[stream.index](item)
+                    copies[stream.index](item)
                 else:
                     early.append((stream, item))
                 continue
@@ -69,9 +71,9 @@ def _stream(av, read, written, kind, change):
             if not out:  # nothing can be written before all streams are known, and here the size is
                 film.tell_hdr(read.name, video)
                 out = _add_video(written, video, item, picture)
-                tracks = {x.index: sound.add(av, read, written, kind, x) for x in read.streams.audio}
+                copies = tracks.add(av, read, written, kind, video, about)
                 for track, packet in early:
-                    tracks[track.index](packet)
+                    copies[track.index](packet)
             written.mux(out.encode(_like(av, item, picture, out.codec_context.colorspace)))
             count += 1
             bar.update()

@@ -63,10 +63,8 @@ def read_film(file, size, most):
     """The first frames of a film, `most` at most, the longer side at most `size`. Raises WrongUse."""
     av = film.library()
     try:
-        with av.open(file) as opened:
-            if not opened.streams.video:
-                raise WrongUse(f"{file} has no video in it")
-            video = opened.streams.video[0]
+        with film.opened(file) as opened:
+            video = film.video_stream(opened)
             shown = itertools.islice(film.play(opened, video), most)
             frames = [images.fit_within(film.picture(video, frame), size) for _, frame in shown]
     except av.FFmpegError as error:

@@ -30,12 +30,21 @@ def grey(rows):
 
 
 def make(
-    path, picture=None, times=TIMES, sound="aac", layout="mono", hertz=8000, start=0, codec=None, **tags
+    path,
+    picture=None,
+    times=TIMES,
+    sound="aac",
+    layout="mono",
+    hertz=8000,
+    start=0,
+    codec=None,
+    options=None,
+    **tags,
 ):
     """Write a film that shows one picture at `times` (milliseconds), with a tone of 0.3 rad a sample.
 
-    `start` (seconds) is added to all times, and `tags` (colorspace, …) to the stream; `picture` is uint8 RGB,
-    or a frame of PyAV that is stored as it is.
+    `start` (seconds) is added to all times, `tags` (colorspace, …) to the stream, and `options` are those of
+    the video's `codec`; `picture` is uint8 RGB, or a frame of PyAV that is stored as it is.
     """
     picture = halves() if picture is None else picture
     if isinstance(picture, np.ndarray):
@@ -43,7 +52,7 @@ def make(
         picture = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p", **colours)
     codec = codec or ("mpeg4" if path.suffix == ".avi" else "libx264")
     with av.open(str(path), "w") as file:
-        stream = file.add_stream(codec, rate=25)
+        stream = file.add_stream(codec, rate=25, options=options)
         stream.height, stream.width, stream.pix_fmt = picture.height, picture.width, picture.format.name
         stream.codec_context.time_base = Fraction(1, 25) if path.suffix == ".avi" else MILLI
         for tag, value in tags.items():

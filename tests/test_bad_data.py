@@ -77,7 +77,7 @@ def test_a_run_goes_through_all_of_them_together(data, tmp_path, capfd):
 def test_edge_promoting(data, capfd):
     drawings = data / "tgt_data/train"
     told = fill(drawings)
-    long_name = drawings / f"{'n' * 245}.jpg"
+    long_name = drawings / f"{'n' * 250}.jpg"
     long_name.write_bytes(UNUSUAL["grey.jpg"])
     told[long_name] = "File name too long"
     status = edge_promoting.main([str(drawings), str(data / "pairs"), "--size", "16"])

@@ -58,11 +58,14 @@ def test_the_result_is_the_networks(command, ckpt, tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"1 pictures written to {tmp_path}/out, ")
 
 
-def test_options_reach_the_work(command, tmp_path):
+def test_options_reach_the_work(command, ckpt, tmp_path):
     put(tmp_path / "in/a.png", 30, 60)
-    command("--format", "jpg", "--size", "40", "--side_by_side", "--tile", "16")
-    with Image.open(tmp_path / "out/a.jpg") as made:
+    command("--format", "jpg", "--size", "40", "--side_by_side", "--tile", "16", "--suffix", "_x")
+    with Image.open(tmp_path / "out/a_x.jpg") as made:
         assert (made.format, made.mode, made.size) == ("JPEG", "RGB", (80, 20))
+        about = made.info["comment"].decode()
+    assert f"Model: {tmp_path.name}/net.pth, SHA-256 " in about
+    assert f"Command: python test.py --pre_trained_model {ckpt} " in about and "--suffix _x" in about
 
 
 @pytest.mark.parametrize(
@@ -164,10 +167,14 @@ def test_a_runs_folder_stands_for_its_generator(command, ckpt, tmp_path):
         "--pre_trained_model x --image_dir x --output_image_dir y --video z --output w",
         "--image_dir x --output_image_dir y",
         "--pre_trained_model x --image_dir no/such --output_image_dir y",
+        "--pre_trained_model x --image_dir x --output_image_dir y --suffix a/b",
     ],
 )
 def test_a_command_without_work_is_wrong_use(given):
-    with pytest.raises(WrongUse, match=r"give --image_dir|are required: --pre_|no file or folder no/such"):
+    with pytest.raises(
+        WrongUse,
+        match=r"give --image_dir|are required: --pre_|no file or folder no/such|no part of a file's name",
+    ):
         test.asked(given.split())
 
 

@@ -116,6 +116,16 @@ def test_a_block_without_error_replaces_the_file(tmp_path, sync):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_name_of_255_bytes_is_written_and_leaves_no_other(tmp_path):
+    names = [start + "é" * 125 + ".png" for start in ("a", "b")]
+    for name in names:
+        with replacing(tmp_path / name) as part:
+            part.write_text(name)
+            assert part.match(".*.part")  # which `sweep` removes after a power loss
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert [(tmp_path / name).read_text() for name in names] == names
+
+
 def test_an_error_leaves_the_old_file_alone(tmp_path):
     path = tmp_path / "settings.json"
     path.write_text("old")

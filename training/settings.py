@@ -2,11 +2,10 @@
 
 import json
 import platform
-import subprocess
 import time
-from pathlib import Path
 
 from support.arguments import command_line
+from support.version import commit
 from training.log import TIME
 from utils import launcher, say, write_text
 
@@ -82,7 +81,7 @@ def make_settings(asked, device, precision, data, place):
             "opencv": cv2.__version__,
             "numpy": numpy.__version__,
         },
-        "code": _commit(),
+        "code": commit(),
     }
 
 
@@ -133,16 +132,3 @@ def print_settings(asked, settings, place):
     print(f"device:  {settings['device']}, {settings['precision']}", flush=True)
     if place:
         print("goes on: phase {}, epoch {}, after step {}".format(*place), flush=True)
-
-
-def _commit():
-    """The commit of the code, "+changes" if files differ from it; None outside a git checkout."""
-    git = ["git", "-C", str(Path(__file__).parents[1])]
-    try:
-        commit, changed = (
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + ("+changes" if changed else "")

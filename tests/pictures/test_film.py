@@ -112,6 +112,31 @@ def test_rgb_and_grey_films_are_read(tmp_path):
         assert np.abs(picture[20, 5] - wanted).max() < 6
 
 
+@pytest.mark.parametrize(
+    ("codec", "form", "name", "options"),
+    [
+        ("prores_ks", "yuva444p10le", "a.mov", None),
+        ("libvpx-vp9", "yuva420p", "a.webm", None),
+        ("libvpx", "yuva420p", "a.webm", {"auto-alt-ref": "0"}),
+    ],
+)
+def test_what_is_transparent_is_white(tmp_path, codec, form, name, options):
+    given = np.dstack([films.halves(), np.full((48, 64), 255, np.uint8)])
+    given[:, 32:, 3] = 0
+    stored = av.VideoFrame.from_ndarray(given, "rgba").reformat(format=form)
+    films.make(tmp_path / name, stored, sound=None, codec=codec, options=options)
+    found = shown(tmp_path / name)
+    assert len(found) == len(films.TIMES)
+    assert np.abs(found[0][20, 5].astype(int) - films.LEFT).max() < 8
+    assert found[0][:, 40:].min() > 250
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+def test_the_transparent_film_of_the_cases():
+    found = shown(SHARED / "cases/alpha_prores.mov")
+    assert len(found) == 5 and all(picture[:, :75].min() > 250 for picture in found)
+
+
 # Times
 
 

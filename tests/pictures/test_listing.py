@@ -1,12 +1,14 @@
 """Which files are images: by their names, in folders that people and their machines make."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from pictures import images, listing, plan
 
-NEWER = ["h.jfif", "i.JPE", "j.jfi", "k.avif"]
+NEWER = ["h.jfif", "i.JPE", "j.jfi", "k.avif", "m.pjpeg"]
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +24,7 @@ def touch(folder, *names):
 
 def test_find_goes_into_folders_and_leaves_hidden_and_other_files_out(tmp_path):
     folder = tmp_path / ".hidden above"
-    wanted = ["B.JPG", "a.jpeg", "c.Png", "deep/er/d.webp", "e.tif", "f.TIFF", "g.bmp", *NEWER]
+    wanted = ["B.JPG", "a.jpeg", "c.Png", "deep/er/d.webp", "e.tif", "f.TIFF", "g.bmp", "l.apng", *NEWER]
     for name in [*wanted, ".h.jpg", ".thumbnails/i.png", "j.txt", "k.gif", "jpg"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
@@ -63,6 +65,19 @@ def test_other_kinds_of_picture_are_counted_in_one_line(tmp_path, monkeypatch, c
     assert capsys.readouterr().err == f"{told}`pip install pillow-heif` to read HEIC\n"
     plan.find_pictures([f"{tmp_path}/*.[jn]*", f"{tmp_path}/*.[jC]*"], tmp_path / "out")
     assert capsys.readouterr().err == f"left out in {tmp_path}/*.[jC]*, kinds that are not read: 1 .cr2\n"
+
+
+def test_pictures_with_odd_endings_are_counted_too(tmp_path, capsys):
+    touch(
+        tmp_path, "a.jpg", "b.jpg_large", "c.JPG_LARGE", "d.png!d", "e.pcx", "empty", "notes.txt", "f.jpg.txt"
+    )
+    (tmp_path / "g").write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    (tmp_path / "README").write_text("how it was made")
+    os.mkfifo(tmp_path / "pipe")
+    assert [str(path) for path in listing.find_images(tmp_path)] == ["a.jpg"]
+    kinds = "kinds that are not read: 2 .jpg_large, 1 .pcx, 1 .png!d, 1 without an ending"
+    advice = "rename those that are JPEG or PNG to .jpg or .png"
+    assert capsys.readouterr().err == f"left out in {tmp_path}, {kinds}; {advice}\n"
 
 
 @pytest.mark.parametrize("installed", [True, False])

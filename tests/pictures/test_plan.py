@@ -104,6 +104,16 @@ def test_results_are_named_as_their_pictures(pictures, tmp_path, extension):
     assert [picture.source.parent for picture in made] == [pictures / "x", pictures / "x", pictures / "x/y"]
 
 
+def test_a_suffix_stands_before_the_extension(pictures, tmp_path):
+    found = find_pictures([str(pictures)], tmp_path / "out")
+    names = [picture.target.name for picture in plan(found, tmp_path / "out", None, "_paprika")]
+    assert names == ["a_paprika.png", "f_paprika.gif", "[e]_paprika.png", "b_paprika.png", "c_paprika.PNG"]
+    # Results beside their photographs are not changed once more.
+    Image.new("RGB", (1, 1)).save(pictures / "a_paprika.png")
+    with pytest.raises(WrongUse, match=r"a_paprika\.png would overwrite a picture"):
+        plan(find_pictures([str(pictures)], pictures), pictures, None, "_paprika")
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_a_picture_is_never_overwritten(pictures, tmp_path, link):
     out = tmp_path / "out" if link else pictures

@@ -1,8 +1,13 @@
 """Videos made here, changed, and read back: frames, timestamps, sound, orientation, colours."""
 
 import argparse
+import io
+import os
+import runpy
+import signal
 import subprocess
 import sys
+from fractions import Fraction
 
 import films
 import numpy as np
@@ -10,6 +15,7 @@ import pytest
 import torch
 from films import LEFT, RIGHT, TIMES, make, read
 from helpers import ROOT, SHARED
+from PIL import Image
 
 import networks
 import test
@@ -215,17 +221,78 @@ def test_a_wrong_output_is_told_before_pytorch_is_loaded(tmp_path):
     assert end.stderr.startswith("error: cannot write") and end.stderr.count("\n") == 1
 
 
+def with_cover(path, alone=False):
+    """Write a film whose first video stream is a cover picture, or the cover and sound `alone`."""
+    cover = io.BytesIO()
+    Image.new("RGB", (20, 10), "red").save(cover, "png")
+    make(path.with_name("plain.mp4"))
+    with av.open(str(path.with_name("plain.mp4"))) as plain, av.open(str(path), "w") as made:
+        picture = made.add_stream("png")
+        picture.width, picture.height, picture.pix_fmt = 20, 10, "rgb24"
+        picture.disposition = av.stream.Disposition.attached_pic
+        tracks = plain.streams.audio if alone else tuple(plain.streams)
+        copies = {track.index: made.add_stream_from_template(track) for track in tracks}
+        packet = av.Packet(cover.getvalue())
+        packet.pts, packet.dts, packet.time_base, packet.stream = 0, 0, Fraction(1, 1000), picture
+        made.mux(packet)
+        for packet in plain.demux(*tracks):
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                made.mux(packet)
+
+
+def test_a_cover_picture_is_no_film(tmp_path, capsys):
+    with_cover(tmp_path / "in.mp4")
+    seen = []
+    change = lambda frame: seen.append(frame.shape) or frame
+    assert video.convert(tmp_path / "in.mp4", tmp_path / "out.mp4", change) == len(TIMES)
+    assert set(seen) == {(48, 64, 3)}
+    assert capsys.readouterr().err == "not copied into the new file: a cover picture\n"
+    with_cover(tmp_path / "song.mp4", alone=True)
+    with pytest.raises(utils.WrongUse, match=r"song\.mp4 has no video in it, only a cover picture"):
+        video.convert(tmp_path / "song.mp4", tmp_path / "out.mp4", change)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_film_that_is_stopped_leaves_nothing(tmp_path, monkeypatch, capsys, number):
+    make(tmp_path / "in.mp4")
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+
+    def stopped(frame):
+        assert (tmp_path / ".out.mp4.part").exists()
+        os.kill(os.getpid(), number)
+
+    convert = video.convert
+    monkeypatch.setattr(video, "convert", lambda source, target, _: convert(source, target, stopped))
+    torch.save(checkpoints.generator_file(networks.Generator(ngf=4, nb=0)), tmp_path / "net.pth")
+    argv = ["test.py", "--pre_trained_model", tmp_path / "net.pth", "--device", "cpu"]
+    argv += ["--video", tmp_path / "in.mp4", "--output", tmp_path / "out.mp4"]
+    monkeypatch.setattr(sys, "argv", [str(word) for word in argv])
+    try:
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / "test.py"), run_name="__main__")
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert end.value.code == 128 + number
+    assert capsys.readouterr().err == f"stopped: {tmp_path / 'out.mp4'} is not written\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "net.pth"]
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
 @pytest.mark.parametrize("extension", ["mp4", "mkv", "mov", "webm"])
 @pytest.mark.parametrize(
     "name",
-    ["android90k.mp4", "film709tag.mp4", "hflip.mp4", "mono.avi", "plain.mp4", "raw.h264", "trunc.ts"],
+    [
+        *("android90k.mp4", "cover_before.mp4", "film709tag.mp4", "hflip.mp4", "mono.avi"),
+        *("plain.mp4", "raw.h264", "trunc.ts"),
+    ],
 )
 def test_awkward_films_keep_all_frames(tmp_path, name, extension):
     out = tmp_path / f"out.{extension}"
     frames = video.convert(SHARED / "cases" / name, out, lambda frame: frame)
     with av.open(str(SHARED / "cases" / name)) as file:
-        assert sum(1 for _ in file.decode(video=0)) == frames
+        assert sum(1 for _ in file.decode(file.streams.video[-1])) == frames
         sound = len(file.streams.audio)
     times, _, packets = read(out)
     assert len(times) == frames and min(np.diff(times)) > 0.01
