@@ -19,6 +19,7 @@ from data import pairs
 from evaluation import dark_channel
 from evaluation.judge import Judge
 from pictures import checkpoints, images, inference, listing
+from pictures.api import OF_A_RUN
 from support import arguments, gpu
 from training import options
 from training.settings import read_settings
@@ -33,7 +34,7 @@ def open_results(source, folder, photos, fit, device, precision):
     `photos` are the paths of the photographs below `folder`; only those that have a result are returned.
     Raises WrongUse if `source` holds no results, or a picture that belongs to no photograph.
     """
-    for name in ("generator_ema.pth", "generator_latest.pth"):  # what the run's samples show comes first
+    for name in OF_A_RUN:
         if (source / name).is_file():
             return open_results(source / name, folder, photos, fit, device, precision)
     if source.is_file():
