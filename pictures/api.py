@@ -25,8 +25,9 @@ def load_model(path, device="auto", precision="auto"):
 
     `path` is a checkpoint of any layout that test.py reads, or a run folder, of which the running mean
     (generator_ema.pth) is taken if it has one, else generator_latest.pth. `device` and `precision` are those
-    of test.py: "auto", "cpu", "cuda", "cuda:1", ...; "auto", "fp32", "tf32", "bf16", "fp16". Raises
-    utils.WrongUse if there is no such file, it holds no generator, or the device cannot be used.
+    of test.py: "auto", "cpu", "cuda", "cuda:1", ...; "auto", "fp32", "tf32", "bf16", "fp16".
+    PyTorch's TF32 switches are set for the whole process: on for "tf32", else off. Raises utils.WrongUse if
+    there is no such file, it holds no generator, or the device cannot be used.
     """
     path = Path(path)
     if path.is_dir():
@@ -45,8 +46,10 @@ def apply_model(model, pictures, keep_colour="off", strength=1):
     A picture is a PIL image of any mode, which is turned upright and converted to sRGB and gives an RGB
     image, or a uint8 array of height x width x 3 (RGB), which gives another one. `keep_colour` ("off",
     "chroma" or "mean") and `strength` (0 to 1) are those of test.py (docs/applying.md). Raises TypeError for
-    anything else, utils.RunFailed if the result is not finite.
+    another kind of picture, ValueError for other options, utils.RunFailed if the result is not finite.
     """
+    if keep_colour not in ("off", "chroma", "mean") or not 0 <= strength <= 1:
+        raise ValueError(f"keep_colour is {keep_colour!r} and strength {strength!r}: see docs/applying.md")
     if isinstance(pictures, (list, tuple)):
         return [apply_model(model, picture, keep_colour, strength) for picture in pictures]
     is_pil = isinstance(pictures, Image.Image)

@@ -65,6 +65,9 @@ def test_arrays_pictures_and_lists_of_them_give_their_like(run, photo):
         TypeError, match=r"uint8 array of height x width x 3, RGB; not float64 of shape \(30,"
     ):
         apply_model(model, photo / 255)
+    for wrong in ({"keep_colour": "croma"}, {"strength": 2}):
+        with pytest.raises(ValueError, match="croma|strength 2"):
+            apply_model(model, photo, **wrong)
 
 
 def test_a_telephones_photograph_is_turned_and_the_callers_own_is_left_alone(run, photo):
