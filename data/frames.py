@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from data import sheet, twins
 from pictures import film, images
 from pictures.images import cv2
 from support.arguments import Parser, number
@@ -26,10 +27,8 @@ SURVEY = 64  # evenly spaced frames, from which the crop and the film's own shar
 DARK = 24  # of 255, the lightest grey of a black bar: compression leaves noise in black
 CUT = 20  # of 255, the mean difference to the last frame taken that means a new shot (or a dissolve, a pan)
 SETTLED = 0.3  # seconds from there to the frame that is taken: past flashes and the worst of the compression
-# Measured on 654 drawings of one comic, 256 pixels a side: two differ in at least 0.345 of the fingerprint;
-# one moved by 2%, enlarged by 5%, with noise, or with a sixteenth of it changed, in 0.26 (99 of 100).
-ALIKE = 0.3
-# There the sharpness is 0.65 (median; 5th percentile 0.50), and 0.28 after a Gaussian blur of 1.5 pixels.
+# The sharpness of 654 drawings of one comic, 256 pixels a side, is 0.65 (median; 5th percentile 0.50), and
+# 0.28 after a Gaussian blur of 1.5 pixels.
 BLURRED = 0.5  # of the film's own sharpness: a soft old film is not dropped whole
 
 
@@ -67,17 +66,6 @@ def is_credits(grey):
     return ((sizes >= 4) & (sizes < 0.02 * grey.size)).sum() >= 10
 
 
-def fingerprint(grey):
-    """A perceptual hash: which of the 255 lowest frequencies (DCT of 64x64 pixels) are above their median.
-
-    Films return to a shot again and again, so each frame is compared with every one that was kept. SSIM would
-    take hours for that; this takes a few operations each.
-    """
-    reduced = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
-    waves = cv2.dct(reduced)[:16, :16].ravel()[1:]
-    return waves > np.median(waves)
-
-
 def picture_area(greys):
     """The part of the frames that is not black bars, as slices of rows and columns: one for all `greys`.
 
@@ -93,18 +81,14 @@ def picture_area(greys):
     return tuple(area)
 
 
-def fault(grey, usual, kept):
-    """Why a frame is no good, or None. Then its fingerprint is added to `kept`, those of the good frames."""
+def fault(grey, usual):
+    """Why a frame is no good by itself, or None; `usual` is the film's own sharpness."""
     if is_black(grey):
         return "black"
     if is_credits(grey):
         return "credits"
     if sharpness(grey) < BLURRED * usual:
         return "blurred"
-    mark = fingerprint(grey)
-    if kept and (np.array(kept) != mark).mean(1).min() < ALIKE:
-        return "near-duplicates"
-    kept.append(mark)
     return None
 
 
@@ -194,12 +178,13 @@ def changes(found):
             before, due = look, np.inf
 
 
-def take(args):
+def take(args, shown):
     """Write the good frames of args.film to args.out_dir; returns (size, size without bars, counts).
 
     `counts` is {why frames were dropped, or None: how many}; None stands for the frames that were written.
+    All frames are added to `shown`, a sheet.Sheet.
     """
-    counts, kept, sizes = Counter(), [], ((0, 0), (0, 0))
+    counts, kept, sizes = Counter(), twins.Kept(args.similar), ((0, 0), (0, 0))
     with film.opened(args.film) as file:
         video = film.video_stream(file)
         video.thread_type = "AUTO"  # decodes on all cores
@@ -217,12 +202,25 @@ def take(args):
                 whole = picture(file, frame)
                 cut = whole[area]
                 sizes = whole.shape[1::-1], cut.shape[1::-1]
-                why = fault(small(cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY)), usual, kept)
+                grey = small(cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY))
+                why, twin = fault(grey, usual), None
+                if not why and (twin := kept.add(time, grey)) is not None:
+                    why = "near-duplicates"
                 counts[why] += 1
+                text = f"like {clock(twin)}" if twin is not None else why or "kept"
+                shown.add(cut, f"{clock(time)} {text}", kept=not why)
                 if not why:
                     name = f"{args.film.stem}_{time:010.3f}".replace(".", "_")
                     images.write(args.out_dir / f"{name}.{args.format}", cut, quality=95, subsampling=0)
+    shown.finish()
     return *sizes, counts
+
+
+def clock(seconds):
+    """Seconds as H:MM:SS.s, or M:SS.s in the first hour."""
+    minutes, seconds = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
 
 
 def parse(argv=None):
@@ -240,6 +238,14 @@ def parse(argv=None):
         help="look at a frame every so many seconds (%(default)s)",
     )
     when.add_argument("--cuts", action="store_true", help="look at one frame after each cut")
+    add(
+        "--similar",
+        type=number(float, 0, 1, above=True),
+        default=twins.SIMILAR,
+        metavar="SHARE",
+        help="drop a frame if one that was kept shortly before shows this share of it, as in a slow pan; "
+        "1 compares whole frames alone (%(default)s)",
+    )
     add("--start", type=seconds, default=0, metavar="SECONDS", help="begin here, after the titles")
     add("--end", type=seconds, default=np.inf, metavar="SECONDS", help="end here, before the credits")
     add(
@@ -263,16 +269,23 @@ def main(argv=None):
     own = re.compile(re.escape(args.film.stem) + r"_\d{6}_\d{3}\.(png|jpg)")
     if any(own.fullmatch(path.name) for path in args.out_dir.iterdir()):
         raise WrongUse(f"{args.out_dir} holds frames of a {args.film.stem} already: name another folder")
+    # Beside the folder, as all pictures in it are learned from.
+    folder = args.out_dir.resolve()
+    shown = sheet.Sheet(folder.with_name(f"{folder.name}_{args.film.stem}_sheet"))
     try:
-        before, after, counts = take(args)
+        before, after, counts = take(args, shown)
     except av.FFmpegError as error:
         raise RunFailed(f"cannot read {args.film} as a film: {error.strerror}") from None
     dropped = ", ".join(f"{counts[why]} {why}" for why in ("black", "credits", "blurred", "near-duplicates"))
     if not counts:
         raise RunFailed(f"{args.film} has no frame that can be read after {args.start:g} seconds")
     if not counts[None]:
-        raise RunFailed(f"no frame of {args.film} is left: {dropped}")
+        raise RunFailed(f"no frame of {args.film} is left: {dropped}; see {shown.files[0]}")
     print(f"{counts[None]} of {counts.total()} frames in {args.out_dir}; dropped {dropped}")
+    print(
+        f"all of them, with the reason: {shown.files[0]}"
+        + f" to _{len(shown.files)}" * (len(shown.files) > 1)
+    )
     if before != after:
         print("black bars cut off: {}x{} became {}x{}".format(*before, *after))
 

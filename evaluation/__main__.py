@@ -1,11 +1,12 @@
 """Measure how close results are to the drawings, how much of the photographs they keep, how clean they are.
 
-    python -m evaluation results/NAME_results --photos data/src_data/test --drawings data/tgt_data/train
+    python -m evaluation results/NAME_results
 
 The table has a row for the photographs (the baseline), one for the drawings (the floor) and one for each of
-the results. It is printed, and written as JSON into or beside the first of the results.
+the results. It is printed; the row of each of the results is also written, as JSON, into or beside it.
 """
 
+import argparse
 import contextlib
 import functools
 import json
@@ -21,6 +22,7 @@ from evaluation.judge import Judge
 from pictures import checkpoints, images, inference, listing
 from support import arguments, gpu
 from training import options
+from training.data import folders
 from training.settings import read_settings
 from utils import WrongUse, exit_status, first_line, say, write_text
 
@@ -158,14 +160,33 @@ def clear_pictures(folder, photos, photo_dir):
 
 
 def trained_with(source):
-    """How the pictures of a run's training were made; {} without a settings.json."""
+    """Which pictures a run was trained with and how they were made; {} without a settings.json."""
     folder = source if source.is_dir() else source.parent
     settings = read_settings(folder) or {"options": {}}
-    names = "input_size", "load_size", "resize"
+    names = "input_size", "load_size", "resize", "src_data", "tgt_data"
     used = {name: settings["options"][name] for name in names if name in settings["options"]}
     if fault := options.fault(used):
         raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")
     return used
+
+
+def compared_with(args, run):
+    """The folders of photographs and drawings: the command's, or the first run's. Raises WrongUse."""
+    trained = {"src_data", "tgt_data"} <= run.keys()
+    _, *known = folders(argparse.Namespace(**run)) if trained else (None,) * 3
+    given = args.photos or known[0], args.drawings or known[1]
+    if None in given:
+        raise WrongUse("--photos DIR and --drawings DIR needed: none of the results has a settings.json")
+    if not (args.photos and args.drawings):
+        say("compared with the data of the run: photographs {}, drawings {}".format(*given))
+    return given
+
+
+def own_file(source):
+    """The JSON file of one of the results: in its folder, or beside a checkpoint."""
+    return (
+        source / "evaluation.json" if source.is_dir() else source.with_name(f"{source.stem}-evaluation.json")
+    )
 
 
 # The command
@@ -183,10 +204,9 @@ def parse(argv):
     add(
         "--photos",
         type=arguments.path,
-        required=True,
-        help="folder of the photographs that the results are of",
+        help="folder of the photographs that the results are of (the first run's test photographs)",
     )
-    add("--drawings", type=arguments.path, required=True, help="folder of the drawings")
+    add("--drawings", type=arguments.path, help="folder of the drawings (the first run's)")
     add(
         "--train_photos",
         type=arguments.path,
@@ -217,7 +237,7 @@ def parse(argv):
     add(
         "--output",
         type=arguments.path,
-        help="the JSON file (evaluation.json in or beside the first of the results)",
+        help="one JSON file of the whole table (one of its own in or beside each of the results)",
     )
     arguments.add_device(add)
     return parser.parse_args(argv)
@@ -233,6 +253,7 @@ def main(argv=None):
     if load_size < size:
         raise WrongUse(f"--load_size {load_size} but squares of {size} pixels: at least that needed")
     resize = args.resize or run.get("resize", "crop")
+    args.photos, args.drawings = compared_with(args, run)
     photos, drawings = pictures(args.photos), pictures(args.drawings)
     clear = clear_pictures(args.pairs, photos, args.photos) if args.pairs else {}
     training = training_photos(args.train_photos, args.photos)
@@ -264,20 +285,20 @@ def main(argv=None):
     if size < table.CHECKERBOARD_FROM:
         print(f"below {table.CHECKERBOARD_FROM} pixels a side the checkerboard's figure says nothing\n")
 
-    first = args.results[0]
-    beside = first / "evaluation.json" if first.is_dir() else first.with_name(f"{first.stem}-evaluation.json")
     record = {"features": features, "vgg": weights, "precision": precision}
     record |= {"input_size": size, "load_size": load_size, "resize": resize}
     record |= {key: str(getattr(args, key) or "") or None for key in ("photos", "drawings", "pairs")}
-    record["rows"] = {
-        name: {key: value if math.isfinite(value) else None for key, value in row.items()}
-        for name, row in rows.items()
-    }
     record["remarks"] = table.remarks(rows)
-    output = args.output or beside
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    write_text(output, text.encode("utf-8", "replace").decode())  # folders of names that are no UTF-8
-    print(f"written to {output}")
+    files = {args.output: opened} if args.output else {own_file(path): [str(path)] for path in args.results}
+    for file, of in files.items():
+        record["rows"] = {
+            name: {key: value if math.isfinite(value) else None for key, value in row.items()}
+            for name, row in rows.items()
+            if name in of or name not in opened
+        }
+        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        write_text(file, text.encode("utf-8", "replace").decode())  # folders of names that are no UTF-8
+        print(f"written to {file}")
 
 
 if __name__ == "__main__":

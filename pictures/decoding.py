@@ -54,16 +54,21 @@ def decode(data, channels=3, at_least=None):
     staying at least so many pixels; and what fit_training refuses is refused. Raises Unreadable.
     """
     try:
-        image = _plain(_opened(data, at_least=at_least))
-        if image.mode in ("LA", "RGBA"):
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        mode = "RGB" if channels == 3 else "L"
-        return np.atleast_3d(np.asarray(image if image.mode == mode else image.convert(mode)))
+        return pixels(_opened(data, at_least=at_least), channels)
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
         reason = _reason(error, data, SMALLER)
     # Out here it has no context: that would hold the decoder's frames, and with them the pixels.
     raise Unreadable(reason)
+
+
+def pixels(image, channels=3):
+    """Pillow's image, which is turned upright in place, as `decode` returns it: uint8 H,W,channels."""
+    image = _plain(image)
+    if image.mode in ("LA", "RGBA"):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    mode = "RGB" if channels == 3 else "L"
+    return np.atleast_3d(np.asarray(image if image.mode == mode else image.convert(mode)))
 
 
 def decode_frames(data, longest=None):

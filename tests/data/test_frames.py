@@ -1,4 +1,4 @@
-"""data/frames.py on a film made here: drawings, a black gap, a fade, a blur, credits, repeats, and bars."""
+"""data/frames.py on a film made here: drawings, a black gap, a fade, a blur, credits, repeats, bars, pan."""
 
 import sys
 from fractions import Fraction
@@ -9,7 +9,7 @@ import pytest
 from helpers import ROOT, SHARED
 from PIL import Image, ImageDraw, ImageFilter
 
-from data import frames
+from data import frames, sheet
 from pictures import images
 from pictures.images import cv2
 from utils import RunFailed, WrongUse
@@ -90,6 +90,39 @@ def test_what_is_kept_and_what_is_dropped(film, tmp_path, capsys, how):
     said = capsys.readouterr().out
     assert f"4 of 10 frames in {tmp_path}/new/out; dropped 2 black, 1 credits, 1 blurred, 2 near-dup" in said
     assert "black bars cut off: 320x240 became 320x176\n" in said
+
+
+def test_a_slow_pan_gives_few_frames_and_a_sheet_shows_all_with_the_reason(tmp_path, capsys):
+    row = Image.new("RGB", (128 * 6, 180))
+    for place, file in enumerate(sorted((ROOT / "data/sample/tgt_data/train").iterdir())[::60]):
+        row.paste(Image.open(file).resize((128, 180)), (128 * place, 0))
+    seen = [row.crop((left, 0, left + 320, 180)) for left in range(0, 400, 40)]  # an eighth a second
+    write(tmp_path / "pan.mp4", [*seen, SCENES[1]], bar=0)
+    counts = {}
+    for similar in ("0.6", "1"):
+        out = tmp_path / similar
+        frames.main([str(tmp_path / "pan.mp4"), str(out), "--similar", similar])
+        counts[similar] = [int(name[4:10]) for name in written(out)]
+    # After four seconds half of the picture is new.
+    assert counts == {"0.6": [0, 4, 8], "1": [*range(10)]}
+    assert f"all of them, with the reason: {tmp_path}/0.6_pan_sheet_1.jpg\n" in capsys.readouterr().out
+    page = images.read(tmp_path / "0.6_pan_sheet_1.jpg").astype(int)
+    assert page.shape == (90 + 14, 12 * 160, 3)
+    for place, (scene, light) in enumerate(zip(seen[:5], (1, 0.5, 0.5, 0.5, 1), strict=True)):
+        wanted = light * np.asarray(scene.resize((160, 90), Image.Resampling.BOX)).astype(int)
+        assert abs(page[:90, 160 * place : 160 * (place + 1)] - wanted).mean() < 8
+        assert page[90:, 160 * place : 160 * (place + 1)].max() > 120  # a line of text
+
+
+def test_a_sheet_has_pages(tmp_path):
+    shown = sheet.Sheet(tmp_path / "sheet")
+    for _ in range(sheet.COLUMNS * sheet.ROWS + 1):
+        shown.add(np.zeros((4, 320, 3), np.uint8), "0:00.0 kept", kept=True)
+    shown.finish()
+    shown.finish()
+    assert [path.name for path in shown.files] == ["sheet_1.jpg", "sheet_2.jpg"]
+    assert images.read(shown.files[1]).shape == (2 + 14, 12 * 160, 3)
+    assert [frames.clock(seconds) for seconds in (0, 83.54, 3599.96)] == ["0:00.0", "1:23.5", "1:00:00.0"]
 
 
 def test_interval_part_and_format(film, tmp_path):

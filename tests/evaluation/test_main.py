@@ -100,14 +100,35 @@ def test_checkpoints_and_runs_in_one_table(measured, checkpoint, tmp_path):
     shutil.copy(checkpoint, run / "generator_latest.pth")
     options = {"options": {"input_size": 48, "load_size": 64, "resize": "squash"}}
     (run / "settings.json").write_text(json.dumps(options))
-    lines, record = measured(run, checkpoint, size=())
+    lines, record = measured(run, checkpoint, "--output", tmp_path / "all.json", size=())
     assert (record["input_size"], record["load_size"], record["resize"]) == (48, 64, "squash")
     assert record["rows"]["photos"]["squares"] == 3 * 4  # 64 pixels are two squares of 48 that overlap
-    assert (run / "evaluation.json").exists() and len(lines) == 6
+    assert not (run / "evaluation.json").exists() and len(lines) == 6
     rows = record["rows"]
     assert rows[str(run)] == rows[str(checkpoint)] and rows[str(run)]["content_change"] > 0
     # The photo is given in training's size: both are looked at in that.
     assert rows[str(run)]["checkerboard_photo"] == rows["photos"]["checkerboard"]
+
+
+def test_a_run_knows_its_data_and_each_of_two_has_a_file_of_its_own(data, checkpoint, tmp_path, capsys):
+    runs = [tmp_path / name for name in ("One_results", "Two_results")]
+    for run in runs:
+        run.mkdir()
+        shutil.copy(checkpoint, run / "generator_latest.pth")
+    options = {"input_size": 32, "src_data": str(data / "src_data"), "tgt_data": str(data / "tgt_data")}
+    (runs[0] / "settings.json").write_text(json.dumps({"options": options}))
+    assert not evaluate.main([*map(str, (*runs, *SHORT))])
+    told = capsys.readouterr()
+    assert f"photographs {data}/src_data/test, drawings {data}/tgt_data/train" in told.err
+    for run in runs:
+        assert f"written to {run}/evaluation.json\n" in told.out
+        assert [*json.loads((run / "evaluation.json").read_text())["rows"]] == [
+            "photos",
+            "drawings",
+            str(run),
+        ]
+    with pytest.raises(WrongUse, match="--photos DIR and --drawings DIR needed"):
+        evaluate.main([str(runs[1]), *map(str, SHORT)])
 
 
 def test_the_json_lies_beside_a_checkpoint_or_where_told(measured, checkpoint, tmp_path):
@@ -127,7 +148,7 @@ def test_one_channel_is_measured_with_the_colour_that_it_is_shown_with(measured,
     for photo in small.iterdir():
         images.write(photo, images.fit_training(images.read(photo), 32, "crop"))
         images.write(shown / photo.name, inference.convert(generator, [images.read(photo)])[0])
-    rows = measured(path, shown, photos=small)[1]["rows"]
+    rows = measured(path, shown, "--output", tmp_path / "all.json", photos=small)[1]["rows"]
     assert rows[str(path)] == rows[str(shown)] and rows[str(path)]["ssim"] < 1
 
 

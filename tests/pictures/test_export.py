@@ -1,8 +1,14 @@
 """Exported models against PyTorch, at sizes and batches other than the one that was traced."""
 
+import re
+import runpy
+
+import numpy as np
 import pytest
 import torch
 from foreign import animegan_weights, authors_weights, cyclegan_weights, script_weights
+from helpers import ROOT
+from PIL import Image
 
 from networks import Generator
 from pictures import checkpoints, export
@@ -40,6 +46,27 @@ def test_parity_of_every_form(tmp_path, form, capsys):
     assert len(found) == 2
     assert max(found) < 1e-3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "net.pth"]
+
+
+def test_the_lines_that_apply_a_file(tmp_path, monkeypatch):
+    """The file holds a network that inverts its photo; names and types are those of an exported one."""
+    from onnx import TensorProto, helper, save
+
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3, "H", "W"])
+        for name in ("photo", "cartoon")
+    ]
+    graph = helper.make_graph([helper.make_node("Neg", ["photo"], ["cartoon"])], "", ends[:1], ends[1:])
+    opset = helper.make_opsetid("", export.OPSET)
+    save(helper.make_model_gen_version(graph, opset_imports=[opset]), tmp_path / "paprika.onnx")
+    noise = np.random.default_rng(0).integers(0, 256, (33, 46, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.jpg")
+    (lines,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/applying.md").read_text(), re.M | re.S)
+    (tmp_path / "lines.py").write_text(lines)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("lines.py")
+    photo = np.asarray(Image.open("photo.jpg"))[:32, :44]
+    assert np.array_equal(np.asarray(Image.open("cartoon.png")), 255 - photo)
 
 
 def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch):

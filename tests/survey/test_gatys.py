@@ -69,6 +69,24 @@ def test_the_papers_way_halves_it_sooner(vgg, options, pictures):
         assert total(losses) < total(objective(gatys.NOISE * torch.randn_like(photo))) / 2
 
 
+def test_a_second_pass_begins_at_the_first_ones_result_enlarged(vgg, options, pictures, monkeypatch):
+    photo, drawing = pictures
+    passes, descend = [], gatys.descent.descend
+
+    def watched(start, *more):
+        passes.append((start, *descend(start, *more)))
+        return passes[-1][1:]
+
+    monkeypatch.setattr(gatys.descent, "descend", watched)
+    words = ["--init", "noise", "--steps", "20"]
+    _, alone = painted(options(*words), vgg, photo, [drawing])
+    made, losses = painted(options(*words, "--first_size", "160"), vgg, photo, [drawing])  # of 256
+    (small, smaller, _), (begun, _, _) = passes[1:]
+    assert [round(0.625 * side) for side in photo.shape[2:]] == [*small.shape[2:]]
+    torch.testing.assert_close(begun, F.interpolate(smaller, photo.shape[2:], mode="bicubic"))
+    assert made.shape == photo.shape and total(losses) < total(alone)
+
+
 def test_from_noise_the_seed_decides(vgg, options, pictures):
     photo, drawing = pictures
     made = {
@@ -133,6 +151,7 @@ def test_histogram_gives_the_drawing_other_colours_before(vgg, options, pictures
         (["--drawing_weights", "0"], "not all 0"),
         (["--statistics", "mmd_gaussian", "--optimiser", "lbfgs"], "use --optimiser adam"),
         (["--style", "-1"], "at least 0"),
+        (["--first_size", "256"], "--first_size 256 is not below --size 256"),
     ],
 )
 def test_wrong_options_are_told(options, words, told):
