@@ -162,14 +162,13 @@ def write_plotly(folder):
 def _alone(folder):
     """Hold a folder of runs, so that one process at a time writes its pages. Raises RunFailed after 10 s."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a file system without locks
-            for _ in range(100):
-                if stack.enter_context(locked(folder, wait=False)):
-                    break
-                stack.close()
-                time.sleep(0.1)
-            else:
-                raise RunFailed(f"{folder} is held by another process: its pages are not written")
+        for _ in range(100):
+            if stack.enter_context(locked(folder, wait=False)) is not False:
+                break
+            stack.close()
+            time.sleep(0.1)
+        else:
+            raise RunFailed(f"{folder} is held by another process: its pages are not written")
         yield
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from support.arguments import command_line
 from training import data
-from training.log import read_log
+from training.log import LOG, read_log
 from training.method import Method
 from training.options import CARTOONGAN
 from training.settings import FILE, STATE, program_of, read_settings, settings_fault
@@ -148,8 +148,8 @@ def _refuse_overwriting(folder, asked, method):
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise WrongUse(f"{path} is no folder: name another with --results_dir or --name")
-    if not folder.exists() or all(path.name.startswith(".") for path in folder.iterdir()):
-        return  # a run that was killed at its start leaves nothing, or a hidden part of a file
+    if not folder.exists() or all(path.name[0] == "." or path.name == LOG for path in folder.iterdir()):
+        return  # a run that ended before its start leaves at most a log and a hidden part of a file
     earlier = read_settings(folder)
     if earlier and program_of(earlier) != method.program:
         changed = [f"it is one of python {' '.join(program_of(earlier))}"]
@@ -173,7 +173,7 @@ def held(folder):
         raise WrongUse(f"cannot make {folder} ({error.strerror}): name another --results_dir") from None
     # After a restart by torchrun the first process of before may not be gone yet.
     with locked(folder, wait=restarts() > 0) as free:
-        if not free:
+        if free is False:
             raise WrongUse(f"{folder} is being written by another run: stop that one, or wait for its end")
         sweep(folder)
         yield

@@ -11,7 +11,7 @@ from pictures import checkpoints
 from training import history, samples
 from training.log import log_event
 from training.shown import shown_generator
-from utils import WrongUse, first_line, say
+from utils import WrongUse, first_line, say, show
 
 WON = 0.99  # AUC of D, of drawings against results
 FROZEN = 1  # grey level
@@ -69,7 +69,7 @@ class Journal(contextlib.AbstractContextManager):
         text += f"; {run.seconds:.1f} s, {speed:.1f} images/s"
         if run.epoch < epochs:
             text += f", about {duration((epochs - run.epoch) * run.seconds)} to go in this phase"
-        print(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}", flush=True)
+        show(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}")
         self.watch(means)
         if run.epoch % self.args.sample_every == 0 or run.epoch == epochs:
             history.plot_losses(self.folder / history.FILE, self.folder / "losses.png")
@@ -160,10 +160,10 @@ class Journal(contextlib.AbstractContextManager):
         if best := history.best(history.read(self.folder / history.FILE)):
             kid, other = history.number(best[history.KID]), self.other_best()
             where = f"but {other}" if other else f"in {BEST}"
-            print(f"lowest KID: {kid:.4g} after epoch {best['epoch']}, {where}")
+            show(f"lowest KID: {kid:.4g} after epoch {best['epoch']}, {where}")
         mean = (self.folder / "generator_ema.pth").is_file()
         weights = "generator_ema.pth" if mean else "generator_latest.pth"
-        print(f"finished: open {self.folder / 'index.html'}; weights in {weights}")
+        show(f"finished: open {self.folder / 'index.html'}; weights in {weights}")
 
     def __exit__(self, kind, error, _):
         stopped = isinstance(error, utils.Stopped)  # which is logged with its signal already
