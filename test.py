@@ -4,6 +4,7 @@ python test.py --pre_trained_model generator_latest.pth --image_dir photos --out
 """
 
 import functools
+import os
 import sys
 import time
 
@@ -18,7 +19,7 @@ GENERATOR_SHAPE = ("in_ngc", "out_ngc", "ngf", "nb")
 def source(text):
     """An argparse type: as `one_line`, but of any encoding: pictures are called what they are called."""
     one_line(text.encode("utf-8", "replace").decode())
-    return text
+    return os.path.expanduser(text)
 
 
 def asked(argv=None):

@@ -80,12 +80,20 @@ def _reason(error, device, asked):
             f"{first_line(error)}{where}: fix that (traceback in {LOG}), then resume with {resuming(asked)}"
         )
     if is_out_of_memory(error):
-        return f"out of memory on {device}: try a smaller --batch_size, --input_size or --ngf"
+        return f"out of memory on {device}: {_smaller(asked)}"
     if "DataLoader worker" in str(error) and (reason := of_loading(error)):  # raised by a signal, anywhere
         return reason
     if processes.lost(error):
         return f"another of the processes is gone, or cannot be reached ({first_line(error)})"
     return None
+
+
+def _smaller(asked):
+    """The command with half of the batch, or what else takes less memory."""
+    each = asked.args.batch_size // processes.count() // 2
+    if not each:
+        return "start a new run with a smaller --input_size or --ngf"
+    return f"resume with a smaller batch, {resuming(asked, '--batch_size', str(each * processes.count()))}"
 
 
 @contextlib.contextmanager

@@ -13,7 +13,13 @@ from utils import RunFailed, WrongUse
 
 CPU = torch.device("cpu")
 FOLDER = Path("results/Tiny_1_1_1_results")
-ASKED = types.SimpleNamespace(folder=FOLDER, method=CARTOONGAN, argv=["--name", "Tiny"], earlier=None)
+ASKED = types.SimpleNamespace(
+    folder=FOLDER,
+    method=CARTOONGAN,
+    argv=["--name", "Tiny"],
+    earlier=None,
+    args=types.SimpleNamespace(batch_size=5),
+)
 
 
 @pytest.mark.parametrize(
@@ -26,9 +32,9 @@ ASKED = types.SimpleNamespace(folder=FOLDER, method=CARTOONGAN, argv=["--name", 
         (PermissionError(13, "Permission denied"), "then resume with python CartoonGAN.py --name Tiny"),
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried"),
-            "out of memory on cpu: try a smaller --batch_size",
+            "on cpu: resume with a smaller batch, python CartoonGAN.py --name Tiny --batch_size 2",
         ),
-        (MemoryError(), "out of memory on cpu: try a smaller --batch_size"),
+        (MemoryError(), "out of memory on cpu: resume with a smaller batch"),
         (
             RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
             "was killed (out of memory?): try fewer --workers",
