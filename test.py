@@ -8,6 +8,9 @@ import os
 import sys
 import time
 
+if sys.flags.safe_path:  # python -P does not search the folder of the script
+    sys.path.insert(0, os.path.dirname(__file__))
+
 from pictures import video
 from pictures.plan import find_pictures, plan
 from support.arguments import Parser, add_device, image_size, number, one_line, path
