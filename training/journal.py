@@ -3,6 +3,7 @@
 import contextlib
 import math
 import threading
+import time
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -15,6 +16,7 @@ from utils import WrongUse, first_line, say, show
 
 WON = 0.99  # AUC of D, of drawings against results
 FROZEN = 1  # grey level
+UPKEEP = 0.05  # the share of a run's time that the plot and the pages may take
 BEST = "generator_best.pth"
 
 
@@ -33,6 +35,7 @@ class Journal(contextlib.AbstractContextManager):
     def __init__(self, run, after_samples):
         self.run, self.folder, self.args = run, run.folder, run.args
         self.after_samples, self.warned = after_samples, set()
+        self.show_from = 0  # the time from which on the plot and the pages are written again
         log_event(self.folder, "started", run.settings["commands"][-1])
         if other := self.other_best():
             self.warn(other)
@@ -49,7 +52,8 @@ class Journal(contextlib.AbstractContextManager):
         """Record the epoch of `epochs` that the run has just finished.
 
         A row of metrics.csv, the same as events, the generator if it is one to keep, and if it is time
-        measures and samples.
+        measures and samples. The plot and the pages take longer the more epochs there are; they wait until
+        they take no more than UPKEEP of the time, but for the last epoch of a phase.
         """
         run = self.run
         means = run.means()
@@ -72,8 +76,12 @@ class Journal(contextlib.AbstractContextManager):
         show(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}")
         self.watch(means)
         if run.epoch % self.args.sample_every == 0 or run.epoch == epochs:
-            history.plot_losses(self.folder / history.FILE, self.folder / "losses.png")
             self.samples()
+            began = time.monotonic()
+            if run.epoch == epochs or began >= self.show_from:
+                self.plot()
+                self.show()
+                self.show_from = time.monotonic() + (time.monotonic() - began) / UPKEEP
 
     def watch(self, means):
         """Warn once of each of two faults that the losses do not tell, by the `means` of an epoch."""
@@ -107,6 +115,8 @@ class Journal(contextlib.AbstractContextManager):
         file = checkpoints.generator_file(generator)
         if self.args.checkpoint_every and epoch % self.args.checkpoint_every == 0:
             checkpoints.save(self.folder / f"generator_{epoch}.pth", file)
+        if not self.args.eval_every or epoch % self.args.eval_every:
+            return
         best = history.best(history.read(self.folder / history.FILE))
         if best and int(best["epoch"]) == epoch:
             notes = {"epoch": epoch, history.KID: history.number(best[history.KID])}
@@ -136,7 +146,10 @@ class Journal(contextlib.AbstractContextManager):
             samples.thin(self.folder, self.args.sample_every, self.args.sample_keep)
         step = self.step(run.phase, run.epoch)
         self.events.add_image("samples", samples.grid(pictures), step, dataformats="HWC")
-        self.show()
+
+    def plot(self):
+        """Draw the curves of metrics.csv into losses.png."""
+        history.plot_losses(self.folder / history.FILE, self.folder / "losses.png")
 
     def show(self):
         """Write what was said into the log, and show all. No fault of a page ends a run."""
@@ -150,6 +163,8 @@ class Journal(contextlib.AbstractContextManager):
     def end(self, event, reason=""):
         """Log how the run ended."""
         self.show()
+        if event == "stopped":
+            self.plot()
         log_event(self.folder, event, reason)
         self.events.close()
         self.show()
