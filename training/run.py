@@ -239,7 +239,7 @@ class Run:
         """Write weights and state, after a look at the losses. Raises RunFailed if one is not finite."""
         self._check_losses()
         pools = {
-            name: [processes.gather(batch) for batch in getattr(self.model, name).batches]
+            name: [processes.gather_in_first(batch) for batch in getattr(self.model, name).batches]
             for name in self.model.pools
         }
         if is_first():
