@@ -22,6 +22,7 @@ from utils import RunFailed, Stopped, WrongUse, is_first, say
 # None: silent where the output is no terminal
 BAR = {"unit": "image", "disable": None if is_first() else True, "leave": False}
 OVERFLOWS = 25  # steps of float16 in a row whose loss may be not finite: the scaler left them out
+KILLING = signal.SIGINT, signal.SIGTERM  # if they come again
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
 
 
@@ -247,10 +248,10 @@ class Run:
 
 
 class Signals:
-    """Notes a signal that asks to stop in `received`, so that the step can be finished; a second one kills.
+    """Notes a signal that asks to stop in `received`, so that the step can be finished.
 
-    Ctrl-C, SIGTERM, SIGHUP of a terminal that is gone (if nohup does not ignore it), and SIGUSR1, which SLURM
-    can send before its time limit.
+    Ctrl-C and SIGTERM, of which a second one kills, SIGHUP of a terminal that is gone (if nohup does not
+    ignore it), which the shell may send again, and SIGUSR1, which SLURM can send before its time limit.
     """
 
     def __init__(self):
@@ -269,5 +270,5 @@ class Signals:
 
     def _note(self, number, _):
         self.received = number
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL if number in KILLING else signal.SIG_IGN)
         say("stopping after this step …")
