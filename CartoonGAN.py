@@ -10,7 +10,11 @@ Johnson et al. (ECCV 2016). Pictures are tensors N,C,H,W in [-1, 1], RGB. Losses
 
 import dataclasses
 import functools
+import os
 import sys
+
+if sys.flags.safe_path:  # python -P does not search the folder of the script
+    sys.path.insert(0, os.path.dirname(__file__))
 
 import utils
 from training.folders import find_run

@@ -13,6 +13,9 @@ import sys
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+if sys.flags.safe_path:  # python -P does not search the folder of the script
+    sys.path.insert(0, os.path.dirname(__file__))
+
 from pictures import decoding, images, listing
 from pictures.images import cv2
 from support import arguments
@@ -91,8 +94,10 @@ def _make_pair(drawings, out, name, size, how):
 
 
 def _stamp(path):
+    """The stamp of a pair; None where there is none, or a power loss has damaged the file."""
     try:
         with Image.open(path) as image:
+            image.verify()  # reads the whole file and compares its checksums
             return image.info.get("pair")
     except (OSError, SyntaxError, ValueError):
         return None

@@ -9,6 +9,9 @@ import os
 import sys
 import time
 
+if sys.flags.safe_path:  # python -P does not search the folder of the script
+    sys.path.insert(0, os.path.dirname(__file__))
+
 from pictures import video
 from pictures.plan import find_pictures, plan, refuse_stream
 from support.arguments import Parser, add_device, command_line, image_size, number, one_line, path
@@ -24,7 +27,7 @@ UNREAD += ("latest_generator_model", "latest_discriminator_model")
 def source(text):
     """An argparse type: as `one_line`, but of any encoding: pictures are called what they are called."""
     one_line(text.encode("utf-8", "replace").decode())
-    return text
+    return os.path.expanduser(text)
 
 
 def name_part(text):

@@ -5,6 +5,7 @@ PyTorch takes seconds to load, so only the functions that compute import it: a w
 
 import collections
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -48,6 +49,7 @@ def first_line(error):
 
 
 said = collections.deque(maxlen=1000)  # what a run has yet to write into its log
+unread = set()  # standard streams whose reader is gone, as after `| head` or a closed terminal
 
 
 def say(line, everywhere=False):
@@ -58,11 +60,29 @@ def say(line, everywhere=False):
     from tqdm import tqdm
 
     line = "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in line)
-    if is_first():
-        said.append(line)
-        tqdm.write(line, file=sys.stderr)
-    elif everywhere:
-        print(f"process {rank()}: {line}", file=sys.stderr)
+    with _unless_unread(sys.stderr):
+        if is_first():
+            said.append(line)
+            tqdm.write(line, file=sys.stderr)
+        elif everywhere:
+            print(f"process {rank()}: {line}", file=sys.stderr)
+
+
+def show(line):
+    """Print one line to standard output, at once. Without a reader it is lost, which `unread` then tells."""
+    with _unless_unread(sys.stdout):
+        print(line, flush=True)
+
+
+@contextlib.contextmanager
+def _unless_unread(stream):
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: of a terminal that is gone
+            raise
+        unread.add(stream.name)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what follows is lost silently
 
 
 def refuse_early(check):
@@ -77,6 +97,9 @@ def exit_status(main):
     Ctrl-C gives 130. An operating system error (disk full, no permission) gives 1. Anything else is a
     fault of the program and keeps its traceback.
     """
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # started without it, as by `2>&-`: what goes there is lost
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
     with contextlib.suppress(AttributeError):  # names of files need not be UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -141,6 +164,28 @@ def write_text(path, text):
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def append(path, text):
+    """Append lines to a UTF-8 text file and sync it. Where that fails (a full disk), nothing is added."""
+    data = text.encode("utf-8", "replace")
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":  # the last line was cut off
+            data = b"\n" + data
+        try:
+            while data:
+                data = data[os.write(handle, data) :]
+            _flush(handle, path)
+            if not size:  # its name is new too
+                _sync(path.parent)
+        except OSError as error:
+            os.ftruncate(handle, size)
+            error.filename = path
+            raise
+    finally:
+        os.close(handle)
+
+
 def sweep(folder):
     """Remove what a killed process left of `replacing` below a folder that no other process writes to."""
     for part in folder.rglob(".*.part"):
@@ -148,16 +193,31 @@ def sweep(folder):
 
 
 _held = set()  # handles of the folders that this process holds
+# How network drives and FUSE say that they lack a call; what a failing disk says is not among it.
+LACKING = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.ENOLCK}
+LACKING |= {errno.EPERM, errno.EACCES}
+_lacks = set()  # what was warned of
+_CONSEQUENCE = {
+    "locked": "take care that no other process writes there",
+    "synced": "a power loss may damage what was written last",
+}
+
+
+def _warn_lacking(what, path, error):
+    if what not in _lacks:
+        _lacks.add(what)
+        say(f"warning: {path} cannot be {what} ({error.strerror}): {_CONSEQUENCE[what]}")
 
 
 @contextlib.contextmanager
 def locked(folder, wait):
-    """Hold `folder` against other processes; yields whether it was free. A killed process leaves no lock.
+    """Lock `folder` against other processes. A killed process leaves no lock.
 
-    Without fcntl it is always free.
+    Yields True if it was free, False if another process holds it, and None where the system, or the file
+    system, has no locks; the latter gives a warning, once.
     """
     if not fcntl:
-        yield True
+        yield None
         return
     handle = os.open(folder, os.O_RDONLY)
     _held.add(handle)
@@ -167,6 +227,11 @@ def locked(folder, wait):
             free = True
         except BlockingIOError:
             free = False
+        except OSError as error:
+            if error.errno not in LACKING:
+                raise
+            _warn_lacking("locked", folder, error)
+            free = None
         yield free
     finally:
         _held.discard(handle)
@@ -182,11 +247,24 @@ def let_go():
 def _sync(path):
     if not fcntl:  # Windows opens no folder, and syncs no file that was opened to be read
         return
-    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError as error:  # a folder may be written to and not be read
+        _warn_lacking("synced", path, error)
+        return
+    try:
+        _flush(handle, path)
     finally:
         os.close(handle)
+
+
+def _flush(handle, path):
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in LACKING:
+            raise
+        _warn_lacking("synced", path, error)
 
 
 # Processes, device and precision

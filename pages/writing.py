@@ -1,7 +1,8 @@
-"""Write the pages: index.html for a folder of runs, index.html and page.js for each run in it.
+"""Write the pages: index.html and runs.js for a folder of runs, index.html and page.js for each run in it.
 
 A page that is opened from the disk may load scripts, but no other files. So the data of a run are a script,
-page.js; the page of the run and the comparison of runs load it.
+page.js, which its page loads. The comparison of runs has a script of its own, runs.js with the data of all: a
+folder that somebody put there may hold any page.js, and is read, not run.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from utils import RunFailed, WrongUse, first_line, locked, say, write_text
 SIGN = '<meta name="generator" content="CartoonGAN'  # is in the pages of every version
 MARK = f'{SIGN} pages">'  # is in the pages that can read today's page.js
 PLOTLY = "plotly.min.js"
+RUNS = "runs.js"
 
 
 def update(folder):
@@ -50,6 +52,7 @@ def write(results, names=None):
                     write_run(run, "..")
             except (OSError, WrongUse) as error:
                 say(f"warning: no page for {folder}: {first_line(error)}")
+        _write_data(results / RUNS, {summaries.url(run["folder"].name): run["page"] for run in found})
         values = {**overview(found), "surveys": summaries.find_surveys(results)}
         _write_page(results / "index.html", "index.html", **values, title=results.resolve().name)
 
@@ -85,12 +88,16 @@ def write_run(run, home):
     """Write page.js and index.html of one run; `home` is the path from it to the overview and plotly."""
     folder = run["folder"]
     page = {**run["page"], "first": _first(folder, run["page"]["samples"]["photos"])}
-    data = jinja2.utils.htmlsafe_json_dumps(page, separators=(",", ":"))
-    write_text(folder / "page.js", f"window.PAGE = {data};\n")
+    _write_data(folder / "page.js", page)
     resume = None
     if (folder / "state_latest.pth").exists():
         resume = command_line(program_of(run["record"]), ["--resume", str(folder)])
     _write_page(folder / "index.html", "run.html", run=run, home=home, resume=resume, title=run["name"])
+
+
+def _write_data(path, data):
+    text = jinja2.utils.htmlsafe_json_dumps(data, separators=(",", ":"))
+    write_text(path, f"window.PAGE = {text};\n")
 
 
 def write_survey(folder, survey):
@@ -162,14 +169,13 @@ def write_plotly(folder):
 def _alone(folder):
     """Hold a folder of runs, so that one process at a time writes its pages. Raises RunFailed after 10 s."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a file system without locks
-            for _ in range(100):
-                if stack.enter_context(locked(folder, wait=False)):
-                    break
-                stack.close()
-                time.sleep(0.1)
-            else:
-                raise RunFailed(f"{folder} is held by another process: its pages are not written")
+        for _ in range(100):
+            if stack.enter_context(locked(folder, wait=False)) is not False:
+                break
+            stack.close()
+            time.sleep(0.1)
+        else:
+            raise RunFailed(f"{folder} is held by another process: its pages are not written")
         yield
 
 

@@ -24,10 +24,10 @@ from utils import RunFailed, first_line
 
 IN_TILES = (networks.Generator, CycleGenerator)  # which are made of `down`, `blocks` and `up`
 ADVICE = "limit the size with --size N, or work in tiles with --tile N"
-# What allocators say, then cuDNN and cuBLAS: no memory, or no algorithm for as little as there is.
+# What PyTorch's and OpenCV's allocators say of memory that they did not get, then cuDNN and cuBLAS. That no
+# engine or algorithm is found can have other causes: a missing kernel, a library of another version.
 NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "insufficient memory")
 NO_MEMORY += ("failed to allocate", "alloc_failed", "allocation_failed")
-NO_MEMORY += ("unable to find an engine", "no valid convolution algorithms", "a valid cudnn algorithm")
 
 
 def prepare(generator, device, precision):
@@ -199,15 +199,7 @@ def is_out_of_memory(error):
     if not isinstance(error, (RuntimeError, images.cv2.error)):
         return isinstance(error, MemoryError)
     text = str(error).lower()
-    if isinstance(error, torch.OutOfMemoryError) or any(words in text for words in NO_MEMORY):
-        return True
-    return "status_internal_error" in text and allocation_failed()
-
-
-def allocation_failed():
-    """Whether a GPU has been short of memory in this process; cuDNN's internal errors then come of that."""
-    seen = torch.cuda.memory_stats() if torch.cuda.is_initialized() else {}
-    return bool(seen.get("num_ooms") or seen.get("num_alloc_retries"))
+    return isinstance(error, torch.OutOfMemoryError) or any(words in text for words in NO_MEMORY)
 
 
 def reason(error):

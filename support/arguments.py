@@ -17,7 +17,8 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are WrongUse; `@file` stands for the arguments in a file."""
 
     def __init__(self, description):
-        spec = sys.modules["__main__"].__spec__  # None for a script
+        # None for a script; the notebook command %run leaves it out.
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
         prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
         super().__init__(prog, description=description, allow_abbrev=False)
 
@@ -26,8 +27,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         if message.startswith("unrecognized"):
-            known = re.findall(r"--\w+", self.format_help())
-            meant = [difflib.get_close_matches(word, known, 1) for word in re.findall(r"--\w+", message)]
+            known, typed = (re.findall(r"--\w[\w-]*", text) for text in (self.format_help(), message))
+            meant = [difflib.get_close_matches(word, known, 1) for word in typed]
             message += "".join(f"; did you mean {name}?" for names in meant for name in names)
         message = "".join("?" if _breaks(letter) else letter for letter in message)
         raise WrongUse(f"{message} (see {self.prog} --help)")
@@ -45,9 +46,9 @@ def expand(args, around=()):
             expanded.append(arg)
             continue
         # settings.json records the command, and could not hold a name of broken bytes.
-        if any(map(_breaks, arg)) or not os.path.isfile(arg[1:]):
+        path = os.path.realpath(os.path.expanduser(arg[1:])) if "\0" not in arg else ""
+        if any(map(_breaks, arg)) or not os.path.isfile(path):
             raise WrongUse(f"no file {arg[1:]}, or its name is not UTF-8")
-        path = os.path.realpath(arg[1:])
         if path in around:
             raise WrongUse(f"{arg[1:]} includes itself")
         try:
@@ -92,9 +93,19 @@ def one_line(text):
     return text
 
 
+def place(text):
+    """An argparse type: a path as text of one line. No shell expands `~` in an `@file` or after `=`."""
+    return one_line(os.path.expanduser(text))
+
+
 def path(text):
-    """An argparse type: a path that can be told in one line."""
-    return Path(one_line(text))
+    """An argparse type: a path of one line."""
+    return Path(place(text))
+
+
+def or_none(kind):
+    """An argparse type: `kind`, or for the word "none" None, which takes back what a preset has set."""
+    return lambda text: None if text == "none" else kind(text)
 
 
 def number(kind, low, high=math.inf, above=False):

@@ -1,6 +1,6 @@
 """CycleGAN's options; nothing here loads PyTorch."""
 
-from support.arguments import Parser, number
+from support.arguments import Parser, number, or_none
 from training.method import FILTERS, REAL, WHOLE, Method, add_pictures, add_places, add_rates, add_running
 
 SMALLEST = 24  # pixels a side: from fewer, nothing is left behind the discriminator's five convolutions
@@ -18,7 +18,7 @@ def parser():
     add("--out_ngc", **channels, help="channels of the drawings (%(default)s)")
     add("--ngf", type=FILTERS, default=64, help="filters of a generator's first layer (%(default)s)")
     add("--ndf", type=FILTERS, default=64, help="filters of a discriminator's first layer (%(default)s)")
-    add("--nb", type=number(int, 0, 1000), help=f"residual blocks (9, and 6 below {LARGE} pixels)")
+    add("--nb", type=or_none(number(int, 0, 1000)), help=f"residual blocks (9, and 6 below {LARGE} pixels)")
     add(
         "--upsample",
         choices=("deconv", "resize"),
@@ -70,5 +70,8 @@ CYCLEGAN = Method(
     parser=parser,
     check=_check,
     fewest_drawings=lambda args: args.batch_size,
-    changeable=("lrG", "lrD", "cycle_lambda", "idt_lambda", "precision", "save_minutes", "vgg_model"),
+    changeable=(
+        *("lrG", "lrD", "cycle_lambda", "idt_lambda"),
+        *("batch_size", "precision", "save_minutes", "vgg_model"),
+    ),
 )

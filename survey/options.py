@@ -3,7 +3,7 @@
 import argparse
 
 from pictures.listing import find_images, looked_for
-from support.arguments import Parser, number, one_line, path
+from support.arguments import Parser, number, one_line, path, place
 
 SMALLEST = 16  # pixels a side: VGG19 halves a picture four times before relu5_1
 ENDINGS = (".png", ".jpg", ".webp")
@@ -37,7 +37,7 @@ def add_work(add, steps=None, counted="what each method counts"):
     add("--size", type=number(int, SMALLEST, 4096), default=256, help="longer side, pixels (%(default)s)")
     add("--steps", type=number(int, 1), default=steps, help=f"{counted} ({own})")
     add("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of all that is random (%(default)s)")
-    add("--vgg_model", type=one_line, help="a file, 'small' or 'random' (torchvision's ImageNet weights)")
+    add("--vgg_model", type=place, help="a file, 'small' or 'random' (torchvision's ImageNet weights)")
     add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
 
 

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import types
+from pathlib import Path
 
 from states import same
 
@@ -23,10 +24,10 @@ OPTIONS += " --checkpoint_every 2 --sample_every 2 --sample_format jpg"
 RUN = "Kill_1_2_3_results"
 
 # In an order in which a run, killed at each and resumed, meets them all.
-KINDS = ("pair", "settings.json", "log.txt", "plotly.min.js", "page.js", "index.html")
+KINDS = ("pair", "settings.json", "log.txt", "plotly.min.js", "page.js", "runs.js", "index.html")
 KINDS += ("generator_latest.pth", "discriminator_latest.pth", "state_latest.pth")
 KINDS += ("Reconstruction", "losses.png", "metrics.csv", "generator_2.pth", "Transfer")
-PAGES = {"plotly.min.js", "page.js", "index.html"}
+PAGES = {"plotly.min.js", "page.js", "runs.js", "index.html"}
 
 
 def command(data, vgg, place):
@@ -91,7 +92,8 @@ def put_in_place_by(replace):
 def when_writing(kind, count, act):
     """In this process, have act(part, path) called when file number `count` of a kind is put in its place.
 
-    The file is then put there, if `act` comes back.
+    The file is then put there, if `act` returns. Of lines that are appended half are written before, and
+    `part` is None.
     """
     left = itertools.count(count, -1)
 
@@ -101,16 +103,28 @@ def when_writing(kind, count, act):
         if os.path.exists(part):
             os.replace(part, path)
 
+    def write(handle, data):
+        """Lines that are appended, half of them before the act."""
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        if kind_of(path) == kind and not next(left):
+            half = os.write(handle, data[: len(data) // 2])
+            act(None, path)
+            return half
+        return os.write(handle, data)
+
     put_in_place_by(watched)
+    utils.os.write = write
 
 
 def die_half_written(part, _):
-    os.truncate(part, os.stat(part).st_size // 2)
+    if part:
+        os.truncate(part, os.stat(part).st_size // 2)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_just_written(part, path):
-    os.replace(part, path)
+    if part:
+        os.replace(part, path)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -135,7 +149,8 @@ def fill_disk(_, path):
 
 def take_away(part, path):
     """Move the run's folder away as soon as the file is in its place."""
-    os.replace(part, path)
+    if part:
+        os.replace(part, path)
     folder = next(parent for parent in path.parents if parent.name == RUN)
     os.rename(folder, folder.parents[1] / "elsewhere")
 
@@ -180,9 +195,9 @@ def told(said):
 
 
 def assert_failed_well(status, said, folder, words):
-    """Exit status 1, one line that says what is wrong and how to go on, and a state that can be read."""
+    """Exit status 1, one line that says what is wrong and how to resume, and a state that can be read."""
     lines = told(said)
     assert status == 1 and len(lines) == 1 and words in lines[0], f"{status}: {said}"
-    assert f"go on with python CartoonGAN.py --resume {folder}" in lines[0]
+    assert "resume with python CartoonGAN.py --" in lines[0]
     if (folder / "state_latest.pth").exists():
         checkpoints.load(folder / "state_latest.pth")

@@ -142,6 +142,17 @@ def test_a_damaged_pair_is_made_again(drawings, tmp_path):
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("part", ["end", "middle"])
+def test_a_pair_that_a_power_loss_damaged_is_made_again(drawings, tmp_path, part):
+    """Its header, with the stamp, is whole."""
+    path = make_pairs(drawings, tmp_path / "pairs", 32).paths[0]
+    whole = path.read_bytes()
+    third = len(whole) // 3
+    path.write_bytes(whole[:third] if part == "end" else whole[:third] + bytes(9) + whole[third + 9 :])
+    make_pairs(drawings, tmp_path / "pairs", 32)
+    assert path.read_bytes() == whole
+
+
 def test_unreadable_drawings_are_reported_and_the_others_made(drawings, tmp_path):
     (drawings / "2.jpg").write_bytes((drawings / "2.jpg").read_bytes()[:-300])
     (drawings / "3.jpg").write_text("no drawing")

@@ -10,6 +10,7 @@ from survey import cyclegan
 from survey.cyclegan_options import CYCLEGAN
 from training import folders
 from training.options import CARTOONGAN
+from utils import WrongUse
 
 FILES = sorted((ROOT / "experiments").glob("*.txt"))
 CYCLEGANS = [file for file in FILES if file.stem.startswith("cyclegan")]
@@ -47,6 +48,13 @@ def test_the_way_on_that_paprika_names_is_to_its_own_folder():
     assert f"--resume {folders.run_folder(parsed(file))} --train_epoch 1000" in file.read_text()
 
 
+def test_finetune_is_refused_without_a_generator_to_start_from(data, monkeypatch):
+    monkeypatch.chdir(data)
+    argv = [f"@{ROOT}/experiments/finetune.txt", "--src_data", "src_data", "--tgt_data", "tgt_data"]
+    with pytest.raises(WrongUse, match=r"no file GENERATOR_TO_START_FROM.pth: --latest_generator_model"):
+        folders.find_run(argv)
+
+
 def trained(main, file, data, results, short):
     """The rows of metrics.csv of a short run of a file."""
     places = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", results]
@@ -60,7 +68,8 @@ def trained(main, file, data, results, short):
     "file", [file for file in FILES if file not in CYCLEGANS], ids=lambda file: file.stem
 )
 def test_two_tiny_epochs(file, data, tmp_path):
-    rows = trained(CartoonGAN.main, file, data, tmp_path, "--input_size 16 --pre_train_epoch 1")
+    short = "--input_size 16 --pre_train_epoch 1 --latest_generator_model none"
+    rows = trained(CartoonGAN.main, file, data, tmp_path, short)
     assert [(row["phase"], row["epoch"]) for row in rows] == [("1", "1"), ("2", "1")]
     args = parsed(file)
     assert ("style" in rows[1], "total_variation" in rows[1]) == (args.style_lambda > 0, args.tv_lambda > 0)

@@ -222,7 +222,7 @@ def test_nothing_is_written_or_removed_outside_the_folders_that_are_for_it(tmp_p
     after = contents(tmp_path)
     assert {name: after[name] for name in before} == before
     folders = "|".join(re.escape(folder.name) for folder in runs)
-    allowed = rf"results/({folders})(/.*)?|results/index\.html|results/plotly\.min\.js"
+    allowed = rf"results/({folders})(/.*)?|results/(index\.html|runs\.js|plotly\.min\.js)"
     allowed += r"|data/tgt_data/pair(/.*)?|made(/[0-9]\.jpg)?|g-evaluation\.json"
     new = [name.removeprefix("above/work/") for name in after.keys() - before.keys()]
     assert len(runs) == len(ODD) and [name for name in new if not re.fullmatch(allowed, name)] == []

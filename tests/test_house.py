@@ -229,3 +229,8 @@ def test_a_command_answers_before_anything_slow_is_loaded(started, case):
     else:
         assert status == 2 and out == ""
         assert err.startswith("error: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", ["CartoonGAN.py", "test.py", "edge_promoting.py"])
+def test_a_script_finds_its_modules_without_its_own_folder_in_the_path(script, run_cli):
+    assert run_cli("-P", script, "--help").returncode == 0

@@ -224,7 +224,7 @@ os.open = lambda path, *more, **options: (refuse if os.path.isdir(path) else ope
 import utils
 utils.write_text(pathlib.Path(sys.argv[1]), "written whole")
 with utils.locked(pathlib.Path.cwd(), wait=False) as free:
-    assert free
+    assert free is None
 sys.argv = ["test.py", *sys.argv[2:]]
 runpy.run_path("test.py", run_name="__main__")
 """

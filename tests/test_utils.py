@@ -1,6 +1,7 @@
 """What all programs stand on: errors in one line, files written whole, device and precision, tensors."""
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -196,6 +197,62 @@ def test_a_forked_process_can_let_go_of_what_its_parent_holds(tmp_path):
             with locked(tmp_path, wait=False) as free:
                 os._exit(free)  # the parent holds it alone, and still does
         assert os.waitpid(child, 0)[1] == 0
+
+
+def lacking(number):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.fixture
+def nothing_warned(monkeypatch):
+    monkeypatch.setattr(utils, "_lacks", set())
+
+
+def test_a_file_system_without_locks_is_warned_of_once(tmp_path, monkeypatch, capsys, nothing_warned):
+    monkeypatch.setattr(utils.fcntl, "flock", lacking(errno.ENOSYS))
+    for _ in range(2):
+        with locked(tmp_path, wait=True) as free:
+            assert free is None
+    assert capsys.readouterr().err == (
+        f"warning: {tmp_path} cannot be locked (Function not implemented): "
+        "take care that no other process writes there\n"
+    )
+
+
+def test_a_folder_that_cannot_be_synced_is_warned_of_once(tmp_path, monkeypatch, capsys, nothing_warned):
+    monkeypatch.setattr(utils.os, "fsync", lacking(errno.EINVAL))
+    for _ in range(2):
+        write_text(tmp_path / "a", "whole")
+        utils.append(tmp_path / "b", "a line\n")
+    assert (tmp_path / "a").read_text() == "whole" and (tmp_path / "b").read_text() == "a line\n" * 2
+    assert capsys.readouterr().err.count("cannot be synced (Invalid argument)") == 1
+
+
+def test_a_disk_that_fails_to_sync_is_no_lack(tmp_path, monkeypatch):
+    monkeypatch.setattr(utils.os, "fsync", lacking(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        write_text(tmp_path / "a", "whole")
+
+
+def test_what_is_appended_stands_on_a_line_of_its_own_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"one\ncut of")  # by a power loss
+    utils.append(path, "three\n")
+    assert path.read_text() == "one\ncut of\nthree\n"
+    writes = iter([2, None])
+
+    def full(handle, data):
+        if (count := next(writes)) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return os.pwrite(handle, data[:count], os.fstat(handle).st_size)
+
+    monkeypatch.setattr(utils.os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        utils.append(path, "four\n")
+    assert path.read_text() == "one\ncut of\nthree\n"
 
 
 # Processes, device and precision

@@ -27,15 +27,17 @@ def grainy(args, place, smoothed):
 
     So D learns that what is grainy is no drawing, as AnimeGANv3 has it, and G to leave plain areas plain.
     Values may leave [-1, 1]. The noise of a picture is a function of the seed, of `place`, (phase, epoch,
-    step), and of its number in the batch of all processes.
+    step), and of its number in the batch of all processes. It is drawn where the pictures are, and a GPU's
+    is not a CPU's.
     """
     if not args.smoothed_noise:
         return smoothed
-    first, random, noise = processes.rank() * len(smoothed), torch.Generator(), []
+    first, random, noise = processes.rank() * len(smoothed), torch.Generator(smoothed.device), []
     for number in range(first, first + len(smoothed)):
         (seed,) = np.random.SeedSequence((args.seed, NOISE, *place, number)).generate_state(1)
-        noise.append(torch.randn(smoothed.shape[1:], generator=random.manual_seed(int(seed))))
-    return smoothed + args.smoothed_noise * _moved(torch.stack(noise), smoothed)
+        random.manual_seed(int(seed))
+        noise.append(torch.randn(smoothed.shape[1:], generator=random, device=smoothed.device))
+    return smoothed + args.smoothed_noise * torch.stack(noise)
 
 
 def _other_tones(x, rng, without_colour):

@@ -164,6 +164,7 @@ def default_workers(device):
 
 SHARED = Path("/dev/shm")  # where the processes leave their batches
 SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
+STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1  # on which a run saves and stops
 AHEAD = 2  # batches that each of them may have there
 
 
@@ -217,7 +218,7 @@ def load_batches(dataset, batches, workers, device):
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
     except Exception as error:
         if reason := failures.of_loading(error):
-            raise RunFailed(reason) from None
+            raise RunFailed(reason) from error
         raise
     finally:
         # An error's traceback keeps PyTorch's iterator alive, and so the processes; they ignore SIGTERM, and
@@ -231,8 +232,8 @@ def load_batches(dataset, batches, workers, device):
 
 def _start_worker(_):
     # Ctrl-C, or a scheduler's SIGTERM, reaches the whole process group; the program ends its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     images.cv2.setNumThreads(1)
     if sys.platform == "linux":  # a worker that waits for a lock would outlive a killed program for ever
         ctypes.CDLL(None).prctl(SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)

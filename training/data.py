@@ -114,6 +114,8 @@ def require_images(folder, least, wanted):
     )
     if not folder.is_dir():
         named = folder.parent
+        if not named.is_absolute() and Path("data", named).is_dir():
+            raise WrongUse(f"no folder {folder}: did you mean {Path('data', named)}?")
         above = f"name the folder above {named}: " if named.name in ("train", "test") else ""
         raise WrongUse(f"no folder {folder}: {above}{layout}")
     paths = [folder / name for name in find_images(folder)]

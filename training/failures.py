@@ -1,23 +1,28 @@
-"""What can go wrong in and around a run, told in one line with the command that goes on."""
+"""What can go wrong in and around a run, reported in one line with the command that resumes it."""
 
 import contextlib
 import errno
+import sys
 
 from pictures.inference import is_out_of_memory
 from support.arguments import command_line
 from training import processes
-from utils import RunFailed, first_line
+from training.log import LOG, log_traceback
+from training.settings import FILE, STATE
+from utils import RunFailed, Stopped, WrongUse, first_line
 
 KILLED = "a process that loads images was killed (out of memory?): try fewer --workers, or --workers 0"
 MORE_SHARED = "docker run --shm-size=2g, or --ipc=host, gives a container more"
 
 
 def resuming(asked, *options):
-    """The command that goes on with a run, or begins it again where nothing was saved yet.
+    """The command that resumes a run, or where nothing was saved yet starts it again, with more `options`.
 
     `asked` is a folders.Asked.
     """
-    return command_line(asked.method.program, ["--resume", str(asked.folder), *options])
+    begun = any((asked.folder / name).exists() for name in (FILE, STATE))
+    argv = ["--resume", str(asked.folder)] if begun else sys.argv[1:] if asked.argv is None else asked.argv
+    return command_line(asked.method.program, [*argv, *options])
 
 
 def another_try(run):
@@ -28,13 +33,13 @@ def another_try(run):
         rates = {"pre_lr": args.pre_lr}
     lower = [word for key, rate in rates.items() for word in (f"--{key}", f"{rate / 10:g}")]
     wider = "" if run.precision == "fp32" else ", or with --precision fp32"
-    return f"the last saved state is untouched; go on with {resuming(run.asked, *lower)}{wider}"
+    return f"the last saved state is untouched; resume with {resuming(run.asked, *lower)}{wider}"
 
 
 def of_loading(error):
-    """What to say of an error in the processes that load images, or between them; None if it is another's.
+    """The reason to report for an error in the processes that load images, or between them; None for others.
 
-    A process hands its error on with its traceback as text; the last line is its kind and what it says.
+    Such a process passes its error on with its traceback as text; the last line is its type and message.
     """
     text = str(error)
     last = (text.strip().splitlines() or [""])[-1]
@@ -51,7 +56,7 @@ def of_loading(error):
     if is_out_of_memory(error) or "Cannot allocate memory" in last:
         return "no memory is left for a process that loads images: try fewer --workers, or --workers 0"
     if isinstance(error, OSError):
-        return f"a process that loads images failed ({last}): mend that, then go on with --resume"
+        return f"a process that loads images failed ({last}): fix that, then resume with --resume"
     return None
 
 
@@ -60,20 +65,50 @@ def explained(device, asked):
     """Turn what can go wrong around the program into RunFailed; `asked` is the run's folders.Asked."""
     try:
         yield
-    except ConnectionError:  # to a loading process; of its end itself the pages may have been told
-        reason = KILLED
-    except OSError as error:
+    except (OSError, RuntimeError, MemoryError) as error:
+        if reason := _reason(error, device, asked):
+            raise RunFailed(reason) from error
+        raise
+
+
+def _reason(error, device, asked):
+    if isinstance(error, ConnectionError):  # to a loading process; the pages may have been told of its end
+        return KILLED
+    if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        reason = f"{first_line(error)}{where}: mend that, then go on with {resuming(asked)}"
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            reason = f"out of memory on {device}: try a smaller --batch_size, --input_size or --ngf"
-        elif "DataLoader worker" in str(error) and (told := of_loading(error)):  # told by a signal, anywhere
-            reason = told
-        elif processes.lost(error):
-            reason = f"another of the processes is gone, or cannot be reached ({first_line(error)})"
-        else:
-            raise
-    else:
-        return
-    raise RunFailed(reason)
+        return (
+            f"{first_line(error)}{where}: fix that (traceback in {LOG}), then resume with {resuming(asked)}"
+        )
+    if is_out_of_memory(error):
+        return f"out of memory on {device}: {_smaller(asked)}"
+    if "DataLoader worker" in str(error) and (reason := of_loading(error)):  # raised by a signal, anywhere
+        return reason
+    if processes.lost(error):
+        return f"another of the processes is gone, or cannot be reached ({first_line(error)})"
+    return None
+
+
+def _smaller(asked):
+    """The command with half of the batch, or what else takes less memory."""
+    each = asked.args.batch_size // processes.count() // 2
+    if not each:
+        return "start a new run with a smaller --input_size or --ngf"
+    return f"resume with a smaller batch, {resuming(asked, '--batch_size', str(each * processes.count()))}"
+
+
+@contextlib.contextmanager
+def traced(asked):
+    """Write the whole traceback of an error that ends the block to log.txt, in the folder of the run.
+
+    A new run that failed before its start gets a folder with that file alone; it can be started again.
+    """
+    try:
+        yield
+    except (WrongUse, Stopped):
+        raise
+    except Exception as error:
+        with contextlib.suppress(OSError):  # a full disk may be what ended the run
+            if not asked.earlier:
+                asked.folder.mkdir(parents=True, exist_ok=True)
+            log_traceback(asked.folder, error)
+        raise

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from support.arguments import command_line
 from training import data
-from training.log import read_log
+from training.log import LOG, read_log
 from training.method import Method
 from training.options import CARTOONGAN
 from training.settings import FILE, STATE, program_of, read_settings, settings_fault
@@ -57,11 +57,14 @@ def find_run(argv=None, method=CARTOONGAN):
         if changed:
             named = f"name --resume {folder} to change them, or " if changed.keys() <= may_change else ""
             raise WrongUse(
-                f"{folder} cannot go on with other settings ({'; '.join(changed.values())}): "
+                f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): "
                 f"{named}start a new run with --tag"
             )
     else:
         _refuse_overwriting(folder, vars(args), method)
+        for key in ("latest_generator_model", "latest_discriminator_model"):
+            if (weights := vars(args).get(key)) and not Path(weights).exists():
+                raise WrongUse(f"no file {weights}: --{key} names the weights to start from")
     data.find_data(args, method.fewest_drawings(args))
     return Asked(argv, args, given, folder, earlier, method)
 
@@ -69,10 +72,11 @@ def find_run(argv=None, method=CARTOONGAN):
 def run_name(args):
     """NAME_PRE_EPOCHS_BATCH, then the learning rates where they are not 2e-4, then the tag.
 
-    Without PRE where the method has no phase one.
+    PRE is 0 where a generator to start from skips phase one, and left out where the method has none.
     """
     rates = f"{args.lrG:g}" if args.lrG == args.lrD else f"{args.lrG:g}-{args.lrD:g}"
-    phase_one = [args.pre_train_epoch] if "pre_train_epoch" in args else []
+    skipped = vars(args).get("latest_generator_model")
+    phase_one = [0 if skipped else args.pre_train_epoch] if "pre_train_epoch" in args else []
     parts = [args.name, *phase_one, args.train_epoch, args.batch_size]
     parts += [rates] if rates != "0.0002" else []
     parts += [args.tag] if args.tag else []
@@ -111,12 +115,26 @@ def _networks_changed(args, saved, method):
 
 def _folder_to_resume(args):
     if args.resume is not True:
-        return Path(args.resume)
+        return _folder_named(args)
     folder = run_folder(args)
     # The number of epochs may have been raised; the folder keeps the name that it began with.
     pattern = glob.escape(run_name(argparse.Namespace(**{**vars(args), "train_epoch": "EPOCHS"})))
     others = list(folder.parent.glob(f"{pattern.replace('_EPOCHS_', '_[0-9]*_')}_results"))
     return others[0] if len(others) == 1 and not folder.is_dir() else folder
+
+
+def _folder_named(args):
+    """The folder that --resume names: itself, or the one run in --results_dir whose name begins so."""
+    folder = Path(args.resume)
+    if folder.exists():
+        return folder
+    where = folder.parent if len(folder.parts) > 1 else Path(args.results_dir)
+    exact = where / f"{folder.name}_results"
+    found = [exact] if exact.is_dir() else sorted(where.glob(f"{glob.escape(folder.name)}_*_results"))
+    found += [where / folder.name] if (where / folder.name).is_dir() else []
+    if len(found) > 1:
+        raise WrongUse(f"--resume {args.resume} can mean {', '.join(map(str, found))}: name one of them")
+    return found[0] if found else folder
 
 
 def _settings_to_resume(folder, method):
@@ -128,11 +146,11 @@ def _settings_to_resume(folder, method):
     if not path.exists() and any(event == "slimmed" for _, event, _ in read_log(folder)):
         weights = "from its weights with --latest_generator_model and --latest_discriminator_model"
         how = weights if "latest_generator_model" in method.defaults() else "with --tag"
-        raise WrongUse(f"{folder} was slimmed and cannot go on: start a new run {how}")
+        raise WrongUse(f"{folder} was slimmed and cannot be resumed: start a new run {how}")
     earlier = read_settings(folder)
     if earlier and program_of(earlier) != method.program:
         command = command_line(program_of(earlier), ["--resume", str(folder)])
-        raise WrongUse(f"{folder} is another program's run: go on with {command}")
+        raise WrongUse(f"{folder} is another program's run: resume it with {command}")
     if path.exists() and (not earlier or settings_fault(earlier, method)):
         from training.state import load_state  # PyTorch, only here
 
@@ -148,8 +166,8 @@ def _refuse_overwriting(folder, asked, method):
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise WrongUse(f"{path} is no folder: name another with --results_dir or --name")
-    if not folder.exists() or all(path.name.startswith(".") for path in folder.iterdir()):
-        return  # a run that was killed at its start leaves nothing, or a hidden part of a file
+    if not folder.exists() or all(path.name[0] == "." or path.name == LOG for path in folder.iterdir()):
+        return  # a run that ended before its start leaves at most a log and a hidden part of a file
     earlier = read_settings(folder)
     if earlier and program_of(earlier) != method.program:
         changed = [f"it is one of python {' '.join(program_of(earlier))}"]
@@ -161,7 +179,7 @@ def _refuse_overwriting(folder, asked, method):
         raise WrongUse(
             f"{folder} holds a run with other settings ({'; '.join(changed)}): name this one with --tag"
         )
-    raise WrongUse(f"{folder} holds this run already: go on with --resume, or name another run with --tag")
+    raise WrongUse(f"{folder} holds this run already: add --resume, or name another run with --tag")
 
 
 @contextlib.contextmanager
@@ -173,7 +191,7 @@ def held(folder):
         raise WrongUse(f"cannot make {folder} ({error.strerror}): name another --results_dir") from None
     # After a restart by torchrun the first process of before may not be gone yet.
     with locked(folder, wait=restarts() > 0) as free:
-        if not free:
+        if free is False:
             raise WrongUse(f"{folder} is being written by another run: stop that one, or wait for its end")
         sweep(folder)
         yield

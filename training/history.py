@@ -6,7 +6,7 @@ import io
 import math
 import re
 
-from utils import WrongUse, first_line, replacing, write_text
+from utils import WrongUse, append, first_line, replacing, write_text
 
 FILE = "metrics.csv"
 DRAWN, KID = "drawn", "kid_drawings"  # columns that generator_best.pth is chosen by: the first that is there
@@ -14,24 +14,42 @@ BESIDE = ("_std", "_photo", "_drawings")  # ends of columns that stand beside on
 
 
 def add(path, row):
-    """Add an epoch's row to metrics.csv; a term of one phase alone leaves its cell empty in the other."""
-    _write(path, [*read(path), row])
+    """Add an epoch's row to metrics.csv; a term of one phase alone leaves its cell empty in the other.
+
+    The row is appended, so a long run costs no more an epoch than a short one. Only a new column, at the
+    start of a phase, has the file written anew.
+    """
+    columns = _columns(path)
+    if row.keys() <= {*columns}:
+        append(path, _lines(columns, [row]))
+    else:
+        _write(path, [*read(path), row])
 
 
 def cut(path, phase, epoch):
     """Drop the rows from (phase, epoch) on, which will be done again. Raises WrongUse for a damaged row."""
     rows = read(path)
+    if rows and not _is_whole(rows[-1]) and not path.read_bytes().endswith(b"\n"):
+        rows.pop()  # a power loss cut its line off
     for place, row in enumerate(rows, 1):
-        if None in row or None in row.values() or not _is_place(row):  # too many cells, too few, no numbers
+        if not _is_whole(row):
             raise WrongUse(f"{path}, row {place} cannot be understood: mend it, or move the file away")
     _write(path, [row for row in rows if (int(row["phase"]), int(row["epoch"])) < (phase, epoch)])
 
 
 def read(path):
     """The rows of metrics.csv as dictionaries of text, oldest first; none without a file. Raises WrongUse."""
+    return _read(path, lambda file: list(csv.DictReader(file)))
+
+
+def _columns(path):
+    return _read(path, lambda file: next(csv.reader(file), []))
+
+
+def _read(path, parse):
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            return parse(file)
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:
@@ -43,6 +61,11 @@ def number(cell):
     with contextlib.suppress(ValueError, TypeError):
         return float(cell)
     return math.nan
+
+
+def _is_whole(row):
+    """Whether a row has as many cells as there are columns, and a phase and an epoch."""
+    return None not in row and None not in row.values() and _is_place(row)
 
 
 def _is_place(row):
@@ -93,11 +116,14 @@ def with_error(row):
 
 def _write(path, rows):
     columns = list(dict.fromkeys(key for row in rows for key in row))
+    header = dict(zip(columns, columns, strict=True))
+    write_text(path, _lines(columns, [header, *rows]))
+
+
+def _lines(columns, rows):
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    csv.DictWriter(text, columns, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def plot_losses(table, path):

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import threading
+import time
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -11,10 +12,11 @@ from pictures import checkpoints
 from training import data, history, samples
 from training.log import log_event
 from training.shown import shown_generator
-from utils import WrongUse, first_line, say
+from utils import WrongUse, first_line, say, show
 
 WON = 0.99  # AUC of D, of drawings against results
 FROZEN = 1  # grey level
+UPKEEP = 0.05  # the share of a run's time that the plot and the pages may take
 BEST = "generator_best.pth"
 NAMES = {history.DRAWN: "style", history.KID: "KID"}
 
@@ -34,6 +36,7 @@ class Journal(contextlib.AbstractContextManager):
     def __init__(self, run, after_samples):
         self.run, self.folder, self.args = run, run.folder, run.args
         self.after_samples, self.warned = after_samples, set()
+        self.show_from = 0  # the time from which on the plot and the pages are written again
         log_event(self.folder, "started", run.settings["commands"][-1])
         if other := self.other_best():
             self.warn(other)
@@ -50,7 +53,8 @@ class Journal(contextlib.AbstractContextManager):
         """Record the epoch of `epochs` that the run has just finished.
 
         A row of metrics.csv, the same as events, the generator if it is one to keep, and if it is time
-        measures and samples.
+        measures and samples. The plot and the pages take longer the more epochs there are; they wait until
+        they take no more than UPKEEP of the time, but for the last epoch of a phase.
         """
         run = self.run
         means = run.means()
@@ -70,11 +74,15 @@ class Journal(contextlib.AbstractContextManager):
         text += f"; {run.seconds:.1f} s, {speed:.1f} images/s{self.ranked(row)}"
         if run.epoch < epochs:
             text += f", about {duration((epochs - run.epoch) * run.seconds)} to go in this phase"
-        print(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}", flush=True)
+        show(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}")
         self.watch(means)
         if run.epoch % self.args.sample_every == 0 or run.epoch == epochs:
-            history.plot_losses(self.folder / history.FILE, self.folder / "losses.png")
             self.samples()
+            began = time.monotonic()
+            if run.epoch == epochs or began >= self.show_from:
+                self.plot()
+                self.show()
+                self.show_from = time.monotonic() + (time.monotonic() - began) / UPKEEP
 
     def ranked(self, row):
         """The style of an epoch of phase two and how it ranks so far, as a text; "" without one."""
@@ -123,6 +131,8 @@ class Journal(contextlib.AbstractContextManager):
         file = checkpoints.generator_file(generator)
         if self.args.checkpoint_every and epoch % self.args.checkpoint_every == 0:
             checkpoints.save(self.folder / f"generator_{epoch}.pth", file)
+        if not self.args.eval_every or epoch % self.args.eval_every:
+            return
         best, column = history.best(history.read(self.folder / history.FILE)) or (None, None)
         if best and int(best["epoch"]) == epoch:
             notes = {"epoch": epoch, column: history.number(best[column])}
@@ -155,7 +165,10 @@ class Journal(contextlib.AbstractContextManager):
             samples.thin(self.folder, self.args.sample_every, self.args.sample_keep)
         step = self.step(run.phase, run.epoch)
         self.events.add_image("samples", samples.grid(pictures), step, dataformats="HWC")
-        self.show()
+
+    def plot(self):
+        """Draw the curves of metrics.csv into losses.png."""
+        history.plot_losses(self.folder / history.FILE, self.folder / "losses.png")
 
     def show(self):
         """Write what was said into the log, and show all. No fault of a page ends a run."""
@@ -169,6 +182,8 @@ class Journal(contextlib.AbstractContextManager):
     def end(self, event, reason=""):
         """Log how the run ended."""
         self.show()
+        if event == "stopped":
+            self.plot()
         log_event(self.folder, event, reason)
         self.events.close()
         self.show()
@@ -178,10 +193,10 @@ class Journal(contextlib.AbstractContextManager):
         self.end("finished")
         if text := history.best_text(history.read(self.folder / history.FILE)):
             other = self.other_best()
-            print(f"{text}, but {other}" if other else f"{text}, in {BEST}")
+            show(f"{text}, but {other}" if other else f"{text}, in {BEST}")
         mean = (self.folder / "generator_ema.pth").is_file()
         weights = "generator_ema.pth" if mean else "generator_latest.pth"
-        print(f"finished: open {self.folder / 'index.html'}; weights in {weights}")
+        show(f"finished: open {self.folder / 'index.html'}; weights in {weights}")
 
     def __exit__(self, kind, error, _):
         stopped = isinstance(error, utils.Stopped)  # which is logged with its signal already

@@ -5,11 +5,11 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from support.arguments import Parser, add_device, image_size, number, one_line
+from support.arguments import Parser, add_device, image_size, number, one_line, or_none, place
 from utils import WrongUse
 
 WHOLE, REAL = number(int, 0), number(float, 0)
-FILTERS = number(int, 1, 4096)  # more is a slip of the finger, and would fail without a word of it
+FILTERS = number(int, 1, 4096)  # more is a typo, and would fail with no message
 RATE, BETA = number(float, 0, above=True), number(float, 0, math.nextafter(1, 0))
 
 
@@ -73,23 +73,23 @@ def add_places(parser):
     """Add the names of a run and of its folders; returns the group's `add_argument`."""
     add = parser.add_argument_group("data and results").add_argument
     add("--name", type=file_name_part, default="project_name", help="name of the experiment (%(default)s)")
-    add("--tag", type=file_name_part, help="appended to the run folder's name")
+    add("--tag", type=or_none(file_name_part), help="appended to the run folder's name")
     add(
         "--src_data",
-        type=one_line,
+        type=place,
         default="data/src_data",
         help="folder with train/ and test/ photographs, or trainA/ and testA/ (%(default)s)",
     )
     add(
         "--tgt_data",
-        type=one_line,
+        type=place,
         default="data/tgt_data",
         help="folder with train/ drawings, or trainB/ (%(default)s)",
     )
-    add("--results_dir", type=one_line, default="results", help="where run folders are made (%(default)s)")
+    add("--results_dir", type=place, default="results", help="where run folders are made (%(default)s)")
     add(
         "--vgg_model",
-        type=one_line,
+        type=or_none(place),
         help="VGG19 weights: a file, or to try the program 'small' or 'random' (torchvision's of ImageNet)",
     )
     return add
@@ -102,7 +102,7 @@ def add_pictures(add):
     )
     add(
         "--load_size",
-        type=number(int, 16, 2**14),
+        type=or_none(number(int, 16, 2**14)),
         help="shorter side that pictures get before a training image is cut out of them (input_size)",
     )
     add(
@@ -141,20 +141,20 @@ def add_running(parser):
     add_device(add)
     add(
         "--workers",
-        type=number(int, 0, 1000),
+        type=or_none(number(int, 0, 1000)),
         help="processes that load images (1 on the CPU, up to 8 with a GPU)",
     )
     add("--sample_every", type=number(int, 1), default=1, help="epochs between sample images (%(default)s)")
     add("--sample_format", choices=("png", "jpg", "webp"), default="png", help="of them (%(default)s)")
     add(
         "--sample_keep",
-        type=number(int, 1),
+        type=or_none(number(int, 1)),
         metavar="N",
         help="keep the samples of the epochs 1, 2, 4, 8, … and the last N (all)",
     )
     add(
         "--checkpoint_every",
-        type=number(int, 1),
+        type=or_none(number(int, 1)),
         metavar="N",
         help="also keep the generator of every N epochs of phase two (the latest alone)",
     )
@@ -172,10 +172,10 @@ def add_running(parser):
     )
     add(
         "--resume",
-        type=one_line,
+        type=place,
         nargs="?",
         const=True,
-        metavar="RUN_FOLDER",
-        help="go on with the run of these settings, or with the run in this folder",
+        metavar="RUN",
+        help="resume the run of these settings, or the run of this folder or name",
     )
     return add

@@ -1,6 +1,8 @@
 """CartoonGAN.py's options: their names, defaults, help and checks."""
 
-from support.arguments import Parser, number, one_line
+from argparse import BooleanOptionalAction
+
+from support.arguments import Parser, number, or_none, place
 from training.method import (
     BETA,
     FILTERS,
@@ -23,7 +25,7 @@ def training_parser():
     """The parser of CartoonGAN.py's options."""
     parser = Parser("Train a CartoonGAN: photographs in one folder, drawings in another, no pairs.")
     add = add_places(parser)
-    add("--pair_dir", type=one_line, help="where edge-smoothed drawings are kept (TGT_DATA/pair)")
+    add("--pair_dir", type=or_none(place), help="where edge-smoothed drawings are kept (TGT_DATA/pair)")
 
     group = parser.add_argument_group("networks")
     add = group.add_argument
@@ -112,7 +114,8 @@ def training_parser():
     add("--con_lambda", type=REAL, default=10, help="weight of the content loss (%(default)s)")
     add(
         "--content_norm",
-        action="store_true",
+        action=BooleanOptionalAction,
+        default=False,
         help="compare content features normalised picture by picture: a veil of haze is then no content",
     )
     add(
@@ -167,12 +170,13 @@ def training_parser():
     )
     add(
         "--independent_edges",
-        action="store_true",
+        action=BooleanOptionalAction,
+        default=False,
         help="smoothed drawings of a batch drawn apart from its drawings",
     )
 
     add = add_rates(parser)
-    add("--pre_lr", type=RATE, help="learning rate of the generator in phase one (lrG)")
+    add("--pre_lr", type=or_none(RATE), help="learning rate of the generator in phase one (lrG)")
     add(
         "--lr_policy",
         choices=("step", "linear"),
@@ -190,13 +194,13 @@ def training_parser():
     add = add_running(parser)
     add(
         "--latest_generator_model",
-        type=one_line,
+        type=or_none(place),
         metavar="PTH",
         help="start from these generator weights and skip phase one",
     )
     add(
         "--latest_discriminator_model",
-        type=one_line,
+        type=or_none(place),
         metavar="PTH",
         help="start from these discriminator weights",
     )
@@ -253,7 +257,7 @@ CARTOONGAN = Method(
     fewest_drawings=fewest_drawings,
     changeable=(
         *("lrG", "lrD", "pre_lr", "lr_policy", "con_lambda", "adv_lambda", "style_lambda", "tv_lambda"),
-        *("colour_lambda", "pixel_lambda", "precision", "save_minutes", "vgg_model"),
+        *("colour_lambda", "pixel_lambda", "batch_size", "precision", "save_minutes", "vgg_model"),
     ),
     parts={"discriminator": has_discriminator, "VGG19": needs_vgg},
 )

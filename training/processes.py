@@ -1,6 +1,7 @@
 """Several processes that train as one, started by torchrun. Alone, each function here passes through.
 
-What waits for the others (`mean`, `highest`, `gather`, `first_alone`, `from_first`) must be called by each.
+What waits for the others (`mean`, `highest`, `gather`, `gather_in_first`, `first_alone`, `from_first`) must
+be called by each.
 """
 
 import contextlib
@@ -71,6 +72,16 @@ def gather(part):
     parts = [torch.empty_like(part) for _ in range(count())]
     distributed.all_gather(parts, part)
     return torch.cat(parts)
+
+
+def gather_in_first(part):
+    """The batch whose `share` each process holds, in the first process and on the CPU; None in the others."""
+    if count() == 1:
+        return part.cpu()
+    part = part.contiguous()
+    parts = [torch.empty_like(part) for _ in range(count())] if is_first() else None
+    distributed.gather(part, parts)
+    return torch.cat(parts).cpu() if parts else None
 
 
 def mean(values):

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 import utils
 from training import data, history, processes, samples, state
-from training.batches import load_batches, training_batches
-from training.failures import another_try, explained, resuming
+from training.batches import STOPPING, load_batches, training_batches
+from training.failures import another_try, explained, resuming, traced
 from training.folders import find_run, held
 from training.journal import Journal
 from training.options import CARTOONGAN
@@ -22,6 +22,7 @@ from utils import RunFailed, Stopped, WrongUse, is_first, say
 # None: silent where the output is no terminal
 BAR = {"unit": "image", "disable": None if is_first() else True, "leave": False}
 OVERFLOWS = 25  # steps of float16 in a row whose loss may be not finite: the scaler left them out
+KILLING = signal.SIGINT, signal.SIGTERM  # if they come again
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
 
 
@@ -37,7 +38,12 @@ def open_run(argv=None, method=CARTOONGAN):
         size, count = asked.args.batch_size, processes.count()
         raise WrongUse(f"--batch_size {size} cannot be shared by {count} processes")
     device = utils.choose_device(asked.args.device)
-    with explained(device, asked), processes.together(device), contextlib.ExitStack() as stack:
+    with (
+        traced(asked),
+        explained(device, asked),
+        processes.together(device),
+        contextlib.ExitStack() as stack,
+    ):
         run = Run(asked, device, stack)
         yield run
         run.finish()
@@ -216,22 +222,25 @@ class Run:
     def _save_if_due(self):
         """Save if it is time. Raises Stopped if a signal came."""
         due = time.monotonic() - self.saved >= 60 * self.args.save_minutes
-        asked = processes.highest(self.signals.received or due)  # a signal's number is higher than True
+        stop = self.signals.received or (utils.unread and signal.SIGPIPE)
+        asked = processes.highest(1 + stop if stop else due)  # a signal's number starts at 1, as True is
         if not asked:
             return
         self._save()
         self.saved = time.monotonic()
         if asked > 1:
+            number = signal.Signals(asked - 1)
             if is_first():
-                self.journal.end("stopped", signal.Signals(asked).name)
-            text = f"stopped, everything is saved; go on with: {resuming(self.asked)}"
-            raise Stopped(text, status=128 + asked)
+                self.journal.end("stopped", number.name)
+            why = " because nobody reads the output" if number == signal.SIGPIPE else ""
+            text = f"stopped{why}, everything is saved; resume with: {resuming(self.asked)}"
+            raise Stopped(text, status=128 + number)
 
     def _save(self):
         """Write weights and state, after a look at the losses. Raises RunFailed if one is not finite."""
         self._check_losses()
         pools = {
-            name: [processes.gather(batch) for batch in getattr(self.model, name).batches]
+            name: [processes.gather_in_first(batch) for batch in getattr(self.model, name).batches]
             for name in self.model.pools
         }
         if is_first():
@@ -239,14 +248,19 @@ class Run:
 
 
 class Signals:
-    """Notes Ctrl-C or SIGTERM in `received`, so that the step can be finished; a second one kills."""
+    """Notes a signal that asks to stop in `received`, so that the step can be finished.
+
+    Ctrl-C and SIGTERM, of which a second one kills, SIGHUP of a terminal that is gone (if nohup does not
+    ignore it), which the shell may send again, and SIGUSR1, which SLURM can send before its time limit.
+    """
 
     def __init__(self):
         self.received, self.before = None, {}
 
     def listen(self):
         """Note signals from now on."""
-        numbers = signal.SIGINT, signal.SIGTERM
+        by_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        numbers = [number for number in STOPPING if number != signal.SIGHUP or not by_nohup]
         self.before = {number: signal.signal(number, self._note) for number in numbers}
 
     def restore(self):
@@ -256,5 +270,5 @@ class Signals:
 
     def _note(self, number, _):
         self.received = number
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL if number in KILLING else signal.SIG_IGN)
         say("stopping after this step …")

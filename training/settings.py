@@ -7,7 +7,7 @@ import time
 from support.arguments import command_line
 from support.version import commit
 from training.log import TIME
-from utils import launcher, say, write_text
+from utils import launcher, say, show, write_text
 
 FILE = "settings.json"
 STATE = "state_latest.pth"  # which holds the settings too
@@ -121,14 +121,14 @@ def _changes(asked, precision, place):
 def print_settings(asked, settings, place):
     """Print what a run is: its folder, what differs from the defaults, its data, device and precision.
 
-    `place` is the (phase, epoch, step) that a resumed run goes on after; None for a new one.
+    `place` is the (phase, epoch, step) after which a resumed run continues; None for a new one.
     """
     defaults = asked.method.defaults()
     given = [f"{key} {value}" for key, value in settings["options"].items() if value != defaults.get(key)]
     counts = [f"{kind['count']} {name}" for name, kind in settings["data"].items()]
-    print(f"run:     {asked.folder}")
-    print(f"options: {', '.join(given) or 'the defaults'}")
-    print(f"data:    {', '.join(counts)}")
-    print(f"device:  {settings['device']}, {settings['precision']}", flush=True)
+    show(f"run:     {asked.folder}")
+    show(f"options: {', '.join(given) or 'the defaults'}")
+    show(f"data:    {', '.join(counts)}")
+    show(f"device:  {settings['device']}, {settings['precision']}")
     if place:
-        print("goes on: phase {}, epoch {}, after step {}".format(*place), flush=True)
+        show("resumed: phase {}, epoch {}, after step {}".format(*place))

@@ -1,5 +1,7 @@
 """state_latest.pth: all that a run needs to go on, and the weights beside it."""
 
+import torch
+
 from pictures import checkpoints
 from training import processes
 from training.failures import another_try
@@ -70,14 +72,22 @@ def restore(run, path):
             run.phase, run.epoch = 2, 1
         run.sums.update(content["sums"])
         run.counts.update(content.get("counts") or dict.fromkeys(run.sums, run.step))
+        run.step = run.step * content["settings"]["options"]["batch_size"] // run.args.batch_size
         run.seconds = content["seconds"]
         for name in model.pools:
-            pool = [processes.share(batch).to(run.device) for batch in content[name]]
+            whole = _batches_of(run.args.batch_size, content[name])[: getattr(model, name).size]
+            pool = [processes.share(batch).to(run.device) for batch in whole]
             # float16 may have overflowed
             getattr(model, name).batches = [batch.nan_to_num() for batch in pool]
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
         raise WrongUse(f"{path} does not fit this run: {reason}: start a new run with --tag") from None
+
+
+def _batches_of(size, batches):
+    """The pictures of a pool in whole batches of `size`, which --resume may have changed."""
+    pictures = torch.cat(batches) if batches else ()
+    return [pictures[end - size : end] for end in range(size, len(pictures) + 1, size)]
 
 
 def start_from_weights(model, args):

@@ -52,16 +52,14 @@ body.onchange = () => {
 };
 
 $("#compare").onclick = async () => {
-  const urls = ticked().map((row) => row.dataset.url);
-  const runs = [];
-  for (const url of urls) { // one after the other: each sets the same variable
-    try {
-      runs.push({ ...(await load(`${url}/page.js`)), url });
-    } catch {
-      $("#hint").textContent = `${decodeURIComponent(url)} has no page.js: python -m pages writes it again`;
-      return;
-    }
+  let all;
+  try {
+    all = await load("runs.js");
+  } catch {
+    $("#hint").textContent = "runs.js is missing: python -m pages writes it again";
+    return;
   }
+  const runs = ticked().map(({ dataset: { url } }) => ({ ...all[url], url }));
   comparePictures(runs);
   compareSettings(runs);
   $("#legend").replaceChildren(...runs.map(({ name }, at) => {

@@ -23,7 +23,7 @@ def test_only_the_pages_are_written(tmp_path):
     names = names_in(tmp_path)
     assert main([str(tmp_path)]) is None
     pages = {f"{name}_results/{page}" for name in ("One", "Two") for page in ("index.html", "page.js")}
-    assert names_in(tmp_path) - names == {"index.html", "plotly.min.js", *pages}
+    assert names_in(tmp_path) - names == {"index.html", "runs.js", "plotly.min.js", *pages}
     assert all(path.read_bytes() == content for path, content in before.items())
 
 

@@ -221,8 +221,17 @@ def test_the_page_of_five_hundred_epochs_and_the_overview_of_fifty_runs_are_smal
     assert all([*photo["epochs"].values()] == [[str(n) for n in range(1, 501)]] for photo in samples)
 
 
+def test_the_overview_runs_nothing_that_lies_in_a_run_folder(tmp_path):
+    folder = leave_run(tmp_path, "Foreign")
+    (folder / "page.js").write_text("alert(1)")
+    writing.write(tmp_path, names=set())
+    assert "/page.js" not in (tmp_path / "index.html").read_text()
+    data = (tmp_path / "runs.js").read_text(encoding="utf-8")
+    runs = json.loads(data.removeprefix("window.PAGE = ").removesuffix(";\n"))
+    assert runs["Foreign_results"] == summaries.read(folder)["page"]
+
+
 def test_pages_of_the_earlier_program_are_written_again(tmp_path):
-    """The comparison of runs reads every page.js, and cannot read that of an earlier version."""
     for name in ("Old", "New", "Foreign", "None"):
         leave_run(tmp_path, name)
     old = '<!doctype html>\n<meta name="generator" content="CartoonGAN gallery.py">'

@@ -49,7 +49,7 @@ def test_a_run_folder_gives_its_running_mean_and_else_the_latest(run, photo):
     (run / "generator_ema.pth").unlink()
     assert np.array_equal(made(run), latest)
     (run / "generator_latest.pth").unlink()
-    with pytest.raises(WrongUse, match="a folder without a generator_latest.pth"):
+    with pytest.raises(WrongUse, match=r"a folder without a generator_latest.pth"):
         load_model(run)
 
 

@@ -2,6 +2,8 @@
 
 import argparse
 import ast
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ def parse(*argv):
     parser = arguments.Parser("A command of these tests.")
     parser.add_argument("--ngf", type=arguments.number(int, 1))
     parser.add_argument("--name", type=arguments.one_line)
-    parser.add_argument("--independent_edges", action="store_true")
+    parser.add_argument("--independent_edges", action=argparse.BooleanOptionalAction, default=False)
+    parser.add_argument("--folder", type=arguments.place)
+    parser.add_argument("--pre_lr", type=arguments.or_none(float))
     return parser.parse_args(argv)
 
 
@@ -60,6 +64,27 @@ def test_the_program_uses_no_private_attribute_of_argparse():
             if names & private or (of_argparse and node.attr.startswith("_")):
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert found == []
+
+
+def test_a_second_run_in_a_notebook_has_no_spec_of_main(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", types.SimpleNamespace())
+    assert parse("--ngf", "3").ngf == 3
+
+
+def test_a_preset_can_be_taken_back(tmp_path):
+    (tmp_path / "preset.txt").write_text("--independent_edges --pre_lr 1e-3\n")
+    args = parse(f"@{tmp_path}/preset.txt", "--no-independent_edges", "--pre_lr", "none")
+    assert (args.independent_edges, args.pre_lr) == (False, None)
+
+
+def test_a_tilde_is_the_home_folder_where_no_shell_expands_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "tilde.txt").write_text("--folder ~/d --name ~\n")
+    args = parse("@~/tilde.txt")
+    assert (args.folder, args.name) == (f"{tmp_path}/d", "~")
+    assert parse("--folder=~/d").folder == f"{tmp_path}/d"
+    assert parse("--folder=$HOME/d").folder == "$HOME/d"
+    assert arguments.path("~/d") == tmp_path / "d"
 
 
 # Arguments in files

@@ -168,7 +168,7 @@ def test_grey_drawings_are_painted_without_an_identity_loss(undisturbed, tmp_pat
 
 def test_each_program_goes_on_with_its_own_runs_alone(undisturbed, tmp_path):
     data, folder = undisturbed
-    told = f"another program's run: go on with python -m survey.cyclegan --resume {folder}"
+    told = f"another program's run: resume it with python -m survey.cyclegan --resume {folder}"
     with pytest.raises(WrongUse, match=told):
         CartoonGAN.main(["--resume", str(folder)])
     twin = tmp_path / "Tiny_3_10_100_8_results"  # a folder that both could mean
@@ -185,7 +185,7 @@ def test_weights_of_the_losses_may_change_and_networks_may_not(undisturbed):
     _, folder = undisturbed
     more = ["--cycle_lambda", "5", "--idt_lambda", "0", "--lrG", "1e-4"]
     assert folders.find_run(["--resume", str(folder), *more], CYCLEGAN).args.cycle_lambda == 5
-    with pytest.raises(WrongUse, match="cannot go on with other settings"):
+    with pytest.raises(WrongUse, match="cannot be resumed with other settings"):
         folders.find_run(["--resume", str(folder), "--ngf", "8"], CYCLEGAN)
 
 

@@ -1,7 +1,10 @@
 """Disks that fail: the reason and the way on are told in one line, and nothing that was saved is lost."""
 
+import errno
+import fcntl
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -84,6 +87,27 @@ def test_a_folder_that_is_removed(fail, complete, tmp_path):
         os.rename(tmp_path / "elsewhere", folder)
         assert_failed_well(status, said, folder, "No such file or directory")
     complete(tmp_path)
+
+
+def test_a_file_system_without_locks_and_syncs_of_folders(whole, command, tmp_path, monkeypatch, capfd):
+    """As Lustre and some network drives are: one warning of each, and a run like any other."""
+    sync = os.fsync
+
+    def no_locks(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    def no_folders(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(handle)
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    monkeypatch.setattr(utils, "_lacks", set())
+    monkeypatch.setattr(os, "fsync", no_folders)
+    CartoonGAN.main(command(tmp_path))
+    said = capfd.readouterr().err
+    assert said.count("cannot be locked") == said.count("cannot be synced") == 1, said
+    assert_as_if_undisturbed(tmp_path, whole)
 
 
 # Real disks, and processes that write to them

@@ -1,4 +1,4 @@
-"""What goes wrong in and around a run is told in one line."""
+"""What goes wrong in and around a run is reported in one line, and its traceback kept in log.txt."""
 
 import types
 from pathlib import Path
@@ -7,12 +7,19 @@ import pytest
 import torch
 
 from training import failures
+from training.log import read_log
 from training.options import CARTOONGAN
 from utils import RunFailed, WrongUse
 
 CPU = torch.device("cpu")
 FOLDER = Path("results/Tiny_1_1_1_results")
-ASKED = types.SimpleNamespace(folder=FOLDER, method=CARTOONGAN)
+ASKED = types.SimpleNamespace(
+    folder=FOLDER,
+    method=CARTOONGAN,
+    argv=["--name", "Tiny"],
+    earlier=None,
+    args=types.SimpleNamespace(batch_size=5),
+)
 
 
 @pytest.mark.parametrize(
@@ -20,14 +27,14 @@ ASKED = types.SimpleNamespace(folder=FOLDER, method=CARTOONGAN)
     [
         (
             OSError(28, "No space left on device", "a/file"),
-            "No space left on device (a/file): mend that, then",
+            "No space left on device (a/file): fix that (traceback in log.txt), then",
         ),
-        (PermissionError(13, "Permission denied"), f"go on with python CartoonGAN.py --resume {FOLDER}"),
+        (PermissionError(13, "Permission denied"), "then resume with python CartoonGAN.py --name Tiny"),
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried"),
-            "out of memory on cpu: try a smaller --batch_size",
+            "on cpu: resume with a smaller batch, python CartoonGAN.py --name Tiny --batch_size 2",
         ),
-        (MemoryError(), "out of memory on cpu: try a smaller --batch_size"),
+        (MemoryError(), "out of memory on cpu: resume with a smaller batch"),
         (
             RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
             "was killed (out of memory?): try fewer --workers",
@@ -38,6 +45,40 @@ def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
     with pytest.raises(RunFailed) as failed, failures.explained(CPU, ASKED):
         raise error
     assert told in str(failed.value) and "\n" not in str(failed.value)
+    assert failed.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("Unable to find an engine")])
+def test_the_whole_traceback_is_in_the_log(tmp_path, error):
+    """Also that of a new run which failed before its start."""
+    asked = types.SimpleNamespace(**{**vars(ASKED), "folder": tmp_path / "new"})
+    with (
+        pytest.raises((RunFailed, RuntimeError)),
+        failures.traced(asked),
+        failures.explained(CPU, asked),
+        failures.explained(CPU, asked),
+    ):
+        raise error
+    log = (asked.folder / "log.txt").read_text()
+    assert log.count("Traceback (most recent call last)") == (2 if isinstance(error, OSError) else 1)
+    assert "        raise error\n" in log and f"    {type(error).__name__}: {error}\n" in log
+    assert [event for _, event, _ in read_log(asked.folder)] == ["traceback"]
+
+
+def test_what_a_person_can_mend_needs_no_traceback(tmp_path):
+    asked = types.SimpleNamespace(folder=tmp_path / "new", earlier=None)
+    with pytest.raises(WrongUse), failures.traced(asked):
+        raise WrongUse("no folder data")
+    assert not asked.folder.exists()
+
+
+def test_the_command_that_resumes_a_run_begins_it_where_nothing_was_saved(tmp_path):
+    asked = types.SimpleNamespace(**{**vars(ASKED), "folder": tmp_path})
+    assert failures.resuming(asked, "--workers", "0") == "python CartoonGAN.py --name Tiny --workers 0"
+    (tmp_path / "settings.json").touch()
+    assert (
+        failures.resuming(asked, "--workers", "0") == f"python CartoonGAN.py --resume {tmp_path} --workers 0"
+    )
 
 
 def test_a_loading_process_that_is_killed_while_it_hands_a_batch_over_is_explained():
@@ -53,7 +94,7 @@ def test_a_process_that_is_gone_is_explained(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()])
-def test_faults_of_the_program_keep_their_traceback(error):
+def test_faults_of_the_program_are_raised_as_they_are(error):
     with pytest.raises(type(error)) as failed, failures.explained(CPU, ASKED):
         raise error
     assert failed.value is error
@@ -73,5 +114,5 @@ def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, to
     model = types.SimpleNamespace(discriminator=True)
     run = types.SimpleNamespace(args=args, model=model, asked=ASKED, phase=phase, precision=precision)
     assert failures.another_try(run) == (
-        f"the last saved state is untouched; go on with python CartoonGAN.py --resume {FOLDER} {told}"
+        f"the last saved state is untouched; resume with python CartoonGAN.py --name Tiny {told}"
     )

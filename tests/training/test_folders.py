@@ -56,6 +56,7 @@ def earlier(typed):
         ("P", 1, 2, 3, "--lrD 1e-5", "P_1_2_3_0.0002-1e-05_results"),
         ("P", 1, 2, 3, "--lrG 1e-5 --lrD 1e-5 --tag a", "P_1_2_3_1e-05_a_results"),
         ("P", 1, 2, 3, "--lrG 0.00020 --pre_lr 1e-3 --ngf 16 --seed 3", "P_1_2_3_results"),
+        ("P", 1, 2, 3, "--latest_generator_model g.pth", "P_0_2_3_results"),
     ],
 )
 def test_the_name_of_the_folder(name, pre, epochs, batch, more, folder):
@@ -88,7 +89,7 @@ def test_data_that_are_missing_are_told_before_a_folder_is_made(typed):
 
 def test_the_same_run_is_not_done_twice(earlier, typed):
     folder = earlier("--ngf", "16")
-    with pytest.raises(WrongUse, match=f"{folder} holds this run already: go on with --resume, or .* --tag"):
+    with pytest.raises(WrongUse, match=f"{folder} holds this run already: add --resume, or .* --tag"):
         find_run([*typed, "--ngf", "16", "--workers", "0"])
 
 
@@ -171,7 +172,7 @@ def test_resume_refuses_other_differences_by_name(earlier, argv, told):
     with pytest.raises(WrongUse) as error:
         find_run(["--resume", str(folder), *argv.split()])
     assert str(error.value) == (
-        f"{folder} cannot go on with other settings ({told}): start a new run with --tag"
+        f"{folder} cannot be resumed with other settings ({told}): start a new run with --tag"
     )
 
 
@@ -181,6 +182,7 @@ def test_resume_refuses_other_differences_by_name(earlier, argv, told):
         {"lrG": 1e-5, "lrD": 3e-5, "pre_lr": 1e-3, "lr_policy": "linear"},
         {"con_lambda": 3.0, "adv_lambda": 2.0, "style_lambda": 1.0, "tv_lambda": 4.0, "colour_lambda": 1.0},
         {"precision": "fp32", "save_minutes": 1.0, "vgg_model": "moved.pth"},
+        {"batch_size": 4},
     ],
 )
 def test_what_helps_a_run_on_may_change_where_its_folder_is_named(earlier, typed, changed):
@@ -189,7 +191,7 @@ def test_what_helps_a_run_on_may_change_where_its_folder_is_named(earlier, typed
     asked = find_run(["--resume", str(folder), *more])
     assert {key: vars(asked.args)[key] for key in changed} == changed
     assert asked.args.ngf == 16 and asked.folder == folder
-    if "lrG" not in changed:  # which is part of the folder's name
+    if not {"lrG", "batch_size"} & changed.keys():  # which are part of the folder's name
         with pytest.raises(WrongUse, match=f"name --resume {folder} to change them, or start a new run"):
             find_run([*typed, "--ngf", "16", *more, "--resume"])
         with pytest.raises(WrongUse, match="holds a run with other settings"):
@@ -250,10 +252,29 @@ def test_resume_without_a_run(typed, argv):
         find_run([*typed, *argv])
 
 
+@pytest.mark.parametrize(
+    "named", ["Paprika", "Paprika_10_100_8", "results/Paprika", "Paprika_10_100_8_results"]
+)
+def test_resume_finds_a_run_by_its_name(earlier, named):
+    folder = earlier()
+    assert find_run(["--resume", named]).folder == folder
+
+
+def test_a_name_that_several_runs_have_is_refused(earlier):
+    first, second = earlier("--tag", "a"), earlier("--tag", "b")
+    with pytest.raises(WrongUse, match=f"--resume Paprika can mean {first}, {second}: name one of them"):
+        find_run(["--resume", "Paprika"])
+
+
+def test_data_one_folder_up_are_suggested(typed):
+    with pytest.raises(WrongUse, match=r"no folder src_data/train: did you mean data/src_data\?"):
+        find_run([*typed, "--src_data", "src_data"])
+
+
 def test_a_slimmed_run_cannot_be_resumed(earlier):
     folder = earlier()
     log.log_event(folder, "slimmed", "state_latest.pth removed")
-    with pytest.raises(WrongUse, match=r"was slimmed and cannot go on: .*--latest_generator_model"):
+    with pytest.raises(WrongUse, match=r"was slimmed and cannot be resumed: .*--latest_generator_model"):
         find_run(["--resume", str(folder)])
     (folder / STATE).touch()
     assert find_run(["--resume", str(folder)]).folder == folder

@@ -26,6 +26,10 @@ def filled(path):
     return path
 
 
+def as_text(row):
+    return {key: str(value) for key, value in row.items()}
+
+
 def places(path):
     return [(row["phase"], row["epoch"]) for row in history.read(path)]
 
@@ -50,6 +54,25 @@ def test_cut_metrics_then_each_epoch_stands_once(tmp_path, phase, epoch, left):
     for again in whole[left:]:
         history.add(path, row(*map(int, again)))
     assert places(path) == whole
+
+
+def test_a_row_is_appended(tmp_path):
+    """What is written an epoch does not grow with the epochs: the rows of before stay the bytes they were."""
+    path = filled(tmp_path / "metrics.csv")
+    inode, before = path.stat().st_ino, path.read_bytes()
+    history.add(path, row(2, 4, adversarial=0.5))
+    assert path.stat().st_ino == inode and path.read_bytes().startswith(before)
+    assert history.read(path)[-1] == {
+        **dict.fromkeys(history.read(path)[0], ""),
+        **as_text(row(2, 4, adversarial=0.5)),
+    }
+
+
+def test_a_last_row_that_a_power_loss_cut_off_is_done_again(tmp_path):
+    path = filled(tmp_path / "metrics.csv")
+    path.write_bytes(path.read_bytes()[:-9])
+    history.cut(path, 2, 3)
+    assert places(path) == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")]
 
 
 def test_metrics_without_a_file(tmp_path):

@@ -104,12 +104,31 @@ def test_samples_are_drawn_when_it_is_time_and_at_the_end(tmp_path, monkeypatch)
     assert drawn == [3, 6, 7] and (record.folder / "losses.png").exists()
 
 
+def test_the_plot_and_the_pages_take_a_small_share_of_the_time(tmp_path, monkeypatch):
+    """Pages that take a second are written every 20 seconds, however many epochs, and at the end."""
+    shown, clock = [], types.SimpleNamespace(now=100.0)
+
+    def show(_):
+        shown.append(clock.now)
+        clock.now += 1
+
+    monkeypatch.setattr(journal.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(journal.history, "plot_losses", lambda *_: None)
+    monkeypatch.setattr(journal.samples, "draw", lambda _: [np.zeros((4, 8, 3), np.uint8)])
+    with start(tmp_path / "P_results", after_samples=show) as record:
+        shown.clear()
+        for record.run.epoch in range(1, 101):
+            clock.now += 1
+            record.epoch(100)
+    assert len(shown) == 6 and shown[-1] == clock.now - 1
+
+
 def test_samples_make_one_image_of_all_and_are_shown(tmp_path, monkeypatch):
     shown = Shown()
     monkeypatch.setattr(journal.samples, "draw", lambda _: [np.full((40, 600, 3), 200, np.uint8)] * 3)
     with start(tmp_path / "P_results", (2, 5), after_samples=shown) as record:
         before = len(shown)
-        record.samples()
+        record.epoch(5)
         assert len(shown) == before + 1
         record.end("finished")
     (image,) = events_of(record.folder).Images("samples")
@@ -145,7 +164,7 @@ def test_events_go_on_from_where_a_run_is_resumed(tmp_path):
 
 
 def test_the_generator_is_kept_every_n_epochs_and_at_the_lowest_kid(tmp_path, capsys):
-    with start(tmp_path / "P_results", more="--checkpoint_every 2") as record:
+    with start(tmp_path / "P_results", more="--checkpoint_every 2 --eval_every 1") as record:
         generator = record.run.model.generator
         history.add(record.folder / "metrics.csv", row(1, 2, kid_drawings=0.01))  # phase one is no result
         for epoch, kid in enumerate((0.5, 0.2, 0.3, ""), 1):
@@ -174,7 +193,7 @@ def measured(record, *kids):
 def test_the_best_generator_is_compared_with_the_metrics(tmp_path, capsys):
     """A kill between epochs: epochs 2 and 3 are done again, and on a GPU their KIDs come out otherwise."""
     folder = tmp_path / "P_results"
-    with start(folder, (2, 1)) as record:
+    with start(folder, (2, 1), "--eval_every 1") as record:
         measured(record, 0.5, 0.3, 0.2)
         assert record.run.saved == -math.inf  # so that the state is written with it
         record.finish()
@@ -184,7 +203,7 @@ def test_the_best_generator_is_compared_with_the_metrics(tmp_path, capsys):
 
     history.cut(folder / "metrics.csv", 2, 2)
     told = "generator_best.pth is of epoch 3 at KID 0.2, from before the run was cut off"
-    with start(folder, (2, 2)) as record:
+    with start(folder, (2, 2), "--eval_every 1") as record:
         assert capsys.readouterr().err == f"warning: {told}\n"
         measured(record, 0.6)
         record.finish()

@@ -230,7 +230,7 @@ def test_options_of_a_run_are_no_fault(argv):
         ({"name": 7}, "name cannot be of the kind int"),
         ({"name": "../a"}, "argument --name: '../a'"),
         ({"lrG": [1]}, "argument --lrG: '[1]'"),
-        ({"independent_edges": "yes"}, "argument --independent_edges: "),
+        ({"independent_edges": "yes"}, "argument --independent_edges/--no-independent_edges: "),
         ({"gan_mode": {"a": 1}}, "argument --gan_mode: "),
     ],
 )

@@ -47,6 +47,8 @@ def step(rank, count, port, folder):
         ]
         shares = [processes.gather(processes.share(batch[0])).equal(batch[0]), processes.highest(rank)]
         shares.append(processes.from_first(lambda: f"made by {rank}"))
+        first = processes.gather_in_first(processes.share(batch[0]))
+        shares.append(first is None if rank else first.equal(batch[0]))
         torch.save((grads, losses, shares), folder / f"{rank}_of_{count}.pth")
 
 
@@ -63,14 +65,14 @@ def test_two_processes_have_the_gradients_and_losses_of_one(tmp_path, monkeypatc
     step(0, 1, 0, tmp_path)
     in_two(step, tmp_path)
     wanted, losses, alone = torch.load(tmp_path / "0_of_1.pth", weights_only=True)
-    assert alone == [True, 0, "made by 0"]
+    assert alone == [True, 0, "made by 0", True]
     for rank in range(2):
         got, theirs, shares = torch.load(tmp_path / f"{rank}_of_2.pth", weights_only=True)
         for mine, one in zip(got, wanted, strict=True):
             assert one.norm() > 0
             assert (mine - one).norm() / one.norm() < 1e-5
         assert theirs == pytest.approx(losses, rel=1e-5)
-        assert shares == [True, 1, "made by 0"]
+        assert shares == [True, 1, "made by 0", True]
 
 
 def build_watched(rank, count, port, folder):

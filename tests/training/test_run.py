@@ -344,7 +344,7 @@ def test_start_from_weights_skips_phase_one(undisturbed, tmp_path):
         1e-9,
     ]
     folder = train(data, tmp_path / "more", *start)
-    assert folder.name == "Tiny_2_1_2_1e-09_more_results" and places(folder) == [(2, 1)]
+    assert folder.name == "Tiny_0_1_2_1e-09_more_results" and places(folder) == [(2, 1)]
     one, two = (weights(where)["generator"]["state_dict"] for where in (folder, whole))
     assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one)
     with pytest.raises(WrongUse, match="has ngf 4, but --ngf is 8"):

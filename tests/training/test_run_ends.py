@@ -1,5 +1,6 @@
 """How a run ends early: stopped by a signal, by a loss that is not finite, by what fails around it."""
 
+import fcntl
 import math
 import multiprocessing
 import os
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from helpers import ROOT, at_step, tiny_run
 import CartoonGAN
 from training import history, state
 from training import run as runs
+from training.batches import STOPPING
 from training.settings import read_settings
 from utils import RunFailed, Stopped, WrongUse
 
@@ -39,10 +42,14 @@ def content(folder):
 # Stopped by a signal
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)],
+)
 def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, data, tmp_path, monkeypatch):
     """The loading processes get it too, as from a terminal: they must not mind."""
     folder = tmp_path / NAME
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started by nohup
 
     def send(_):
         (worker,) = multiprocessing.active_children()
@@ -53,7 +60,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, 
     with pytest.raises(Stopped) as stopped:
         CartoonGAN.main(tiny_run(data, tmp_path, "--workers", 1))
     assert stopped.value.status == status
-    assert str(stopped.value).endswith(f"go on with: python CartoonGAN.py --resume {folder}")
+    assert str(stopped.value).endswith(f"resume with: python CartoonGAN.py --resume {folder}")
     assert content(folder)["place"] == (2, 1, 2)
     assert [(row["phase"], row["epoch"]) for row in history.read(folder / "metrics.csv")] == [
         ("1", "1"),
@@ -63,20 +70,92 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, 
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOPPING)
 def test_signals_are_noted_and_the_handlers_given_back(number, capsys):
-    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    before = [signal.getsignal(each) for each in STOPPING]
     signals = runs.Signals()
     signals.listen()
     try:
         assert signals.received is None
         os.kill(os.getpid(), number)
         assert signals.received == number
-        assert signal.getsignal(number) == signal.SIG_DFL  # a second one kills
+        again = signal.SIG_DFL if number in (signal.SIGINT, signal.SIGTERM) else signal.SIG_IGN
+        assert signal.getsignal(number) == again  # a second Ctrl-C kills; a shell may send SIGHUP twice
     finally:
         signals.restore()
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(each) for each in STOPPING] == before
     assert capsys.readouterr().err == "stopping after this step …\n"
+
+
+def test_nohup_keeps_a_run_going_without_its_terminal():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals = runs.Signals()
+    try:
+        signals.listen()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signals.received is None
+    finally:
+        signals.restore()
+        signal.signal(signal.SIGHUP, before)
+
+
+def read_one_line(process):
+    """As `| head -1` does."""
+    process.stdout.readline()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_whose_output_nobody_reads_saves_and_stops(workers, data, tmp_path):
+    program = [sys.executable, "CartoonGAN.py", *tiny_run(data, tmp_path, "--workers", workers)]
+    with subprocess.Popen(
+        program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        read_one_line(run)
+        said = run.stderr.read()
+    folder = tmp_path / NAME
+    assert run.returncode == 128 + signal.SIGPIPE, said
+    (line,) = said.splitlines()
+    assert line.startswith(
+        "stopped because nobody reads the output, everything is saved; resume with: python"
+    )
+    assert content(folder)["place"] in [(1, 1, 1), (1, 2, 0)]  # at which of its lines the pipe was closed
+    assert "stopped: SIGPIPE" in (folder / "log.txt").read_text()
+
+
+def test_a_run_without_standard_error_works(data, tmp_path):
+    """Standard error is closed, and a line is to be written there: --vgg_model small says what it is."""
+    command = shlex.join([sys.executable, "CartoonGAN.py", *tiny_run(data, tmp_path, "--vgg_model", "small")])
+    assert subprocess.run(f"{command} 2>&-", shell=True, cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
+    assert content(tmp_path / NAME)["place"] == (2, 4, 0)
+
+
+def take_terminal():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started by nohup
+
+
+def test_a_terminal_that_is_gone_stops_a_run(data, tmp_path):
+    """Its bars and lines are written to the terminal, as after a dropped ssh."""
+    argv = tiny_run(data, tmp_path, "--train_epoch", 100000, "--sample_every", "100000")
+    master, terminal = os.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "CartoonGAN.py", *argv],
+        cwd=ROOT,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(terminal)
+    while not (tmp_path / "Tiny_2_100000_2_results/metrics.csv").exists():
+        os.read(master, 10000)
+    os.close(master)
+    assert run.wait(60) == 128 + signal.SIGHUP
+    log = (tmp_path / "Tiny_2_100000_2_results/log.txt").read_text()
+    assert "stopped: SIGHUP" in log and "Traceback" not in log
 
 
 def test_the_handlers_are_given_back_after_an_error(data, tmp_path, monkeypatch):
@@ -161,7 +240,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, data, tmp_path, mon
 
     monkeypatch.setattr(CartoonGAN, name, plant)
     told = (
-        f"the {term} loss is nan in phase {phase}, epoch 2, step 2: the last saved state is untouched; go on"
+        f"the {term} loss is nan in phase {phase}, epoch 2, step 2: the last saved state is untouched; resume"
     )
     with pytest.raises(RunFailed, match=told) as failed:
         CartoonGAN.main(tiny_run(data, tmp_path, "--save_minutes", 0))
@@ -169,7 +248,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, data, tmp_path, mon
     assert content(folder)["place"] == (phase, 2, 1)
     assert all(value.isfinite().all() for value in content(folder)["generator"].values())
 
-    advice = str(failed.value).split("go on with python CartoonGAN.py ")[1]
+    advice = str(failed.value).split("resume with python CartoonGAN.py ")[1]
     CartoonGAN.main(shlex.split(advice))
     rates = ["lrG"] if phase == 1 else ["lrG", "lrD"]
     changes = read_settings(folder)["changes"]

@@ -16,7 +16,7 @@ from training.folders import STATE
 from utils import RunFailed, WrongUse
 
 CPU = torch.device("cpu")
-SETTINGS = {"options": {"name": "x"}, "data": {"photographs": {"count": 6}}}
+SETTINGS = {"options": {"name": "x", "batch_size": 2}, "data": {"photographs": {"count": 6}}}
 
 
 def new_run(folder, text="", place=(1, 1, 0)):
@@ -98,6 +98,20 @@ def test_a_run_goes_on_in_another_precision(before, after, tmp_path):
     assert resumed.model.scaler.state_dict() == wanted.model.scaler.state_dict()
     assert equal(run.model.generator, resumed.model.generator)
     step(resumed)
+
+
+@pytest.mark.parametrize(("size", "batches", "steps"), [(1, 2, 8), (2, 2, 4), (3, 1, 2)])
+def test_a_run_resumes_with_another_batch_size(size, batches, steps, tmp_path):
+    """As many photographs of the epoch are done as before, and the pool holds batches of the new size."""
+    run = stepped(tmp_path)
+    whole = [torch.rand(2, 3, 16, 16) for _ in range(2)]
+    state.save(run, {"pool": whole})
+    after = new_run(tmp_path, f"--batch_size {size}")
+    state.restore(after, tmp_path / STATE)
+    assert after.step == steps
+    pool = after.model.pool.batches
+    assert [len(batch) for batch in pool] == [size] * batches
+    assert torch.equal(torch.cat(pool), torch.cat(whole)[: size * batches])
 
 
 def test_a_batch_of_the_pool_that_float16_lost_does_no_harm_later(tmp_path):
