@@ -47,7 +47,8 @@ def program(command):
 @pytest.fixture
 def copy(tmp_path):
     """What the commands need of the tree, apart from a person's own data, with this Python as its .venv."""
-    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    for folder in ("experiments", "models"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copytree(
         ROOT / "data" / "sample", tmp_path / "data" / "sample", ignore=shutil.ignore_patterns("pair")
     )
@@ -59,17 +60,15 @@ def copy(tmp_path):
 
 
 def test_every_command_of_the_readme(copy, monkeypatch, capsys):
-    first, second, *rest = shell_blocks()
-    environment, install, train = (part.strip() for part in first.split("&&"))
-    assert environment == "python3 -m venv .venv"
-    assert install == ".venv/bin/pip install -r requirements.txt"
+    install, apply, train, tests, *rest = shell_blocks()
+    assert install == "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"
     # This very run:
-    assert second == ".venv/bin/pip install -r requirements-dev.txt && .venv/bin/python -m pytest"
-    # In this process, and short; .ci/run types the first one as it stands.
+    assert tests == ".venv/bin/pip install -r requirements-dev.txt && .venv/bin/python -m pytest"
+    # In this process, and short; .ci/run types the first four as they stand.
     monkeypatch.chdir(copy)
     for part in ("src_data", "tgt_data"):
         (copy / "data" / part).symlink_to(copy / "data" / "sample" / part)
-    for command in [train, *rest]:
+    for command in [apply, train, *rest]:
         assert command.startswith(".venv/bin/python "), command
         # Fewer epochs, also in the folder names that follow from them.
         for many, few in (("200", "2"), ("20", "1")):
@@ -89,7 +88,8 @@ def test_every_command_of_the_readme(copy, monkeypatch, capsys):
             assert end.value.status == 0
         else:
             assert not module.main(argv), command
-    assert len(list((copy / "cartoons").iterdir())) == len(list((copy / "data/src_data/test").iterdir()))
+    for made in ("drawn", "cartoons"):
+        assert len(list((copy / made).iterdir())) == len(list((copy / "data/src_data/test").iterdir()))
     for run in ("Sample_1_1_4", "Paprika_1_2_16"):
         assert (copy / f"results/{run}_results/index.html").exists()
 
