@@ -6,6 +6,7 @@ Needs PyAV (`pip install av`).
 """
 
 import itertools
+import os
 import re
 import sys
 from collections import Counter
@@ -269,8 +270,11 @@ def main(argv=None):
     own = re.compile(re.escape(args.film.stem) + r"_\d{6}_\d{3}\.(png|jpg)")
     if any(own.fullmatch(path.name) for path in args.out_dir.iterdir()):
         raise WrongUse(f"{args.out_dir} holds frames of a {args.film.stem} already: name another folder")
-    # Beside the folder, as all pictures in it are learned from.
     folder = args.out_dir.resolve()
+    if not os.access(folder.parent, os.W_OK):  # the sheet lies beside: all pictures inside are learned from
+        raise WrongUse(
+            f"{folder.parent} cannot be written, for the contact sheet: name {args.out_dir / 'train'}"
+        )
     shown = sheet.Sheet(folder.with_name(f"{folder.name}_{args.film.stem}_sheet"))
     try:
         before, after, counts = take(args, shown)

@@ -114,6 +114,12 @@ def test_a_slow_pan_gives_few_frames_and_a_sheet_shows_all_with_the_reason(tmp_p
         assert page[90:, 160 * place : 160 * (place + 1)].max() > 120  # a line of text
 
 
+def test_a_place_where_no_sheet_can_be_written_is_reported_first(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(frames.os, "access", lambda path, _: path != tmp_path)
+    with pytest.raises(WrongUse, match=r"cannot be written, for the contact sheet: name .*out/train$"):
+        frames.main([str(film), str(tmp_path / "out")])
+
+
 def test_a_sheet_has_pages(tmp_path):
     shown = sheet.Sheet(tmp_path / "sheet")
     for _ in range(sheet.COLUMNS * sheet.ROWS + 1):
