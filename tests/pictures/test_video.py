@@ -256,14 +256,19 @@ def test_a_cover_picture_is_no_film(tmp_path, capsys):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_film_that_is_stopped_leaves_nothing(tmp_path, monkeypatch, capsys, number):
     make(tmp_path / "in.mp4")
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    usual = {
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }  # nohup, and a shell's &, ignore some
+    usual[signal.SIGINT] = signal.default_int_handler
+    before = {each: signal.signal(each, handler) for each, handler in usual.items()}
 
     def stopped(frame):
         assert (tmp_path / ".out.mp4.part").exists()
         os.kill(os.getpid(), number)
 
     convert = video.convert
-    monkeypatch.setattr(video, "convert", lambda source, target, _: convert(source, target, stopped))
+    monkeypatch.setattr(video, "convert", lambda source, target, *_: convert(source, target, stopped))
     torch.save(checkpoints.generator_file(networks.Generator(ngf=4, nb=0)), tmp_path / "net.pth")
     argv = ["test.py", "--pre_trained_model", tmp_path / "net.pth", "--device", "cpu"]
     argv += ["--video", tmp_path / "in.mp4", "--output", tmp_path / "out.mp4"]
