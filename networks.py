@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from support.architecture import check
 from support.norm import EPS, InstanceNorm, LayerNorm, PaddedConv2d
 
 # Of the way down and the residual blocks, and of the way up.
@@ -35,7 +36,7 @@ class Generator(nn.Module):
     which is "layer" on the way up alone. `predict` is "image", the paper's, or "change": what the last layer
     gives is added to the photo (docs/colour.md). `conv_bias` is "learned", or "none": no convolution has a
     bias, as in the authors' code, which sets them to 0. The result is float32, whatever the precision before
-    tanh.
+    tanh. Raises ValueError for values that support/architecture.py does not list.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Generator(nn.Module):
         self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
         self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
         self.architecture |= {"norm": norm, "predict": predict, "conv_bias": conv_bias}
+        check(self.architecture)
         before, after = NORMS[norm]
         norm_relu = lambda channels, kind=before: (kind(channels, eps), nn.ReLU(inplace=True))
         self.down = nn.Sequential(

@@ -1,5 +1,7 @@
 """CartoonGAN.py's options: their names, defaults, help and checks."""
 
+from support import architecture
+from support.architecture import VALUES
 from support.arguments import Parser, number, one_line
 from training.method import (
     BETA,
@@ -27,7 +29,7 @@ def training_parser():
 
     group = parser.add_argument_group("networks")
     add = group.add_argument
-    channels = {"type": int, "choices": (1, 3), "default": 3}
+    channels = {"type": int, "choices": architecture.CHANNELS, "default": 3}
     add("--in_ngc", **channels, help="channels of the photographs: 3 colour, 1 grey (%(default)s)")
     add("--out_ngc", **channels, help="channels of the results (%(default)s)")
     add("--in_ndc", **channels, help="channels that the discriminator sees, as many as out_ngc (%(default)s)")
@@ -44,32 +46,36 @@ def training_parser():
         default=32,
         help="filters of the discriminator's first layer (%(default)s)",
     )
-    add("--nb", type=number(int, 0, 1000), default=8, help="residual blocks (%(default)s)")
+    add("--nb", type=number(int, 0, VALUES["nb"][-1]), default=8, help="residual blocks (%(default)s)")
     add(
-        "--res_convs", type=int, choices=(2, 3), default=2, help="convolutions a residual block (%(default)s)"
+        "--res_convs",
+        type=int,
+        choices=VALUES["res_convs"],
+        default=2,
+        help="convolutions a residual block (%(default)s)",
     )
     add(
         "--upsample",
-        choices=("deconv", "resize"),
+        choices=VALUES["upsample"],
         default="deconv",
         help="transposed convolution, or nearest neighbour and convolution (%(default)s)",
     )
 
     add(
         "--norm",
-        choices=("instance", "layer", "mixed"),
+        choices=VALUES["norm"],
         default="instance",
         help="of the generator: channel by channel, all together, or together on the way up (%(default)s)",
     )
     add(
         "--predict",
-        choices=("image", "change"),
+        choices=VALUES["predict"],
         default="image",
         help="what the generator paints: the result, or what is added to the photo (%(default)s)",
     )
     add(
         "--conv_bias",
-        choices=("learned", "none"),
+        choices=VALUES["conv_bias"],
         default="learned",
         help="biases of the convolutions of both networks (%(default)s)",
     )
@@ -217,6 +223,10 @@ def _check(parser, args):
         parser.error("--con_lambda 0 needs --pre_train_epoch 0: phase one trains the content loss alone")
     if args.latest_generator_model and not args.train_epoch:
         parser.error("--latest_generator_model skips phase one, and --train_epoch 0 leaves nothing to train")
+    try:
+        architecture.check({key: getattr(args, key) for key in GENERATOR_OPTIONS})
+    except ValueError as error:
+        parser.error(f"no generator can be built: {error}")
 
 
 CARTOONGAN = Method(
