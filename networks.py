@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from support.architecture import check
 from support.filters import Flatten, at_least_float32, guided_filter
 from support.norm import EPS, InstanceNorm, LayerNorm, PaddedConv2d
 
@@ -39,7 +40,8 @@ class Generator(nn.Module):
     layers see no texture, and add to a picture that is flat and outlined before they learn. `guide` is the
     radius in pixels of a guided filter that lets the result follow the borders of that picture; 0: none.
     `conv_bias` is "learned", or "none": no convolution has a bias, as in the authors' code, which sets them
-    to 0. The result is float32, whatever the precision before tanh.
+    to 0. The result is float32, whatever the precision before tanh. Raises ValueError for values that
+    support/architecture.py does not list.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Generator(nn.Module):
         self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
         self.architecture |= {"norm": norm, "predict": predict, "flatten": flatten, "outline": outline}
         self.architecture |= {"guide": guide, "conv_bias": conv_bias}
+        check(self.architecture)
         self.flatten = Flatten(flatten, outline)
         before, after = NORMS[norm]
         norm_relu = lambda channels, kind=before: (kind(channels, eps), nn.ReLU(inplace=True))

@@ -156,7 +156,7 @@ def main(argv=None):
         pairs = zip(photos, results, strict=True)
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
-    about = record.of(args.pre_trained_model, command_line(["test.py"], argv))
+    about = record.of(checkpoints.in_run(args.pre_trained_model), command_line(["test.py"], argv))
     if args.video:
         change = functools.partial(change_frame, apply, args)
         frames = video.convert(args.video, args.output, change, record.text(about))

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from networks import CONVOLUTIONS, ResidualBlock, at_least_float32, doubling
+from support.architecture import check
 from support.norm import InstanceNorm, PaddedConv2d
 
 NETWORK = "CycleGAN"  # what an architecture says, for it to be this one
@@ -32,6 +33,9 @@ class CycleGenerator(nn.Module):
         super().__init__()
         self.architecture = {"network": network, "in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
         self.architecture |= {"upsample": upsample}
+        if network != NETWORK:
+            raise ValueError(f"its network is {str(network)[:20]!r}")
+        check({key: value for key, value in self.architecture.items() if key != "network"})
         norm_relu = lambda channels: (InstanceNorm(channels, affine=False), nn.ReLU(inplace=True))
         padded = functools.partial(PaddedConv2d, padding_mode="reflect")
         self.flatten = nn.Identity()  # a networks.Generator can flatten photos; this one never does

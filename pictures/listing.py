@@ -19,28 +19,11 @@ FILMS = {
     *(".m2ts", ".vob", ".ogv", ".3gp", ".h264", ".hevc"),
 }
 # Pictures that people have and that are not read: whoever has a folder of them must hear why it is empty.
-OTHERS = (
-    HEIF
-    | FILMS
-    | {
-        *(".gif", ".svg", ".psd", ".xcf", ".jp2", ".jxl", ".tga", ".exr", ".hdr", ".ppm", ".pgm", ".ico"),
-        *(
-            ".cr2",
-            ".cr3",
-            ".crw",
-            ".nef",
-            ".nrw",
-            ".arw",
-            ".dng",
-            ".raf",
-            ".orf",
-            ".rw2",
-            ".pef",
-            ".srw",
-            ".raw",
-        ),
-    }
-)
+OTHERS = {
+    *(".gif", ".svg", ".psd", ".xcf", ".jp2", ".jxl", ".tga", ".exr", ".hdr", ".ppm", ".pgm", ".ico"),
+    *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw"),
+}
+OTHERS |= HEIF | FILMS
 # Thumbnails, resource forks and bins that network drives, macOS and Windows put among pictures.
 NOT_PICTURES = {"@eaDir", "__MACOSX", "@Recycle", "#recycle", "$RECYCLE.BIN"}
 RARE = {

@@ -1,6 +1,7 @@
 """What the commands share on the command line: a parser, the types of arguments, `@file`."""
 
 import argparse
+import contextlib
 import difflib
 import math
 import os
@@ -28,8 +29,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         if message.startswith("unrecognized"):
             known, typed = (re.findall(r"--\w[\w-]*", text) for text in (self.format_help(), message))
-            meant = [difflib.get_close_matches(word, known, 1) for word in typed]
-            message += "".join(f"; did you mean {name}?" for names in meant for name in names)
+            meant = {word: _closest(word, known) for word in typed}
+            message += "".join(f"; for {word} did you mean {name}?" for word, name in meant.items() if name)
         message = "".join("?" if _breaks(letter) else letter for letter in message)
         raise WrongUse(f"{message} (see {self.prog} --help)")
 
@@ -48,7 +49,7 @@ def expand(args, around=()):
         # settings.json records the command, and could not hold a name of broken bytes.
         path = os.path.realpath(os.path.expanduser(arg[1:])) if "\0" not in arg else ""
         if any(map(_breaks, arg)) or not os.path.isfile(path):
-            raise WrongUse(f"no file {arg[1:]}, or its name is not UTF-8")
+            raise WrongUse(f"no file {arg[1:]}, or its name is not UTF-8{_preset(arg[1:])}")
         if path in around:
             raise WrongUse(f"{arg[1:]} includes itself")
         try:
@@ -63,6 +64,21 @@ def expand(args, around=()):
             except ValueError as error:
                 raise WrongUse(f"{arg[1:]}: {error} in the line {line!r}") from None
     return expanded
+
+
+def _preset(path):
+    """What is said after a missing file of options: one of a similar name beside it or among the presets."""
+    folder, name = os.path.split(path.encode("utf-8", "replace").decode())
+    known = {}
+    for place in ("experiments", folder):
+        with contextlib.suppress(OSError, ValueError):
+            known |= {x: os.path.join(place, x) for x in os.listdir(place or ".") if x.endswith(".txt")}
+    found = _closest(name, known)
+    return f"; did you mean @{known[found]}?" if found else ""
+
+
+def _closest(word, known):
+    return next(iter(difflib.get_close_matches(word, known, 1)), "")
 
 
 def _words(line):

@@ -2,6 +2,8 @@
 
 from argparse import BooleanOptionalAction
 
+from support import architecture
+from support.architecture import VALUES
 from support.arguments import Parser, number, or_none, place
 from training.method import (
     BETA,
@@ -29,7 +31,7 @@ def training_parser():
 
     group = parser.add_argument_group("networks")
     add = group.add_argument
-    channels = {"type": int, "choices": (1, 3), "default": 3}
+    channels = {"type": int, "choices": architecture.CHANNELS, "default": 3}
     add("--in_ngc", **channels, help="channels of the photographs: 3 colour, 1 grey (%(default)s)")
     add("--out_ngc", **channels, help="channels of the results (%(default)s)")
     add("--in_ndc", **channels, help="channels that the discriminator sees, as many as out_ngc (%(default)s)")
@@ -46,26 +48,30 @@ def training_parser():
         default=32,
         help="filters of the discriminator's first layer (%(default)s)",
     )
-    add("--nb", type=number(int, 0, 1000), default=8, help="residual blocks (%(default)s)")
+    add("--nb", type=number(int, 0, VALUES["nb"][-1]), default=8, help="residual blocks (%(default)s)")
     add(
-        "--res_convs", type=int, choices=(2, 3), default=2, help="convolutions a residual block (%(default)s)"
+        "--res_convs",
+        type=int,
+        choices=VALUES["res_convs"],
+        default=2,
+        help="convolutions a residual block (%(default)s)",
     )
     add(
         "--upsample",
-        choices=("deconv", "resize"),
+        choices=VALUES["upsample"],
         default="deconv",
         help="transposed convolution, or nearest neighbour and convolution (%(default)s)",
     )
 
     add(
         "--norm",
-        choices=("instance", "layer", "mixed"),
+        choices=VALUES["norm"],
         default="instance",
         help="of the generator: channel by channel, all together, or together on the way up (%(default)s)",
     )
     add(
         "--predict",
-        choices=("image", "change"),
+        choices=VALUES["predict"],
         default="image",
         help="what the generator paints: the result, or what is added to the photo (%(default)s)",
     )
@@ -89,7 +95,7 @@ def training_parser():
     )
     add(
         "--conv_bias",
-        choices=("learned", "none"),
+        choices=VALUES["conv_bias"],
         default="learned",
         help="biases of the convolutions of both networks (%(default)s)",
     )
@@ -232,12 +238,13 @@ def _check(parser, args):
         parser.error(
             f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}: the discriminator sees the results"
         )
-    if args.predict == "change" and args.in_ngc != args.out_ngc:
-        parser.error(
-            f"--predict change with --in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}: the same needed"
-        )
-    if args.guide and args.in_ngc != args.out_ngc:
-        parser.error(f"--guide with --in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}: the same needed")
+    alike = {
+        "predict change": args.predict == "change",
+        "guide": args.guide,
+        "pixel_lambda": args.pixel_lambda,
+    }
+    for name in (name for name, given in alike.items() if given and args.in_ngc != args.out_ngc):
+        parser.error(f"--{name} with --in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}: the same needed")
     if args.colour_lambda and args.in_ngc + args.out_ngc < 6:
         parser.error("--colour_lambda needs --in_ngc 3 and --out_ngc 3: a grey picture has no colour")
     if not args.pre_train_epoch + args.train_epoch:
@@ -248,6 +255,10 @@ def _check(parser, args):
         parser.error("--con_lambda 0 needs --pre_train_epoch 0: phase one trains the content loss alone")
     if args.latest_generator_model and not args.train_epoch:
         parser.error("--latest_generator_model skips phase one, and --train_epoch 0 leaves nothing to train")
+    try:
+        architecture.check({key: getattr(args, key) for key in GENERATOR_OPTIONS})
+    except ValueError as error:
+        parser.error(f"no generator can be built: {error}")
 
 
 CARTOONGAN = Method(

@@ -39,7 +39,11 @@ def refusal(*argv):
         (["--ngf", "0"], "argument --ngf: '0' is not a whole number of at least 1 (see "),
         (["--ng", "1"], "unrecognized arguments: --ng"),
         (["--na\nme"], "unrecognized arguments: --na?me"),
-        (["--nmae", "x"], "unrecognized arguments: --nmae x; did you mean --name? (see "),
+        (["--nmae", "x"], "unrecognized arguments: --nmae x; for --nmae did you mean --name? (see "),
+        (
+            ["--nmae", "x", "--ngff", "--away"],
+            " --away; for --nmae did you mean --name?; for --ngff did you ",
+        ),
         (["--away"], "unrecognized arguments: --away (see "),
         (["\udcff"], "unrecognized arguments: ? (see "),
         (["--name"], "argument --name: expected one argument"),
@@ -158,6 +162,22 @@ def test_what_is_no_file_is_told(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WrongUse, match=r"^no file "):
         parse(f"@{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("experiments/recomended.txt", "experiments/recommended.txt"),
+        ("recommended.txt", "experiments/recommended.txt"),
+        ("mine/my_optoins.txt", "mine/my_options.txt"),
+    ],
+)
+def test_a_missing_file_of_options_is_answered_with_a_similar_name(name, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in ("experiments/recommended.txt", "mine/my_options.txt", "mine/other.txt"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).touch()
+    assert refusal(f"@{name}").endswith(f"; did you mean @{meant}?")
 
 
 def test_a_file_that_cannot_be_opened_is_told(tmp_path, monkeypatch):
