@@ -167,7 +167,8 @@ def test_options_named_in_the_pages_exist(capsys):
             module.main(["--help"])
     torchrun = "--standalone --nproc_per_node --nnodes --max-restarts --rdzv_backend --rdzv_endpoint"
     docker = "--shm-size --ipc"
-    known = {*re.findall(OPTION, capsys.readouterr().out), *torchrun.split(), *docker.split(), "--logdir"}
+    known = {*re.findall(OPTION, capsys.readouterr().out), *torchrun.split(), *docker.split()}
+    known |= {"--logdir", "--signal"}  # TensorBoard's and sbatch's
     for page in PAGES:
         assert {*re.findall(OPTION, page.read_text())} <= known, page.name
 

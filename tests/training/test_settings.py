@@ -172,4 +172,4 @@ def test_what_is_printed_of_a_run(capsys):
     assert len(said) == 4 and said[3].startswith("device:  cpu, ") and said[3].endswith(", fp32")
     print_settings(ASKED, settings(), (2, 6, 3))
     said = capsys.readouterr().out.splitlines()
-    assert said[1] == "options: the defaults" and said[-1] == "goes on: phase 2, epoch 6, after step 3"
+    assert said[1] == "options: the defaults" and said[-1] == "resumed: phase 2, epoch 6, after step 3"
