@@ -166,7 +166,7 @@ def test_options_named_in_the_pages_exist(capsys):
         with pytest.raises(SystemExit):
             module.main(["--help"])
     torchrun = "--standalone --nproc_per_node --nnodes --max-restarts --rdzv_backend --rdzv_endpoint"
-    others = "--shm-size --ipc --logdir --torch-backend"  # of docker, TensorBoard and uv
+    others = "--shm-size --ipc --logdir --torch-backend --signal"  # of docker, TensorBoard, uv and sbatch
     known = {*re.findall(OPTION, capsys.readouterr().out), *torchrun.split(), *others.split()}
     for page in PAGES:
         assert {*re.findall(OPTION, page.read_text())} <= known, page.name

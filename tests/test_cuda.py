@@ -218,7 +218,7 @@ def test_too_little_memory_is_told_in_one_line(data, tmp_path):
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
     large = ["--device", "cuda", "--ngf", 64, "--input_size", 256, "--batch_size", 6]
-    with pytest.raises(RunFailed, match="out of memory on cuda: try a smaller --batch_size") as told:
+    with pytest.raises(RunFailed, match="out of memory on cuda: resume with a smaller batch") as told:
         CartoonGAN.main(tiny_run(data, tmp_path, *large))
     assert "\n" not in str(told.value)
 
