@@ -151,7 +151,7 @@ def test_cells_that_are_no_numbers_are_passed_over(tmp_path):
     path.write_text("\n".join(lines) + "\n")
     history.cut(path, 3, 1)
     assert len(history.read(path)) == 5
-    assert history.best(history.read(path))["epoch"] == "3"
+    assert history.best(history.read(path))[0]["epoch"] == "3"
     history.plot_losses(path, tmp_path / "losses.png")
     assert Image.open(tmp_path / "losses.png").height < 2**16
 

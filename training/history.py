@@ -91,8 +91,9 @@ def as_good(rows):
     if column != DRAWN:
         return []
     lowest = number(row[DRAWN]) - number(row.get(f"{DRAWN}_std"))
-    others = [each for each in rows if str(each["phase"]) == "2" and each["epoch"] != row["epoch"]]
-    return [str(each["epoch"]) for each in others if number(each.get(DRAWN)) >= lowest]
+    others = [each for each in rows if _is_place(each) and str(each["phase"]) == "2"]
+    found = [str(each["epoch"]) for each in others if number(each.get(DRAWN)) >= lowest]
+    return [epoch for epoch in found if epoch != str(row["epoch"])]
 
 
 def best_text(rows):

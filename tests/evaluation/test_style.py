@@ -77,10 +77,16 @@ def test_a_tint_is_no_style(judging):
         assert abs(style_of) < error
 
 
-def test_lines_alone_are_no_style(judging):
-    lines, _ = place_of(judging, lambda photo: style.draw_lines(photo, 2))
-    both, _ = place_of(judging, lambda photo: style.draw_lines(flat(photo), 2))
-    assert lines < both
+def test_lines_alone_count_less_since_photographs_with_lines_count_as_photographs(
+    judging, folders, monkeypatch
+):
+    monkeypatch.setattr(style, "LINED", 1e-6)
+    without = style.learn(folders["train"], folders["drawings"], judging._describe_file)
+    look = lambda path: judging._describe_file(path, lambda image: style.draw_lines(image, 2))
+    lined = [look(path) for path in folders["test"]]
+    assert np.mean([judging.style.score(each) for each in lined]) < np.mean(
+        [without.score(each) for each in lined]
+    )
 
 
 def test_the_measure_is_always_the_same(judging, folders):

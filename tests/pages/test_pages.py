@@ -370,3 +370,20 @@ def test_the_overview_of_one_run_offers_nothing_to_compare(tmp_path, page):
     assert not one(page, ".tools").is_displayed() and not one(page, ".pick").is_displayed()
     one(page, "summary").click()
     assert "lrG\n1e-05" in one(page, "details").text
+
+
+def test_a_measure_stands_beside_its_error_and_those_of_photographs_and_drawings(tmp_path, page):
+    folder = leave_run(tmp_path, "P")
+    (folder / "metrics.csv").unlink()
+    for epoch, drawn in enumerate((0.1, 0.3), 1):
+        row = {"phase": 2, "epoch": epoch, "drawn": drawn, "drawn_std": 0.05, "flat": 0.4}
+        history.add(
+            folder / "metrics.csv", row | {"flat_photo": 0.3, "flat_drawings": 0.5, "kid_drawings": 1}
+        )
+    writing.write(tmp_path)
+    page = page(folder / "index.html")
+    assert "highest style: 0.300 ± 0.050 after epoch 2" in one(page, ".facts").text
+    page.execute_script("document.querySelector('#curves').scrollIntoView()")
+    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == 1 + 3 + 1)
+    assert [each.text for each in every(page, "#curves figcaption")] == ["drawn", "flat", "kid drawings"]
+    assert every(page, "#curves figure:first-child .errorbars path")

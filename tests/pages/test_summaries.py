@@ -143,9 +143,12 @@ def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path)
         "a": 3,
         "out/P_results": {"pictures": 9, "kid": 0.25, "ssim": 0.7, "x": "n"},
     }
-    (folder / "evaluation.json").write_text(json.dumps({"rows": rows, "features": "vgg19"}))
+    (folder / "evaluation.json").write_text(
+        json.dumps({"rows": rows, "features": "vgg19", "remarks": ["a is", 3]})
+    )
     run = summaries.read(folder)
     assert run["last"] == {"content": 0.5, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}
+    assert run["remarks"] == ["a is"]
     assert run["best"] == "lowest KID: 0.01235 after epoch 4"
     own = {"pictures": 9, "kid": 0.25, "ssim": 0.7}
     assert run["evaluation"] == [("photos", {"kid": 0.9}), ("out/P_results", own)]

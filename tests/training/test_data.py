@@ -8,7 +8,7 @@ import pytest
 from edge_promoting import make_pairs
 from pictures import images
 from training import options
-from training.data import prepare
+from training.data import choosing, prepare
 from utils import WrongUse
 
 BOTH = [("src_data/train", "photographs"), ("tgt_data/train", "drawings")]
@@ -197,3 +197,8 @@ def test_drawings_are_taken_as_they_are_where_no_pairs_are_made(data, capsys):
     assert "left out" in capsys.readouterr().err and not (data / "tgt_data/pair").exists()
     with pytest.raises(WrongUse, match=r"5 readable drawings in .*, at least 6 needed"):
         prepare(args, 6)
+
+
+def test_test_photographs_are_shared_between_choosing_and_measuring_where_there_are_enough():
+    assert choosing(list(range(10))) == [0, 2, 4, 6, 8]
+    assert choosing((1, 2, 3)) == (1, 2, 3)
