@@ -56,8 +56,8 @@ def combinations(words):
 
 def _run(tag, words):
     args, _ = CARTOONGAN.parse(words)
-    if args.resume:
-        raise WrongUse("leave out --resume: the same command continues a sweep")
+    if args.resume or args.preview:
+        raise WrongUse("a sweep takes neither --resume, as the same command continues it, nor --preview")
     words = [*words, "--tag", f"{args.tag}_{tag}" if args.tag else tag]
     args, _ = CARTOONGAN.parse(words)
     folder = run_folder(args)
