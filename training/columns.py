@@ -6,7 +6,6 @@ LOSSES = {
     "photograph itself",
     "style": "difference of VGG19's Gram matrices between results and drawings; lower is nearer",
     "total_variation": "mean absolute difference of neighbouring pixels of the result; lower is smoother",
-    "colour": "mean distance of the result's chroma from the photograph's in CIE Lab; 2 is just visible",
     "discriminator": "what the discriminator minimises; it falls as the discriminator recognises drawings",
     "adversarial": "what the generator minimises against the discriminator; it rises where the discriminator "
     "recognises results",
@@ -16,6 +15,7 @@ LOSSES = {
 }
 
 MEASURES = {
+    "colour": "mean distance of the result's chroma from the photograph's in CIE Lab; 2 is just visible",
     "auc_result": "how well the discriminator tells drawings from results, by patches; 0.5: not at all; 1: "
     "always, which teaches the generator little",
     "auc_smoothed": "how well the discriminator tells drawings from their edge-smoothed copies; 0.5: it "

@@ -17,7 +17,8 @@ def test_the_overview_shows_the_settings_in_which_runs_differ(tmp_path):
     ]
     shown = tables.overview(found)
     assert shown["columns"] == [("ngf", "ngf", "setting")]
-    assert [row["cells"]["ngf"] for row in shown["rows"]] == [("4", 4), ("64", 64)]
+    cells = {row["run"]["name"]: row["cells"]["ngf"] for row in shown["rows"]}
+    assert cells == {"One": ("4", 4), "Two": ("64", 64)}
     equal = {"method": "CartoonGAN", "pre_train_epoch": "1", "train_epoch": "3", "lrG": "0.0002"}
     assert shown["equal"] == {**equal, "photographs": "6, fingerprint abcdef0123"}
     assert not shown["data_differ"]
