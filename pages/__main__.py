@@ -1,7 +1,7 @@
 """Write pages to browse runs with, print the table of runs, or slim finished runs.
 
 python -m pages results            writes results/index.html and results/RUN/index.html
-python -m pages results --list     prints the runs with their last measures
+python -m pages results --list     prints the runs, the options in which they differ and their best measure
 python -m pages --slim RUN         removes what only resuming needs from a finished run, or with --remove more
 """
 

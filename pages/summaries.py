@@ -8,17 +8,15 @@ import statistics
 from pathlib import Path
 from urllib.parse import quote
 
-from pages.tables import figure
-from training import history
+from pages import records
+from pages.records import or_empty
+from training import columns, history
 from training.log import read_log, run_state
-from training.settings import read_settings
 from utils import WrongUse
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 TRACES = ("settings.json", "metrics.csv", "Transfer", "Reconstruction")  # of a run
 SURVEY = "survey.json"  # of a folder that `python -m survey` has filled
-NO_MEASURE = {"phase", "epoch", "seconds", "images_per_second", "learning_rate", "pictures"}
-WHERE = {"name", "tag", "results_dir", "resume"}  # options that say which run it is, not what it does
 
 
 def find_runs(results):
@@ -46,118 +44,99 @@ def _folders(results):
 def read(folder):
     """All that the pages show of a run: a dictionary of plain values; "page" is what goes into page.js."""
     problems = []
-    record, rows = _settings(folder, problems), _metrics(folder, problems)
+    record, rows = records.settings(folder, problems), _metrics(folder, problems)
     samples, (evaluation, remarks) = _samples(folder, problems), _evaluation(folder, problems)
-    total = _planned_epochs(record.get("options", {}))
+    log, phases = read_log(folder), _phases(record.get("options", {}), rows, samples)
     state, reason = run_state(folder)
     if not state and record:  # a run from before there were logs
-        state = "finished" if total is not None and len(rows) >= total else "stopped"
+        complete = all(planned is not None and done >= planned for done, planned in phases)
+        state = "finished" if complete else "stopped"
     if state == "finished" and not (folder / "generator_latest.pth").exists():
         problems.append("generator_latest.pth is missing")
     size, empty = _disk(folder)
     problems += [f"{path.relative_to(folder)} is empty" for path in empty]
     name = plain(folder.name.removesuffix("_results"))
-    columns = dict.fromkeys(key for row in rows for key in row)
-    curves = {key: [row.get(key) for row in rows] for key in columns}
+    keys = dict.fromkeys(key for row in rows for key in row)
+    curves = {key: [row.get(key) for row in rows] for key in keys}
     return {
         "folder": folder,
         "name": name,
         "state": state or "unknown",
         "reason": reason,
-        "done": len(rows) or max(_epochs(samples["photos"]), default=0),
-        "total": total,
+        "phases": phases,
         "seconds": _recent(rows, "seconds"),
         "speed": _recent(rows, "images_per_second"),
-        "data": _data(record),
-        "last": _last_measures(curves, evaluation, folder.name),
-        "best": history.best_text(rows),
+        "recent": len(_newest_rows(rows)),
+        "data": records.data(record),
+        "last": _last_values(curves, evaluation, folder.name),
+        "best": _best(rows),
         "evaluation": evaluation,
         "remarks": remarks,
         "bytes": size,
         "newest": _newest(samples),
         "record": record,
-        "started": str(record.get("started") or "")[:16],
-        "given": set(map(str, _or_empty(list, record.get("given")))),
-        "commands": [plain(str(command)) for command in _or_empty(list, record.get("commands"))],
-        "versions": _or_empty(dict, record.get("versions")),
-        "log": read_log(folder),
+        "started": _started(log, record),
+        "given": set(map(str, or_empty(list, record.get("given")))),
+        "commands": [plain(str(command)) for command in or_empty(list, record.get("commands"))],
+        "versions": or_empty(dict, record.get("versions")),
+        "log": log,
         "problems": problems,
         "page": {
             "name": name,
-            "settings": _flat(record),
+            "settings": records.flat(record),
             "curves": curves,
-            "changes": _changes(record, rows),
+            "meanings": {key: columns.meaning(key) for key in curves},
+            "changes": records.changes(record, rows),
             "samples": samples,
         },
     }
 
 
-def _planned_epochs(options):
-    """The epochs of both phases; None if the settings do not tell."""
+def _phases(options, rows, samples):
+    """(epochs done, epochs planned) of phases one and two; planned is None if the settings do not tell."""
     first = 0 if options.get("latest_generator_model") else options.get("pre_train_epoch", 0)
-    both = first, options.get("train_epoch")
-    return sum(both) if all(isinstance(epochs, int) for epochs in both) else None
+    done = [sum(row.get("phase") == phase for row in rows) for phase in (1, 2)]
+    if not rows:
+        done[1] = max(_epochs(samples["photos"]), default=0)
+    planned = [epochs if isinstance(epochs, int) else None for epochs in (first, options.get("train_epoch"))]
+    return [*zip(done, planned, strict=True)]
+
+
+def _started(log, record):
+    """When a run was first started: by its log, which resuming continues, or else by its settings; or ""."""
+    times = [time for time, event, _ in log if event == "started"]
+    return (times[0] if times else str(record.get("started") or ""))[:19]
+
+
+def _newest_rows(rows, count=5):
+    """The last rows of the newest phase, at most `count`."""
+    return [row for row in rows if row.get("phase") == rows[-1].get("phase")][-count:]
 
 
 def _recent(rows, key):
-    """The median of a column over the last five epochs of the newest phase; NaN if it is empty there."""
-    rows = [row for row in rows if row.get("phase") == rows[-1].get("phase")][-5:]
-    return statistics.median([row[key] for row in rows if row.get(key)] or [math.nan])
+    """The median of a column over the newest rows; NaN if it is empty there."""
+    return statistics.median([row[key] for row in _newest_rows(rows) if row.get(key)] or [math.nan])
 
 
-def _last_measures(curves, evaluation, name):
-    """The last value of each loss and measure of a run, and those that its evaluation left."""
+def _best(rows):
+    """The best epoch: {"measure" that it is best by, "value", "deviation", "epoch", "text" for a person}."""
+    if not (found := history.best(rows)):
+        return None
+    row, column = found
+    measured = {"value": row[column], "deviation": row.get(f"{column}_std"), "epoch": row["epoch"]}
+    return {"measure": history.NAMES[column], **measured, "text": history.best_text(rows)}
+
+
+def _last_values(curves, evaluation, name):
+    """The last value of each column of a run's metrics.csv, and what its evaluation measured."""
     known = {key: [value for value in values if value is not None] for key, values in curves.items()}
     last = {key: values[-1] for key, values in known.items() if values}
-    last |= next((row for of, row in evaluation if name in of), {})
-    return {key: value for key, value in last.items() if key not in NO_MEASURE}
+    return last | next((row for of, row in evaluation if name in of), {})
 
 
 def plain(name):
     """A name as text that UTF-8 can write; broken bytes become question marks."""
     return name.encode("utf-8", "replace").decode()
-
-
-def _settings(folder, problems):
-    record = read_settings(folder)
-    if not record:
-        there = (folder / "settings.json").exists()
-        problems.append(f"settings.json is {'damaged' if there else 'missing'}: the settings are not known")
-    return record or {}
-
-
-def _flat(record):
-    """The settings to compare: the options but the run's name, and what `auto` stood for."""
-    flat = {key: value for key, value in record.get("options", {}).items() if key not in WHERE}
-    flat |= {key: record[key] for key in ("device", "precision", "code") if key in record}
-    if "vgg" in record:
-        flat["vgg_model"] = record["vgg"]
-    if versions := _or_empty(dict, record.get("versions")):
-        flat["torch"] = versions.get("torch")
-    return flat
-
-
-def _changes(record, rows):
-    """The options that changed on the way: [{"after": rows of metrics.csv before, "text"}], oldest first."""
-    changes = []
-    for change in _or_empty(list, record.get("changes")):
-        place = [change.get(key) for key in ("phase", "epoch", "step")] if isinstance(change, dict) else []
-        if [*map(type, place)] == [int] * 3:
-            before = sum((row.get("phase") or 0, row.get("epoch") or 0) < (*place[:2],) for row in rows)
-            text = "phase {}, epoch {}, after step {}: ".format(*place)
-            text += f"{change.get('option')} {figure(change.get('to'))}, was {figure(change.get('from'))}"
-            changes.append({"after": before, "text": text})
-    return changes
-
-
-def _data(record):
-    """(kind, count, fingerprint) of each part of the data."""
-    kinds = _or_empty(dict, record.get("data")).items()
-    return [(kind, of.get("count"), str(of.get("fingerprint"))) for kind, of in kinds if isinstance(of, dict)]
-
-
-def _or_empty(kind, value):
-    return value if isinstance(value, kind) else kind()
 
 
 def _metrics(folder, problems):
@@ -201,9 +180,9 @@ def _evaluation(folder, problems):
     except (OSError, ValueError, RecursionError) as error:
         problems.append(f"evaluation.json cannot be read: {error}")
         return [], []
-    content = _or_empty(dict, content)
-    rows = _or_empty(dict, content.get("rows")).items()
-    remarks = [plain(text) for text in _or_empty(list, content.get("remarks")) if isinstance(text, str)]
+    content = or_empty(dict, content)
+    rows = or_empty(dict, content.get("rows")).items()
+    remarks = [plain(text) for text in or_empty(list, content.get("remarks")) if isinstance(text, str)]
     number = lambda value: type(value) in (int, float) and abs(value) < math.inf
     return [
         (plain(name), {key: value for key, value in row.items() if number(value)})

@@ -17,15 +17,15 @@ import jinja2
 import plotly.offline
 from PIL import Image
 
-from pages import summaries
-from pages.tables import figure, overview, size
+from pages import summaries, tables
+from pages.tables import overview
 from support.arguments import command_line
 from training.log import TIME
-from training.settings import program_of
+from training.settings import STATE, program_of
 from utils import RunFailed, WrongUse, first_line, locked, say, write_text
 
 SIGN = '<meta name="generator" content="CartoonGAN'  # is in the pages of every version
-MARK = f'{SIGN} pages">'  # is in the pages that can read today's page.js
+MARK = f'{SIGN} pages 2">'  # is in the pages that can read today's page.js
 PLOTLY = "plotly.min.js"
 RUNS = "runs.js"
 
@@ -89,10 +89,19 @@ def write_run(run, home):
     folder = run["folder"]
     page = {**run["page"], "first": _first(folder, run["page"]["samples"]["photos"])}
     _write_data(folder / "page.js", page)
-    resume = None
-    if (folder / "state_latest.pth").exists():
-        resume = command_line(program_of(run["record"]), ["--resume", str(folder)])
-    _write_page(folder / "index.html", "run.html", run=run, home=home, resume=resume, title=run["name"])
+    _write_page(folder / "index.html", "run.html", run=run, home=home, next=_next(run), title=run["name"])
+
+
+def _next(run):
+    """(what for, command) that continues a run; None where there is none: it is running, or has no state."""
+    if run["state"] == "running" or not (run["folder"] / STATE).exists():
+        return None
+    words, (_, planned) = ["--resume", str(run["folder"])], run["phases"][1]
+    if run["state"] == "finished":
+        return "to train longer", command_line(
+            program_of(run["record"]), [*words, "--train_epoch", f"{2 * (planned or 50)}"]
+        )
+    return "continued by", command_line(program_of(run["record"]), words)
 
 
 def _write_data(path, data):
@@ -185,5 +194,6 @@ def _templates():
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"size": size, "figure": figure, "url": summaries.url}
+    own = (tables.size, tables.figure, tables.epoch, tables.best, tables.with_deviation, summaries.url)
+    environment.filters |= {function.__name__: function for function in own}
     return environment

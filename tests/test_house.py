@@ -11,8 +11,8 @@ import pytest
 from helpers import ROOT
 
 SCRIPTS = {"CartoonGAN.py", "edge_promoting.py", "networks.py", "test.py", "utils.py"}
-PACKAGES = {"support", "training", "pictures", "evaluation", "pages", "benchmark", "survey"}
-FOLDERS = {"data", "results", "experiments", "docs", "tests"}
+PACKAGES = {"support", "training", "pictures", "evaluation", "pages", "benchmark", "survey", "experiments"}
+FOLDERS = {"data", "results", "docs", "tests"}
 TEXTS = {"README.md", "LICENSE", "requirements.txt", "requirements-dev.txt", "constraints.txt"}
 TEXTS |= {"pyproject.toml"}
 
@@ -32,6 +32,7 @@ BELOW = {
 BELOW["CartoonGAN"] = BELOW["training"] | {"training", "edge_promoting", "evaluation", "pages"}
 BELOW["benchmark"] = BELOW["CartoonGAN"] | {"CartoonGAN"}
 BELOW["survey"] = BELOW["CartoonGAN"]
+BELOW["experiments"] = BELOW["benchmark"]
 
 # Imports inside a function, and why: each would make a command slow that does without.
 LATE = {
@@ -166,6 +167,8 @@ ANSWERS = {
         "--image_dir=no/such",
         "--output_image_dir=no/out",
     ],
+    "sweep help": ["experiments.sweep", "--help"],
+    "sweep option": ["experiments.sweep", "--ngf", "0,4"],
     "pages help": ["pages", "--help"],
     "pages folder": ["pages", "no/such/folder", "--list"],
     "benchmark option": ["benchmark", "nothing"],

@@ -31,6 +31,7 @@ class Asked(NamedTuple):
     folder: Path  # of the run
     earlier: dict | None  # the settings of the run that goes on; None for a new one
     method: Method = CARTOONGAN
+    preview: bool = False  # whether the run is to be tried only
 
 
 def find_run(argv=None, method=CARTOONGAN):
@@ -41,6 +42,8 @@ def find_run(argv=None, method=CARTOONGAN):
     missing, a new run would overwrite one, or there is nothing to resume with these options.
     """
     args, given = method.parse(argv)
+    if args.preview and args.resume:
+        raise WrongUse("--preview begins a run anew: leave out --resume")
     saved = read_settings(run_folder(args)) if restarts() else None
     if saved and saved.get("launcher") == launcher():  # else it is an older run of this name
         args.resume = args.resume or True
@@ -60,13 +63,14 @@ def find_run(argv=None, method=CARTOONGAN):
                 f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): "
                 f"{named}start a new run with --tag"
             )
-    else:
+    elif not args.preview:
         _refuse_overwriting(folder, vars(args), method)
         for key in ("latest_generator_model", "latest_discriminator_model"):
             if (weights := vars(args).get(key)) and not Path(weights).exists():
                 raise WrongUse(f"no file {weights}: --{key} names the weights to start from")
     data.find_data(args, method.fewest_drawings(args))
-    return Asked(argv, args, given, folder, earlier, method)
+    # It is no setting, so it is not recorded.
+    return Asked(argv, args, given, folder, earlier, method, preview=vars(args).pop("preview"))
 
 
 def run_name(args):

@@ -10,6 +10,7 @@ from utils import WrongUse, append, first_line, replacing, write_text
 
 FILE = "metrics.csv"
 DRAWN, KID = "drawn", "kid_drawings"  # columns that generator_best.pth is chosen by: the first that is there
+NAMES = {DRAWN: "style", KID: "KID"}
 BESIDE = ("_std", "_photo", "_drawings")  # ends of columns that stand beside one: its error, its references
 
 

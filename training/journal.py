@@ -18,7 +18,6 @@ WON = 0.99  # AUC of D, of drawings against results
 FROZEN = 1  # grey level
 UPKEEP = 0.05  # the share of a run's time that the plot and the pages may take
 BEST = "generator_best.pth"
-NAMES = {history.DRAWN: "style", history.KID: "KID"}
 
 
 def _but_for_disks(failed):
@@ -155,7 +154,8 @@ class Journal(contextlib.AbstractContextManager):
         if best and all(history.number(best.get(key)) == value for key, value in held.items()):
             return ""
         epoch, value = held.values()
-        return f"{BEST} is of epoch {epoch} at {NAMES[column]} {value:.4g}, from before the run was cut off"
+        measured = f"{history.NAMES[column]} {value:.4g}"
+        return f"{BEST} is of epoch {epoch} at {measured}, from before the run was cut off"
 
     def samples(self):
         """Draw the samples, and thin those of earlier epochs."""

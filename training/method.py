@@ -171,6 +171,11 @@ def add_running(parser):
         help="minutes between saved states; 0: every step (%(default)s)",
     )
     add(
+        "--preview",
+        action="store_true",
+        help="try some steps of each phase, report seconds, memory and hours, and keep nothing",
+    )
+    add(
         "--resume",
         type=place,
         nargs="?",

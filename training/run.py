@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 import utils
-from training import data, history, processes, samples, state
+from training import data, history, preview, processes, samples, state
 from training.batches import STOPPING, load_batches, training_batches
 from training.failures import another_try, explained, resuming, traced
 from training.folders import find_run, held
@@ -39,12 +39,13 @@ def open_run(argv=None, method=CARTOONGAN):
         raise WrongUse(f"--batch_size {size} cannot be shared by {count} processes")
     device = utils.choose_device(asked.args.device)
     with (
+        preview.place(asked) as asked,
         traced(asked),
         explained(device, asked),
         processes.together(device),
         contextlib.ExitStack() as stack,
     ):
-        run = Run(asked, device, stack)
+        run = (Preview if asked.preview else Run)(asked, device, stack)
         yield run
         run.finish()
 
@@ -245,6 +246,42 @@ class Run:
         }
         if is_first():
             state.save(self, pools)
+
+
+class Preview(Run):
+    """Some steps of each phase of a run, with the samples after them, to report what the run would cost."""
+
+    def load_data(self, make_pairs=None):
+        super().load_data(make_pairs)
+        self.phases, self.whole = [], self.steps
+        self.steps = min(self.steps, preview.WARM + preview.MEASURED)
+
+    def batches(self, phase, epochs):
+        warm, done = min(preview.WARM, self.steps - 1), None
+        for batch in super().batches(phase, min(epochs, 1)):
+            if self.step == warm:
+                self._check_losses()  # which waits for the GPU
+                began = time.monotonic()
+            yield batch
+            if self.step == self.steps - 1:
+                self._check_losses()
+                done = time.monotonic()
+        if done:
+            step = (done - began) / (self.steps - warm)
+            self.phases.append(preview.Phase(phase, epochs, step, time.monotonic() - done))
+
+    def finish(self):
+        if not is_first():
+            return
+        began = time.monotonic()
+        measured = self.measure and self.measure()
+        seconds = time.monotonic() - began if measured else None
+        print("\n".join(preview.report(self.args, self.device, self.phases, self.whole, seconds)))
+        self.journal.events.close()
+
+    def _save_if_due(self):
+        if number := processes.highest(self.signals.received or 0):
+            raise Stopped("stopped; nothing is kept of a preview", status=128 + number)
 
 
 class Signals:

@@ -58,14 +58,15 @@ def make_settings(asked, device, precision, data, place):
     import torch
     import torchvision
 
-    args, earlier = asked.args, asked.earlier or {"given": [], "commands": []}
+    args, now = asked.args, time.strftime(TIME)
+    earlier = asked.earlier or {"given": [], "commands": [], "started": now}
     gpu, parts = device.type == "cuda", asked.method.parts
     looks_through_vgg = "VGG19" in parts and parts["VGG19"](args)
     return {
         "options": {**vars(args), "resume": None},
         "given": sorted({*asked.given, *earlier["given"]} - {"resume"}),
         "commands": [*earlier["commands"], command_line(asked.method.program, asked.argv)],
-        "started": time.strftime(TIME),
+        "started": earlier.get("started", now),
         "host": platform.node(),
         "launcher": launcher(),
         "device": torch.cuda.get_device_name(device) if gpu else f"cpu, {torch.get_num_threads()} threads",

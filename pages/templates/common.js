@@ -136,7 +136,8 @@ async function plot(place, runs) {
   const places = ordered.map((key) => {
     const box = make("div", { className: "plot", role: "img" });
     box.setAttribute("aria-label", `Curve of ${key}`);
-    place.append(make("figure", {}, make("figcaption", {}, key.replaceAll("_", " ")), box));
+    const meaning = runs.map(({ meanings }) => meanings?.[key]).find(Boolean) || "";
+    place.append(make("figure", {}, make("figcaption", {}, key.replaceAll("_", " ")), box, make("p", {}, meaning)));
     return box;
   });
   redraw();
@@ -148,38 +149,51 @@ function draw(place, key, runs) {
     return getComputedStyle(place).color;
   };
   const safe = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // plotly reads tags in labels
-  const traces = runs.flatMap(({ name, curves }, at) => curves[key] ? [{
-    x: curves[key].map((_, row) => row + 1),
-    y: curves[key],
-    text: curves[key].map((_, row) => `phase ${curves.phase?.[row]}, epoch ${curves.epoch?.[row]}`),
-    hovertemplate: `%{y:.5g}<br>%{text}<extra>${runs.length > 1 ? safe(name) : ""}</extra>`,
-    mode: curves[key].length < 40 ? "lines+markers" : "lines",
-    line: { color: colour(COLOURS[at]), width: 2 },
-    marker: { size: 5 },
-    error_y: { type: "data", array: curves[`${key}_std`] || [], visible: `${key}_std` in curves, thickness: 1 },
-  }, ...["photo", "drawings"].flatMap((of) => curves[`${key}_${of}`] ? [{
-    x: curves[key].map((_, row) => row + 1),
-    y: curves[`${key}_${of}`],
-    hovertemplate: `%{y:.5g}, ${of === "photo" ? "the photographs" : of}<extra></extra>`,
-    mode: "lines",
-    line: { color: colour("--soft"), width: 1, dash: of === "photo" ? "dot" : "dash" },
-  }] : [])] : []);
-  const first = Math.min(...runs.map(({ curves }) => curves.phase?.filter((phase) => phase === 1).length || 0));
-  const shade = { type: "rect", xref: "x", yref: "paper", x0: 0.5, x1: first + 0.5, y0: 0, y1: 1, line: { width: 0 } };
+  // Epochs count from 1 in phase two, as in the names of the samples; those of phase one are at 0 and below.
+  const firsts = runs.map(({ curves }) => curves.phase?.filter((phase) => phase === 1).length || 0);
+  const traces = runs.flatMap(({ name, curves }, at) => {
+    const rows = (curves[key] || []).flatMap((value, row) => value === null ? [] : [row]); // not every epoch is measured
+    if (!rows.length) return [];
+    const line = (column) => ({ x: rows.map((row) => row + 1 - firsts[at]), y: rows.map((row) => curves[column][row]) });
+    return [{
+      ...line(key),
+      text: rows.map((row) => `phase ${curves.phase?.[row]}, epoch ${curves.epoch?.[row]}`),
+      hovertemplate: `%{y:.5g}<br>%{text}<extra>${runs.length > 1 ? safe(name) : ""}</extra>`,
+      mode: rows.length < 40 ? "lines+markers" : "lines",
+      line: { color: colour(COLOURS[at]), width: 2 },
+      marker: { size: 5 },
+      error_y: { type: "data", array: `${key}_std` in curves ? line(`${key}_std`).y : [], visible: `${key}_std` in curves, thickness: 1 },
+    }, ...["photo", "drawings"].flatMap((of) => curves[`${key}_${of}`] ? [{
+      ...line(`${key}_${of}`),
+      hovertemplate: `%{y:.5g}, ${of === "photo" ? "the photographs" : of}<extra></extra>`,
+      mode: "lines",
+      line: { color: colour("--soft"), width: 1, dash: of === "photo" ? "dot" : "dash" },
+    }] : [])];
+  });
+  const [start, end] = [-Math.max(...firsts), Math.max(...runs.map(({ curves }, at) => (curves.phase || curves[key] || []).length - firsts[at]))];
+  const shade = { type: "rect", xref: "x", yref: "paper", x0: start + 0.5, x1: 0.5, y0: 0, y1: 1, line: { width: 0 } };
   const changes = runs.flatMap(({ name, changes = [] }, at) => changes.map(({ after, text }) => ({
-    x: after + 0.5, text: (runs.length > 1 ? `${name}: ` : "") + text, colour: colour(runs.length > 1 ? COLOURS[at] : "--soft"),
+    x: after + 0.5 - firsts[at], text: (runs.length > 1 ? `${name}: ` : "") + text, colour: colour(runs.length > 1 ? COLOURS[at] : "--soft"),
   })));
   const values = traces.flatMap(({ y }) => y).filter((value) => value !== null);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const flat = low === high && low ? { range: [low, high].map((value, at) => value + (at - 0.5) * Math.abs(value)) } : {};
+  const [last, shift] = end > 0 ? [end, 0] : [-start, start]; // while phase one lasts, its epochs are counted
+  const power = 10 ** Math.floor(Math.log10(last / 5));
+  const step = Math.max(1, ...[1, 2, 5, 10].map((factor) => factor * power).filter((step) => step >= last / 5).slice(0, 1));
+  const ticks = Array.from({ length: Math.floor(last / step) }, (_, at) => (at + 1) * step);
   const axis = { gridcolor: colour("--line"), zeroline: false, automargin: true, exponentformat: "e" };
   Plotly.react(place, traces, {
     height: 200, margin: { l: 48, r: 8, t: 8, b: 32 }, showlegend: false, hovermode: "closest",
     paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     font: { family: "system-ui, sans-serif", size: 12, color: colour("--soft") },
-    xaxis: { ...axis, showgrid: false }, yaxis: { ...axis, ...flat, nticks: 5 }, separators: ".",
+    xaxis: {
+      ...axis, showgrid: false, range: [start + 0.5, end + 0.5],
+      tickmode: "array", tickvals: ticks.map((epoch) => epoch + shift), ticktext: ticks.map(String),
+    },
+    yaxis: { ...axis, ...flat, nticks: 5 }, separators: ".",
     shapes: [
-      ...(first ? [{ ...shade, fillcolor: colour("--shade"), layer: "below" }] : []),
+      ...(start ? [{ ...shade, fillcolor: colour("--shade"), layer: "below" }] : []),
       ...changes.map(({ x, colour }) => ({ ...shade, type: "line", x0: x, x1: x, line: { width: 1, dash: "dot", color: colour } })),
     ],
     annotations: changes.map(({ x, text, colour }) => ({

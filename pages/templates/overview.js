@@ -1,5 +1,6 @@
 "use strict";
 
+const asked = new URLSearchParams(location.hash.slice(1)); // #compare=FOLDER&compare=FOLDER
 const body = $("#runs tbody");
 const rows = $$("tr", body);
 const heads = $$("#runs th");
@@ -23,7 +24,10 @@ function sort(column, descending) {
     return descending ? -order : order;
   };
   body.append(...rows.sort(compare));
-  for (const [at, head] of heads.entries()) head.ariaSort = at !== column ? null : descending ? "descending" : "ascending";
+  for (const [at, head] of heads.entries()) {
+    head.ariaSort = at !== column ? null : descending ? "descending" : "ascending";
+    for (const row of rows) row.cells[at].classList.toggle("sorted", at === column);
+  }
 }
 
 for (const [column, head] of heads.entries()) {
@@ -32,7 +36,10 @@ for (const [column, head] of heads.entries()) {
   button.onclick = () => sort(column, head.ariaSort === "ascending");
   $("#sort").append(make("option", { value: column }, button.textContent));
 }
-$("#sort").onchange = () => sort(Number($("#sort").value), false);
+// On a phone.
+const started = heads.findIndex((head) => head.dataset.key === "started");
+$("#sort").value = started;
+$("#sort").onchange = () => sort(Number($("#sort").value), Number($("#sort").value) === started);
 
 // Filter: every word must be in the row.
 
@@ -70,6 +77,13 @@ $("#compare").onclick = async () => {
   $("#comparison").showModal();
   plot($("#plots"), runs);
 };
+
+const opened = rows.filter((row) => asked.getAll("compare").includes(decodeURIComponent(row.dataset.url)));
+if (opened.length) {
+  for (const row of opened) $("input", row).checked = true;
+  body.onchange();
+  $("#compare").click();
+}
 $("#close").onclick = () => $("#comparison").close();
 
 /** The same photo at the same epoch; the slider goes over the epochs that all have (else that any has). */
@@ -102,8 +116,9 @@ function compareSettings(runs) {
   const text = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
   const keys = [...new Set(runs.flatMap(({ settings }) => Object.keys(settings)))];
   const lines = keys.map((key) => {
+    const methods = new Set(runs.filter(({ settings }) => key in settings).map(({ settings }) => settings.method));
     const values = runs.map(({ settings }) => text(settings[key]));
-    const differs = new Set(values).size > 1;
+    const differs = new Set(values.filter((_, at) => methods.has(runs[at].settings.method))).size > 1; // a method may lack it
     return make("tr", { className: differs ? "differs" : "equal" }, make("th", {}, key), ...values.map((value) => breakable(make("td", {}, value))));
   });
   const head = make("tr", {}, make("th"), ...runs.map(({ name }) => breakable(make("th", {}, name))));

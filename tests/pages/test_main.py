@@ -49,8 +49,8 @@ def test_the_list_in_the_terminal(tmp_path, capsys):
     names = names_in(tmp_path)
     main([str(tmp_path), "--list"])
     head, one, other = capsys.readouterr().out.splitlines()
-    assert head.split() == ["run", "state", "epochs", "content", "size"]
-    assert one.split()[:4] == ["One", "finished", "5/5", "0.25"]
+    assert head.split() == ["run", "state", "epoch", "train_epoch", "size"]
+    assert one.split()[:6] == ["One", "finished", "4", "of", "4", "4"]
     assert other.startswith("画像?[31m  finished")
     assert head.index("state") == one.index("finished")
     assert names_in(tmp_path) == names

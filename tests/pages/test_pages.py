@@ -62,16 +62,16 @@ def browser():
 
 @pytest.fixture
 def page(browser):
-    """page(path, width=, scheme=) opens a page. No page may complain, nor ask for anything but files."""
+    """page(path, width=, scheme=, fragment=) opens a page. It complains of nothing, asks for files alone."""
     browser.execute_cdp_cmd("Network.enable", {})
 
-    def open_page(path, width=1400, scheme="light"):
+    def open_page(path, width=1400, scheme="light", fragment=""):
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         media = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
         browser.get("about:blank")
-        browser.get(path.as_uri())
+        browser.get(f"{path.as_uri()}#{fragment}")
         return browser
 
     yield open_page
@@ -183,6 +183,8 @@ def test_curves_settings_command_and_log(results, page):
     soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == columns(results))
     titles = [each.text for each in every(page, "#curves figcaption")]
     assert titles[:3] == ["content", "discriminator", "adversarial"]
+    lines = [each.text for each in every(page, "#curves figure p")]
+    assert len(lines) == columns(results) and all(lines) and "conv4_4" in lines[0]
     # A curve that stays the same has its value on the axis.
     page.execute_script("draw($('#curves .plot'), 'rate', [{name: '', curves: {rate: [2e-4, 2e-4]}}])")
     soon(page, lambda: "2e−4" in [each.text for each in every(page, "#curves figure:first-child .ytick")])
@@ -208,12 +210,30 @@ def test_what_changed_on_the_way_is_marked_on_the_curves(results, page, tmp_path
     soon(page, lambda: len(every(page, "#curves .plot .annotation")) == len(every(page, "#curves .plot")) > 0)
     shapes = page.execute_script("return document.querySelector('#curves .plot').layout.shapes")
     (line,) = [shape for shape in shapes if shape["type"] == "line"]
-    assert line["x0"] == line["x1"] == 2.5  # after the rows of phase one and of epoch 1 of phase two
+    assert line["x0"] == line["x1"] == 1.5  # after epoch 1 of phase two
+
+
+def test_a_curve_joins_what_is_not_measured_every_epoch_and_counts_epochs_as_the_samples(tmp_path, page):
+    folder = leave_run(tmp_path, "P", epochs=1)
+    for epoch in range(2, 101):
+        measured = {"ssim": epoch / 100} if epoch % 10 == 0 else {}
+        history.add(folder / "metrics.csv", {"phase": 2, "epoch": epoch, **measured})
+    writing.update(folder)
+    page = page(folder / "index.html")
+    page.execute_script("document.querySelector('#curves').scrollIntoView()")
+    soon(page, lambda: every(page, "#curves figure:nth-child(2) .main-svg"))
+    data, axis = page.execute_script(
+        "const plot = document.querySelector('#curves figure:nth-child(2) .plot');"
+        "return [plot.data[0], plot.layout.xaxis]"
+    )
+    assert (data["x"], data["y"][-1]) == ([*range(10, 101, 10)], 1)
+    assert axis["range"] == [-0.5, 100.5] and axis["ticktext"] == ["20", "40", "60", "80", "100"]
 
 
 def test_sort_and_filter(results, page):
     page = page(results / "index.html")
-    soon(page, lambda: visible(page) == NAMES)
+    soon(page, lambda: visible(page) == NAMES)  # all began at the same time
+    assert one(page, "th[data-key='started']").get_attribute("aria-sort") == "descending"
     title = lambda key: one(page, f"#runs th[data-key='{key}'] button")
     title("name").click()
     title("name").click()
@@ -266,6 +286,21 @@ def test_compare(results, page):
     soon(page, lambda: not one(page, "#comparison").is_displayed())
 
 
+def test_an_address_opens_a_comparison(results, tmp_path, page):
+    """Of a CartoonGAN run with one of another method, the options that one lacks do not differ."""
+    shutil.copytree(results / f"{NAMES[0]}_results", tmp_path / "One_results")
+    folder = shutil.copytree(results / f"{NAMES[0]}_results", tmp_path / "画像_results")
+    record = read_settings(folder)
+    del record["options"]["con_lambda"]
+    record["options"] |= {"cycle_lambda": 10, "batch_size": 1}
+    write_settings(folder, record | {"commands": ["python -m survey.cyclegan"]})
+    writing.write(tmp_path)
+    page = page(tmp_path / "index.html", fragment="compare=One_results&compare=%E7%94%BB%E5%83%8F_results")
+    soon(page, lambda: one(page, "#comparison").is_displayed())
+    differing = [each.text for each in every(page, "#settings .differs th")]
+    assert differing == ["method", "batch_size"]
+
+
 def test_light_and_dark(results, page):
     colour = lambda browser: one(browser, "body").value_of_css_property("background-color")
     opened = page(results / "index.html", scheme="light")
@@ -308,6 +343,8 @@ def test_the_overview_cuts_off_no_column(results, tmp_path, page, width, runs):
         assert one(page, ".scroll").value_of_css_property("background-image").count("gradient") == 2
         page.execute_script("document.querySelector('.scroll').scrollLeft = 1e6")
     assert page.execute_script(OUTSIDE) == []
+    if width == 390 and runs > 1:  # a phone has no more than some facts of each run
+        assert page.execute_script("return document.documentElement.scrollHeight") < 300 + 250 * runs
 
 
 def test_a_run_opens_on_a_test_photograph_that_is_not_small(tmp_path, page):

@@ -32,12 +32,13 @@ def test_a_whole_run(tmp_path):
     run = summaries.read(folder)
     assert run["problems"] == []
     assert (run["name"], run["state"], run["reason"]) == ("Paprika", "finished", "")
-    assert (run["done"], run["total"], run["seconds"], run["speed"]) == (13, 13, 2, 3)
-    assert run["last"] == {"content": 0.083333}
+    assert (run["phases"], run["seconds"], run["speed"], run["recent"]) == ([(1, 1), (12, 12)], 2, 3, 5)
+    assert run["last"]["content"] == 0.083333
     assert run["data"] == [("photographs", 6, "abcdef0123")]
     assert run["bytes"] == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert run["newest"] == ("Transfer/12_epoch_Paprika_test_1.png", True)
-    assert run["page"]["settings"] == {"pre_train_epoch": 1, "train_epoch": 12, "ngf": 8}
+    own = {"method": "CartoonGAN", "pre_train_epoch": 1, "train_epoch": 12, "ngf": 8}
+    assert run["page"]["settings"] == own
     assert run["page"]["curves"]["epoch"] == [1, *range(1, 13)]
     samples = run["page"]["samples"]
     assert [photo["name"] for photo in samples["photos"]] == ["test 1", "train 1"]
@@ -59,7 +60,8 @@ def test_three_pictures_in_one_are_shown_whole(tmp_path):
     run = summaries.read(folder)
     photo = run["page"]["samples"]["photos"][0]
     assert photo["epochs"] == {"Transfer/{epoch}_epoch_Cycle_test_1_cycle.png": ["1", "2", "3"]}
-    assert (photo["name"], photo["pair"], run["newest"][1], run["total"]) == ("test 1", False, False, 3)
+    assert (photo["name"], photo["pair"], run["newest"][1]) == ("test 1", False, False)
+    assert run["phases"][1] == (3, 3)
 
 
 def test_names_of_any_kind_come_out_as_they_are_on_the_disk(tmp_path):
@@ -92,7 +94,7 @@ def test_names_of_any_kind_come_out_as_they_are_on_the_disk(tmp_path):
     titles = [photo["name"] for photo in run["page"]["samples"]["photos"]]
     assert titles == ["1_epochs_…_epoch_s", "epoch_…_a", "test 1", "train 1"]
     json.dumps(run["page"]).encode()
-    assert run["state"] == "unknown" and run["total"] is None
+    assert run["state"] == "unknown" and run["phases"][1] == (12345678901234567890, None)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +149,10 @@ def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path)
         json.dumps({"rows": rows, "features": "vgg19", "remarks": ["a is", 3]})
     )
     run = summaries.read(folder)
-    assert run["last"] == {"content": 0.5, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}
+    assert run["last"].items() >= {"content": 0.5, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}.items()
     assert run["remarks"] == ["a is"]
-    assert run["best"] == "lowest KID: 0.01235 after epoch 4"
+    assert (run["best"]["measure"], run["best"]["value"], run["best"]["epoch"]) == ("KID", 0.012346, 4)
+    assert run["best"]["text"] == "lowest KID: 0.01235 after epoch 4"
     own = {"pictures": 9, "kid": 0.25, "ssim": 0.7}
     assert run["evaluation"] == [("photos", {"kid": 0.9}), ("out/P_results", own)]
 

@@ -138,7 +138,7 @@ def test_a_run_that_has_not_changed_is_not_read_again(tmp_path, monkeypatch):
     folders = [leave_run(tmp_path, name) for name in "ABC"]
     real, read = summaries.read, []
     monkeypatch.setattr(summaries, "read", lambda folder: read.append(folder.name[0]) or real(folder))
-    epochs = lambda: Page(tmp_path / "index.html").text.count("of 4")
+    epochs = lambda: Page(tmp_path / "index.html").text.count("3 of 3")
 
     def updated():
         read.clear()
@@ -147,7 +147,7 @@ def test_a_run_that_has_not_changed_is_not_read_again(tmp_path, monkeypatch):
 
     assert (updated(), updated(), updated()) == ("ABC", "A", "A")  # A's page was written meanwhile
     assert epochs() == 3
-    history.add(folders[1] / "metrics.csv", {"phase": 2, "epoch": 4, "content": 0.125})
+    history.add(folders[1] / "metrics.csv", {"phase": 2, "epoch": 4, "ssim": 0.125})
     assert updated() == "AB" and "0.125" in Page(tmp_path / "index.html").text
     (folders[2] / "Transfer/3_epoch_C_test_1.png").unlink()
     assert updated() == "AC" and "no picture of epoch 3" in (tmp_path / "index.html").read_text()
@@ -188,13 +188,34 @@ def test_a_run_whose_page_cannot_be_written_does_not_stop_the_others(tmp_path, c
     assert "One" in Page(tmp_path / "index.html").text
 
 
-def test_how_to_go_on_is_told_where_it_is_possible(tmp_path):
-    folder = leave_run(tmp_path, "my run")
-    writing.update(folder)
-    assert "--resume" not in Page(folder / "index.html").text
+def test_the_command_that_continues_a_run_is_one_that_does(tmp_path):
+    """Of a finished run it has more epochs, else there would be nothing to do."""
+    folder = leave_run(tmp_path, "my run", epochs=3)
+    resume = f"python CartoonGAN.py --resume {shlex.quote(str(folder))}"
+
+    def text():
+        writing.update(folder)
+        return Page(folder / "index.html").text
+
+    assert "--resume" not in text()
     (folder / "state_latest.pth").write_bytes(b"state")
+    assert f"{resume} --train_epoch 6\n" in text()
+    log_event(folder, "stopped")
+    assert f"{resume}\n" in text()
+    log_event(folder, "started")
+    with utils.locked(folder, wait=False):
+        assert "--resume" not in text()
+
+
+def test_a_page_says_when_a_run_was_first_started_and_how_far_each_phase_is(tmp_path):
+    folder = leave_run(tmp_path, "P", epochs=6)
+    log = folder / "log.txt"
+    log.write_text("2029-05-06 07:08:09 +0000 started: python\n" + log.read_text())  # and again, as resumed
     writing.update(folder)
-    assert f"python CartoonGAN.py --resume {shlex.quote(str(folder))}" in Page(folder / "index.html").text
+    text = " ".join(Page(folder / "index.html").text.split())
+    assert "first started 2029-05-06 07:08 " in text
+    assert "phase one: 1 of 1 epochs phase two: 6 of 6 epochs" in text
+    assert "2 s an epoch, 3 images/s (medians of the last 5 epochs)" in text
 
 
 def test_the_page_of_five_hundred_epochs_and_the_overview_of_fifty_runs_are_small(tmp_path):

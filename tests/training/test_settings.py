@@ -77,12 +77,13 @@ def test_the_vgg_is_recorded_where_a_loss_looks_through_it(argv, vgg):
 
 
 def test_settings_of_a_resumed_run_keep_what_was_asked_before(capsys):
-    before = settings("--name", "P", "--nb", "4")
+    before = settings("--name", "P", "--nb", "4") | {"started": "2030-01-02 03:04:05 +0000"}
     record = settings("--resume", "results/P_results", "--workers", "2", earlier=before)
     again = "python CartoonGAN.py --resume results/P_results --workers 2"
     assert record["commands"] == [*before["commands"], again]
     assert record["options"] == before["options"] | {"workers": 2}
     assert record["given"] == ["name", "nb", "workers"]
+    assert record["started"] == before["started"]  # the log has the later starts
     assert record["data before"] == [] and capsys.readouterr() == ("", "")
 
 

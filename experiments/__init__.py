@@ -1,0 +1,1 @@
+"""Presets, a file of options each, and the sweep over values of options."""

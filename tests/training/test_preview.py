@@ -1,0 +1,67 @@
+"""`--preview`: what it reports, and that it leaves nothing."""
+
+import os
+import signal
+import tempfile
+
+import pytest
+import torch
+from helpers import at_step, leave_run, tiny_run
+
+import CartoonGAN
+from survey import cyclegan
+from training import preview
+from training.options import CARTOONGAN
+from utils import Stopped, WrongUse
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder in which temporary folders are made."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+def test_some_steps_of_each_phase_are_measured_and_nothing_is_kept(
+    data, tmp_path, temporary, monkeypatch, capsys
+):
+    """A run that exists already is no obstacle, and stays as it is."""
+    folder = leave_run(tmp_path / "results", "Tiny_2_30_2")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    monkeypatch.setattr(preview, "WARM", 1)
+    monkeypatch.setattr(preview, "MEASURED", 1)
+    steps = at_step(monkeypatch, 0, None)
+    options = ["--train_epoch", 30, "--eval_every", 10, "--preview"]
+    CartoonGAN.main([*tiny_run(data, tmp_path / "results"), *map(str, options)])
+    assert len(steps) == 4  # two of each phase; an epoch has three
+    out = capsys.readouterr().out
+    assert " an epoch of 3 steps, 2 epochs;" in out and " an epoch of 3 steps, 30 epochs;" in out
+    assert "every 10 epochs" in out and "GB\nin all: " in out
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert [*folder.parent.iterdir()] == [folder] and not [*temporary.glob("preview-*")]
+
+
+def test_a_stopped_preview_of_another_method_leaves_nothing(data, tmp_path, temporary, monkeypatch):
+    at_step(monkeypatch, 2, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    words = tiny_run(data, tmp_path / "results", "--input_size", 24, "--preview")
+    at = words.index("--pre_train_epoch")
+    with pytest.raises(Stopped, match="nothing is kept") as stopped:
+        cyclegan.main(words[:at] + words[at + 2 :])
+    assert stopped.value.status == 130
+    assert not (tmp_path / "results").exists() and not [*temporary.glob("preview-*")]
+
+
+def test_the_hours_are_those_of_steps_samples_and_measures(monkeypatch):
+    monkeypatch.setattr(preview, "memory", lambda device: "1 GB")
+    args = CARTOONGAN.parse(["--sample_every", "5", "--eval_every", "4"])[0]
+    phases = [preview.Phase(1, 2, 0.5, 10.0), preview.Phase(2, 20, 1.0, 10.0)]
+    lines = preview.report(args, torch.device("cpu"), phases, 60, 100.0)
+    # 2 x 30 s + 10 s of samples; 20 x 60 s + 4 x 10 s of samples + 5 x 100 s of measures
+    assert lines[-1].startswith("in all: 30 min 10 s;")
+    assert "phase 2: 1 s a step, 1 min 0 s an epoch of 60 steps, 20 epochs; samples 10.0 s" in lines
+
+
+def test_a_preview_resumes_no_run(data, tmp_path):
+    with pytest.raises(WrongUse, match="leave out --resume"):
+        CartoonGAN.main(tiny_run(data, tmp_path, "--preview", "--resume"))
