@@ -21,10 +21,11 @@ from evaluation import dark_channel, table
 from evaluation.judge import Judge
 from pictures import checkpoints, images, inference, listing
 from support import arguments, gpu
+from support.files import write_text
 from training import options
 from training.data import folders
 from training.settings import read_settings
-from utils import WrongUse, exit_status, first_line, say, write_text
+from utils import WrongUse, exit_status, first_line, say
 
 # The results
 

@@ -15,6 +15,7 @@ from states import same
 import CartoonGAN
 import utils
 from pictures import checkpoints
+from support import files
 from training.log import run_state
 
 # No file of helpers.py is made here: the fork server imports this, and would leave it behind.
@@ -86,7 +87,7 @@ def kind_of(path):
 
 def put_in_place_by(replace):
     """In this process, have replace(part, path) put what was written in its place."""
-    utils.os = types.SimpleNamespace(**{**vars(os), "replace": replace})
+    files.os = types.SimpleNamespace(**{**vars(os), "replace": replace})
 
 
 def when_writing(kind, count, act):
@@ -113,7 +114,7 @@ def when_writing(kind, count, act):
         return os.write(handle, data)
 
     put_in_place_by(watched)
-    utils.os.write = write
+    files.os.write = write
 
 
 def die_half_written(part, _):

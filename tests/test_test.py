@@ -221,9 +221,9 @@ def refuse(*_):
     raise PermissionError(13, "Permission denied")
 os.fsync, opened = refuse, os.open
 os.open = lambda path, *more, **options: (refuse if os.path.isdir(path) else opened)(path, *more, **options)
-import utils
-utils.write_text(pathlib.Path(sys.argv[1]), "written whole")
-with utils.locked(pathlib.Path.cwd(), wait=False) as free:
+from support import files
+files.write_text(pathlib.Path(sys.argv[1]), "written whole")
+with files.locked(pathlib.Path.cwd(), wait=False) as free:
     assert free is None
 sys.argv = ["test.py", *sys.argv[2:]]
 runpy.run_path("test.py", run_name="__main__")

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 import utils
 from pictures import images, listing
+from support.files import let_go
 from training import failures, processes
 from training.method import loaded
 from utils import RunFailed, say
@@ -237,4 +238,4 @@ def _start_worker(_):
     images.cv2.setNumThreads(1)
     if sys.platform == "linux":  # a worker that waits for a lock would outlive a killed program for ever
         ctypes.CDLL(None).prctl(SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
-    utils.let_go()  # elsewhere a worker outlives a killed program by seconds
+    let_go()  # elsewhere a worker outlives a killed program by seconds

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.arguments import command_line
+from support.files import locked, sweep
 from training import data
 from training.log import LOG, read_log
 from training.method import Method
 from training.options import CARTOONGAN
 from training.settings import FILE, STATE, program_of, read_settings, settings_fault
-from utils import WrongUse, launcher, locked, restarts, sweep
+from utils import WrongUse, launcher, restarts
 
 # What may differ when a run is resumed, however. `results_dir` and `resume` only say where the folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
