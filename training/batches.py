@@ -18,6 +18,7 @@ from pictures import images, listing
 from support.files import let_go
 from training import failures, processes
 from training.method import loaded
+from training.signals import STOPPING
 from utils import RunFailed, say
 
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
@@ -165,7 +166,6 @@ def default_workers(device):
 
 SHARED = Path("/dev/shm")  # where the processes leave their batches
 SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
-STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1  # on which a run saves and stops
 AHEAD = 2  # batches that each of them may have there
 
 
