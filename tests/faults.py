@@ -16,6 +16,7 @@ import CartoonGAN
 import utils
 from pictures import checkpoints
 from support import files
+from support.arguments import PYTHON
 from training.log import run_state
 
 # No file of helpers.py is made here: the fork server imports this, and would leave it behind.
@@ -199,6 +200,6 @@ def assert_failed_well(status, said, folder, words):
     """Exit status 1, one line that says what is wrong and how to resume, and a state that can be read."""
     lines = told(said)
     assert status == 1 and len(lines) == 1 and words in lines[0], f"{status}: {said}"
-    assert "resume with python CartoonGAN.py --" in lines[0]
+    assert f"resume with {PYTHON} CartoonGAN.py --" in lines[0]
     if (folder / "state_latest.pth").exists():
         checkpoints.load(folder / "state_latest.pth")

@@ -8,6 +8,7 @@ from PIL import Image
 import test
 from networks import Generator
 from pictures import checkpoints, colour, images, inference
+from support.arguments import PYTHON
 from utils import RunFailed, WrongUse
 
 
@@ -65,7 +66,7 @@ def test_options_reach_the_work(command, ckpt, tmp_path):
         assert (made.format, made.mode, made.size) == ("JPEG", "RGB", (80, 20))
         about = made.info["comment"].decode()
     assert f"Model: {tmp_path.name}/net.pth, SHA-256 " in about
-    assert f"Command: python test.py --pre_trained_model {ckpt} " in about and "--suffix _x" in about
+    assert f"Command: {PYTHON} test.py --pre_trained_model {ckpt} " in about and "--suffix _x" in about
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,10 @@ def _refuse_overwriting(folder, asked, method):
 
 @contextlib.contextmanager
 def held(folder):
-    """Make the run folder and keep other processes out of it. Raises WrongUse if one is in it."""
+    """Make the run folder and keep other processes out of it. Raises WrongUse if one is in it.
+
+    A folder that is empty at the end of the block, as of a run that ended during its start, is removed.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except PermissionError as error:
@@ -199,4 +202,8 @@ def held(folder):
         if free is False:
             raise WrongUse(f"{folder} is being written by another run: stop that one, or wait for its end")
         sweep(folder)
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()

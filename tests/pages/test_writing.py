@@ -13,6 +13,7 @@ from PIL import Image
 
 from pages import summaries, writing
 from support import files
+from support.arguments import PYTHON
 from training import history
 from training.log import log_event
 from utils import RunFailed, WrongUse
@@ -191,7 +192,7 @@ def test_a_run_whose_page_cannot_be_written_does_not_stop_the_others(tmp_path, c
 def test_the_command_that_continues_a_run_is_one_that_does(tmp_path):
     """Of a finished run it has more epochs, else there would be nothing to do."""
     folder = leave_run(tmp_path, "my run", epochs=3)
-    resume = f"python CartoonGAN.py --resume {shlex.quote(str(folder))}"
+    resume = f"{PYTHON} CartoonGAN.py --resume {shlex.quote(str(folder))}"
 
     def text():
         writing.update(folder)
