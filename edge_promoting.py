@@ -19,7 +19,8 @@ if sys.flags.safe_path:  # python -P does not search the folder of the script
 from pictures import decoding, images, listing
 from pictures.images import cv2
 from support import arguments
-from utils import WrongUse, exit_status, first_line, locked, say
+from support.files import locked
+from utils import WrongUse, exit_status, first_line, say
 
 CANNY = (100, 200)  # thresholds of the old public script; the paper names the detector only
 BYTES = 2.2  # of a pair for each pixel of a square drawing, measured on the sample data at 256 pixels

@@ -8,41 +8,19 @@ read them; `--pairs` of `python -m evaluation` does.
 
 import csv
 import os
-import re
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pictures import listing
+from data import haze_sets
+from data.haze_sets import Pair
 from support.arguments import Parser, number
 from utils import WrongUse, exit_status, say
 
 NAME = "pairs.csv"
-HAZY, CLEAR = re.compile(r"(.*_)?haz[ey]", re.I), re.compile(r"(.*_)?(clear|gt)", re.I)
-# A folder of hazy pictures, and one of clear ones beside it: the table in data/README.md shows each layout.
-SIDES = (
-    (HAZY, CLEAR),
-    (re.compile(r"input", re.I), re.compile(r"target", re.I)),  # SateHaze1k
-    (re.compile(r"cloud", re.I), re.compile(r"label", re.I)),  # RICE
-    (re.compile(r"synthetic", re.I), re.compile(r"original", re.I)),  # RESIDE HSTS
-    (re.compile(r"simu", re.I), re.compile(r"img", re.I)),  # HazeRD
-    (re.compile(r"leftImg8bit_foggy(DBF)?"), re.compile(r"leftImg8bit")),  # Foggy Cityscapes
-)
-# Folders of a data set's own parts, in any case.
-PARTS = {"train": "train", "test": "test", "val": "test", "valid": "test"}
 TESTS = 5
-
-
-class Pair(NamedTuple):
-    """A hazy picture and its clear one."""
-
-    name: Path  # of the hazy picture, below the data set; folders such as hazy/ left out
-    hazy: Path
-    clear: Path
-    scene: Path  # the clear picture, or the folder of frames that it is one of
 
 
 def find_pairs(folder):
@@ -54,7 +32,7 @@ def find_pairs(folder):
     WrongUse if it has no pairs.
     """
     found = defaultdict(set)
-    for pair in _listed(folder) or _dataset(folder, f"no {NAME}, and ")[0]:
+    for pair in _listed(folder) or haze_sets.find(folder, f"no {NAME}, and ")[0]:
         parts = pair.name.with_suffix("").parts
         for start in range(len(parts)):
             found["/".join(parts[start:])].add(pair.clear)
@@ -117,119 +95,6 @@ def _listed(folder):
     return []
 
 
-def _dataset(folder, before=""):
-    """(Pairs, number of hazy pictures without a clear one) of the data sets below `folder`.
-
-    Hazy pictures lie in a folder beside one of clear pictures, or in one folder with them. Raises WrongUse
-    without any pair; `before` is said before what is missing.
-    """
-    if not folder.is_dir():
-        raise WrongUse(f"no folder {folder}")
-    root = folder.parent if _clear_beside(folder) else folder
-    hazy_dirs = [folder] if root != folder else sorted(x for x in root.rglob("*") if _clear_of(x.name))
-    sides = {x: _clear_beside(x) for x in hazy_dirs if x.is_dir()}
-    pairs, alone = [], 0
-    for hazy_dir, clear_dir in sides.items():
-        more, left = _beside(hazy_dir, clear_dir, root) if clear_dir else ([], 0)
-        pairs, alone = pairs + more, alone + left
-    if root == folder:
-        more, left = _together(folder)
-        pairs, alone = pairs + more, alone + left
-    if not pairs:
-        raise WrongUse(f"no pairs in {folder}: {before}{_missing(folder, sides, alone)} (data/README.md)")
-    return pairs, alone
-
-
-def _beside(hazy_dir, clear_dir, root):
-    """(Pairs, number of hazy pictures left) of a folder of hazy pictures and one of clear ones.
-
-    A hazy picture's clear one has the same name, or else one of whose `_names` the hazy name begins with, the
-    longest first. Where both hold folders of the same names, it lies in the one of the same name.
-    """
-    hazy, clear = listing.find_images(hazy_dir), listing.find_images(clear_dir)
-    nested = {path.parent for path in hazy} & {path.parent for path in clear} - {Path()}
-    place = lambda path: path.parent if nested else None
-    clears = defaultdict(list)
-    for path in clear:
-        for name in {path.stem, *_names(path)}:
-            clears[place(path), name].append(clear_dir / path)
-    pairs = []
-    for path in hazy:
-        parts = _parts(path)
-        names = [path.stem, *(parts[:count] for count in range(len(parts), 0, -1))]
-        found = next(filter(None, (clears.get((place(path), name)) for name in names)), [])
-        if len(found) == 1:
-            # Frames of one film are one scene: those of its folder. Folders of parts are none.
-            frames = nested and any(name.lower() not in PARTS for name in path.parent.parts)
-            name = hazy_dir.parent.relative_to(root) / path
-            pairs.append(Pair(name, hazy_dir / path, *found, found[0].parent if frames else found[0]))
-    return pairs, len(hazy) - len(pairs)
-
-
-def _parts(path):
-    """The parts of a picture's name between `_` and `-`, numbers without leading zeros."""
-    return tuple(part.lstrip("0") or part for part in re.split(r"[_-]", path.stem))
-
-
-def _names(path):
-    """What hazy names may begin with that belong to a clear picture, as _parts.
-
-    Its whole name; that without a last word, as GT or RGB; and the number with which it begins.
-    """
-    parts = _parts(path)
-    yield parts
-    if not re.search(r"\d", parts[-1]):
-        yield parts[:-1]
-    if re.search(r"\d", parts[0]):
-        yield parts[:1]
-
-
-def _together(folder):
-    """(Pairs, number of hazy pictures left) of pictures NN_hazy and NN_GT that lie in one folder."""
-    named = lambda pattern, path: pattern.fullmatch(path.stem) and path.parent / path.stem.rpartition("_")[0]
-    images = listing.find_images(folder)
-    clears = defaultdict(list)
-    for path in images:
-        if key := named(CLEAR, path):
-            clears[key].append(folder / path)
-    homes = {key.parent for key in clears}
-    hazy = {path: key for path in images if (key := named(HAZY, path)) and key.parent in homes}
-    pairs = [
-        Pair(path, folder / path, *clears[key] * 2) for path, key in hazy.items() if len(clears[key]) == 1
-    ]
-    return pairs, len(hazy) - len(pairs)
-
-
-def _missing(folder, sides, alone):
-    """What a folder without pairs lacks, in words. `sides`: {folder of hazy pictures: of clear ones}."""
-    hazy, clear = next(iter(sides.items()), (folder, folder))
-    if alone:
-        wanted = "a clear one of its name, or number before the first _"
-        return f"none of {alone} hazy pictures has {wanted}, in {clear}"
-    if not clear:
-        return f"{hazy} has no folder clear or gt beside it"
-    if sides:
-        return f"no pictures in {hazy}"
-    if any(
-        clear and clear.fullmatch(folder.name)
-        for clear in (_clear_of(x.name) for x in folder.parent.iterdir())
-    ):
-        return f"the hazy pictures lie beside it, so name {folder.parent}"
-    return "no folders hazy and clear or gt side by side in it, and no pictures NN_hazy and NN_GT"
-
-
-def _clear_of(name):
-    """The pattern of the names of clear pictures' folders, beside a hazy folder of this name; else None."""
-    return next((clear for hazy, clear in SIDES if hazy.fullmatch(name)), None)
-
-
-def _clear_beside(folder):
-    """The folder of clear pictures beside a folder of hazy ones; None if `folder` is no such folder."""
-    if not (clear := _clear_of(folder.name)):
-        return None
-    return next((x for x in sorted(folder.parent.iterdir()) if x.is_dir() and clear.fullmatch(x.name)), None)
-
-
 def lay_out(folder, out, tests=None, disjoint=False):
     """Link the data set in `folder` to out/hazy/{train,test} and out/clear/{train,test}; write the pairs.
 
@@ -239,12 +104,12 @@ def lay_out(folder, out, tests=None, disjoint=False):
     """
     if (folder / NAME).is_file():
         raise WrongUse(f"{folder} is laid out already: it has a {NAME}")
-    pairs, alone = _dataset(folder)
-    own = {pair.scene for pair in pairs if _part(pair.name)[0] == "test"}
+    pairs, alone = haze_sets.find(folder)
+    own = {pair.scene for pair in pairs if haze_sets.part_of(pair.name)[0] == "test"}
     scenes = sorted({pair.scene for pair in pairs}, key=lambda path: (len(path.name), path))  # 2 before 10
     if tests is None and 0 < len(own) < len(scenes):
         say("the data set's own train and test parts are kept; --test N would choose others")
-        pairs = [pair._replace(name=_part(pair.name)[1]) for pair in pairs]
+        pairs = [pair._replace(name=haze_sets.part_of(pair.name)[1]) for pair in pairs]
         scenes = [scene for scene in scenes if scene not in own] + [scene for scene in scenes if scene in own]
         tests = len(own)
     tests = tests or TESTS
@@ -270,14 +135,6 @@ def lay_out(folder, out, tests=None, disjoint=False):
     if alone:
         say(f"left out {alone} hazy pictures that have no clear one")
     return len(rows)
-
-
-def _part(name):
-    """("train", "test" or "", the name without a folder of that name) of a Pair's name."""
-    for place, folder in enumerate(name.parent.parts):
-        if part := PARTS.get(folder.lower()):
-            return part, Path(*name.parts[:place], *name.parts[place + (folder.lower() == part) :])
-    return "", name
 
 
 def main(argv=None):

@@ -7,7 +7,6 @@ the results. It is printed; the row of each of the results is also written, as J
 """
 
 import argparse
-import contextlib
 import functools
 import json
 import math
@@ -17,54 +16,15 @@ import torch
 
 import utils
 from data import pairs
-from evaluation import dark_channel, table
+from evaluation import dark_channel, results, table
 from evaluation.judge import Judge
-from pictures import checkpoints, images, inference, listing
+from pictures import checkpoints, images, listing
 from support import arguments, gpu
-from training import options
+from support.files import write_text
 from training.data import folders
-from training.settings import read_settings
-from utils import WrongUse, exit_status, first_line, say, write_text
+from utils import WrongUse, exit_status, first_line, say
 
-# The results
-
-
-def open_results(source, folder, photos, fit, device, precision):
-    """Returns (make, photos) for Judge.measure, from a run folder, a checkpoint or a folder of pictures.
-
-    `photos` are the paths of the photographs below `folder`. Those that have a result are returned, without
-    those that the checkpoint was chosen by. Raises WrongUse if `source` holds no results, or a picture that
-    belongs to no photograph.
-    """
-    source = checkpoints.in_run(source)
-    if source.is_file():
-        generator = inference.prepare(checkpoints.load_generator(source), device, precision)
-        photos = not_chosen_by(source, photos)
-        return lambda _, photo: inference.convert(generator, [fit(photo)])[0], photos
-    found = match(source, folder, photos)
-    make = lambda path, photo: of_one_shape(images.read(found[path]), photo, found[path])
-    for path in found:  # a fault that all of them share is told before anything slow begins
-        with contextlib.suppress(images.CannotRead):  # a damaged one is told when its turn comes
-            make(path, images.read(path))
-            break
-    return make, list(found)
-
-
-def not_chosen_by(source, photos):
-    """The photos that were not used to choose a run's generator_best.pth; all of another checkpoint."""
-    content = checkpoints.load(source)
-    chosen_by = set(content.get("chosen_by", ())) if isinstance(content, dict) else ()
-    others = (
-        [path for path in photos if images.digest(path.read_bytes()) not in chosen_by]
-        if chosen_by
-        else photos
-    )
-    if len(others) == len(photos) or not others:
-        return photos
-    say(
-        f"{source} was chosen by {len(photos) - len(others)} of the {len(photos)} photos: left out of its row"
-    )
-    return others
+# What they are measured with
 
 
 def training_photos(folder, photos):
@@ -81,41 +41,6 @@ def training_photos(folder, photos):
         return []
     measured = photos.resolve()
     return [path for path in pictures(folder) if measured not in path.resolve().parents]
-
-
-def match(results, folder, photos):
-    """{photo: its result}: both have the same path below their folder; the extension may differ.
-
-    Raises WrongUse if there are no results, or one belongs to no photo.
-    """
-    if not results.is_dir():
-        raise WrongUse(f"no {results}: name a run folder, a folder of test.py's pictures, or a checkpoint")
-    names = listing.find_images(results)
-    if not names:
-        raise WrongUse(f"{results} holds neither a generator_latest.pth nor pictures")
-    exact = {path.relative_to(folder): path for path in photos}
-    loose = {name.with_suffix(""): path for name, path in exact.items()}
-    found = {}
-    for name in names:
-        photo = exact.get(name) or loose.get(name.with_suffix(""))
-        if not photo:
-            raise WrongUse(
-                f"{results / name} has no photo in {folder}: --photos must be what test.py was given"
-            )
-        found[photo] = results / name
-    if missing := len(photos) - len(found):
-        say(f"{missing} of {len(photos)} photos have no result in {results}: left out of its row")
-    return found
-
-
-def of_one_shape(result, photo, path):
-    """Returns the result. Raises WrongUse if it is not as wide for its height as the photo."""
-    wider = result.shape[1] / result.shape[0] / (photo.shape[1] / photo.shape[0])
-    if abs(wider - 2) < 0.1:
-        raise WrongUse(f"{path} is twice as wide as its photo: run test.py without --side_by_side")
-    if abs(wider - 1) > 0.05:
-        raise WrongUse(f"{path} has not the shape of its photo")
-    return result
 
 
 def find_inception(asked, device):
@@ -159,17 +84,6 @@ def clear_pictures(folder, photos, photo_dir):
     return found
 
 
-def trained_with(source):
-    """Which pictures a run was trained with and how they were made; {} without a settings.json."""
-    folder = source if source.is_dir() else source.parent
-    settings = read_settings(folder) or {"options": {}}
-    names = "input_size", "load_size", "resize", "src_data", "tgt_data"
-    used = {name: settings["options"][name] for name in names if name in settings["options"]}
-    if fault := options.fault(used):
-        raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")
-    return used
-
-
 def compared_with(args, run):
     """The folders of photographs and drawings: the command's, or the first run's. Raises WrongUse."""
     trained = {"src_data", "tgt_data"} <= run.keys()
@@ -180,13 +94,6 @@ def compared_with(args, run):
     if not (args.photos and args.drawings):
         say("compared with the data of the run: photographs {}, drawings {}".format(*given))
     return given
-
-
-def own_file(source):
-    """The JSON file of one of the results: in its folder, or beside a checkpoint."""
-    return (
-        source / "evaluation.json" if source.is_dir() else source.with_name(f"{source.stem}-evaluation.json")
-    )
 
 
 # The command
@@ -247,7 +154,7 @@ def main(argv=None):
     args = parse(argv)
     device = utils.choose_device(args.device)
     precision = utils.choose_precision(args.precision, device)
-    run = next(filter(None, map(trained_with, args.results)), {})
+    run = next(filter(None, map(results.trained_with, args.results)), {})
     size = args.input_size or run.get("input_size", 256)
     load_size = args.load_size or (not args.input_size and run.get("load_size")) or size
     if load_size < size:
@@ -259,7 +166,7 @@ def main(argv=None):
     training = training_photos(args.train_photos, args.photos)
     fit = functools.partial(images.fit_training, size=load_size, how=resize)
     opened = {
-        str(source): open_results(source, args.photos, photos, fit, device, precision)
+        str(source): results.open_results(source, args.photos, photos, fit, device, precision)
         for source in args.results
     }
     vgg = checkpoints.load_vgg(args.vgg_model).to(device=device, memory_format=torch.channels_last)
@@ -289,7 +196,8 @@ def main(argv=None):
     record |= {"input_size": size, "load_size": load_size, "resize": resize}
     record |= {key: str(getattr(args, key) or "") or None for key in ("photos", "drawings", "pairs")}
     record["remarks"] = table.remarks(rows)
-    files = {args.output: opened} if args.output else {own_file(path): [str(path)] for path in args.results}
+    own = {results.own_file(path): [str(path)] for path in args.results}
+    files = {args.output: opened} if args.output else own
     for file, of in files.items():
         record["rows"] = {
             name: {key: value if math.isfinite(value) else None for key, value in row.items()}

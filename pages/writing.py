@@ -20,9 +20,10 @@ from PIL import Image
 from pages import summaries, tables
 from pages.tables import overview
 from support.arguments import command_line
+from support.files import locked, write_text
 from training.log import TIME
 from training.settings import STATE, program_of
-from utils import RunFailed, WrongUse, first_line, locked, say, write_text
+from utils import RunFailed, WrongUse, first_line, say
 
 SIGN = '<meta name="generator" content="CartoonGAN'  # is in the pages of every version
 MARK = f'{SIGN} pages 2">'  # is in the pages that can read today's page.js

@@ -13,7 +13,8 @@ import torch
 
 from networks import RELU5_1, VGG19, Generator
 from pictures import layouts
-from utils import WrongUse, first_line, replacing, say
+from support.files import replacing
+from utils import WrongUse, first_line, say
 
 # What a run folder holds, as its samples show it: the first of these that is there.
 OF_RUN = ("generator_ema.pth", "generator_latest.pth")

@@ -12,7 +12,8 @@ import torch
 
 from pictures import checkpoints
 from support.arguments import Parser, one_line, path
-from utils import RunFailed, WrongUse, exit_status, replacing, say
+from support.files import replacing
+from utils import RunFailed, WrongUse, exit_status, say
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18

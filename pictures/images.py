@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from pictures.decoding import Unreadable, decode, refuse_long
-from utils import WrongUse, cores, first_line, replacing
+from support.files import replacing
+from utils import WrongUse, cores, first_line
 
 try:
     import cv2

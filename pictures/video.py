@@ -7,7 +7,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pictures import film, tracks
-from utils import RunFailed, Stopped, WrongUse, replacing
+from support.files import replacing
+from utils import RunFailed, Stopped, WrongUse
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 

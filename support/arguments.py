@@ -13,6 +13,10 @@ from pathlib import Path
 
 from utils import WrongUse
 
+# What starts Python in printed commands: README's .venv/bin/python, where that is what runs.
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = os.path.relpath(sys.executable, ROOT) if Path(sys.executable).is_relative_to(ROOT) else "python"
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are WrongUse; `@file` stands for the arguments in a file."""
@@ -20,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description):
         # None for a script; the notebook command %run leaves it out.
         spec = getattr(sys.modules["__main__"], "__spec__", None)
-        prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
+        prog = f"{PYTHON} -m {spec.name.removesuffix('.__main__')}" if spec else None
         super().__init__(prog, description=description, allow_abbrev=False)
 
     def parse_known_args(self, args=None, namespace=None):
@@ -164,4 +168,4 @@ def add_device(add):
 
 def command_line(program, argv):
     """The command as a person would type it again; `program` has the words after "python"."""
-    return shlex.join(["python", *program, *(sys.argv[1:] if argv is None else argv)])
+    return shlex.join([PYTHON, *program, *(sys.argv[1:] if argv is None else argv)])

@@ -1,8 +1,8 @@
 """Image filters: a photograph turned into flat, outlined areas, and the guided filter."""
 
-import functools
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,10 +14,9 @@ SPATIAL, RANGE, WINDOW = 2.0, 0.2, 2
 # Of the outlines: deviation of the narrower Gaussian and radius of both, in pixels; the response, in [-1, 1],
 # from which there is ink, and how fast it grows from there.
 LINE, LINE_RADIUS, THRESHOLD, SLOPE = 1.0, 5, 0.03, 30
-AROUND, COHERENT = (
-    3,
-    (0.35, 0.65),
-)  # pixels; the coherence up to which there is no ink, and from which all of it
+AROUND = 3  # pixels around each, in which the coherence of borders is looked at
+COHERENT = 0.35, 0.65  # the coherence up to which there is no ink, and from which all of it
+SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8  # the derivative from left to right
 SMOOTHNESS = 0.01  # variance of the guide, in [-1, 1], from which the guided filter keeps borders
 
 
@@ -36,6 +35,10 @@ class Flatten(nn.Module):
         super().__init__()
         self.passes, self.outline = passes, outline
         self.reach = passes * (RADIUS + WINDOW) + (LINE_RADIUS if outline else 0)
+        # Buffers: a copy to a GPU would make each step wait. "cpu", since weights may be made on "meta".
+        kernels = {"sectors": _sectors(), "lines": _difference_of_gaussians(), "sobel": SOBEL}
+        for name, kernel in kernels.items():
+            self.register_buffer(name, torch.tensor(kernel, device="cpu").float(), persistent=False)
 
     @torch.no_grad()
     def forward(self, photo):
@@ -44,38 +47,62 @@ class Flatten(nn.Module):
         with torch.autocast(photo.device.type, enabled=False):
             x = at_least_float32(photo)
             for _ in range(self.passes):
-                x = _bilateral(_kuwahara(x))
-            return _outlined(x, self.outline) if self.outline else x
+                x = _bilateral(self._kuwahara(x))
+            return self._outlined(x) if self.outline else x
+
+    def _kuwahara(self, x):
+        """Each pixel becomes the mean of the sectors around it, those of little variance counting most."""
+        channels = x.shape[1]
+        padded = F.pad(x, (RADIUS,) * 4, mode="reflect")
+        padded = torch.cat([padded, padded.square().sum(1, keepdim=True)], 1)
+        sums = F.conv2d(padded, self.sectors.to(x).repeat(channels + 1, 1, 1, 1), groups=channels + 1)
+        sums = sums.unflatten(1, (channels + 1, SECTORS))
+        means, squares = sums[:, :-1], sums[:, -1:]
+        variance = (squares - means.square().sum(1, keepdim=True)).clamp(min=0)
+        # 1e-4 is a grey level and a half: sectors that vary less all count the same.
+        weight = (1e-4 / (variance + 1e-4)) ** SHARPNESS
+        return (means * weight).sum(2) / weight.sum(2)
+
+    def _outlined(self, x):
+        """Darken pixels along contours that are darker than their surroundings in one of the channels."""
+        channels = x.shape[1]
+        padded = F.pad(x, (LINE_RADIUS,) * 4, mode="reflect")
+        kernel = self.lines.to(x).repeat(channels, 1, 1, 1)
+        response = F.conv2d(padded, kernel, groups=channels).amin(1, keepdim=True)
+        ink = torch.tanh(SLOPE * (-response - THRESHOLD).clamp(min=0))
+        low, high = COHERENT
+        ink = ink * ((self._coherence(x) - low) / (high - low)).clamp(0, 1)
+        return (x + 1) * (1 - self.outline * ink) - 1
+
+    def _coherence(self, x):
+        """How far the borders around a pixel have one direction: 0 in rough texture, 1 along a line.
+
+        It is that of the structure tensor, by which Kang et al. (NPAR 2007) let lines follow contours.
+        """
+        channels = x.shape[1]
+        padded = F.pad(x, (AROUND + 1,) * 4, mode="reflect")
+        sobel = self.sobel.to(x)
+        across, down = (
+            F.conv2d(padded, kernel.repeat(channels, 1, 1, 1), groups=channels)
+            for kernel in (sobel, sobel.mT)
+        )
+        products = across.square(), across * down, down.square()
+        xx, xy, yy = (F.avg_pool2d(each.sum(1, keepdim=True), 2 * AROUND + 1, stride=1) for each in products)
+        return ((xx - yy).square() + 4 * xy.square()).sqrt() / (xx + yy + 1e-4)
 
 
-def _kuwahara(x):
-    """Each pixel becomes the mean of the sectors around it, those of little variance counting most."""
-    channels = x.shape[1]
-    padded = F.pad(x, (RADIUS,) * 4, mode="reflect")
-    padded = torch.cat([padded, padded.square().sum(1, keepdim=True)], 1)
-    sums = F.conv2d(padded, _sectors().to(x).repeat(channels + 1, 1, 1, 1), groups=channels + 1)
-    sums = sums.unflatten(1, (channels + 1, SECTORS))
-    means, squares = sums[:, :-1], sums[:, -1:]
-    variance = (squares - means.square().sum(1, keepdim=True)).clamp(min=0)
-    # 1e-4 is a grey level and a half: sectors that vary less all count the same.
-    weight = (1e-4 / (variance + 1e-4)) ** SHARPNESS
-    return (means * weight).sum(2) / weight.sum(2)
-
-
-@functools.cache
 def _sectors():
     """Kernels (SECTORS,1,side,side) of overlapping sectors of a disc, each of sum 1."""
-    place = torch.arange(-RADIUS, RADIUS + 1.0)
-    y, x = torch.meshgrid(place, place, indexing="ij")
-    distance = (x.square() + y.square()).sqrt()
-    disc = torch.exp(-0.5 * (distance / (0.6 * RADIUS)).square()) * (distance <= RADIUS + 0.3)
+    y, x = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
+    distance = np.hypot(x, y)
+    disc = np.exp(-0.5 * (distance / (0.6 * RADIUS)) ** 2) * (distance <= RADIUS + 0.3)
     kernels = []
     for sector in range(SECTORS):
-        angle = torch.remainder(torch.atan2(y, x) - sector * 2 * math.pi / SECTORS + math.pi, 2 * math.pi)
-        kernel = disc * (2 * (angle - math.pi)).clamp(-math.pi / 2, math.pi / 2).cos().square()
+        angle = (np.arctan2(y, x) - sector * 2 * math.pi / SECTORS + math.pi) % (2 * math.pi)
+        kernel = disc * np.cos((2 * (angle - math.pi)).clip(-math.pi / 2, math.pi / 2)) ** 2
         kernel[RADIUS, RADIUS] = 1 / SECTORS  # of the centre every sector has a share
         kernels.append(kernel / kernel.sum())
-    return torch.stack(kernels)[:, None]
+    return np.stack(kernels)[:, None]
 
 
 def _bilateral(x):
@@ -94,42 +121,13 @@ def _bilateral(x):
     return total / weights
 
 
-def _outlined(x, outline):
-    """Darken pixels along contours that are darker than their surroundings in one of the channels."""
-    channels = x.shape[1]
-    padded = F.pad(x, (LINE_RADIUS,) * 4, mode="reflect")
-    kernel = _difference_of_gaussians().to(x).repeat(channels, 1, 1, 1)
-    response = F.conv2d(padded, kernel, groups=channels).amin(1, keepdim=True)
-    ink = torch.tanh(SLOPE * (-response - THRESHOLD).clamp(min=0))
-    low, high = COHERENT
-    ink = ink * ((_coherence(x) - low) / (high - low)).clamp(0, 1)
-    return (x + 1) * (1 - outline * ink) - 1
-
-
-def _coherence(x):
-    """How far the borders around a pixel have one direction: 0 in rough texture, 1 along a line; N,1,H,W.
-
-    It is that of the structure tensor, by which Kang et al. (NPAR 2007) let lines follow contours.
-    """
-    channels = x.shape[1]
-    padded = F.pad(x, (AROUND + 1,) * 4, mode="reflect")
-    sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(x) / 8
-    across, down = (
-        F.conv2d(padded, kernel.repeat(channels, 1, 1, 1), groups=channels) for kernel in (sobel, sobel.mT)
-    )
-    products = across.square(), across * down, down.square()
-    xx, xy, yy = (F.avg_pool2d(each.sum(1, keepdim=True), 2 * AROUND + 1, stride=1) for each in products)
-    return ((xx - yy).square() + 4 * xy.square()).sqrt() / (xx + yy + 1e-4)
-
-
-@functools.cache
 def _difference_of_gaussians():
     """Kernel (1,1,side,side) of a narrow Gaussian less a wide one, of sum 0."""
-    place = torch.arange(-LINE_RADIUS, LINE_RADIUS + 1.0)
+    place = np.arange(-LINE_RADIUS, LINE_RADIUS + 1)
     gaussians = []
     for deviation in (LINE, 1.6 * LINE):
-        row = torch.exp(-0.5 * (place / deviation).square())
-        gaussians.append(torch.outer(row, row) / row.sum() ** 2)
+        row = np.exp(-0.5 * (place / deviation) ** 2)
+        gaussians.append(np.outer(row, row) / row.sum() ** 2)
     return (gaussians[0] - gaussians[1])[None, None]
 
 

@@ -41,8 +41,8 @@ import matplotlib.figure
 
 from pages import writing
 from pictures import images
+from support.files import replacing, write_text
 from survey import command
-from utils import replacing, write_text
 
 COLUMNS, PANEL = 4, 2.6  # of the sheet; inches a side of a picture
 

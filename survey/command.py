@@ -14,7 +14,7 @@ import torch
 
 import utils
 from pictures import checkpoints, images, inference
-from support import gpu
+from support import files, gpu
 from support.arguments import command_line
 from survey.options import SMALLEST
 from utils import RunFailed, WrongUse, say
@@ -109,7 +109,7 @@ def write(file, picture):
 
 def write_json(file, content):
     """Write plain values as a readable JSON. Raises OSError."""
-    utils.write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    files.write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _listed(files):

@@ -15,6 +15,8 @@ from states import same
 import CartoonGAN
 import utils
 from pictures import checkpoints
+from support import files
+from support.arguments import PYTHON
 from training.log import run_state
 
 # No file of helpers.py is made here: the fork server imports this, and would leave it behind.
@@ -86,7 +88,7 @@ def kind_of(path):
 
 def put_in_place_by(replace):
     """In this process, have replace(part, path) put what was written in its place."""
-    utils.os = types.SimpleNamespace(**{**vars(os), "replace": replace})
+    files.os = types.SimpleNamespace(**{**vars(os), "replace": replace})
 
 
 def when_writing(kind, count, act):
@@ -113,7 +115,7 @@ def when_writing(kind, count, act):
         return os.write(handle, data)
 
     put_in_place_by(watched)
-    utils.os.write = write
+    files.os.write = write
 
 
 def die_half_written(part, _):
@@ -198,6 +200,6 @@ def assert_failed_well(status, said, folder, words):
     """Exit status 1, one line that says what is wrong and how to resume, and a state that can be read."""
     lines = told(said)
     assert status == 1 and len(lines) == 1 and words in lines[0], f"{status}: {said}"
-    assert "resume with python CartoonGAN.py --" in lines[0]
+    assert f"resume with {PYTHON} CartoonGAN.py --" in lines[0]
     if (folder / "state_latest.pth").exists():
         checkpoints.load(folder / "state_latest.pth")

@@ -13,7 +13,7 @@ from training.scaler import Scaler
 SMALL = f"{TINY} --ngf 8 --ndf 8 --input_size 32 --batch_size 4 --lrG 2e-5 --lrD 2e-5"
 EVERYTHING = (
     "--pool_size 2 --style_lambda 1 --tv_lambda 1 --colour_lambda 1 --ema_decay 0.9 --diffaugment color "
-    "--smoothed_noise 0.1"
+    "--smoothed_noise 0.1 --pixel_lambda 1 --flatten 1 --outline 1 --guide 2"
 )
 
 

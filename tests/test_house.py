@@ -12,7 +12,7 @@ from helpers import ROOT
 
 SCRIPTS = {"CartoonGAN.py", "edge_promoting.py", "networks.py", "test.py", "utils.py"}
 PACKAGES = {"support", "training", "pictures", "evaluation", "pages", "benchmark", "survey", "experiments"}
-FOLDERS = {"data", "results", "docs", "tests"}
+FOLDERS = {"data", "models", "results", "docs", "tests"}
 TEXTS = {"README.md", "LICENSE", "requirements.txt", "requirements-dev.txt", "constraints.txt"}
 TEXTS |= {"pyproject.toml"}
 

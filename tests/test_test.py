@@ -8,6 +8,7 @@ from PIL import Image
 import test
 from networks import Generator
 from pictures import checkpoints, colour, images, inference
+from support.arguments import PYTHON
 from utils import RunFailed, WrongUse
 
 
@@ -65,7 +66,7 @@ def test_options_reach_the_work(command, ckpt, tmp_path):
         assert (made.format, made.mode, made.size) == ("JPEG", "RGB", (80, 20))
         about = made.info["comment"].decode()
     assert f"Model: {tmp_path.name}/net.pth, SHA-256 " in about
-    assert f"Command: python test.py --pre_trained_model {ckpt} " in about and "--suffix _x" in about
+    assert f"Command: {PYTHON} test.py --pre_trained_model {ckpt} " in about and "--suffix _x" in about
 
 
 @pytest.mark.parametrize(
@@ -221,9 +222,9 @@ def refuse(*_):
     raise PermissionError(13, "Permission denied")
 os.fsync, opened = refuse, os.open
 os.open = lambda path, *more, **options: (refuse if os.path.isdir(path) else opened)(path, *more, **options)
-import utils
-utils.write_text(pathlib.Path(sys.argv[1]), "written whole")
-with utils.locked(pathlib.Path.cwd(), wait=False) as free:
+from support import files
+files.write_text(pathlib.Path(sys.argv[1]), "written whole")
+with files.locked(pathlib.Path.cwd(), wait=False) as free:
     assert free is None
 sys.argv = ["test.py", *sys.argv[2:]]
 runpy.run_path("test.py", run_name="__main__")

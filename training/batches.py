@@ -15,8 +15,10 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 import utils
 from pictures import images, listing
+from support.files import let_go
 from training import failures, processes
 from training.method import loaded
+from training.signals import STOPPING
 from utils import RunFailed, say
 
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
@@ -164,7 +166,6 @@ def default_workers(device):
 
 SHARED = Path("/dev/shm")  # where the processes leave their batches
 SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
-STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1  # on which a run saves and stops
 AHEAD = 2  # batches that each of them may have there
 
 
@@ -237,4 +238,4 @@ def _start_worker(_):
     images.cv2.setNumThreads(1)
     if sys.platform == "linux":  # a worker that waits for a lock would outlive a killed program for ever
         ctypes.CDLL(None).prctl(SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
-    utils.let_go()  # elsewhere a worker outlives a killed program by seconds
+    let_go()  # elsewhere a worker outlives a killed program by seconds

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.arguments import command_line
+from support.files import locked, sweep
 from training import data
 from training.log import LOG, read_log
 from training.method import Method
 from training.options import CARTOONGAN
 from training.settings import FILE, STATE, program_of, read_settings, settings_fault
-from utils import WrongUse, launcher, locked, restarts, sweep
+from utils import WrongUse, launcher, restarts
 
 # What may differ when a run is resumed, however. `results_dir` and `resume` only say where the folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume"}
@@ -188,7 +189,10 @@ def _refuse_overwriting(folder, asked, method):
 
 @contextlib.contextmanager
 def held(folder):
-    """Make the run folder and keep other processes out of it. Raises WrongUse if one is in it."""
+    """Make the run folder and keep other processes out of it. Raises WrongUse if one is in it.
+
+    A folder that is empty at the end of the block, as of a run that ended during its start, is removed.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except PermissionError as error:
@@ -198,4 +202,8 @@ def held(folder):
         if free is False:
             raise WrongUse(f"{folder} is being written by another run: stop that one, or wait for its end")
         sweep(folder)
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()

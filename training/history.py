@@ -6,7 +6,8 @@ import io
 import math
 import re
 
-from utils import WrongUse, append, first_line, replacing, write_text
+from support.files import append, replacing, write_text
+from utils import WrongUse, first_line
 
 FILE = "metrics.csv"
 DRAWN, KID = "drawn", "kid_drawings"  # columns that generator_best.pth is chosen by: the first that is there

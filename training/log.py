@@ -5,7 +5,8 @@ import textwrap
 import time
 import traceback
 
-from utils import append, first_line, locked
+from support.files import append, locked
+from utils import first_line
 
 LOG = "log.txt"
 TIME = "%Y-%m-%d %H:%M:%S %z"

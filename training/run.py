@@ -11,18 +11,18 @@ from tqdm import tqdm
 
 import utils
 from training import data, history, preview, processes, samples, state
-from training.batches import STOPPING, load_batches, training_batches
+from training.batches import load_batches, training_batches
 from training.failures import another_try, explained, resuming, traced
 from training.folders import find_run, held
 from training.journal import Journal
 from training.options import CARTOONGAN
 from training.settings import STATE, make_settings, print_settings, write_settings
-from utils import RunFailed, Stopped, WrongUse, is_first, say
+from training.signals import Signals
+from utils import RunFailed, Stopped, WrongUse, is_first
 
 # None: silent where the output is no terminal
 BAR = {"unit": "image", "disable": None if is_first() else True, "leave": False}
 OVERFLOWS = 25  # steps of float16 in a row whose loss may be not finite: the scaler left them out
-KILLING = signal.SIGINT, signal.SIGTERM  # if they come again
 CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
 
 
@@ -282,30 +282,3 @@ class Preview(Run):
     def _save_if_due(self):
         if number := processes.highest(self.signals.received or 0):
             raise Stopped("stopped; nothing is kept of a preview", status=128 + number)
-
-
-class Signals:
-    """Notes a signal that asks to stop in `received`, so that the step can be finished.
-
-    Ctrl-C and SIGTERM, of which a second one kills, SIGHUP of a terminal that is gone (if nohup does not
-    ignore it), which the shell may send again, and SIGUSR1, which SLURM can send before its time limit.
-    """
-
-    def __init__(self):
-        self.received, self.before = None, {}
-
-    def listen(self):
-        """Note signals from now on."""
-        by_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-        numbers = [number for number in STOPPING if number != signal.SIGHUP or not by_nohup]
-        self.before = {number: signal.signal(number, self._note) for number in numbers}
-
-    def restore(self):
-        """Handle signals as before."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, _):
-        self.received = number
-        signal.signal(number, signal.SIG_DFL if number in KILLING else signal.SIG_IGN)
-        say("stopping after this step …")

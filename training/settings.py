@@ -5,9 +5,10 @@ import platform
 import time
 
 from support.arguments import command_line
+from support.files import write_text
 from support.version import commit
 from training.log import TIME
-from utils import launcher, say, show, write_text
+from utils import launcher, say, show
 
 FILE = "settings.json"
 STATE = "state_latest.pth"  # which holds the settings too

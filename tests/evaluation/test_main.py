@@ -10,6 +10,7 @@ import torch
 from helpers import VGG
 
 from evaluation import __main__ as evaluate
+from evaluation import results as opened
 from evaluation import table
 from networks import Generator
 from pictures import checkpoints, images, inference
@@ -89,7 +90,7 @@ def test_a_photo_without_result_is_left_out(data, tmp_path, capsys):
     results = copy_photos(data, tmp_path / "results")
     (results / "0.png").unlink()
     photos = evaluate.pictures(data / "src_data/test")
-    _, found = evaluate.open_results(results, data / "src_data/test", photos, None, None, None)
+    _, found = opened.open_results(results, data / "src_data/test", photos, None, None, None)
     assert [path.name for path in found] == ["1.jpg", "2.jpg"]
     assert "1 of 3 photos have no result" in capsys.readouterr().err
 
@@ -275,8 +276,8 @@ def test_photographs_that_a_checkpoint_was_chosen_by_are_not_its_final_figure(
     chosen = [images.digest(path.read_bytes()) for path in photos]
     for chosen_by, left in (([chosen[0], "other"], photos[1:]), (["other"], photos), (chosen, photos)):
         checkpoints.save(tmp_path / "generator_best.pth", content | {"chosen_by": chosen_by})
-        assert evaluate.not_chosen_by(tmp_path / "generator_best.pth", photos) == left
-    assert evaluate.not_chosen_by(checkpoint, photos) == photos
+        assert opened.not_chosen_by(tmp_path / "generator_best.pth", photos) == left
+    assert opened.not_chosen_by(checkpoint, photos) == photos
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("was chosen by 1 of the 3 photos: left out of its row")
     checkpoints.load_generator(tmp_path / "generator_best.pth")

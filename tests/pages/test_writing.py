@@ -11,8 +11,9 @@ import pytest
 from helpers import leave_run
 from PIL import Image
 
-import utils
 from pages import summaries, writing
+from support import files
+from support.arguments import PYTHON
 from training import history
 from training.log import log_event
 from utils import RunFailed, WrongUse
@@ -119,7 +120,7 @@ def test_pages_are_whole_when_the_writing_is_cut(tmp_path, monkeypatch, write, e
                 raise Killed
 
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(utils.os, "replace", replace)
+            patch.setattr(files.os, "replace", replace)
             writing.update(folder)
         for path in tmp_path.rglob("index.html"):
             page = Page(path)
@@ -152,7 +153,7 @@ def test_a_run_that_has_not_changed_is_not_read_again(tmp_path, monkeypatch):
     (folders[2] / "Transfer/3_epoch_C_test_1.png").unlink()
     assert updated() == "AC" and "no picture of epoch 3" in (tmp_path / "index.html").read_text()
     log_event(folders[1], "started")
-    with utils.locked(folders[1], wait=False):
+    with files.locked(folders[1], wait=False):
         assert updated() == "AB"
         assert updated() == "AB"  # it is running
     assert updated() == "AB" and "killed" in Page(tmp_path / "index.html").text
@@ -162,7 +163,7 @@ def test_a_run_that_has_not_changed_is_not_read_again(tmp_path, monkeypatch):
 def test_a_folder_held_by_another_process_is_told_in_a_line(tmp_path, monkeypatch):
     leave_run(tmp_path, "P")
     monkeypatch.setattr(writing.time, "sleep", lambda seconds: None)
-    with utils.locked(tmp_path, wait=False), pytest.raises(RunFailed, match="held by another process"):
+    with files.locked(tmp_path, wait=False), pytest.raises(RunFailed, match="held by another process"):
         writing.write(tmp_path)
     writing.write(tmp_path)
 
@@ -191,7 +192,7 @@ def test_a_run_whose_page_cannot_be_written_does_not_stop_the_others(tmp_path, c
 def test_the_command_that_continues_a_run_is_one_that_does(tmp_path):
     """Of a finished run it has more epochs, else there would be nothing to do."""
     folder = leave_run(tmp_path, "my run", epochs=3)
-    resume = f"python CartoonGAN.py --resume {shlex.quote(str(folder))}"
+    resume = f"{PYTHON} CartoonGAN.py --resume {shlex.quote(str(folder))}"
 
     def text():
         writing.update(folder)
@@ -203,7 +204,7 @@ def test_the_command_that_continues_a_run_is_one_that_does(tmp_path):
     log_event(folder, "stopped")
     assert f"{resume}\n" in text()
     log_event(folder, "started")
-    with utils.locked(folder, wait=False):
+    with files.locked(folder, wait=False):
         assert "--resume" not in text()
 
 

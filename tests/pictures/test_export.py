@@ -19,6 +19,7 @@ for name in export.NEEDED:
 
 OURS = {"ngf": 4, "nb": 1}
 FORMS = {
+    "drawn": lambda: checkpoints.generator_file(Generator(**OURS, flatten=1, outline=1, guide=2)),
     "ours": lambda: checkpoints.generator_file(Generator(**OURS)),
     "grey, resized": lambda: checkpoints.generator_file(
         Generator(**OURS, in_ngc=1, out_ngc=1, upsample="resize")
@@ -35,7 +36,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize(
-    "form", ["ours", *(pytest.param(form, marks=pytest.mark.slow) for form in [*FORMS][1:])]
+    "form", ["drawn", *(pytest.param(form, marks=pytest.mark.slow) for form in [*FORMS][1:])]
 )
 def test_parity_of_every_form(tmp_path, form, capsys):
     torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import runpy
 import sys
 import types
 from pathlib import Path
@@ -243,5 +244,16 @@ def test_sizes_of_images():
 
 def test_a_command_can_be_typed_again():
     assert arguments.command_line(["CartoonGAN.py"], ["--name", "two words"]) == (
-        "python CartoonGAN.py --name 'two words'"
+        f"{arguments.PYTHON} CartoonGAN.py --name 'two words'"
     )
+
+
+@pytest.mark.parametrize(
+    ("executable", "word"),
+    [(ROOT / ".venv/bin/python", ".venv/bin/python"), ("/usr/bin/python3", "python")],
+)
+def test_printed_commands_name_the_python_of_the_readme_where_that_is_what_runs(
+    executable, word, monkeypatch
+):
+    monkeypatch.setattr(sys, "executable", str(executable))
+    assert runpy.run_path(arguments.__file__)["PYTHON"] == word

@@ -11,6 +11,7 @@ from helpers import VGG
 from PIL import Image
 
 from pictures import images
+from support.arguments import PYTHON
 from survey import command, gatys, texture
 from utils import RunFailed, WrongUse
 
@@ -25,7 +26,7 @@ def test_a_picture_and_its_record_are_left_and_told(pair, tmp_path, capsys):
         assert max(made.size) == 32 and (made.width > made.height) == (given.width > given.height)
     record = json.loads((tmp_path / "new folder/x.json").read_text())
     assert record["method"] == "gatys" and record["device"] == "cpu"
-    assert record["command"].startswith(f"python -m survey.gatys {photo} {drawing}")
+    assert record["command"].startswith(f"{PYTHON} -m survey.gatys {photo} {drawing}")
     assert record["options"]["drawing"] == [drawing, drawing] and record["options"]["steps"] == 2
     assert record["losses"].keys() == {"content", "style", "tv"} and record["seconds"] >= 0
     *_, last = capsys.readouterr().err.splitlines()

@@ -16,6 +16,7 @@ import utils
 from evaluation import __main__ as evaluation
 from pages import summaries
 from pictures import checkpoints, images
+from support.arguments import PYTHON
 from survey import cyclegan
 from survey.cyclegan_options import CYCLEGAN
 from training import folders, history, processes, state
@@ -79,7 +80,7 @@ def test_what_a_run_leaves(undisturbed):
     wanted = {f"{epoch}_epoch_Tiny_3_2_{name}_cycle.png" for epoch in (1, 2, 3) for name in names}
     assert {path.name for path in (folder / "Transfer").iterdir()} == wanted
     record = json.loads((folder / "settings.json").read_text())
-    assert record["commands"][0].startswith("python -m survey.cyclegan --src_data ")
+    assert record["commands"][0].startswith(f"{PYTHON} -m survey.cyclegan --src_data ")
     assert record["data"]["drawings"]["count"] == 6 and record["vgg"] is None
     assert [(row["phase"], row["epoch"]) for row in rows(folder)] == [("2", "1"), ("2", "2"), ("2", "3")]
     assert [float(row["learning_rate"]) for row in rows(folder)] == pytest.approx([2e-4, 2e-4, 1e-4])
@@ -93,7 +94,7 @@ def test_its_page_shows_the_three_pictures_and_how_to_go_on(undisturbed):
     assert run["problems"] == [] and (run["done"], run["total"], run["state"]) == (3, 3, "finished")
     assert len(run["page"]["samples"]["photos"]) == 8 and run["page"]["samples"]["others"] == []
     assert not any(photo["pair"] for photo in run["page"]["samples"]["photos"])
-    assert f"python -m survey.cyclegan --resume {folder}" in (folder / "index.html").read_text()
+    assert f"{PYTHON} -m survey.cyclegan --resume {folder}" in (folder / "index.html").read_text()
 
 
 def test_samples_are_photo_result_and_photo_again_as_test_py_makes_them(undisturbed, tmp_path):
@@ -168,7 +169,7 @@ def test_grey_drawings_are_painted_without_an_identity_loss(undisturbed, tmp_pat
 
 def test_each_program_goes_on_with_its_own_runs_alone(undisturbed, tmp_path):
     data, folder = undisturbed
-    told = f"another program's run: resume it with python -m survey.cyclegan --resume {folder}"
+    told = f"another program's run: resume it with {PYTHON} -m survey.cyclegan --resume {folder}"
     with pytest.raises(WrongUse, match=told):
         CartoonGAN.main(["--resume", str(folder)])
     twin = tmp_path / "Tiny_3_10_100_8_results"  # a folder that both could mean

@@ -31,6 +31,7 @@ from faults import (
 
 import CartoonGAN
 import utils
+from support import files
 
 AS_ROOT = os.geteuid() == 0
 
@@ -39,13 +40,13 @@ AS_ROOT = os.geteuid() == 0
 def fail(monkeypatch, capfd, command):
     """fail(place, prepare, *arguments): begin or resume the run in a place -> (exit status, standard error).
 
-    `prepare(*arguments)` goes before; what it puts in the place of utils.os is taken back.
+    `prepare(*arguments)` goes before; what it puts in the place of files.os is taken back.
     """
 
     def run(place, prepare, *arguments):
         capfd.readouterr()
         with monkeypatch.context() as patch:
-            patch.setattr(utils, "os", os)
+            patch.setattr(files, "os", os)
             prepare(*arguments)
             status = utils.exit_status(lambda: CartoonGAN.main(going_on(command(place), place)))
         return status, capfd.readouterr().err
@@ -102,7 +103,7 @@ def test_a_file_system_without_locks_and_syncs_of_folders(whole, command, tmp_pa
         sync(handle)
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    monkeypatch.setattr(utils, "_lacks", set())
+    monkeypatch.setattr(files, "_lacks", set())
     monkeypatch.setattr(os, "fsync", no_folders)
     CartoonGAN.main(command(tmp_path))
     said = capfd.readouterr().err

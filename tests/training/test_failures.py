@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from support.arguments import PYTHON
 from training import failures
 from training.log import read_log
 from training.options import CARTOONGAN
@@ -29,10 +30,10 @@ ASKED = types.SimpleNamespace(
             OSError(28, "No space left on device", "a/file"),
             "No space left on device (a/file): fix that (traceback in log.txt), then",
         ),
-        (PermissionError(13, "Permission denied"), "then resume with python CartoonGAN.py --name Tiny"),
+        (PermissionError(13, "Permission denied"), f"then resume with {PYTHON} CartoonGAN.py --name Tiny"),
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried"),
-            "on cpu: resume with a smaller batch, python CartoonGAN.py --name Tiny --batch_size 2",
+            f"on cpu: resume with a smaller batch, {PYTHON} CartoonGAN.py --name Tiny --batch_size 2",
         ),
         (MemoryError(), "out of memory on cpu: resume with a smaller batch"),
         (
@@ -74,10 +75,11 @@ def test_what_a_person_can_mend_needs_no_traceback(tmp_path):
 
 def test_the_command_that_resumes_a_run_begins_it_where_nothing_was_saved(tmp_path):
     asked = types.SimpleNamespace(**{**vars(ASKED), "folder": tmp_path})
-    assert failures.resuming(asked, "--workers", "0") == "python CartoonGAN.py --name Tiny --workers 0"
+    assert failures.resuming(asked, "--workers", "0") == f"{PYTHON} CartoonGAN.py --name Tiny --workers 0"
     (tmp_path / "settings.json").touch()
     assert (
-        failures.resuming(asked, "--workers", "0") == f"python CartoonGAN.py --resume {tmp_path} --workers 0"
+        failures.resuming(asked, "--workers", "0")
+        == f"{PYTHON} CartoonGAN.py --resume {tmp_path} --workers 0"
     )
 
 
@@ -114,5 +116,5 @@ def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, to
     model = types.SimpleNamespace(discriminator=True)
     run = types.SimpleNamespace(args=args, model=model, asked=ASKED, phase=phase, precision=precision)
     assert failures.another_try(run) == (
-        f"the last saved state is untouched; resume with python CartoonGAN.py --name Tiny {told}"
+        f"the last saved state is untouched; resume with {PYTHON} CartoonGAN.py --name Tiny {told}"
     )

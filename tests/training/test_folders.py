@@ -344,10 +344,16 @@ def test_one_process_a_folder(tmp_path):
     told = pytest.raises(WrongUse, match=f"{folder} is being written by another run")
     with folders.held(folder), told, folders.held(folder):
         pass
-    (folder / "Transfer").mkdir()
+    (folder / "Transfer").mkdir(parents=True)
     (folder / "Transfer/.1.png.part").touch()
     with folders.held(folder):
         assert [path.name for path in folder.rglob("*")] == ["Transfer"]
+
+
+def test_a_run_that_ends_during_its_start_leaves_no_empty_folder(tmp_path):
+    with pytest.raises(KeyboardInterrupt), folders.held(tmp_path / "results/run"):
+        raise KeyboardInterrupt
+    assert not [*(tmp_path / "results").iterdir()]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ from faults import (
 from helpers import SLOW
 
 import CartoonGAN
-import utils
+from support import files
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_killed_run_leaves_no_lock_and_soon_no_process(server, command, tmp_pa
     """Its loading processes live on for seconds; the lock must not."""
     argv = [*command(tmp_path), "--workers", "2"]
     assert finish(server, argv, tmp_path, when_writing, "metrics.csv", 0, die_just_written)[0] == -9
-    with utils.locked(tmp_path / "results" / RUN, wait=False) as free:
+    with files.locked(tmp_path / "results" / RUN, wait=False) as free:
         assert free
     deadline = time.monotonic() + 60
     while processes_with_files_in(tmp_path):

@@ -18,10 +18,11 @@ import torch
 from helpers import ROOT, at_step, tiny_run
 
 import CartoonGAN
+from support.arguments import PYTHON
 from training import history, state
 from training import run as runs
-from training.batches import STOPPING
 from training.settings import read_settings
+from training.signals import STOPPING, Signals
 from utils import RunFailed, Stopped, WrongUse
 
 CPU = torch.device("cpu")
@@ -60,7 +61,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, 
     with pytest.raises(Stopped) as stopped:
         CartoonGAN.main(tiny_run(data, tmp_path, "--workers", 1))
     assert stopped.value.status == status
-    assert str(stopped.value).endswith(f"resume with: python CartoonGAN.py --resume {folder}")
+    assert str(stopped.value).endswith(f"resume with: {PYTHON} CartoonGAN.py --resume {folder}")
     assert content(folder)["place"] == (2, 1, 2)
     assert [(row["phase"], row["epoch"]) for row in history.read(folder / "metrics.csv")] == [
         ("1", "1"),
@@ -74,7 +75,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, 
 def test_signals_are_noted_and_the_handlers_given_back(number, capsys):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = [signal.getsignal(each) for each in STOPPING]
-    signals = runs.Signals()
+    signals = Signals()
     signals.listen()
     try:
         assert signals.received is None
@@ -90,7 +91,7 @@ def test_signals_are_noted_and_the_handlers_given_back(number, capsys):
 
 def test_nohup_keeps_a_run_going_without_its_terminal():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signals = runs.Signals()
+    signals = Signals()
     try:
         signals.listen()
         os.kill(os.getpid(), signal.SIGHUP)
@@ -117,9 +118,7 @@ def test_a_run_whose_output_nobody_reads_saves_and_stops(workers, data, tmp_path
     folder = tmp_path / NAME
     assert run.returncode == 128 + signal.SIGPIPE, said
     (line,) = said.splitlines()
-    assert line.startswith(
-        "stopped because nobody reads the output, everything is saved; resume with: python"
-    )
+    assert line.startswith("stopped because nobody reads the output, everything is saved; resume with: ")
     assert content(folder)["place"] in [(1, 1, 1), (1, 2, 0)]  # at which of its lines the pipe was closed
     assert "stopped: SIGPIPE" in (folder / "log.txt").read_text()
 
@@ -169,7 +168,7 @@ def test_the_handlers_are_given_back_after_an_error(data, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("number", "whom", "status", "told"),
     [
-        (signal.SIGTERM, "all", 143, "python CartoonGAN.py --resume "),
+        (signal.SIGTERM, "all", 143, f"{PYTHON} CartoonGAN.py --resume "),
         # Such as the system kills when memory runs out: the program must not wait for it for ever.
         (signal.SIGKILL, "worker", 1, "a process that loads images was killed"),
     ],
@@ -248,7 +247,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, data, tmp_path, mon
     assert content(folder)["place"] == (phase, 2, 1)
     assert all(value.isfinite().all() for value in content(folder)["generator"].values())
 
-    advice = str(failed.value).split("resume with python CartoonGAN.py ")[1]
+    advice = str(failed.value).split("CartoonGAN.py ")[1]
     CartoonGAN.main(shlex.split(advice))
     rates = ["lrG"] if phase == 1 else ["lrG", "lrD"]
     changes = read_settings(folder)["changes"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from support.arguments import PYTHON
 from training import options
 from training.folders import Asked
 from training.options import CARTOONGAN
@@ -45,7 +46,7 @@ def test_settings_record_all_that_a_result_depends_on(tmp_path):
         "vgg_model": "random",
     }
     assert record["given"] == ["name", "ngf", "vgg_model"]
-    assert record["commands"] == ["python CartoonGAN.py --name Paprika --ngf 16 --vgg_model random"]
+    assert record["commands"] == [f"{PYTHON} CartoonGAN.py --name Paprika --ngf 16 --vgg_model random"]
     assert record["vgg"] == "random" and record["precision"] == "fp32"
     assert record["data"] == DATA and record["data before"] == []
     assert record["versions"].keys() >= {"python", "torch", "torchvision", "opencv", "numpy"}
@@ -79,7 +80,7 @@ def test_the_vgg_is_recorded_where_a_loss_looks_through_it(argv, vgg):
 def test_settings_of_a_resumed_run_keep_what_was_asked_before(capsys):
     before = settings("--name", "P", "--nb", "4") | {"started": "2030-01-02 03:04:05 +0000"}
     record = settings("--resume", "results/P_results", "--workers", "2", earlier=before)
-    again = "python CartoonGAN.py --resume results/P_results --workers 2"
+    again = f"{PYTHON} CartoonGAN.py --resume results/P_results --workers 2"
     assert record["commands"] == [*before["commands"], again]
     assert record["options"] == before["options"] | {"workers": 2}
     assert record["given"] == ["name", "nb", "workers"]
@@ -92,7 +93,7 @@ def test_settings_of_a_resumed_run_keep_what_was_asked_before(capsys):
     [
         (["python CartoonGAN.py --name P"], ("CartoonGAN.py",)),
         (
-            ["python -m survey.cyclegan --name P", "python -m survey.cyclegan --resume x"],
+            ["python -m survey.cyclegan --name P", ".venv/bin/python -m survey.cyclegan --resume x"],
             ("-m", "survey.cyclegan"),
         ),
         ([], ("CartoonGAN.py",)),
