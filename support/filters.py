@@ -35,10 +35,9 @@ class Flatten(nn.Module):
         super().__init__()
         self.passes, self.outline = passes, outline
         self.reach = passes * (RADIUS + WINDOW) + (LINE_RADIUS if outline else 0)
-        # Buffers: a copy to a GPU would make each step wait. "cpu", since weights may be made on "meta".
+        # No buffers: DistributedDataParallel would send them. "cpu", since weights may be made on "meta".
         kernels = {"sectors": _sectors(), "lines": _difference_of_gaussians(), "sobel": SOBEL}
-        for name, kernel in kernels.items():
-            self.register_buffer(name, torch.tensor(kernel, device="cpu").float(), persistent=False)
+        self.kernels = {name: torch.tensor(each, device="cpu").float() for name, each in kernels.items()}
 
     @torch.no_grad()
     def forward(self, photo):
@@ -50,12 +49,18 @@ class Flatten(nn.Module):
                 x = _bilateral(self._kuwahara(x))
             return self._outlined(x) if self.outline else x
 
+    def _kernel(self, name, x):
+        """A kernel on the device of `x`, where it stays: a copy at each step would make a GPU wait."""
+        if self.kernels[name].device != x.device:
+            self.kernels[name] = self.kernels[name].to(x.device)
+        return self.kernels[name].to(x.dtype)
+
     def _kuwahara(self, x):
         """Each pixel becomes the mean of the sectors around it, those of little variance counting most."""
         channels = x.shape[1]
         padded = F.pad(x, (RADIUS,) * 4, mode="reflect")
         padded = torch.cat([padded, padded.square().sum(1, keepdim=True)], 1)
-        sums = F.conv2d(padded, self.sectors.to(x).repeat(channels + 1, 1, 1, 1), groups=channels + 1)
+        sums = F.conv2d(padded, self._kernel("sectors", x).repeat(channels + 1, 1, 1, 1), groups=channels + 1)
         sums = sums.unflatten(1, (channels + 1, SECTORS))
         means, squares = sums[:, :-1], sums[:, -1:]
         variance = (squares - means.square().sum(1, keepdim=True)).clamp(min=0)
@@ -67,7 +72,7 @@ class Flatten(nn.Module):
         """Darken pixels along contours that are darker than their surroundings in one of the channels."""
         channels = x.shape[1]
         padded = F.pad(x, (LINE_RADIUS,) * 4, mode="reflect")
-        kernel = self.lines.to(x).repeat(channels, 1, 1, 1)
+        kernel = self._kernel("lines", x).repeat(channels, 1, 1, 1)
         response = F.conv2d(padded, kernel, groups=channels).amin(1, keepdim=True)
         ink = torch.tanh(SLOPE * (-response - THRESHOLD).clamp(min=0))
         low, high = COHERENT
@@ -81,7 +86,7 @@ class Flatten(nn.Module):
         """
         channels = x.shape[1]
         padded = F.pad(x, (AROUND + 1,) * 4, mode="reflect")
-        sobel = self.sobel.to(x)
+        sobel = self._kernel("sobel", x)
         across, down = (
             F.conv2d(padded, kernel.repeat(channels, 1, 1, 1), groups=channels)
             for kernel in (sobel, sobel.mT)

@@ -55,8 +55,7 @@ def parallel(network, device):
     if count() == 1:
         return network
     devices = [device] if device.type == "cuda" else None
-    # Of the networks' buffers none changes.
-    return DistributedDataParallel(network, devices, broadcast_buffers=False, gradient_as_bucket_view=True)
+    return DistributedDataParallel(network, devices, gradient_as_bucket_view=True)
 
 
 def share(batch):

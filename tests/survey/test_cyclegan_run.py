@@ -91,7 +91,7 @@ def test_what_a_run_leaves(undisturbed):
 def test_its_page_shows_the_three_pictures_and_how_to_go_on(undisturbed):
     _, folder = undisturbed
     run = summaries.read(folder)
-    assert run["problems"] == [] and (run["done"], run["total"], run["state"]) == (3, 3, "finished")
+    assert run["problems"] == [] and (run["phases"][1], run["state"]) == ((3, 3), "finished")
     assert len(run["page"]["samples"]["photos"]) == 8 and run["page"]["samples"]["others"] == []
     assert not any(photo["pair"] for photo in run["page"]["samples"]["photos"])
     assert f"{PYTHON} -m survey.cyclegan --resume {folder}" in (folder / "index.html").read_text()
