@@ -12,8 +12,8 @@ def shown(args, place, *batches):
     with brightness, saturation and contrast of each picture changed, as DiffAugment's policy "color" does.
 
     So D cannot judge by the tones of a picture, and G gains nothing by a tint. With "grey" it sees no colours
-    at all. Values may leave [-1, 1]. The draws are a function of the seed and of `place`, (phase, epoch, step, which look), whatever the number of
-    processes. Gradients pass.
+    at all. Values may leave [-1, 1]. The draws are a function of the seed and of `place`, (phase, epoch,
+    step, which look), whatever the number of processes. Gradients pass.
     """
     if args.diffaugment == "none":
         return batches
