@@ -86,7 +86,7 @@ def restore(run, path):
 
 def _batches_of(size, batches):
     """The pictures of a pool in whole batches of `size`, which --resume may have changed."""
-    pictures = torch.cat(batches) if batches else ()
+    pictures = torch.cat(batches) if len(batches) else ()
     return [pictures[end - size : end] for end in range(size, len(pictures) + 1, size)]
 
 

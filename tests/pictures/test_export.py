@@ -66,7 +66,7 @@ def test_the_lines_that_apply_a_file(tmp_path, monkeypatch):
     (tmp_path / "lines.py").write_text(lines)
     monkeypatch.chdir(tmp_path)
     runpy.run_path("lines.py")
-    photo = np.asarray(Image.open("photo.jpg"))[:32, :44]
+    photo = np.asarray(Image.open("photo.jpg"))
     assert np.array_equal(np.asarray(Image.open("cartoon.png")), 255 - photo)
 
 
