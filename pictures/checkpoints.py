@@ -185,7 +185,7 @@ def load_vgg(source, seed=0, deeper=False):
     WrongUse.
     """
     if source == "small":
-        say("VGG19 is the small network of this program: for trying and choosing settings, not for results")
+        say("this program's small network replaces VGG19, for which another --con_lambda may be right")
         source = SMALL_VGG
     if source == "random":
         say("warning: VGG19 has random weights: good for trying the program, not for results")

@@ -115,6 +115,7 @@ class Run:
             self.stack.enter_context(held(self.folder))
         record = self.data.record
         self.settings = make_settings(self.asked, self.device, self.precision, record, self.place)
+        self.signals.listen()  # the rest can take a minute; stopped there, a run saves after one step
         if is_first():
             if self.asked.earlier:
                 history.cut(self.folder / history.FILE, self.phase, self.epoch)
@@ -125,7 +126,6 @@ class Run:
         if is_first():
             self.photos = samples.choose(self.data, self.args, self.device)
             self.measure = make_measure(self) if self.args.eval_every else None
-        self.signals.listen()
         self.saved = time.monotonic()
 
     def batches(self, phase, epochs):
