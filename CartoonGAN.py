@@ -160,9 +160,9 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
 
     # D sees all three as one batch. Instance norm looks at each picture alone, so three calls give the same.
     pooled = model.pool.exchange(result.detach(), place)
-    smoothed = augment.grainy(args, place, smoothed)
+    smoothed = augment.add_noise(args, place, smoothed)
     with model.autocast():
-        shown = augment.shown(args, (*place, 0), drawing, pooled, smoothed)
+        shown = augment.augment(args, (*place, 0), drawing, pooled, smoothed)
         logits = model.parallel_discriminator(torch.cat(shown))
     on_drawing, on_shown, on_smoothed = logits.chunk(3)
     discriminator = discriminator_loss(on_drawing, on_shown, on_smoothed, args.gan_mode)
@@ -172,7 +172,7 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
     # G's gradients pass through D, whose own weights get none.
     frozen = {name: weight.detach() for name, weight in model.discriminator.named_parameters()}
     with model.autocast():
-        shown = augment.shown(args, (*place, 1), result)
+        shown = augment.augment(args, (*place, 1), result)
         on_result = torch.func.functional_call(model.discriminator, frozen, *shown)
     losses = {"adversarial": real_loss(on_result, args.gan_mode)}
     terms = descend_generator(model, args, losses, result, photo, drawing)
@@ -236,7 +236,9 @@ def build(args, device, precision):
             draw_scales(network)
         network.to(**layout)
     if needs_vgg(args):
-        vgg = processes.first_alone(lambda: checkpoints.load_vgg(args.vgg_model, args.seed)).to(**layout)
+        vgg = processes.on_first_process_first(lambda: checkpoints.load_vgg(args.vgg_model, args.seed)).to(
+            **layout
+        )
         vgg.features.to(utils.dtype(precision))
     adam = functools.partial(torch.optim.Adam, betas=(args.beta1, args.beta2), fused=True)
     return Model(
@@ -263,11 +265,11 @@ def main(argv=None):
         run.begin(learning_rates, judge.measure_of, after_samples=writing.update)
 
         for (photo,) in run.batches(phase=1, epochs=args.pre_train_epoch):
-            run.took(reconstruction_step(model, args, photo))
+            run.log_step(reconstruction_step(model, args, photo))
 
         step = adversarial_step if model.discriminator else perceptual_step
         for batch in run.batches(phase=2, epochs=args.train_epoch):  # photo, drawing, smoothed drawing
-            run.took(step(model, args, *batch, place=run.place))
+            run.log_step(step(model, args, *batch, place=run.place))
 
 
 if __name__ == "__main__":

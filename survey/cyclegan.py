@@ -213,7 +213,7 @@ def main(argv=None):
         run.begin(learning_rates, judge.measure_of, after_samples=writing.update)
 
         for photo, drawing in run.batches(phase=2, epochs=run.args.train_epoch):  # there is no phase one
-            run.took(step(model, run.args, photo, drawing, run.place))
+            run.log_step(step(model, run.args, photo, drawing, run.place))
 
 
 if __name__ == "__main__":

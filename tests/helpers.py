@@ -97,7 +97,7 @@ def at_step(monkeypatch, number, do):
 
     Returns the list that grows by an item a step.
     """
-    steps, took = [], Run.took
+    steps, took = [], Run.log_step
 
     def watched(run, terms):
         steps.append(terms)
@@ -105,7 +105,7 @@ def at_step(monkeypatch, number, do):
             do(run)
         took(run, terms)
 
-    monkeypatch.setattr(Run, "took", watched)
+    monkeypatch.setattr(Run, "log_step", watched)
     return steps
 
 

@@ -273,7 +273,7 @@ def test_noise_is_on_the_smoothed_drawings_alone():
     CartoonGAN.adversarial_step(model, args, photo, drawing, smoothed, (2, 3, 4))
     on_drawing, on_result, on_smoothed = seen[0].chunk(3)
     assert on_drawing.equal(drawing) and on_result.equal(seen[1])
-    assert on_smoothed.equal(augment.grainy(args, (2, 3, 4), smoothed)) and not on_smoothed.equal(smoothed)
+    assert on_smoothed.equal(augment.add_noise(args, (2, 3, 4), smoothed)) and not on_smoothed.equal(smoothed)
 
 
 @pytest.mark.parametrize("text", ["--gan_mode lsgan --pool_size 2", "--con_lambda 0 --pre_train_epoch 0"])

@@ -283,8 +283,8 @@ def test_no_step_waits_for_the_gpu(precision, more):
     for step in range(8):
         torch.cuda.set_sync_debug_mode("error" if step > 2 else "default")  # buffers of the first are made
         photo, *drawings = batch(step, "cuda")
-        run.took(CartoonGAN.reconstruction_step(model, args, photo))
-        run.took(CartoonGAN.adversarial_step(model, args, photo, *drawings, place=(2, 1, step)))
+        run.log_step(CartoonGAN.reconstruction_step(model, args, photo))
+        run.log_step(CartoonGAN.adversarial_step(model, args, photo, *drawings, place=(2, 1, step)))
     assert len(run.unchecked) == 16
     with pytest.raises(RuntimeError, match="synchronizing"):
         run.unchecked[0]["content"].item()

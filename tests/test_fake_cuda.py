@@ -32,7 +32,7 @@ def test_waiting_is_seen():
 
 
 def new_run(model, device="cpu"):
-    """A Run as far as `took` and the look at the losses need one."""
+    """A Run as far as `log_step` and the look at the losses need one."""
     run = Run.__new__(Run)
     run.model, run.phase, run.unchecked, run.device = model, 2, [], torch.device(device)
     return run
@@ -48,8 +48,8 @@ def test_no_step_waits_for_its_device(precision, more):
     for number in range(4):  # the pool and Adam's state are filled by the first
         photo, *drawings = batch(number, "cpu")
         with Waits(*known) as log:
-            run.took(CartoonGAN.reconstruction_step(model, args, photo))
-            run.took(step(model, args, photo, *drawings, place=(2, 1, number)))
+            run.log_step(CartoonGAN.reconstruction_step(model, args, photo))
+            run.log_step(step(model, args, photo, *drawings, place=(2, 1, number)))
         assert log.waits == []
 
 
@@ -81,7 +81,7 @@ def test_both_steps_decide_nothing_by_values(precision, more, monkeypatch):
         terms = CartoonGAN.reconstruction_step(model, args, pictures[0])
         for step in range(3):
             terms |= CartoonGAN.adversarial_step(model, args, *pictures, place=(2, 1, step))
-            run.took(dict(terms))
+            run.log_step(dict(terms))
     assert log.waits == []
     assert {"content", "discriminator", "adversarial"} <= terms.keys()
     assert all(term.is_meta and term.dtype == torch.float32 and not term.shape for term in terms.values())
@@ -155,7 +155,7 @@ def test_both_steps_compute_on_a_gpu(precision, more, monkeypatch):
     monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)  # they are made where they stay
     monkeypatch.setattr(checkpoints, "load_vgg", lambda *_: VGG19(width=4))
     monkeypatch.setattr(CartoonGAN, "running_mean", lambda *_: None)
-    monkeypatch.setattr(augment, "grainy", lambda *_: pictures[2])  # a GPU's random numbers need one
+    monkeypatch.setattr(augment, "add_noise", lambda *_: pictures[2])  # a GPU's random numbers need one
     descended, pinned = [], []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
     monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: descended.append(loss))

@@ -177,8 +177,8 @@ def one_step(monkeypatch):
             raise KeyboardInterrupt
         real(run, terms)
 
-    real = Run.took
-    monkeypatch.setattr(Run, "took", took)
+    real = Run.log_step
+    monkeypatch.setattr(Run, "log_step", took)
     monkeypatch.setattr(checkpoints, "_imagenet_vgg19", no_weights)
 
 

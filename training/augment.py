@@ -7,7 +7,7 @@ from training import processes
 from training.batches import AUGMENT, NOISE
 
 
-def shown(args, place, *batches):
+def augment(args, place, *batches):
     """The batches (each N,C,H,W in [-1, 1]) in which D looks for drawings: as they are, or with --diffaugment
     with brightness, saturation and contrast of each picture changed, as DiffAugment's policy "color" does.
 
@@ -21,7 +21,7 @@ def shown(args, place, *batches):
     return [_other_tones(batch, rng, args.diffaugment == "grey") for batch in batches]
 
 
-def grainy(args, place, smoothed):
+def add_noise(args, place, smoothed):
     """Edge-smoothed drawings (N,C,H,W in [-1, 1]) with normal noise of deviation --smoothed_noise on them.
 
     So D learns that what is grainy is no drawing, as AnimeGANv3 has it, and G to leave plain areas plain.

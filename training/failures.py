@@ -61,7 +61,7 @@ def of_loading(error):
 
 
 @contextlib.contextmanager
-def explained(device, asked):
+def one_line_errors(device, asked):
     """Turn what can go wrong around the program into RunFailed; `asked` is the run's folders.Asked."""
     try:
         yield

@@ -1,6 +1,6 @@
 """Several processes that train as one, started by torchrun. Alone, each function here passes through.
 
-What waits for the others (`mean`, `highest`, `gather`, `gather_in_first`, `first_alone`, `from_first`) must
+What waits for the others (`mean`, `highest`, `gather`, `gather_in_first`, `on_first_process_first`, `from_first`) must
 be called by each.
 """
 
@@ -101,7 +101,7 @@ def highest(value):
     return int(values)
 
 
-def first_alone(make):
+def on_first_process_first(make):
     """What `make()` returns. It may download: the first process of a machine calls it before the others."""
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     made = make() if first else None

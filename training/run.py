@@ -12,7 +12,7 @@ from tqdm import tqdm
 import utils
 from training import data, history, preview, processes, samples, state
 from training.batches import load_batches, training_batches
-from training.failures import another_try, explained, resuming, traced
+from training.failures import another_try, one_line_errors, resuming, traced
 from training.folders import find_run, held
 from training.journal import Journal
 from training.options import CARTOONGAN
@@ -41,7 +41,7 @@ def open_run(argv=None, method=CARTOONGAN):
     with (
         preview.place(asked) as asked,
         traced(asked),
-        explained(device, asked),
+        one_line_errors(device, asked),
         processes.together(device),
         contextlib.ExitStack() as stack,
     ):
@@ -122,14 +122,14 @@ class Run:
             write_settings(self.folder, self.settings)
             print_settings(self.asked, self.settings, self.place if self.asked.earlier else None)
             self.journal = self.stack.enter_context(Journal(self, after_samples))
-        self.stack.enter_context(explained(self.device, self.asked))
+        self.stack.enter_context(one_line_errors(self.device, self.asked))
         if is_first():
             self.photos = samples.choose(self.data, self.args, self.device)
             self.measure = make_measure(self) if self.args.eval_every else None
         self.saved = time.monotonic()
 
     def batches(self, phase, epochs):
-        """Yield the batches of a phase, from the run's place on; each must be followed by `took`.
+        """Yield the batches of a phase, from the run's place on; each must be followed by `log_step`.
 
         A batch is a list of float32 N,C,H,W in [-1, 1]: a photo, and in phase two, where a loss looks at
         drawings, a drawing, and the smoothed drawing if there is one. A method of one phase has phase two
@@ -167,7 +167,7 @@ class Run:
         if phase == 1:
             self.phase, self.epoch = 2, 1
 
-    def took(self, terms):
+    def log_step(self, terms):
         """Note the loss terms of the step just taken, {name: tensor}."""
         if self.model.ema and self.phase == 2:
             self.model.ema.update_parameters(self.model.generator)

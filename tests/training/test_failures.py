@@ -43,7 +43,7 @@ ASKED = types.SimpleNamespace(
     ],
 )
 def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
-    with pytest.raises(RunFailed) as failed, failures.explained(CPU, ASKED):
+    with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, ASKED):
         raise error
     assert told in str(failed.value) and "\n" not in str(failed.value)
     assert failed.value.__cause__ is error
@@ -56,8 +56,8 @@ def test_the_whole_traceback_is_in_the_log(tmp_path, error):
     with (
         pytest.raises((RunFailed, RuntimeError)),
         failures.traced(asked),
-        failures.explained(CPU, asked),
-        failures.explained(CPU, asked),
+        failures.one_line_errors(CPU, asked),
+        failures.one_line_errors(CPU, asked),
     ):
         raise error
     log = (asked.folder / "log.txt").read_text()
@@ -91,13 +91,13 @@ def test_a_loading_process_that_is_killed_while_it_hands_a_batch_over_is_explain
 def test_a_process_that_is_gone_is_explained(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     told = r"another of the processes is gone, or cannot be reached \(gloo: connection closed\)"
-    with pytest.raises(RunFailed, match=told), failures.explained(CPU, ASKED):
+    with pytest.raises(RunFailed, match=told), failures.one_line_errors(CPU, ASKED):
         raise RuntimeError("gloo: connection closed\nand more")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()])
 def test_faults_of_the_program_are_raised_as_they_are(error):
-    with pytest.raises(type(error)) as failed, failures.explained(CPU, ASKED):
+    with pytest.raises(type(error)) as failed, failures.one_line_errors(CPU, ASKED):
         raise error
     assert failed.value is error
 

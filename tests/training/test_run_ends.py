@@ -160,7 +160,7 @@ def test_a_terminal_that_is_gone_stops_a_run(data, tmp_path):
 
 def test_the_handlers_are_given_back_after_an_error(data, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(runs.Run, "took", lambda *_: 1 / 0)
+    monkeypatch.setattr(runs.Run, "log_step", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         CartoonGAN.main(tiny_run(data, tmp_path))
     assert signal.getsignal(signal.SIGTERM) == before

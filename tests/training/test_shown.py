@@ -26,7 +26,7 @@ def test_without_a_decay_there_is_none():
 
 
 def test_it_is_the_mean_of_the_weights_of_phase_two(data, tmp_path, monkeypatch, capsys):
-    seen, took = [], runs.Run.took
+    seen, took = [], runs.Run.log_step
 
     def note(run, terms):
         assert (shown_generator(run.model) is run.model.generator) == (not seen)
@@ -34,7 +34,7 @@ def test_it_is_the_mean_of_the_weights_of_phase_two(data, tmp_path, monkeypatch,
             seen.append({key: value.clone() for key, value in run.model.generator.state_dict().items()})
         took(run, terms)
 
-    monkeypatch.setattr(runs.Run, "took", note)
+    monkeypatch.setattr(runs.Run, "log_step", note)
     CartoonGAN.main(tiny_run(data, tmp_path, "--ema_decay", DECAY))
     (folder,) = tmp_path.glob("Tiny*_results")
     wanted = seen[0]
