@@ -236,9 +236,8 @@ def build(args, device, precision):
             draw_scales(network)
         network.to(**layout)
     if needs_vgg(args):
-        vgg = processes.on_first_process_first(lambda: checkpoints.load_vgg(args.vgg_model, args.seed)).to(
-            **layout
-        )
+        load = lambda: checkpoints.load_vgg(args.vgg_model, args.seed)
+        vgg = processes.on_first_process_first(load).to(**layout)
         vgg.features.to(utils.dtype(precision))
     adam = functools.partial(torch.optim.Adam, betas=(args.beta1, args.beta2), fused=True)
     return Model(

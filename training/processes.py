@@ -1,7 +1,7 @@
 """Several processes that train as one, started by torchrun. Alone, each function here passes through.
 
-What waits for the others (`mean`, `highest`, `gather`, `gather_in_first`, `on_first_process_first`, `from_first`) must
-be called by each.
+What waits for the others (`mean`, `highest`, `gather`, `gather_in_first`, `on_first_process_first`,
+`from_first`) must be called by each.
 """
 
 import contextlib
