@@ -6,7 +6,7 @@ import glob
 from pathlib import Path
 from typing import NamedTuple
 
-from support.arguments import command_line
+from support.arguments import PYTHON, command_line
 from support.files import locked, sweep
 from training import data
 from training.log import LOG, read_log
@@ -146,7 +146,7 @@ def _settings_to_resume(folder, method):
     """The settings of a run that is to go on: settings.json, or where it is damaged those in the state."""
     if not folder.is_dir():
         what = "a file, and no run's folder" if folder.exists() else "no such folder"
-        raise WrongUse(f"no run to resume in {folder}: {what}; python -m pages --list shows the runs")
+        raise WrongUse(f"no run to resume in {folder}: {what}; {PYTHON} -m pages --list shows the runs")
     path = folder / STATE
     if not path.exists() and any(event == "slimmed" for _, event, _ in read_log(folder)):
         weights = "from its weights with --latest_generator_model and --latest_discriminator_model"
@@ -175,7 +175,7 @@ def _refuse_overwriting(folder, asked, method):
         return  # a run that ended before its start leaves at most a log and a hidden part of a file
     earlier = read_settings(folder)
     if earlier and program_of(earlier) != method.program:
-        changed = [f"it is one of python {' '.join(program_of(earlier))}"]
+        changed = [f"it is one of {PYTHON} {' '.join(program_of(earlier))}"]
     elif earlier and not settings_fault(earlier, method):
         changed = differences(asked, earlier["options"], method).values()
     else:
