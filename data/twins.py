@@ -70,7 +70,7 @@ def shared(before, points, descriptors, grey, own_points, own_descriptors):
     """The share of a grey picture that one `before` shows too, moved, turned or enlarged; 0 if they differ.
 
     The camera's movement is taken from features that both have (RANSAC). A place counts as shown where both
-    have the same grey once the movement is undone, so a figure that walks before a held ground does not.
+    have the same grey once the movement is undone, so a figure that walks before a still background does not.
     """
     if min(len(points), len(own_points)) < INLIERS:
         return 0.0

@@ -186,7 +186,7 @@ def main(argv=None):
     cut = f" out of pictures with a shorter side of {load_size}" if load_size > size else ""
     print(f"squares of {size} pixels{cut}; features of KID: {features}\n\n{table.markdown(rows)}\n")
     if judge.style:
-        print(f"style: {judge.style.auc:.0%} of the pairs of a drawing and a photograph are told apart\n")
+        print(f"style: the discriminant ranks {judge.style.auc:.0%} of drawings above photographs\n")
     if said := table.remarks(rows):
         print("\n".join(said) + "\n")
     if size < table.CHECKERBOARD_FROM:

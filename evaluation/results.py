@@ -22,8 +22,8 @@ def open_results(source, folder, photos, fit, device, precision):
         return lambda _, photo: inference.convert(generator, [fit(photo)])[0], photos
     found = match(source, folder, photos)
     make = lambda path, photo: of_one_shape(images.read(found[path]), photo, found[path])
-    for path in found:  # a fault that all of them share is told before anything slow begins
-        with contextlib.suppress(images.CannotRead):  # a damaged one is told when its turn comes
+    for path in found:  # report a fault that all of them share before the slow work
+        with contextlib.suppress(images.CannotRead):  # a damaged one is reported later, by name
             make(path, images.read(path))
             break
     return make, list(found)

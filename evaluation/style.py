@@ -102,8 +102,8 @@ def learn(photos, drawings, describe):
     learned = fit(seen[0], lined, seen[1])
     if learned.auc < LOWEST_AUC:
         listing.say_once(
-            f"style is not measured: only {learned.auc:.0%} of the pairs of a drawing and a photograph are "
-            f"told apart, at least {LOWEST_AUC:.0%} needed"
+            f"style is not measured: the discriminant ranks only {learned.auc:.0%} of drawings above "
+            f"photographs, at least {LOWEST_AUC:.0%} needed"
         )
         return None
     return learned

@@ -185,7 +185,7 @@ def _alone(folder):
             stack.close()
             time.sleep(0.1)
         else:
-            raise RunFailed(f"{folder} is held by another process: its pages are not written")
+            raise RunFailed(f"{folder} is locked by another process: its pages are not written")
         yield
 
 

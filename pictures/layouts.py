@@ -1,4 +1,4 @@
-"""The layouts of generator checkpoints, told apart by their keys, and brought to this program's.
+"""The layouts of generator checkpoints, recognised by their keys, and converted to this program's.
 
 - Ours: `{"architecture": {…}, "state_dict": {…}}`, what checkpoints.generator_file makes, or the weights
   alone: `down.0.weight`, …

@@ -1,4 +1,4 @@
-"""The image files in folders. Nothing here loads what can decode one, so a missing folder is told early."""
+"""Finds image files in folders. It imports no decoder, so that a missing folder is reported at once."""
 
 import collections
 import functools
@@ -37,7 +37,7 @@ def find_images(folder, extensions=EXTENSIONS):
     """The image files below `folder`, as sorted paths relative to it. Hidden files are left out.
 
     Links to folders are not followed (they may lead in a circle). Those, and folders that cannot be read,
-    are told in a line each, once; pictures of other kinds in a line together.
+    are reported once, a line each; pictures of other kinds in one line together.
     """
     found = []
     for base, folders, names in os.walk(folder, onerror=_unread_folder):

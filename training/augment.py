@@ -11,14 +11,14 @@ def augment(args, place, *batches):
     """The batches (each N,C,H,W in [-1, 1]) in which D looks for drawings: as they are, or with --diffaugment
     with brightness, saturation and contrast of each picture changed, as DiffAugment's policy "color" does.
 
-    So D cannot judge by the tones of a picture, and G gains nothing by a tint. With "grey" it sees no colours
-    at all. Values may leave [-1, 1]. The draws are a function of the seed and of `place`, (phase, epoch,
-    step, which look), whatever the number of processes. Gradients pass.
+    So D cannot judge by the tones of a picture, and G gains nothing by a tint. Values may leave [-1, 1]. The
+    draws are a function of the seed and of `place`, (phase, epoch, step, which look), whatever the number of
+    processes. Gradients pass.
     """
     if args.diffaugment == "none":
         return batches
     rng = np.random.default_rng((args.seed, AUGMENT, *place))
-    return [_other_tones(batch, rng, args.diffaugment == "grey") for batch in batches]
+    return [_other_tones(batch, rng) for batch in batches]
 
 
 def add_noise(args, place, smoothed):
@@ -39,12 +39,12 @@ def add_noise(args, place, smoothed):
     return smoothed + args.smoothed_noise * torch.stack(noise)
 
 
-def _other_tones(x, rng, without_colour):
+def _other_tones(x, rng):
     draws = torch.from_numpy(rng.random((len(x) * processes.count(), 3, 1, 1, 1), np.float32))
     brightness, saturation, contrast = _moved(processes.share(draws), x).unbind(1)
     x = x + brightness - 0.5
     grey = x.mean(1, keepdim=True)
-    x = grey.expand_as(x) if without_colour else grey + 2 * saturation * (x - grey)
+    x = grey + 2 * saturation * (x - grey)
     mean = x.mean((1, 2, 3), keepdim=True)
     return mean + (contrast + 0.5) * (x - mean)
 

@@ -53,4 +53,4 @@ def run_state(folder):
         return "", ""
     if free is None:
         return "unknown", "running or killed: this file system has no locks, which would tell"
-    return "killed", "it ended without a word"
+    return "killed", "the process died without logging an exit"

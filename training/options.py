@@ -31,6 +31,7 @@ def training_parser():
 
     group = parser.add_argument_group("networks")
     add = group.add_argument
+    whole = lambda name: {"type": number(int, VALUES[name][0], VALUES[name][-1]), "default": 0}
     channels = {"type": int, "choices": architecture.CHANNELS, "default": 3}
     add("--in_ngc", **channels, help="channels of the photographs: 3 colour, 1 grey (%(default)s)")
     add("--out_ngc", **channels, help="channels of the results (%(default)s)")
@@ -77,8 +78,7 @@ def training_parser():
     )
     add(
         "--flatten",
-        type=number(int, 0, 10),
-        default=0,
+        **whole("flatten"),
         help="passes of a filter that flattens the photo before the generator sees it; 0: none (%(default)s)",
     )
     add(
@@ -89,8 +89,7 @@ def training_parser():
     )
     add(
         "--guide",
-        type=number(int, 0, 15),
-        default=0,
+        **whole("guide"),
         help="pixels within which a guided filter ties results to the photo; 0: none (%(default)s)",
     )
     add(
@@ -151,10 +150,9 @@ def training_parser():
     )
     add(
         "--diffaugment",
-        choices=("none", "color", "grey"),
+        choices=("none", "color"),
         default="none",
-        help="what the discriminator sees: pictures as they are, with their tones changed at random, or that "
-        "without their colours (%(default)s)",
+        help="change the tones of all that the discriminator sees at random, or not (%(default)s)",
     )
     add(
         "--smoothed_noise",

@@ -1,4 +1,4 @@
-"""`python -m experiments.sweep`: its runs, what it refuses, how it goes on after a stop or a failure."""
+"""`python -m experiments.sweep`: its runs, what it refuses, how it continues after a stop or a failure."""
 
 import os
 import signal

@@ -163,7 +163,7 @@ def test_a_run_that_has_not_changed_is_not_read_again(tmp_path, monkeypatch):
 def test_a_folder_held_by_another_process_is_told_in_a_line(tmp_path, monkeypatch):
     leave_run(tmp_path, "P")
     monkeypatch.setattr(writing.time, "sleep", lambda seconds: None)
-    with files.locked(tmp_path, wait=False), pytest.raises(RunFailed, match="held by another process"):
+    with files.locked(tmp_path, wait=False), pytest.raises(RunFailed, match="locked by another process"):
         writing.write(tmp_path)
     writing.write(tmp_path)
 

@@ -159,10 +159,10 @@ def test_a_runs_folder_stands_for_the_generator_that_its_samples_show(tmp_path):
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
-    for path, told in ((tmp_path / "none.pth", "no file {}"), (tmp_path, "{} is a folder without a gen")):
+    for path, message in ((tmp_path / "none.pth", "no file {}"), (tmp_path, "{} is a folder without a gen")):
         with pytest.raises(WrongUse) as error:
             checkpoints.load(path)
-        assert one_line(error, told.format(path))
+        assert one_line(error, message.format(path))
 
 
 def test_a_write_that_is_cut_leaves_the_earlier_file(tmp_path, monkeypatch):

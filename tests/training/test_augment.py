@@ -40,15 +40,6 @@ def test_tones_change_in_known_ways():
     assert len({round(contrast, 3) for _, contrast in factors}) == 4
 
 
-def test_grey_shows_no_colours_and_other_brightness():
-    pictures = batch()
-    (seen,) = augment.augment(arguments("grey"), PLACE, pictures)
-    assert torch.equal(seen, seen[:, :1].expand_as(seen))
-    tinted = pictures + torch.tensor([0.1, -0.2, 0.1]).view(3, 1, 1)  # of the same grey
-    assert torch.allclose(augment.augment(arguments("grey"), PLACE, tinted)[0], seen, atol=1e-6)
-    assert (seen.mean((1, 2, 3)) - pictures.mean((1, 2, 3))).abs().max() > 0.05
-
-
 def test_draws_follow_from_seed_and_place_alone():
     first, second = augment.augment(arguments(), PLACE, batch(), batch())
     assert not torch.equal(first, second)

@@ -10,7 +10,7 @@ from training.log import log_event, read_log, run_state
 def test_the_state_follows_from_the_log_and_the_lock(tmp_path):
     assert run_state(tmp_path) == ("", "") and read_log(tmp_path) == []
     log_event(tmp_path, "started", "python CartoonGAN.py")
-    assert run_state(tmp_path) == ("killed", "it ended without a word")
+    assert run_state(tmp_path) == ("killed", "the process died without logging an exit")
     with held(tmp_path):
         assert run_state(tmp_path) == ("running", "")
     log_event(tmp_path, "said", "warning: finished: not yet")
