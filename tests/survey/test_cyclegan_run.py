@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_each_program_goes_on_with_its_own_runs_alone(undisturbed, tmp_path):
     twin.mkdir()
     (twin / "settings.json").write_text((folder / "settings.json").read_text())
     places = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", tmp_path]
-    with pytest.raises(WrongUse, match=r"it is one of python -m survey\.cyclegan"):
+    with pytest.raises(WrongUse, match=re.escape(f"it is one of {PYTHON} -m survey.cyclegan")):
         folders.find_run(["--name", "Tiny_3", *map(str, places)])
     asked = folders.find_run(["--resume", str(folder)], CYCLEGAN)
     assert asked.args.ngf == 4 and asked.method is CYCLEGAN
