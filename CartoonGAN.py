@@ -207,7 +207,7 @@ def descend_generator(model, args, losses, result, photo, drawing):
 class Model:
     """What is trained, and what the steps need besides."""
 
-    networks, painters = ("generator", "discriminator"), ("generator",)  # as Run.restore has them
+    networks, generators = ("generator", "discriminator"), ("generator",)  # as Run.restore has them
     optimisers, pools = ("adam_g", "adam_d"), ("pool",)
 
     generator: Generator

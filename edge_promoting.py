@@ -20,7 +20,7 @@ from pictures import decoding, images, listing
 from pictures.images import cv2
 from support import arguments
 from support.files import locked
-from utils import WrongUse, exit_status, first_line, say
+from utils import WrongUse, exit_status, first_line, report
 
 CANNY = (100, 200)  # thresholds of the old public script; the paper names the detector only
 BYTES = 2.2  # of a pair for each pixel of a square drawing, measured on the sample data at 256 pixels
@@ -55,7 +55,7 @@ def make_pairs(drawings, out, size, how="crop"):
         new = sum(not os.path.exists(out / f"{name}.png") for name in names)
         if (needed := new * BYTES * size**2) >= REPORTED:
             free = shutil.disk_usage(out).free
-            say(
+            report(
                 f"edge smoothing {new} drawings: about {needed / 1e9:.1f} GB in {out}, "
                 f"where {free / 1e9:.1f} GB are free"
             )
@@ -132,7 +132,7 @@ def main(argv=None):
         raise WrongUse(f"no folder {args.drawings}")
     pairs = make_pairs(args.drawings, args.out, args.size, args.resize)
     for path, reason in pairs.unreadable.items():
-        say(f"cannot read {path}: {reason}")
+        report(f"cannot read {path}: {reason}")
     failed = f"; {len(pairs.unreadable)} drawings cannot be read" if pairs.unreadable else ""
     print(f"{len(pairs.paths)} pairs in {args.out}{failed}")
     return 1 if pairs.unreadable or not pairs.paths else 0

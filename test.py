@@ -15,7 +15,7 @@ if sys.flags.safe_path:  # python -P does not search the folder of the script
 from pictures import video
 from pictures.plan import find_pictures, plan, refuse_stream
 from support.arguments import Parser, add_device, command_line, image_size, number, one_line, path
-from utils import RunFailed, WrongUse, exit_status, refuse_early, say
+from utils import RunFailed, WrongUse, exit_status, refuse_early, report
 
 GENERATOR_SHAPE = ("in_ngc", "out_ngc", "ngf", "nb")
 # Options of training that the old script's test.py took, and did not read.
@@ -138,9 +138,9 @@ def check_shape(generator, args):
         if given not in (None, held):
             raise WrongUse(f"--{name} is {given}, but {args.pre_trained_model} has {name} {held}")
     if args.input_size:
-        say("--input_size has no effect: pictures keep their size (--size N limits the longer side)")
+        report("--input_size has no effect: pictures keep their size (--size N limits the longer side)")
     if unread := [f"--{name}" for name in UNREAD if getattr(args, name) is not None]:
-        say(f"options of training have no effect here: {' '.join(unread)}")
+        report(f"options of training have no effect here: {' '.join(unread)}")
 
 
 def main(argv=None):

@@ -42,11 +42,11 @@ def first_line(error):
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
-said = collections.deque(maxlen=1000)  # what a run has yet to write into its log
+unlogged = collections.deque(maxlen=1000)  # what a run has yet to write into its log
 unread = set()  # standard streams whose reader is gone, as after `| head` or a closed terminal
 
 
-def say(line, everywhere=False):
+def report(line, everywhere=False):
     """Print one line to standard error, above a progress bar, control characters escaped.
 
     Of several processes only the first does; with `everywhere` each, for what it alone has met.
@@ -56,13 +56,13 @@ def say(line, everywhere=False):
     line = "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in line)
     with _unless_unread(sys.stderr):
         if is_first():
-            said.append(line)
+            unlogged.append(line)
             tqdm.write(line, file=sys.stderr)
         elif everywhere:
             print(f"process {rank()}: {line}", file=sys.stderr)
 
 
-def show(line):
+def print_line(line):
     """Print one line to standard output, at once. Without a reader it is lost, which `unread` then tells."""
     with _unless_unread(sys.stdout):
         print(line, flush=True)
@@ -99,17 +99,17 @@ def exit_status(main):
     try:
         return main() or 0
     except (WrongUse, RunFailed) as error:
-        say(f"error: {error}", everywhere=True)
+        report(f"error: {error}", everywhere=True)
         return error.status
     except Stopped as stopped:
-        say(str(stopped))
+        report(str(stopped))
         return stopped.status
     except KeyboardInterrupt:
-        say("stopped")
+        report("stopped")
         return 130
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        say(f"error: {error.strerror or error}{where}")
+        report(f"error: {error.strerror or error}{where}")
         return 1
 
 
@@ -176,7 +176,7 @@ def _choose_device(name):
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
         if why := unused_gpu():
-            say(f"warning: {why}; this goes on with the CPU")
+            report(f"warning: {why}; this goes on with the CPU")
     if "LOCAL_RANK" in os.environ and name.startswith("cuda"):
         if name != "cuda":
             raise WrongUse(

@@ -18,7 +18,7 @@ from data import pairs
 from pictures import images, listing
 from pictures.images import cv2
 from support.arguments import Parser, number
-from utils import RunFailed, WrongUse, exit_status, say
+from utils import RunFailed, WrongUse, exit_status, report
 
 
 def haze(image, depth, beta, airlight):
@@ -127,7 +127,7 @@ def main(argv=None):
                 row["clear"], row["hazy"], depths[name], name.as_posix(), args.beta, args.airlight, args.seed
             )
         except images.CannotRead as error:
-            say(f"left out {row['clear']}: {error.reason if error.path == row['clear'] else error}")
+            report(f"left out {row['clear']}: {error.reason if error.path == row['clear'] else error}")
             return None
         return {**row, "beta": f"{beta:.4f}", "airlight": f"{airlight:.4f}"}
 

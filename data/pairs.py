@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from data import haze_sets
 from data.haze_sets import Pair
 from support.arguments import Parser, number
-from utils import WrongUse, exit_status, say
+from utils import WrongUse, exit_status, report
 
 NAME = "pairs.csv"
 TESTS = 5
@@ -108,7 +108,7 @@ def lay_out(folder, out, tests=None, disjoint=False):
     own = {pair.scene for pair in pairs if haze_sets.part_of(pair.name)[0] == "test"}
     scenes = sorted({pair.scene for pair in pairs}, key=lambda path: (len(path.name), path))  # 2 before 10
     if tests is None and 0 < len(own) < len(scenes):
-        say("the data set's own train and test parts are kept; --test N would choose others")
+        report("the data set's own train and test parts are kept; --test N would choose others")
         pairs = [pair._replace(name=haze_sets.part_of(pair.name)[1]) for pair in pairs]
         scenes = [scene for scene in scenes if scene not in own] + [scene for scene in scenes if scene in own]
         tests = len(own)
@@ -133,7 +133,7 @@ def lay_out(folder, out, tests=None, disjoint=False):
             link(rows[-1]["hazy"], hazy)
     write(out, rows)
     if alone:
-        say(f"left out {alone} hazy pictures that have no clear one")
+        report(f"left out {alone} hazy pictures that have no clear one")
     return len(rows)
 
 

@@ -22,7 +22,7 @@ from pictures import checkpoints, images, listing
 from support import arguments, gpu
 from support.files import write_text
 from training.data import folders
-from utils import WrongUse, exit_status, first_line, say
+from utils import WrongUse, exit_status, first_line, report
 
 # What they are measured with
 
@@ -35,7 +35,7 @@ def training_photos(folder, photos):
     beside = [photos.parent / name for name in ("train", "trainA")]
     folder = folder or next((path for path in beside if path.is_dir()), None)
     if not folder:
-        say(
+        report(
             f"style is not measured: no folder {beside[0]}; name one of other photographs with --train_photos"
         )
         return []
@@ -61,7 +61,7 @@ def find_inception(asked, device):
         reason = f"its weights: {first_line(getattr(error, 'reason', error))}"
     if asked:
         raise WrongUse(f"no Inception ({reason}): take --features vgg19")
-    say(f"no Inception ({reason}): VGG19's features in its place")
+    report(f"no Inception ({reason}): VGG19's features in its place")
     return None
 
 
@@ -92,7 +92,7 @@ def compared_with(args, run):
     if None in given:
         raise WrongUse("--photos DIR and --drawings DIR needed: none of the results has a settings.json")
     if not (args.photos and args.drawings):
-        say("compared with the data of the run: photographs {}, drawings {}".format(*given))
+        report("compared with the data of the run: photographs {}, drawings {}".format(*given))
     return given
 
 

@@ -15,7 +15,7 @@ from evaluation import drawing, metrics, style
 from pictures import checkpoints, images, inference, listing
 from support.gpu import no_search
 from training import data
-from training.method import loaded
+from training.method import load_size
 from training.shown import shown_generator
 from utils import WrongUse
 
@@ -24,7 +24,7 @@ ENOUGH = 2048  # pictures that FID needs: Inception's features have as many dime
 BORDER = 10  # pixels a side that RESIDE's indoor clear pictures have and the hazy ones lack
 
 
-class Look(NamedTuple):
+class FeatureSet(NamedTuple):
     """Features (n,d) of the squares of some pictures, and the number of each one's picture (n,)."""
 
     features: torch.Tensor
@@ -106,7 +106,7 @@ class Judge:
         return {"drawn": place, "drawn_std": error}
 
     def _look(self, paths, title, make=None, scored=False):
-        """(Look, row) of what `make` makes of the pictures, or without `make` of the pictures themselves.
+        """(FeatureSet, row) of what `make` makes of the pictures, or without `make` of the pictures.
 
         Pictures that cannot be read are named once and left out. Raises WrongUse if none can be read.
         """
@@ -120,7 +120,7 @@ class Judge:
                     try:
                         photo, result, values = self._picture(path, make)
                     except images.CannotRead as error:
-                        listing.say_once(f"left out {error.path}: {error.reason}")
+                        listing.report_once(f"left out {error.path}: {error.reason}")
                         continue
                     for key, value in values.items():
                         alone[key].append(value)
@@ -142,7 +142,7 @@ class Judge:
         row = {"pictures": len(set(places)), "squares": len(places)}
         row |= {"content_change": _share(changes)} if make else {}
         row |= {key: float(np.mean(values)) for key, values in alone.items()}
-        return Look(torch.cat(features), torch.tensor(places), scores), row
+        return FeatureSet(torch.cat(features), torch.tensor(places), scores), row
 
     def _picture(self, path, make):
         """(photo, result, what is measured of this one result); both images are in the size of training."""
@@ -216,7 +216,7 @@ def measure_of(run):
     drawings = data.readable(drawings, 1, "drawings", folder).paths
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
     form = args.input_size, args.resize
-    more = {"load_size": loaded(args), "training": run.data.photos}
+    more = {"load_size": load_size(args), "training": run.data.photos}
     judge = Judge(data.choosing(run.data.tests), drawings, vgg, run.device, run.precision, *form, **more)
     beside = {"photo": judge.baseline, "drawings": judge.floor}
     constant = {f"{key}_{of}": row[key] for key in ("flat", "lines") for of, row in beside.items()}
@@ -227,7 +227,7 @@ def measure_of(run):
         try:
             row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
         except WrongUse as error:
-            listing.say_once(f"warning: nothing is measured: {error}")
+            listing.report_once(f"warning: nothing is measured: {error}")
             return {}
         return {key: value for key, value in row.items() if key not in ("pictures", "squares")} | constant
 
@@ -235,11 +235,11 @@ def measure_of(run):
 
 
 def _halves(look):
-    """Split a Look in two that share no picture."""
+    """Split a FeatureSet in two that share no picture."""
     order = look.pictures.unique()
     order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0))]
     first = torch.isin(look.pictures, order[: len(order) // 2])
-    return [Look(look.features[half], look.pictures[half]) for half in (first, ~first)]
+    return [FeatureSet(look.features[half], look.pictures[half]) for half in (first, ~first)]
 
 
 def _sized_as(wanted, image):

@@ -5,7 +5,7 @@ import contextlib
 from pictures import checkpoints, images, inference, listing
 from training import options
 from training.settings import read_settings
-from utils import WrongUse, say
+from utils import WrongUse, report
 
 
 def open_results(source, folder, photos, fit, device, precision):
@@ -40,7 +40,7 @@ def not_chosen_by(source, photos):
     )
     if len(others) == len(photos) or not others:
         return photos
-    say(
+    report(
         f"{source} was chosen by {len(photos) - len(others)} of the {len(photos)} photos: left out of its row"
     )
     return others
@@ -67,7 +67,7 @@ def match(results, folder, photos):
             )
         found[photo] = results / name
     if missing := len(photos) - len(found):
-        say(f"{missing} of {len(photos)} photos have no result in {results}: left out of its row")
+        report(f"{missing} of {len(photos)} photos have no result in {results}: left out of its row")
     return found
 
 

@@ -90,18 +90,18 @@ def learn(photos, drawings, describe):
                     width = WIDTHS[number // 3 % len(WIDTHS)]
                     lined[path] = describe(path, functools.partial(draw_lines, width=width))
             except images.CannotRead as error:
-                listing.say_once(f"left out {error.path}: {error.reason}")
+                listing.report_once(f"left out {error.path}: {error.reason}")
     counts = [
         f"{len(found)} {title}" for found, title in zip(seen, KINDS, strict=True) if len(found) < FEWEST
     ]
     if counts:
-        listing.say_once(
+        listing.report_once(
             f"style is not measured: {' and '.join(counts)} to learn it from, at least {FEWEST} needed"
         )
         return None
     learned = fit(seen[0], lined, seen[1])
     if learned.auc < LOWEST_AUC:
-        listing.say_once(
+        listing.report_once(
             f"style is not measured: the discriminant ranks only {learned.auc:.0%} of drawings above "
             f"photographs, at least {LOWEST_AUC:.0%} needed"
         )

@@ -11,7 +11,7 @@ import sys
 from pages import summaries
 from pages.tables import listing, size
 from support.arguments import Parser, path
-from training.folders import STATE, held
+from training.folders import STATE, lock_run
 from training.log import log_event, run_state
 from training.settings import read_settings
 from utils import WrongUse, exit_status
@@ -31,7 +31,7 @@ def slim(folders, parts, confirm):
             files = [path for part in parts for path in _files(folder, part)]
             if not files:
                 continue
-            stack.enter_context(held(folder))
+            stack.enter_context(lock_run(folder))
             if run_state(folder)[0] != "finished":
                 raise WrongUse(f"{folder} is not finished by its log: resuming needs its state")
             found[folder] = {path: path.stat().st_size for path in files}

@@ -23,7 +23,7 @@ from support.arguments import command_line
 from support.files import locked, write_text
 from training.log import TIME
 from training.settings import STATE, program_of
-from utils import RunFailed, WrongUse, first_line, say
+from utils import RunFailed, WrongUse, first_line, report
 
 SIGN = '<meta name="generator" content="CartoonGAN'  # is in the pages of every version
 MARK = f'{SIGN} pages 2">'  # is in the pages that can read today's page.js
@@ -52,7 +52,7 @@ def write(results, names=None):
                 if names is None or folder.name in names or _is_outdated(folder / "index.html"):
                     write_run(run, "..")
             except (OSError, WrongUse) as error:
-                say(f"warning: no page for {folder}: {first_line(error)}")
+                report(f"warning: no page for {folder}: {first_line(error)}")
         _write_data(results / RUNS, {summaries.url(run["folder"].name): run["page"] for run in found})
         values = {**overview(found), "surveys": summaries.find_surveys(results)}
         _write_page(results / "index.html", "index.html", **values, title=results.resolve().name)

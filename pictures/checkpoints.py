@@ -14,7 +14,7 @@ import torch
 from networks import RELU5_1, VGG19, Generator
 from pictures import layouts
 from support.files import replacing
-from utils import WrongUse, first_line, say
+from utils import WrongUse, first_line, report
 
 # What a run folder holds, as its samples show it: the first of these that is there.
 OF_RUN = ("generator_ema.pth", "generator_latest.pth")
@@ -185,10 +185,10 @@ def load_vgg(source, seed=0, deeper=False):
     WrongUse.
     """
     if source == "small":
-        say("this program's small network replaces VGG19, for which another --con_lambda may be right")
+        report("this program's small network replaces VGG19, for which another --con_lambda may be right")
         source = SMALL_VGG
     if source == "random":
-        say("warning: VGG19 has random weights: good for trying the program, not for results")
+        report("warning: VGG19 has random weights: good for trying the program, not for results")
         vgg, generator = VGG19(deeper=deeper), torch.Generator().manual_seed(seed)
         for key, value in vgg.state_dict().items():
             if key.endswith("bias"):

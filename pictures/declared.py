@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from pictures.listing import say_once
+from pictures.listing import report_once
 
 D50 = 0.9642, 1.0, 0.8249  # XYZ of the white of ICC profiles
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -85,7 +85,7 @@ def _by_number(info, primaries, curve):
     if primaries in PRIMARIES and curve in CURVES:
         return CURVES[curve], PRIMARIES[primaries]
     if not info.get("icc_profile"):
-        say_once("a picture declares colours that are not followed (HDR, as a rule): it will look pale")
+        report_once("a picture declares colours that are not followed (HDR, as a rule): it will look pale")
     return None
 
 

@@ -13,7 +13,7 @@ import torch
 from pictures import checkpoints
 from support.arguments import Parser, one_line, path
 from support.files import replacing
-from utils import RunFailed, WrongUse, exit_status, say
+from utils import RunFailed, WrongUse, exit_status, report
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
@@ -84,7 +84,7 @@ def main(argv=None):
         f"{args.model}: within {max(found):.1g} of PyTorch, measured with ONNX Runtime at {len(SIZES)} sizes"
     )
     if not on_black <= CLOSE:
-        say(
+        report(
             f"on a black picture it differs by {on_black:.1g}: an instance norm makes rounding errors "
             "visible where all pixels are equal (docs/applying.md)"
         )

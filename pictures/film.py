@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from pictures import filters
-from utils import WrongUse, say
+from utils import WrongUse, report
 
 BACK, AHEAD = 0.1, 10  # seconds of FFmpeg's own program: what is beyond is a jump of a broadcast's clock
 
@@ -106,7 +106,7 @@ def _decoded(file, video, others):
             frame.time_base, last = video.time_base, frame.pts
             yield video, frame
     if damaged:
-        say(f"{file.name}: damaged packets passed over: {damaged}")
+        report(f"{file.name}: damaged packets passed over: {damaged}")
 
 
 def _decoder(video):
@@ -202,9 +202,9 @@ def tell_hdr(name, video):
     """Say in a line what becomes of the colours of a film `name` with the stream `video`, if it is HDR."""
     kind = HDR.get(video.codec_context.color_trc)
     if _maps_hdr(video):
-        say(f"{name} is HDR ({kind}): its colours are mapped to those of a usual screen (BT.709)")
+        report(f"{name} is HDR ({kind}): its colours are mapped to those of a usual screen (BT.709)")
     elif kind:
-        say(f"{name} is HDR ({kind}): its colours will look pale; PyAV 18 maps them: pip install -U av")
+        report(f"{name} is HDR ({kind}): its colours will look pale; PyAV 18 maps them: pip install -U av")
 
 
 @functools.cache

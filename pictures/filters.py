@@ -2,7 +2,7 @@
 
 import contextlib
 
-from pictures.listing import say_once
+from pictures.listing import report_once
 
 # Discs and broadcasts often mark progressive frames as interlaced: idet looks at the picture and corrects the
 # mark, so that those pass unchanged. bwdif is the best deinterlacer of FFmpeg that needs no weights.
@@ -25,7 +25,7 @@ def regular(av, file, video, found):
             yield from _filtered(graph, None, video)
             graph = None
         if now[:2] != first:
-            say_once(f"{file.name}: its frames change size: all are fitted into {first[0]}x{first[1]}")
+            report_once(f"{file.name}: its frames change size: all are fitted into {first[0]}x{first[1]}")
         if not graph and (item.interlaced_frame or now[:2] != first):
             graph, form = _graph(av, video, item, *first), now
         if graph:

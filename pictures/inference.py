@@ -111,7 +111,7 @@ def _finite(apply, generator, photos):
     if precision == torch.float32:
         raise RunFailed("the result has values that are no numbers: try another checkpoint of the run")
     name = "fp16" if precision == torch.float16 else "bf16"
-    listing.say_once(f"{name} overflows: such pictures are made again in fp32, as --precision fp32 makes all")
+    listing.report_once(f"{name} overflows: such pictures are computed again in fp32 (--precision fp32: all)")
     with _in_float32(generator):
         return [
             utils.to_image(result) if good else _finite(apply, generator, [photo])[0]

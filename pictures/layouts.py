@@ -17,7 +17,7 @@ import torch
 
 from networks import CONVOLUTIONS, Generator, InstanceNorm
 from pictures import animegan, cyclegan
-from utils import WrongUse, first_line, say
+from utils import WrongUse, first_line, report
 
 KNOWN = (
     "known are generators of this program, the authors' (conv01_1.weight, …), "
@@ -148,7 +148,7 @@ def _old_script(weights, path):
 
 def _bare(weights, path):
     """This program's weights without their architecture: what shapes do not tell is taken as the paper's."""
-    say(
+    report(
         f"{path} holds weights alone: taken as a generator with the default --norm and --predict; a run's "
         "generator_latest.pth says which it has"
     )

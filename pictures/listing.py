@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from utils import first_line, say
+from utils import first_line, report
 
 HEIF = {".heic", ".heif"}
 EXTENSIONS = {
@@ -43,7 +43,7 @@ def find_images(folder, extensions=EXTENSIONS):
     for base, folders, names in os.walk(folder, onerror=_unread_folder):
         folders[:] = [name for name in folders if not (name.startswith(".") or name in NOT_PICTURES)]
         for link in filter(os.path.islink, (os.path.join(base, name) for name in folders)):
-            say_once(f"left out {link}: a link to a folder")
+            report_once(f"left out {link}: a link to a folder")
         found += [Path(base, name) for name in names if not name.startswith(".")]
     return sorted(path.relative_to(folder) for path in of_kinds(found, extensions, folder))
 
@@ -59,7 +59,7 @@ def of_kinds(paths, extensions, where):
         if any(kind == NAMELESS or kind.startswith(tuple(extensions)) for kind in counts):
             advice += "; rename those that are JPEG or PNG to .jpg or .png"
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-        say_once(f"left out in {where}, kinds that are not read: {told}{advice}")
+        report_once(f"left out in {where}, kinds that are not read: {told}{advice}")
     return [path for path, kind in zip(paths, kinds, strict=True) if kind in extensions]
 
 
@@ -91,10 +91,10 @@ def looked_for(extensions=EXTENSIONS):
 
 def _unread_folder(error):
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        say_once(f"left out {error.filename}: {first_line(error)}")
+        report_once(f"left out {error.filename}: {first_line(error)}")
 
 
 @functools.cache
-def say_once(line, everywhere=False):
+def report_once(line, everywhere=False):
     """Say a line, but not again what this process has said: files are met several times."""
-    say(line, everywhere)
+    report(line, everywhere)

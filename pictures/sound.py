@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from utils import say
+from utils import report
 
 OPUS = "libopus"  # what .webm holds; AAC is what all others play
 LAYOUTS = {1: "mono", 6: "5.1", 8: "7.1"}  # by channels; all others, and those of unknown places, as stereo
@@ -19,7 +19,7 @@ def encoder(av, written, kind, track):
     given = track.codec_context
     layout = LAYOUTS.get(given.layout.nb_channels, "stereo")
     hertz = given.sample_rate if given.sample_rate in codec.audio_rates else 48_000
-    say(f"the sound ({given.name}) is encoded anew ({codec.name}): the new file cannot hold it as it is")
+    report(f"the sound ({given.name}) is encoded anew ({codec.name}): the new file cannot hold it as it is")
     stream = written.add_stream(codec.name, rate=hertz, layout=layout)
     stream.codec_context.bit_rate = BITS * stream.codec_context.layout.nb_channels
     heard, resampler, end = None, None, None

@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pictures import decoding, images, inference, record
-from utils import cores, first_line, say
+from utils import cores, first_line, report
 
 SAVING = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -44,7 +44,7 @@ def run_pictures(pictures, apply, args, most, about=None):
             bar.update()
             picture.frames, picture.results = [], []  # the list of all pictures outlives them
             if picture.failure:
-                say(f"{picture.source}: {picture.failure}")
+                report(f"{picture.source}: {picture.failure}")
                 failed += 1
 
         def readable():

@@ -9,7 +9,7 @@ import io
 import itertools
 
 from pictures import film, sound
-from utils import say
+from utils import report
 
 TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}  # subtitle codecs
 OF_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # and not of the film
@@ -48,7 +48,7 @@ def add(av, read, written, kind, video, about):
     written.metadata.update(kept | {comment: "\n".join(filter(None, [kept.get(comment), about]))})
     written.set_chapters([_moved(chapter, read.start_time or 0) for chapter in read.chapters()])
     if lost:
-        say(f"not copied into the new file: {', '.join(lost)}")
+        report(f"not copied into the new file: {', '.join(lost)}")
     return copies
 
 
@@ -101,7 +101,7 @@ def _text_encoder(av, written, kind, track):
     decoder, stream = track.codec_context, written.add_stream(TEXT[kind])
     decoder.open(strict=False)  # which makes the header
     stream.codec_context.subtitle_header = decoder.subtitle_header
-    say(f"the subtitles ({decoder.name}) are encoded anew ({TEXT[kind]}): the new file holds text alone")
+    report(f"the subtitles ({decoder.name}) are encoded anew ({TEXT[kind]}): the new file holds text alone")
 
     def encode(packet):
         with contextlib.suppress(av.FFmpegError):  # damaged

@@ -5,7 +5,7 @@ import errno
 import hashlib
 import os
 
-from utils import say
+from utils import report
 
 try:
     import fcntl
@@ -85,7 +85,7 @@ _CONSEQUENCE = {
 def _warn_lacking(what, path, error):
     if what not in _lacks:
         _lacks.add(what)
-        say(f"warning: {path} cannot be {what} ({error.strerror}): {_CONSEQUENCE[what]}")
+        report(f"warning: {path} cannot be {what} ({error.strerror}): {_CONSEQUENCE[what]}")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pages import summaries
 from support.arguments import Parser, path
 from survey import options
 from survey.methods import METHODS
-from utils import RunFailed, exit_status, first_line, refuse_early, say
+from utils import RunFailed, exit_status, first_line, refuse_early, report
 
 
 def parse(argv=None):
@@ -65,9 +65,9 @@ def perform(method, args, vgg, device):
         made = importlib.import_module(f"survey.{module}")
         done = command.perform(module, made.parse(argv), made.paint, vgg, device, line)
     except Exception as error:  # of any kind: the other methods go on
-        say(f"{method.name} failed: {type(error).__name__}: {first_line(error)}")
+        report(f"{method.name} failed: {type(error).__name__}: {first_line(error)}")
         return record | {"failed": first_line(error), "picture": None}
-    say(f"{output}: {done['seconds']:.1f} s")
+    report(f"{output}: {done['seconds']:.1f} s")
     return record | {key: done[key] for key in ("seconds", "losses", "device", "versions")}
 
 

@@ -17,7 +17,7 @@ from pictures import checkpoints, images, inference
 from support import files, gpu
 from support.arguments import command_line
 from survey.options import SMALLEST
-from utils import RunFailed, WrongUse, say
+from utils import RunFailed, WrongUse, report
 
 
 def run(program, args, paint, argv=None, needs_vgg=True):
@@ -26,7 +26,7 @@ def run(program, args, paint, argv=None, needs_vgg=True):
     vgg = load_vgg(args, device) if needs_vgg else None
     record = perform(program, args, paint, vgg, device, typed(f"survey.{program}", argv))
     told = ", ".join(f"{name} {loss:.4g}" for name, loss in record["losses"].items())
-    say(f"{args.output}: {record['seconds']:.1f} s{'; ' if told else ''}{told}")
+    report(f"{args.output}: {record['seconds']:.1f} s{'; ' if told else ''}{told}")
 
 
 def typed(module, argv=None):

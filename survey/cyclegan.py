@@ -157,7 +157,7 @@ class Model:
     """What is trained, and what the step needs besides."""
 
     networks = ("generator", "generator_back", "discriminator", "discriminator_back")
-    painters = ("generator", "generator_back")
+    generators = ("generator", "generator_back")
     optimisers, pools = ("adam_g", "adam_d"), ("pool", "pool_back")
     vgg = ema = None  # this method has neither; Run.restore says what these names are
 

@@ -4,7 +4,7 @@ import copy
 
 from torch import nn
 
-from utils import say
+from utils import report
 
 # Places in VGG19.features of what the survey's methods look at: ReLUs, and the poolings of the blocks.
 PLACES = {"relu1_1": 1, "relu1_2": 3, "pool1": 4, "relu2_1": 6, "relu2_2": 8, "pool2": 9}
@@ -16,7 +16,7 @@ def held(vgg, names):
     """Those of the named layers that a VGG19 has; says which are left out."""
     there = [name for name in names if PLACES[name] < len(vgg.features)]
     if missing := [name for name in names if name not in there]:
-        say(f"these VGG19 weights end at conv4_4: {', '.join(missing)} left out")
+        report(f"these VGG19 weights end at conv4_4: {', '.join(missing)} left out")
     return there
 
 

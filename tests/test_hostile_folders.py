@@ -17,7 +17,7 @@ from pictures import checkpoints
 from training import history
 from training.log import log_event
 from training.options import parse
-from utils import WrongUse, say
+from utils import WrongUse, report
 
 
 def refused(capsys, main, *argv):
@@ -25,7 +25,7 @@ def refused(capsys, main, *argv):
     with pytest.raises(WrongUse) as error:
         main([*map(str, argv)])
     capsys.readouterr()
-    say(str(error.value))
+    report(str(error.value))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.isprintable()
     return line

@@ -21,7 +21,7 @@ OLDER_WHEEL = ["sm_70", *NEWER_WHEEL]
 
 @pytest.fixture(autouse=True)
 def _nothing_said(monkeypatch):
-    monkeypatch.setattr(utils, "said", type(utils.said)())  # no later run is to write this into its log
+    monkeypatch.setattr(utils, "unlogged", type(utils.unlogged)())  # else a later run would log it
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_what_is_wrong_is_told_early(capsys):
 
 
 def test_of_several_processes_the_first_says_what_is_said_by_all(monkeypatch, capsys):
-    utils.say("one")
+    utils.report("one")
     monkeypatch.setenv("RANK", "2")
-    utils.say("two")
-    utils.say("three", everywhere=True)
+    utils.report("two")
+    utils.report("three", everywhere=True)
     assert capsys.readouterr().err == "one\nprocess 2: three\n"
-    assert list(utils.said) == ["one"]
+    assert list(utils.unlogged) == ["one"]
 
 
 @pytest.mark.parametrize(

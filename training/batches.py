@@ -17,9 +17,9 @@ import utils
 from pictures import images, listing
 from support.files import let_go
 from training import failures, processes
-from training.method import loaded
+from training.method import load_size
 from training.signals import STOPPING
-from utils import RunFailed, say
+from utils import RunFailed, report
 
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
 
@@ -122,7 +122,7 @@ def training_batches(run):
     args, data = run.args, run.data
     pairs = data.pairs if run.phase == 2 else []
     form = args.input_size, args.resize, args.in_ngc, args.out_ngc
-    dataset = TrainingImages(data.photos, pairs, *form, data.smoothed, loaded(args))
+    dataset = TrainingImages(data.photos, pairs, *form, data.smoothed, load_size(args))
     counts = len(data.photos), len(pairs), args.batch_size
     streams = (DRAWINGS, SMOOTHED if args.independent_edges else DRAWINGS) if data.smoothed else (DRAWINGS,)
     return dataset, map(processes.share, draws(*counts, args.seed, *run.place, streams))
@@ -180,7 +180,7 @@ def with_room(workers, size):
     room = max(0, (free // size - 2) // AHEAD)  # the program itself holds one or two more
     if room < workers:
         needed = (AHEAD * workers + 2) * size
-        say(
+        report(
             f"{workers} processes that load images need {needed / 1e6:.0f} MB in {SHARED}, which has "
             f"{free / 1e6:.0f} MB: taking {room}; {failures.MORE_SHARED}"
         )
@@ -214,7 +214,7 @@ def load_batches(dataset, batches, workers, device):
         loaded = iter(loader)
         for batch, lost in loaded:
             for path in (path for path in lost if path not in told):
-                listing.say_once(lost_line(path, *lost[path]), everywhere=True)
+                listing.report_once(lost_line(path, *lost[path]), everywhere=True)
             told |= lost.keys()
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
     except Exception as error:

@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pictures.listing import EXTENSIONS, find_images, looked_for, say_once
-from training.method import loaded
-from utils import WrongUse, say
+from pictures.listing import EXTENSIONS, find_images, looked_for, report_once
+from training.method import load_size
+from utils import WrongUse, report
 
 MEASURABLE = 2  # drawings: a distance is one between many pictures
 FEWEST_SHARED = 10  # test photographs that are shared between choosing a generator and measuring it
@@ -31,7 +31,7 @@ def find_data(args, fewest):
     """
     photo_dir, test_dir, drawing_dir = folders(args)
     if photo_dir.name == "trainA" or drawing_dir.name == "trainB":
-        say_once(f"CycleGAN's layout: photographs {photo_dir} and {test_dir}, drawings {drawing_dir}")
+        report_once(f"CycleGAN's layout: photographs {photo_dir} and {test_dir}, drawings {drawing_dir}")
     photos = require_images(photo_dir, args.batch_size, "photographs")
     tests = require_images(test_dir, 1, "photographs")
     ready = old_pairs(_pair_dir(args)) if fewest and "pair_dir" in args else []
@@ -61,20 +61,20 @@ def prepare(args, fewest, make_pairs=None):
     photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
     tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
     if twice := len(set(photos.digests) & set(tests.digests)):
-        say(f"warning: {twice} photographs stand in both {photo_dir} and {test_dir}")
+        report(f"warning: {twice} photographs stand in both {photo_dir} and {test_dir}")
     record = {"photographs": _record(photos), "test photographs": _record(tests)}
     if not fewest:
         return Data(photos.paths, tests.paths, [], record, test_digests=tuple(tests.digests))
 
     if ready:
-        say(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
+        report(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
         pairs = images.check(ready, "pairs", narrowest=2)  # each half of a pair is a picture
     elif not make_pairs:
         pairs = images.check(require_images(drawing_dir, fewest, "drawings"), "drawings")
     else:
-        made_for = f"{loaded(args)}{'_squash' if args.resize == 'squash' else ''}"
+        made_for = f"{load_size(args)}{'_squash' if args.resize == 'squash' else ''}"
         where = _pair_dir(args) / made_for
-        pairs = make_pairs(drawing_dir, where, loaded(args), args.resize)
+        pairs = make_pairs(drawing_dir, where, load_size(args), args.resize)
     pairs = readable(pairs, fewest, "drawings", drawing_dir)
     record["drawings"] = _record(pairs)
     smoothed = make_pairs is not None
@@ -128,7 +128,7 @@ def require_images(folder, least, wanted):
 def readable(checked, least, wanted, folder):
     """Say which images of images.Checked cannot be read. Raises WrongUse if fewer than `least` remain."""
     for path, reason in checked.unreadable.items():
-        say_once(f"left out {path}: {reason}")
+        report_once(f"left out {path}: {reason}")
     _require(len(checked.paths), least, f"readable {wanted}", folder)
     return checked
 

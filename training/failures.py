@@ -15,14 +15,14 @@ KILLED = "a process that loads images was killed (out of memory?): try fewer --w
 MORE_SHARED = "docker run --shm-size=2g, or --ipc=host, gives a container more"
 
 
-def resuming(asked, *options):
+def resuming(config, *options):
     """The command that resumes a run, or where nothing was saved yet starts it again, with more `options`.
 
-    `asked` is a folders.Asked.
+    `config` is a folders.RunConfig.
     """
-    begun = any((asked.folder / name).exists() for name in (FILE, STATE))
-    argv = ["--resume", str(asked.folder)] if begun else sys.argv[1:] if asked.argv is None else asked.argv
-    return command_line(asked.method.program, [*argv, *options])
+    begun = any((config.folder / name).exists() for name in (FILE, STATE))
+    argv = ["--resume", str(config.folder)] if begun else sys.argv[1:] if config.argv is None else config.argv
+    return command_line(config.method.program, [*argv, *options])
 
 
 def another_try(run):
@@ -33,7 +33,7 @@ def another_try(run):
         rates = {"pre_lr": args.pre_lr}
     lower = [word for key, rate in rates.items() for word in (f"--{key}", f"{rate / 10:g}")]
     wider = "" if run.precision == "fp32" else ", or with --precision fp32"
-    return f"the last saved state is untouched; resume with {resuming(run.asked, *lower)}{wider}"
+    return f"the last saved state is untouched; resume with {resuming(run.config, *lower)}{wider}"
 
 
 def of_loading(error):
@@ -61,26 +61,26 @@ def of_loading(error):
 
 
 @contextlib.contextmanager
-def one_line_errors(device, asked):
-    """Turn what can go wrong around the program into RunFailed; `asked` is the run's folders.Asked."""
+def one_line_errors(device, config):
+    """Turn what can go wrong around the program into RunFailed; `config` is the run's folders.RunConfig."""
     try:
         yield
     except (OSError, RuntimeError, MemoryError) as error:
-        if reason := _reason(error, device, asked):
+        if reason := _reason(error, device, config):
             raise RunFailed(reason) from error
         raise
 
 
-def _reason(error, device, asked):
+def _reason(error, device, config):
     if isinstance(error, ConnectionError):  # to a loading process; the pages may have been told of its end
         return KILLED
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         return (
-            f"{first_line(error)}{where}: fix that (traceback in {LOG}), then resume with {resuming(asked)}"
+            f"{first_line(error)}{where}: fix that (traceback in {LOG}), then resume with {resuming(config)}"
         )
     if is_out_of_memory(error):
-        return f"out of memory on {device}: {_smaller(asked)}"
+        return f"out of memory on {device}: {_smaller(config)}"
     if "DataLoader worker" in str(error) and (reason := of_loading(error)):  # raised by a signal, anywhere
         return reason
     if processes.lost(error):
@@ -88,16 +88,16 @@ def _reason(error, device, asked):
     return None
 
 
-def _smaller(asked):
+def _smaller(config):
     """The command with half of the batch, or what else takes less memory."""
-    each = asked.args.batch_size // processes.count() // 2
+    each = config.args.batch_size // processes.count() // 2
     if not each:
         return "start a new run with a smaller --input_size or --ngf"
-    return f"resume with a smaller batch, {resuming(asked, '--batch_size', str(each * processes.count()))}"
+    return f"resume with a smaller batch, {resuming(config, '--batch_size', str(each * processes.count()))}"
 
 
 @contextlib.contextmanager
-def traced(asked):
+def traced(config):
     """Write the whole traceback of an error that ends the block to log.txt, in the folder of the run.
 
     A new run that failed before its start gets a folder with that file alone; it can be started again.
@@ -108,7 +108,7 @@ def traced(asked):
         raise
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk may be what ended the run
-            if not asked.earlier:
-                asked.folder.mkdir(parents=True, exist_ok=True)
-            log_traceback(asked.folder, error)
+            if not config.earlier:
+                config.folder.mkdir(parents=True, exist_ok=True)
+            log_traceback(config.folder, error)
         raise

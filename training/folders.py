@@ -23,7 +23,7 @@ MAY_CHANGE |= {"eval_every", "sample_every", "sample_format", "sample_keep", "ch
 PLACES = {"src_data", "tgt_data", "pair_dir"}
 
 
-class Asked(NamedTuple):
+class RunConfig(NamedTuple):
     """What a command line asks for."""
 
     argv: list | None  # the command line; None is sys.argv's
@@ -71,7 +71,7 @@ def find_run(argv=None, method=CARTOONGAN):
                 raise WrongUse(f"no file {weights}: --{key} names the weights to start from")
     data.find_data(args, method.fewest_drawings(args))
     # It is no setting, so it is not recorded.
-    return Asked(argv, args, given, folder, earlier, method, preview=vars(args).pop("preview"))
+    return RunConfig(argv, args, given, folder, earlier, method, preview=vars(args).pop("preview"))
 
 
 def run_name(args):
@@ -95,14 +95,14 @@ def run_folder(args):
     return Path(args.results_dir) / f"{run_name(args)}_results"
 
 
-def differences(asked, saved, method):
+def differences(options, saved, method):
     """{option that differs from the saved run's and may not: text}, as "ngf is 64, was 32".
 
     An option that did not exist yet when the run was saved had its default.
     """
     known = method.defaults() | saved
-    changed = {key: known[key] for key in sorted(asked.keys() - MAY_CHANGE)}
-    return {key: f"{key} is {asked[key]}, was {old}" for key, old in changed.items() if asked[key] != old}
+    changed = {key: known[key] for key in sorted(options.keys() - MAY_CHANGE)}
+    return {key: f"{key} is {options[key]}, was {old}" for key, old in changed.items() if options[key] != old}
 
 
 def _networks_changed(args, saved, method):
@@ -167,7 +167,7 @@ def _settings_to_resume(folder, method):
     return earlier
 
 
-def _refuse_overwriting(folder, asked, method):
+def _refuse_overwriting(folder, options, method):
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise WrongUse(f"{path} is no folder: name another with --results_dir or --name")
@@ -177,7 +177,7 @@ def _refuse_overwriting(folder, asked, method):
     if earlier and program_of(earlier) != method.program:
         changed = [f"it is one of {PYTHON} {' '.join(program_of(earlier))}"]
     elif earlier and not settings_fault(earlier, method):
-        changed = differences(asked, earlier["options"], method).values()
+        changed = differences(options, earlier["options"], method).values()
     else:
         changed = ["its settings cannot be read"]
     if changed:
@@ -188,7 +188,7 @@ def _refuse_overwriting(folder, asked, method):
 
 
 @contextlib.contextmanager
-def held(folder):
+def lock_run(folder):
     """Make the run folder and keep other processes out of it. Raises WrongUse if one is in it.
 
     A folder that is empty at the end of the block, as of a run that ended during its start, is removed.

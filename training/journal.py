@@ -12,7 +12,7 @@ from pictures import checkpoints
 from training import data, history, samples
 from training.log import log_event
 from training.shown import shown_generator
-from utils import WrongUse, first_line, say, show
+from utils import WrongUse, first_line, print_line, report
 
 WON = 0.99  # AUC of D, of drawings against results
 FROZEN = 1  # grey level
@@ -73,7 +73,7 @@ class Journal(contextlib.AbstractContextManager):
         text += f"; {run.seconds:.1f} s, {speed:.1f} images/s{self.ranked(row)}"
         if run.epoch < epochs:
             text += f", about {duration((epochs - run.epoch) * run.seconds)} to go in this phase"
-        show(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}")
+        print_line(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}")
         self.watch(means)
         if run.epoch % self.args.sample_every == 0 or run.epoch == epochs:
             self.samples()
@@ -117,7 +117,7 @@ class Journal(contextlib.AbstractContextManager):
         """Say a warning that was not said yet."""
         if text not in self.warned:
             self.warned.add(text)
-            say(f"warning: {text}")
+            report(f"warning: {text}")
 
     def tell_tensorboard(self, row):
         """Add a row of metrics.csv to TensorBoard's events."""
@@ -172,8 +172,8 @@ class Journal(contextlib.AbstractContextManager):
 
     def show(self):
         """Write what was said into the log, and show all. No fault of a page ends a run."""
-        while utils.said:
-            log_event(self.folder, "said", utils.said.popleft())
+        while utils.unlogged:
+            log_event(self.folder, "said", utils.unlogged.popleft())
         try:
             self.after_samples(self.folder)
         except Exception as error:
@@ -193,10 +193,10 @@ class Journal(contextlib.AbstractContextManager):
         self.end("finished")
         if text := history.best_text(history.read(self.folder / history.FILE)):
             other = self.other_best()
-            show(f"{text}, but {other}" if other else f"{text}, in {BEST}")
+            print_line(f"{text}, but {other}" if other else f"{text}, in {BEST}")
         mean = (self.folder / "generator_ema.pth").is_file()
         weights = "generator_ema.pth" if mean else "generator_latest.pth"
-        show(f"finished: open {self.folder / 'index.html'}; weights in {weights}")
+        print_line(f"finished: open {self.folder / 'index.html'}; weights in {weights}")
 
     def __exit__(self, kind, error, _):
         stopped = isinstance(error, utils.Stopped)  # which is logged with its signal already

@@ -115,11 +115,11 @@ def add_pictures(add):
 
 def _check_pictures(parser, args):
     """Raises WrongUse where a training image would be larger than the picture that it is cut out of."""
-    if loaded(args) < args.input_size:
+    if load_size(args) < args.input_size:
         parser.error(f"--load_size {args.load_size} but --input_size {args.input_size}: at least that needed")
 
 
-def loaded(args):
+def load_size(args):
     """The shorter side that pictures get before a square of `input_size` is cut, pixels."""
     return args.load_size or args.input_size
 

@@ -24,13 +24,13 @@ class Phase(NamedTuple):
 
 
 @contextlib.contextmanager
-def place(asked):
-    """A folders.Asked whose folder, if it asks for a preview, is a temporary one."""
-    if not asked.preview:
-        yield asked
+def place(config):
+    """A folders.RunConfig whose folder, if it asks for a preview, is a temporary one."""
+    if not config.preview:
+        yield config
         return
     with tempfile.TemporaryDirectory(prefix="preview-") as results:
-        yield asked._replace(folder=Path(results) / asked.folder.name)
+        yield config._replace(folder=Path(results) / config.folder.name)
 
 
 def memory(device):
@@ -41,7 +41,7 @@ def memory(device):
     return f"{torch.cuda.max_memory_reserved(device) / 1e9:.1f} GB of the GPU's {whole / 1e9:.1f} GB"
 
 
-def report(args, device, phases, steps, measures):
+def summary(args, device, phases, steps, measures):
     """The lines that a preview prints. `steps` are those of an epoch; `measures` are seconds, or None."""
     lines, total = [], 0.0
     for phase in phases:

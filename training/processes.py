@@ -29,7 +29,7 @@ def count_here():
 
 
 @contextlib.contextmanager
-def together(device):
+def init_distributed(device):
     """Join the other processes; each has come this far when the block begins."""
     if count() == 1:
         yield

@@ -13,7 +13,7 @@ import utils
 from training import data, history, preview, processes, samples, state
 from training.batches import load_batches, training_batches
 from training.failures import another_try, one_line_errors, resuming, traced
-from training.folders import find_run, held
+from training.folders import find_run, lock_run
 from training.journal import Journal
 from training.options import CARTOONGAN
 from training.settings import STATE, make_settings, print_settings, write_settings
@@ -33,19 +33,19 @@ def open_run(argv=None, method=CARTOONGAN):
     `method` is a method.Method. Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for
     what can go wrong around the program: memory, disks, other processes.
     """
-    asked = find_run(argv, method)
-    if asked.args.batch_size % processes.count():
-        size, count = asked.args.batch_size, processes.count()
+    config = find_run(argv, method)
+    if config.args.batch_size % processes.count():
+        size, count = config.args.batch_size, processes.count()
         raise WrongUse(f"--batch_size {size} cannot be shared by {count} processes")
-    device = utils.choose_device(asked.args.device)
+    device = utils.choose_device(config.args.device)
     with (
-        preview.place(asked) as asked,
-        traced(asked),
-        one_line_errors(device, asked),
-        processes.together(device),
+        preview.place(config) as config,
+        traced(config),
+        one_line_errors(device, config),
+        processes.init_distributed(device),
         contextlib.ExitStack() as stack,
     ):
-        run = (Preview if asked.preview else Run)(asked, device, stack)
+        run = (Preview if config.preview else Run)(config, device, stack)
         yield run
         run.finish()
 
@@ -56,8 +56,8 @@ class Run:
     `phase`, `epoch` and `step` say what comes next. All that the first process alone does, it does in here.
     """
 
-    def __init__(self, asked, device, stack):
-        self.asked, self.args, self.folder = asked, asked.args, asked.folder
+    def __init__(self, config, device, stack):
+        self.config, self.args, self.folder = config, config.args, config.folder
         self.device, self.precision = device, utils.choose_precision(self.args.precision, device)
         self.stack = stack  # what must be closed at the end
         self.phase, self.epoch, self.step = 1, 1, 0
@@ -77,11 +77,11 @@ class Run:
         """Take a model to where the run stopped, or give a new run the weights that the options name.
 
         A model says by the names of its fields what it holds: its `networks`, the first of them a generator,
-        the `painters` among them that a sample passes one after the other, its `optimisers` and its `pools`.
+        the `generators` that a sample passes one after the other, its `optimisers` and its `pools`.
         Raises WrongUse where they do not fit, and Stopped if there is nothing left to do.
         """
         self.model, path = model, self.folder / STATE
-        if not self.asked.earlier or not path.exists():
+        if not self.config.earlier or not path.exists():
             if "latest_generator_model" in self.args and state.start_from_weights(model, self.args):
                 self.phase = 2
             return
@@ -95,7 +95,7 @@ class Run:
 
     def load_data(self, make_pairs=None):
         """Read the photographs and drawings through; `make_pairs` makes the edge-smoothed copies, if any."""
-        fewest = self.asked.method.fewest_drawings(self.args)
+        fewest = self.config.method.fewest_drawings(self.args)
         prepare = lambda: data.prepare(self.args, fewest, make_pairs)
         self.data = processes.from_first(prepare)
         self.steps = len(self.data.photos) // self.args.batch_size
@@ -112,17 +112,17 @@ class Run:
         # When the journal is closed: if another process fails, torchrun's SIGTERM must not cut its last line.
         self.stack.callback(self.signals.restore)
         if is_first():
-            self.stack.enter_context(held(self.folder))
+            self.stack.enter_context(lock_run(self.folder))
         record = self.data.record
-        self.settings = make_settings(self.asked, self.device, self.precision, record, self.place)
+        self.settings = make_settings(self.config, self.device, self.precision, record, self.place)
         self.signals.listen()  # the rest can take a minute; stopped there, a run saves after one step
         if is_first():
-            if self.asked.earlier:
+            if self.config.earlier:
                 history.cut(self.folder / history.FILE, self.phase, self.epoch)
             write_settings(self.folder, self.settings)
-            print_settings(self.asked, self.settings, self.place if self.asked.earlier else None)
+            print_settings(self.config, self.settings, self.place if self.config.earlier else None)
             self.journal = self.stack.enter_context(Journal(self, after_samples))
-        self.stack.enter_context(one_line_errors(self.device, self.asked))
+        self.stack.enter_context(one_line_errors(self.device, self.config))
         if is_first():
             self.photos = samples.choose(self.data, self.args, self.device)
             self.measure = make_measure(self) if self.args.eval_every else None
@@ -224,17 +224,17 @@ class Run:
         """Save if it is time. Raises Stopped if a signal came."""
         due = time.monotonic() - self.saved >= 60 * self.args.save_minutes
         stop = self.signals.received or (utils.unread and signal.SIGPIPE)
-        asked = processes.highest(1 + stop if stop else due)  # a signal's number starts at 1, as True is
-        if not asked:
+        due = processes.highest(1 + stop if stop else due)  # a signal's number starts at 1, as True is
+        if not due:
             return
         self._save()
         self.saved = time.monotonic()
-        if asked > 1:
-            number = signal.Signals(asked - 1)
+        if due > 1:
+            number = signal.Signals(due - 1)
             if is_first():
                 self.journal.end("stopped", number.name)
             why = " because nobody reads the output" if number == signal.SIGPIPE else ""
-            text = f"stopped{why}, everything is saved; resume with: {resuming(self.asked)}"
+            text = f"stopped{why}, everything is saved; resume with: {resuming(self.config)}"
             raise Stopped(text, status=128 + number)
 
     def _save(self):
@@ -276,7 +276,7 @@ class Preview(Run):
         began = time.monotonic()
         measured = self.measure and self.measure()
         seconds = time.monotonic() - began if measured else None
-        print("\n".join(preview.report(self.args, self.device, self.phases, self.whole, seconds)))
+        print("\n".join(preview.summary(self.args, self.device, self.phases, self.whole, seconds)))
         self.journal.events.close()
 
     def _save_if_due(self):

@@ -11,7 +11,7 @@ import utils
 from pictures import images, listing
 from support.gpu import no_search
 from training import batches
-from training.method import loaded
+from training.method import load_size
 from training.shown import shown_generator
 
 COUNT = 5  # photographs of train, and as many of test
@@ -23,14 +23,14 @@ def choose(data, args, device):
     For one that got lost since it was checked the next takes its place. Raises RunFailed as first_readable.
     """
     chosen = []
-    read = functools.partial(images.read, channels=args.in_ngc, at_least=2 * loaded(args))
+    read = functools.partial(images.read, channels=args.in_ngc, at_least=2 * load_size(args))
     for name, paths in (("train", data.photos), ("test", data.tests)):
         places = np.unique(np.linspace(0, len(paths) - 1, COUNT).round().astype(int))
         for number, place in enumerate(places, 1):
             photo, lost = batches.first_readable(paths, int(place), read)
             for path in lost:
-                listing.say_once(batches.lost_line(path, *lost[path]), everywhere=True)
-            photo = images.fit_within(photo, 2 * loaded(args))
+                listing.report_once(batches.lost_line(path, *lost[path]), everywhere=True)
+            photo = images.fit_within(photo, 2 * load_size(args))
             chosen.append((f"{name}_{number}", utils.to_batch(photo, device)))
     return chosen
 
@@ -50,12 +50,15 @@ def draw(run):
     where = run.folder / ("Reconstruction" if run.phase == 1 else "Transfer")
     where.mkdir(exist_ok=True)
     pictures = []
-    painters = [shown_generator(run.model), *(getattr(run.model, name) for name in run.model.painters[1:])]
+    generators = [
+        shown_generator(run.model),
+        *(getattr(run.model, name) for name in run.model.generators[1:]),
+    ]
     for label, photo in run.photos:
         row = [photo]
         with run.model.autocast():
-            for painter in painters:
-                row.append(networks.stylise(painter, row[-1]))
+            for generator in generators:
+                row.append(networks.stylise(generator, row[-1]))
         cycle = "_cycle" if len(row) > 2 else ""
         file = f"{run.epoch}_epoch_{name}_{label}{cycle}.{extension}"
         if run.phase == 1:

@@ -8,7 +8,7 @@ from support.arguments import command_line
 from support.files import write_text
 from support.version import commit
 from training.log import TIME
-from utils import launcher, say, show
+from utils import launcher, print_line, report
 
 FILE = "settings.json"
 STATE = "state_latest.pth"  # which holds the settings too
@@ -49,8 +49,8 @@ def settings_fault(record, method):
     return method.fault(record["options"])
 
 
-def make_settings(asked, device, precision, data, place):
-    """What settings.json records of a run: `asked` is a folders.Asked, `data` the record of data.Data.
+def make_settings(config, device, precision, data, place):
+    """What settings.json records of a run: `config` is a folders.RunConfig, `data` the record of data.Data.
 
     `place`, (phase, epoch, step), is where it begins or goes on. Says what changed since it stopped.
     """
@@ -59,14 +59,14 @@ def make_settings(asked, device, precision, data, place):
     import torch
     import torchvision
 
-    args, now = asked.args, time.strftime(TIME)
-    earlier = asked.earlier or {"given": [], "commands": [], "started": now}
-    gpu, parts = device.type == "cuda", asked.method.parts
+    args, now = config.args, time.strftime(TIME)
+    earlier = config.earlier or {"given": [], "commands": [], "started": now}
+    gpu, parts = device.type == "cuda", config.method.parts
     looks_through_vgg = "VGG19" in parts and parts["VGG19"](args)
     return {
         "options": {**vars(args), "resume": None},
-        "given": sorted({*asked.given, *earlier["given"]} - {"resume"}),
-        "commands": [*earlier["commands"], command_line(asked.method.program, asked.argv)],
+        "given": sorted({*config.given, *earlier["given"]} - {"resume"}),
+        "commands": [*earlier["commands"], command_line(config.method.program, config.argv)],
         "started": earlier.get("started", now),
         "host": platform.node(),
         "launcher": launcher(),
@@ -74,8 +74,8 @@ def make_settings(asked, device, precision, data, place):
         "precision": precision,
         "vgg": (args.vgg_model or "torchvision, IMAGENET1K_V1") if looks_through_vgg else None,
         "data": data,
-        "data before": _data_before(data, asked.earlier) if asked.earlier else [],
-        "changes": _changes(asked, precision, place) if asked.earlier else [],
+        "data before": _data_before(data, config.earlier) if config.earlier else [],
+        "changes": _changes(config, precision, place) if config.earlier else [],
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),  # a class of its own, which no state could hold
@@ -96,41 +96,41 @@ def _data_before(data, earlier):
         parts = [of.get(kind, {}) for of in (last, data)]
         then, now = (f"{part.get('count', 'none')} ({part.get('fingerprint')})" for part in parts)
         if then != now:
-            say(f"warning: the {kind} changed since this run stopped: {then} then, {now} now")
+            report(f"warning: the {kind} changed since this run stopped: {then} then, {now} now")
     return [*before, last]
 
 
-def _changes(asked, precision, place):
+def _changes(config, precision, place):
     """The record of the options that a resumed run changed, of before and of now; says the latter.
 
     A precision is the one that "auto" stood for, which another processor may change too.
     """
-    method, earlier = asked.method, asked.earlier
+    method, earlier = config.method, config.earlier
     known = method.defaults() | earlier["options"]
     then = {key: known[key] for key in (*method.changeable, "train_epoch")}
     then["precision"] = earlier.get("precision", precision)
-    now = {**vars(asked.args), "precision": precision}
+    now = {**vars(config.args), "precision": precision}
     where = dict(zip(("phase", "epoch", "step"), place, strict=True))
     changes = [
         {"option": key, "from": was, "to": now[key], **where} for key, was in then.items() if now[key] != was
     ]
     if changes:
         told = "; ".join("{option} is {to}, was {from}".format_map(change) for change in changes)
-        say("changed from phase {}, epoch {}, after step {} on: ".format(*place) + told)
+        report("changed from phase {}, epoch {}, after step {} on: ".format(*place) + told)
     return [*earlier.get("changes", []), *changes]
 
 
-def print_settings(asked, settings, place):
+def print_settings(config, settings, place):
     """Print what a run is: its folder, what differs from the defaults, its data, device and precision.
 
     `place` is the (phase, epoch, step) after which a resumed run continues; None for a new one.
     """
-    defaults = asked.method.defaults()
+    defaults = config.method.defaults()
     given = [f"{key} {value}" for key, value in settings["options"].items() if value != defaults.get(key)]
     counts = [f"{kind['count']} {name}" for name, kind in settings["data"].items()]
-    show(f"run:     {asked.folder}")
-    show(f"options: {', '.join(given) or 'the defaults'}")
-    show(f"data:    {', '.join(counts)}")
-    show(f"device:  {settings['device']}, {settings['precision']}")
+    print_line(f"run:     {config.folder}")
+    print_line(f"options: {', '.join(given) or 'the defaults'}")
+    print_line(f"data:    {', '.join(counts)}")
+    print_line(f"device:  {settings['device']}, {settings['precision']}")
     if place:
-        show("resumed: phase {}, epoch {}, after step {}".format(*place))
+        print_line("resumed: phase {}, epoch {}, after step {}".format(*place))

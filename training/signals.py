@@ -2,7 +2,7 @@
 
 import signal
 
-from utils import say
+from utils import report
 
 STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1  # on which a run saves and stops
 KILLING = signal.SIGINT, signal.SIGTERM  # if they come again
@@ -32,4 +32,4 @@ class Signals:
     def _note(self, number, _):
         self.received = number
         signal.signal(number, signal.SIG_DFL if number in KILLING else signal.SIG_IGN)
-        say("stopping after this step …")
+        report("stopping after this step …")

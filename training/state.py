@@ -19,7 +19,7 @@ def save(run, pools):
     model, folder = run.model, run.folder
     check_weights(run)
     for name, network in _networks(model).items():
-        file = checkpoints.generator_file if name in model.painters else checkpoints.weights_of
+        file = checkpoints.generator_file if name in model.generators else checkpoints.weights_of
         checkpoints.save(folder / f"{name}_latest.pth", file(network))
     if model.ema:
         checkpoints.save(folder / "generator_ema.pth", checkpoints.generator_file(shown_generator(model)))

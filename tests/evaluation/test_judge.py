@@ -116,7 +116,7 @@ def test_all_squares_of_a_photo_are_seen_and_some_photos_alone(tmp_path, vgg):
 
 
 def test_the_halves_of_a_set_share_no_picture():
-    look = judge.Look(torch.arange(12.0)[:, None], torch.arange(6).repeat_interleave(2))
+    look = judge.FeatureSet(torch.arange(12.0)[:, None], torch.arange(6).repeat_interleave(2))
     first, second = judge._halves(look)
     assert len(first.features) == len(second.features) == 6
     assert not set(first.pictures.tolist()) & set(second.pictures.tolist())

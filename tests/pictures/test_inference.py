@@ -111,7 +111,7 @@ def overflowing(precision):
 
 @pytest.mark.parametrize("tile", [None, 16])
 def test_what_overflows_in_fp16_is_made_again_in_fp32(tile, capsys):
-    listing.say_once.cache_clear()
+    listing.report_once.cache_clear()
     bright, dark = np.full((20, 24, 3), 255, np.uint8), photo(20, 24) // 4 + 96
     bright[5:9, 3:8] = 250
     half, exact = overflowing("fp16"), overflowing("fp32")
@@ -120,7 +120,7 @@ def test_what_overflows_in_fp16_is_made_again_in_fp32(tile, capsys):
     made = inference.convert(half, [dark, bright], tile)
     wanted = inference.convert(exact, [dark, bright], tile)
     assert [np.abs(a.astype(int) - b).mean() < 1 for a, b in zip(made, wanted, strict=True)] == [True, True]
-    told = "fp16 overflows: such pictures are made again in fp32, as --precision fp32 makes all\n"
+    told = "fp16 overflows: such pictures are computed again in fp32 (--precision fp32: all)\n"
     assert capsys.readouterr().err == told
     kept = {layer.weight.dtype for layer in half.modules() if isinstance(layer, CONVOLUTIONS)}
     assert kept == {torch.float16}

@@ -13,7 +13,7 @@ NEWER = ["h.jfif", "i.JPE", "j.jfi", "k.avif", "m.pjpeg"]
 
 @pytest.fixture(autouse=True)
 def nothing_said():
-    listing.say_once.cache_clear()
+    listing.report_once.cache_clear()
 
 
 def touch(folder, *names):

@@ -64,7 +64,7 @@ def no_plots(monkeypatch):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """(data, folder) of a run, for looking at only."""
-    utils.said.clear()
+    utils.unlogged.clear()
     data = make_data(tmp_path_factory.mktemp("data"))
     return data, train(data, tmp_path_factory.mktemp("whole"), "--sample_every", 1)
 
@@ -179,8 +179,8 @@ def test_each_program_goes_on_with_its_own_runs_alone(undisturbed, tmp_path):
     places = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", tmp_path]
     with pytest.raises(WrongUse, match=re.escape(f"it is one of {PYTHON} -m survey.cyclegan")):
         folders.find_run(["--name", "Tiny_3", *map(str, places)])
-    asked = folders.find_run(["--resume", str(folder)], CYCLEGAN)
-    assert asked.args.ngf == 4 and asked.method is CYCLEGAN
+    config = folders.find_run(["--resume", str(folder)], CYCLEGAN)
+    assert config.args.ngf == 4 and config.method is CYCLEGAN
 
 
 def test_weights_of_the_losses_may_change_and_networks_may_not(undisturbed):
@@ -207,7 +207,7 @@ def step(rank, count, port, folder):
     torch.set_num_threads(1)
     device = torch.device("cpu")
     args, _ = CYCLEGAN.parse(TINY.split())
-    with processes.together(device):
+    with processes.init_distributed(device):
         model = cyclegan.build(args, device, "fp32")
         batch = [torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(n)) for n in range(2)]
         for place in range(2):  # the buckets of gradients are built anew after the first

@@ -14,7 +14,7 @@ from utils import RunFailed, WrongUse
 
 CPU = torch.device("cpu")
 FOLDER = Path("results/Tiny_1_1_1_results")
-ASKED = types.SimpleNamespace(
+CONFIG = types.SimpleNamespace(
     folder=FOLDER,
     method=CARTOONGAN,
     argv=["--name", "Tiny"],
@@ -43,7 +43,7 @@ ASKED = types.SimpleNamespace(
     ],
 )
 def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
-    with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, ASKED):
+    with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, CONFIG):
         raise error
     assert told in str(failed.value) and "\n" not in str(failed.value)
     assert failed.value.__cause__ is error
@@ -52,33 +52,33 @@ def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("Unable to find an engine")])
 def test_the_whole_traceback_is_in_the_log(tmp_path, error):
     """Also that of a new run which failed before its start."""
-    asked = types.SimpleNamespace(**{**vars(ASKED), "folder": tmp_path / "new"})
+    config = types.SimpleNamespace(**{**vars(CONFIG), "folder": tmp_path / "new"})
     with (
         pytest.raises((RunFailed, RuntimeError)),
-        failures.traced(asked),
-        failures.one_line_errors(CPU, asked),
-        failures.one_line_errors(CPU, asked),
+        failures.traced(config),
+        failures.one_line_errors(CPU, config),
+        failures.one_line_errors(CPU, config),
     ):
         raise error
-    log = (asked.folder / "log.txt").read_text()
+    log = (config.folder / "log.txt").read_text()
     assert log.count("Traceback (most recent call last)") == (2 if isinstance(error, OSError) else 1)
     assert "        raise error\n" in log and f"    {type(error).__name__}: {error}\n" in log
-    assert [event for _, event, _ in read_log(asked.folder)] == ["traceback"]
+    assert [event for _, event, _ in read_log(config.folder)] == ["traceback"]
 
 
 def test_what_a_person_can_mend_needs_no_traceback(tmp_path):
-    asked = types.SimpleNamespace(folder=tmp_path / "new", earlier=None)
-    with pytest.raises(WrongUse), failures.traced(asked):
+    config = types.SimpleNamespace(folder=tmp_path / "new", earlier=None)
+    with pytest.raises(WrongUse), failures.traced(config):
         raise WrongUse("no folder data")
-    assert not asked.folder.exists()
+    assert not config.folder.exists()
 
 
 def test_the_command_that_resumes_a_run_begins_it_where_nothing_was_saved(tmp_path):
-    asked = types.SimpleNamespace(**{**vars(ASKED), "folder": tmp_path})
-    assert failures.resuming(asked, "--workers", "0") == f"{PYTHON} CartoonGAN.py --name Tiny --workers 0"
+    config = types.SimpleNamespace(**{**vars(CONFIG), "folder": tmp_path})
+    assert failures.resuming(config, "--workers", "0") == f"{PYTHON} CartoonGAN.py --name Tiny --workers 0"
     (tmp_path / "settings.json").touch()
     assert (
-        failures.resuming(asked, "--workers", "0")
+        failures.resuming(config, "--workers", "0")
         == f"{PYTHON} CartoonGAN.py --resume {tmp_path} --workers 0"
     )
 
@@ -91,13 +91,13 @@ def test_a_loading_process_that_is_killed_while_it_hands_a_batch_over_is_explain
 def test_a_process_that_is_gone_is_explained(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     told = r"another of the processes is gone, or cannot be reached \(gloo: connection closed\)"
-    with pytest.raises(RunFailed, match=told), failures.one_line_errors(CPU, ASKED):
+    with pytest.raises(RunFailed, match=told), failures.one_line_errors(CPU, CONFIG):
         raise RuntimeError("gloo: connection closed\nand more")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()])
 def test_faults_of_the_program_are_raised_as_they_are(error):
-    with pytest.raises(type(error)) as failed, failures.one_line_errors(CPU, ASKED):
+    with pytest.raises(type(error)) as failed, failures.one_line_errors(CPU, CONFIG):
         raise error
     assert failed.value is error
 
@@ -114,7 +114,7 @@ def test_faults_of_the_program_are_raised_as_they_are(error):
 def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, told):
     args = types.SimpleNamespace(lrG=2e-4, lrD=1e-4, pre_lr=pre_lr)
     model = types.SimpleNamespace(discriminator=True)
-    run = types.SimpleNamespace(args=args, model=model, asked=ASKED, phase=phase, precision=precision)
+    run = types.SimpleNamespace(args=args, model=model, config=CONFIG, phase=phase, precision=precision)
     assert failures.another_try(run) == (
         f"the last saved state is untouched; resume with {PYTHON} CartoonGAN.py --name Tiny {told}"
     )

@@ -25,8 +25,8 @@ def typed(tmp_path, monkeypatch):
     return ["--name", "Paprika"]
 
 
-def settings(asked):
-    return make_settings(asked, torch.device("cpu"), "fp32", {"photographs": {"count": 8}}, (1, 1, 0))
+def settings(config):
+    return make_settings(config, torch.device("cpu"), "fp32", {"photographs": {"count": 8}}, (1, 1, 0))
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def earlier(typed):
     """Leave a run folder with its settings.json, as a run with these options does; returns the folder."""
 
     def leave(*more):
-        asked = find_run([*typed, *more])
-        asked.folder.mkdir(parents=True)
-        write_settings(asked.folder, settings(asked))
-        return asked.folder
+        config = find_run([*typed, *more])
+        config.folder.mkdir(parents=True)
+        write_settings(config.folder, settings(config))
+        return config.folder
 
     return leave
 
@@ -75,16 +75,16 @@ def test_a_name_too_long_for_the_files_of_the_run(typed):
 
 def test_a_new_run(typed):
     Path("results/Paprika_10_100_8_results").mkdir(parents=True)
-    asked = find_run([*typed, "--ngf", "16"])
-    assert (asked.args.ngf, asked.given, asked.earlier) == (16, ["name", "ngf"], None)
-    assert asked.folder == Path("results/Paprika_10_100_8_results")
+    config = find_run([*typed, "--ngf", "16"])
+    assert (config.args.ngf, config.given, config.earlier) == (16, ["name", "ngf"], None)
+    assert config.folder == Path("results/Paprika_10_100_8_results")
 
 
 def test_data_that_are_missing_are_told_before_a_folder_is_made(typed):
     with pytest.raises(WrongUse, match="no folder nowhere/train"):
         find_run([*typed, "--tgt_data", "nowhere"])
-    asked = find_run([*typed, "--tgt_data", "nowhere", "--adv_lambda", "0"])
-    assert not asked.folder.exists() and not Path("results").exists()
+    config = find_run([*typed, "--tgt_data", "nowhere", "--adv_lambda", "0"])
+    assert not config.folder.exists() and not Path("results").exists()
 
 
 def test_the_same_run_is_not_done_twice(earlier, typed):
@@ -140,19 +140,19 @@ def test_a_file_in_the_place_of_a_folder(typed, file):
 def test_resume_takes_the_settings_of_the_folder(earlier, typed, by_name):
     folder = earlier("--ngf", "16", "--tag", "b")
     argv = [*typed, "--ngf", "16", "--tag", "b", "--resume"] if by_name else ["--resume", str(folder)]
-    asked = find_run(argv)
-    assert (asked.args.name, asked.args.ngf, asked.args.tag) == ("Paprika", 16, "b")
-    assert asked.folder == folder
-    assert asked.earlier["options"]["ngf"] == 16
+    config = find_run(argv)
+    assert (config.args.name, config.args.ngf, config.args.tag) == ("Paprika", 16, "b")
+    assert config.folder == folder
+    assert config.earlier["options"]["ngf"] == 16
 
 
 def test_resume_may_change_what_leaves_the_method_alone(earlier):
     folder = earlier("--ngf", "16")
     changed = "--train_epoch 1000 --workers 3 --device cpu --sample_every 5"
-    asked = find_run(["--resume", str(folder), *changed.split()])
-    args = asked.args
+    config = find_run(["--resume", str(folder), *changed.split()])
+    args = config.args
     assert (args.train_epoch, args.workers, args.device, args.sample_every) == (1000, 3, "cpu", 5)
-    assert args.ngf == 16 and asked.folder == folder
+    assert args.ngf == 16 and config.folder == folder
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ def test_resume_refuses_other_differences_by_name(earlier, argv, told):
 def test_what_helps_a_run_on_may_change_where_its_folder_is_named(earlier, typed, changed):
     folder = earlier("--ngf", "16")
     more = [word for key, value in changed.items() for word in (f"--{key}", str(value))]
-    asked = find_run(["--resume", str(folder), *more])
-    assert {key: vars(asked.args)[key] for key in changed} == changed
-    assert asked.args.ngf == 16 and asked.folder == folder
+    config = find_run(["--resume", str(folder), *more])
+    assert {key: vars(config.args)[key] for key in changed} == changed
+    assert config.args.ngf == 16 and config.folder == folder
     if not {"lrG", "batch_size"} & changed.keys():  # which are part of the folder's name
         with pytest.raises(WrongUse, match=f"name --resume {folder} to change them, or start a new run"):
             find_run([*typed, "--ngf", "16", *more, "--resume"])
@@ -237,8 +237,8 @@ def test_resume_by_name_compares_the_defaults_too(earlier, typed):
 
 def test_resume_by_name_finds_the_folder_when_the_epochs_were_raised(earlier, typed):
     folder = earlier("--ngf", "16")
-    asked = find_run([*typed, "--ngf", "16", "--train_epoch", "1000", "--resume"])
-    assert asked.folder == folder and asked.args.train_epoch == 1000
+    config = find_run([*typed, "--ngf", "16", "--train_epoch", "1000", "--resume"])
+    assert config.folder == folder and config.args.train_epoch == 1000
 
 
 def test_resume_of_a_folder_may_repeat_an_option_that_needs_another(earlier):
@@ -288,8 +288,8 @@ def test_the_state_alone_is_enough_to_resume(earlier):
         (folder / "settings.json").unlink()
         if content:
             (folder / "settings.json").write_text(content)
-        asked = find_run(["--resume", str(folder)])
-        assert asked.args.ngf == 16 and asked.earlier == record
+        config = find_run(["--resume", str(folder)])
+        assert config.args.ngf == 16 and config.earlier == record
         (folder / "settings.json").touch()
 
 
@@ -316,9 +316,9 @@ def test_settings_that_no_run_can_have_are_refused(earlier, with_state):
 
 
 def test_an_option_that_did_not_exist_yet_had_its_default():
-    asked = {"name": "a", "style_lambda": 0}
-    assert folders.differences(asked, {"name": "a"}, options.CARTOONGAN) == {}
-    changed = folders.differences(asked | {"style_lambda": 2.0}, {"name": "a"}, options.CARTOONGAN)
+    config = {"name": "a", "style_lambda": 0}
+    assert folders.differences(config, {"name": "a"}, options.CARTOONGAN) == {}
+    changed = folders.differences(config | {"style_lambda": 2.0}, {"name": "a"}, options.CARTOONGAN)
     assert changed == {"style_lambda": "style_lambda is 2.0, was 0"}
 
 
@@ -329,8 +329,8 @@ def test_a_restart_by_torchrun_goes_on_with_its_own_run_alone(earlier, typed, mo
     with pytest.raises(WrongUse, match="holds this run already"):
         find_run(typed)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    asked = find_run(typed)
-    assert asked.earlier == read_settings(folder)
+    config = find_run(typed)
+    assert config.earlier == read_settings(folder)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a later launch")
     with pytest.raises(WrongUse, match="holds this run already"):
         find_run(typed)
@@ -342,16 +342,16 @@ def test_a_restart_by_torchrun_goes_on_with_its_own_run_alone(earlier, typed, mo
 def test_one_process_a_folder(tmp_path):
     folder = tmp_path / "results/run"
     told = pytest.raises(WrongUse, match=f"{folder} is being written by another run")
-    with folders.held(folder), told, folders.held(folder):
+    with folders.lock_run(folder), told, folders.lock_run(folder):
         pass
     (folder / "Transfer").mkdir(parents=True)
     (folder / "Transfer/.1.png.part").touch()
-    with folders.held(folder):
+    with folders.lock_run(folder):
         assert [path.name for path in folder.rglob("*")] == ["Transfer"]
 
 
 def test_a_run_that_ends_during_its_start_leaves_no_empty_folder(tmp_path):
-    with pytest.raises(KeyboardInterrupt), folders.held(tmp_path / "results/run"):
+    with pytest.raises(KeyboardInterrupt), folders.lock_run(tmp_path / "results/run"):
         raise KeyboardInterrupt
     assert not [*(tmp_path / "results").iterdir()]
 
@@ -362,7 +362,7 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     told = pytest.raises(WrongUse, match=r"cannot make .*/run \(Permission denied\): name another --")
-    with told, folders.held(tmp_path / "run"):
+    with told, folders.lock_run(tmp_path / "run"):
         pass
 
 
@@ -376,6 +376,6 @@ def test_a_restart_waits_for_the_process_of_before(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "locked", locked)
     for count in ("0", "1"):
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
-        with folders.held(tmp_path):
+        with folders.lock_run(tmp_path):
             pass
     assert waits == [False, True]

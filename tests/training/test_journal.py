@@ -21,7 +21,7 @@ from training.log import read_log, run_state
 
 @pytest.fixture(autouse=True)
 def _nothing_said(monkeypatch):
-    monkeypatch.setattr(utils, "said", type(utils.said)())  # no later run is to write this into its log
+    monkeypatch.setattr(utils, "unlogged", type(utils.unlogged)())  # else a later run would log it
 
 
 class Shown(list):
@@ -269,7 +269,7 @@ def test_the_thread_of_tensorboard_leaves_a_full_disk_to_the_run_s_own_error(
 
 
 def test_what_is_said_stands_in_the_log(tmp_path, capsys):
-    utils.say("warning: one\ntwo")
+    utils.report("warning: one\ntwo")
     with start(tmp_path / "P_results") as record:
         record.finish()
     assert [event[1:] for event in read_log(record.folder)] == [

@@ -3,7 +3,7 @@
 import contextlib
 
 from training import log
-from training.folders import held
+from training.folders import lock_run
 from training.log import log_event, read_log, run_state
 
 
@@ -11,7 +11,7 @@ def test_the_state_follows_from_the_log_and_the_lock(tmp_path):
     assert run_state(tmp_path) == ("", "") and read_log(tmp_path) == []
     log_event(tmp_path, "started", "python CartoonGAN.py")
     assert run_state(tmp_path) == ("killed", "the process died without logging an exit")
-    with held(tmp_path):
+    with lock_run(tmp_path):
         assert run_state(tmp_path) == ("running", "")
     log_event(tmp_path, "said", "warning: finished: not yet")
     assert run_state(tmp_path)[0] == "killed"

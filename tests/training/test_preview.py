@@ -56,7 +56,7 @@ def test_the_hours_are_those_of_steps_samples_and_measures(monkeypatch):
     monkeypatch.setattr(preview, "memory", lambda device: "1 GB")
     args = CARTOONGAN.parse(["--sample_every", "5", "--eval_every", "4"])[0]
     phases = [preview.Phase(1, 2, 0.5, 10.0), preview.Phase(2, 20, 1.0, 10.0)]
-    lines = preview.report(args, torch.device("cpu"), phases, 60, 100.0)
+    lines = preview.summary(args, torch.device("cpu"), phases, 60, 100.0)
     # 2 x 30 s + 10 s of samples; 20 x 60 s + 4 x 10 s of samples + 5 x 100 s of measures
     assert lines[-1].startswith("in all: 30 min 10 s;")
     assert "phase 2: 1 s a step, 1 min 0 s an epoch of 60 steps, 20 epochs; samples 10.0 s" in lines

@@ -33,7 +33,7 @@ def step(rank, count, port, folder):
     join(rank, count, port)
     args, _ = options.parse(f"{TINY} --style_lambda 2 --tv_lambda 1 --batch_size {BATCH}".split())
     device = torch.device("cpu")
-    with processes.together(device):
+    with processes.init_distributed(device):
         model = CartoonGAN.build(args, device, "fp32")
         model.adam_d = torch.optim.SGD(model.discriminator.parameters(), 0.1)
         model.adam_g = torch.optim.SGD(model.generator.parameters(), 0.1)
@@ -90,7 +90,7 @@ def build_watched(rank, count, port, folder):
 
     checkpoints.load_vgg = watched
     device = torch.device("cpu")
-    with processes.together(device), warnings.catch_warnings(record=True) as warned:
+    with processes.init_distributed(device), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         model = CartoonGAN.build(options.parse(TINY.split())[0], device, "fp32")
         told = [str(each.message) for each in warned if each.category is FutureWarning]
@@ -110,7 +110,7 @@ def build_alone(rank, count, port, folder):
     join(rank, count, port)
     processes.parallel = lambda network, _: network
     device = torch.device("cpu")
-    with processes.together(device):
+    with processes.init_distributed(device):
         model = CartoonGAN.build(options.parse(f"{TINY} --norm_init uniform".split())[0], device, "fp32")
         torch.save([model.generator.state_dict(), model.discriminator.state_dict()], folder / f"{rank}.pth")
 

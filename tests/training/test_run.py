@@ -73,7 +73,7 @@ def no_plots(monkeypatch):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """(data, folder) of a run with a pool, for looking at only."""
-    utils.said.clear()
+    utils.unlogged.clear()
     data = make_data(tmp_path_factory.mktemp("data"))
     return data, train(data, tmp_path_factory.mktemp("whole"), "--pool_size", 4, "--sample_every", 1)
 

@@ -32,7 +32,7 @@ def run_at(phase, epoch, folder, data, extension="png"):
         generator=lambda photo: -photo,
         autocast=lambda: utils.autocast(CPU, "fp32"),
         ema=None,
-        painters=("generator",),
+        generators=("generator",),
     )
     args, _ = options.parse(["--sample_format", extension])
     return types.SimpleNamespace(
@@ -61,7 +61,7 @@ def test_the_photo_is_left_and_the_result_right_in_their_own_colours(red, tmp_pa
 
 def test_a_way_back_comes_last_and_is_told_by_the_name(red, tmp_path):
     run = run_at(2, 7, tmp_path / "Red_results", red)
-    run.model.painters, run.model.generator_back = (
+    run.model.generators, run.model.generator_back = (
         ("generator", "generator_back"),
         lambda photo: photo * 0 - 1,
     )

@@ -10,7 +10,7 @@ import torch
 
 from support.arguments import PYTHON
 from training import options
-from training.folders import Asked
+from training.folders import RunConfig
 from training.options import CARTOONGAN
 from training.settings import (
     make_settings,
@@ -31,8 +31,8 @@ DATA = {
 
 def settings(*argv, earlier=None, data=DATA, precision="fp32", place=(1, 1, 0)):
     saved = earlier["options"] if earlier else None
-    asked = Asked([*argv], *options.parse(argv, saved), Path("results/P_results"), earlier)
-    return make_settings(asked, CPU, precision, data, place)
+    config = RunConfig([*argv], *options.parse(argv, saved), Path("results/P_results"), earlier)
+    return make_settings(config, CPU, precision, data, place)
 
 
 def test_settings_record_all_that_a_result_depends_on(tmp_path):

@@ -26,7 +26,7 @@ def new_run(folder, text="", place=(1, 1, 0)):
     return types.SimpleNamespace(
         model=model,
         folder=folder,
-        asked=types.SimpleNamespace(folder=folder, method=options.CARTOONGAN, argv=[]),
+        config=types.SimpleNamespace(folder=folder, method=options.CARTOONGAN, argv=[]),
         device=CPU,
         args=args,
         place=place,
