@@ -241,7 +241,7 @@ def test_sort_and_filter(results, page):
     title("con_lambda").click()
     assert visible(page)[0] == NAMES[1]
     assert one(page, "th[data-key='con_lambda']").get_attribute("aria-sort") == "ascending"
-    title("epochs").click()
+    title("epoch").click()
     assert visible(page)[0] == NAMES[2]
     search = one(page, "#filter")
     search.send_keys("FINISHED 画像")
