@@ -64,7 +64,7 @@ def load(path):
             return _load_safetensors(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one line about a refused file is enough
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except WrongUse:
         raise
     except FileNotFoundError:
