@@ -146,8 +146,10 @@ def check_shape(generator, args):
 def main(argv=None):
     args, pictures = asked(argv)
     device = utils.choose_device(args.device)
-    whole = "it cannot work in tiles, so limit the size with --size N, not --tile" if args.tile else None
-    generator = checkpoints.load_generator(args.pre_trained_model, whole, inference.IN_TILES)
+    generator = checkpoints.load_generator(args.pre_trained_model)
+    if args.tile and not inference.works_in_tiles(generator):
+        kind = f"{args.pre_trained_model} holds {generator.architecture['network']}'s network"
+        raise WrongUse(f"{kind}: it cannot work in tiles, so limit the size with --size N, not --tile")
     check_shape(generator, args)
     inference.prepare(generator, device, utils.choose_precision(args.precision, device))
 
