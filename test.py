@@ -12,7 +12,7 @@ import time
 if sys.flags.safe_path:  # python -P does not search the folder of the script
     sys.path.insert(0, os.path.dirname(__file__))
 
-from pictures import video
+from pictures import film_convert
 from pictures.listing import find_pictures, plan_results, refuse_stream
 from support.arguments import Parser, add_device, command_line, image_size, number, one_line, path
 from utils import RunFailed, WrongUse, exit_status, refuse_early, report
@@ -112,7 +112,7 @@ def parse(argv=None):
     if args.video:
         if not args.video.is_file():
             refuse_stream(args.video)
-        video.check(args.video, args.output)
+        film_convert.check(args.video, args.output)
         return args, []
     out = args.output_image_dir
     return args, plan_results(find_pictures(args.image_dir, out), out, args.format, args.suffix)
@@ -161,7 +161,7 @@ def main(argv=None):
     about = record.of(checkpoints.in_run(args.pre_trained_model), command_line(["test.py"], argv))
     if args.video:
         change = functools.partial(change_frame, apply, args)
-        frames = video.convert(args.video, args.output, change, record.text(about))
+        frames = film_convert.convert(args.video, args.output, change, record.text(about))
         print(f"{frames} frames in {args.output}")
         return
 
