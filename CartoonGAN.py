@@ -30,9 +30,9 @@ from evaluation import judge
 from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_float32, draw_scales, gram
 from pages import writing
 from pictures import checkpoints
-from support import gpu
+from support import architecture, gpu
 from training import augment, pixels, processes
-from training.options import GENERATOR_OPTIONS, has_discriminator, needs_vgg
+from training.options import has_discriminator, needs_vgg
 from training.pool import Pool
 from training.ranking import auc
 from training.run import open_run
@@ -227,7 +227,7 @@ def build(args, device, precision):
     """A new Model with untrained weights, the same in every process, and the frozen VGG19."""
     torch.manual_seed(args.seed)
     layout = gpu.for_training(device, precision)
-    shape = {key: getattr(args, key) for key in GENERATOR_OPTIONS}
+    shape = {key: getattr(args, key) for key in architecture.OPTIONS}
     generator, discriminator, vgg = Generator(**shape), None, None
     if has_discriminator(args):
         discriminator = Discriminator(args.in_ndc, args.out_ndc, args.ndf, args.conv_bias)
