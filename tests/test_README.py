@@ -134,11 +134,12 @@ def test_links_and_files_of_a_page_exist(page):
         assert (ROOT / name).is_file() or list(ROOT.glob(f"*/{name}")), name
 
 
-MODULES = """CartoonGAN test edge_promoting data.frames data.haze data.pairs evaluation.__main__ evaluation.weights
-pages.__main__ benchmark.__main__ pictures.export experiments.sweep survey.__main__ survey.texture survey.gatys
-survey.mrf survey.analogy survey.multimodal survey.video survey.cyclegan"""
-OTHERS = """--standalone --nproc_per_node --nnodes --max-restarts --rdzv_backend --rdzv_endpoint --shm-size --ipc --logdir
---torch-backend --signal"""  # of torchrun, docker, TensorBoard, uv and sbatch
+MODULES = """CartoonGAN test edge_promoting data.frames data.haze data.pairs evaluation.__main__
+evaluation.weights pages.__main__ benchmark.__main__ pictures.export experiments.sweep survey.__main__
+survey.texture survey.gatys survey.mrf survey.analogy survey.multimodal survey.video survey.cyclegan"""
+# Of torchrun, docker, TensorBoard, uv and sbatch.
+OTHERS = """--standalone --nproc_per_node --nnodes --max-restarts --rdzv_backend --rdzv_endpoint --shm-size
+--ipc --logdir --torch-backend --signal"""
 
 
 def test_options_named_in_the_pages_exist(capsys):
