@@ -26,7 +26,7 @@ from torch import nn
 from evaluation import judge
 from networks import at_least_float32, initialise
 from pages import writing
-from pictures.cyclegan import CycleGenerator
+from pictures.foreign import CycleGenerator
 from support import gpu
 from support.norm import InstanceNorm
 from training import processes
