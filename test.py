@@ -122,7 +122,7 @@ if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with 
     refuse_early(parse)
 
 import utils
-from pictures import checkpoints, colour, images, inference, record, stream
+from pictures import checkpoints, colour, images, inference, stream
 
 GPU_BATCH = 8
 BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
@@ -158,10 +158,12 @@ def main(argv=None):
         pairs = zip(photos, results, strict=True)
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
-    about = record.of(checkpoints.in_run(args.pre_trained_model), command_line(["test.py"], argv))
+    about = images.describe_origin(
+        checkpoints.in_run(args.pre_trained_model), command_line(["test.py"], argv)
+    )
     if args.video:
         change = functools.partial(change_frame, apply, args)
-        frames = film_convert.convert(args.video, args.output, change, record.text(about))
+        frames = film_convert.convert(args.video, args.output, change, images.origin_text(about))
         print(f"{frames} frames in {args.output}")
         return
 
