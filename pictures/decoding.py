@@ -1,11 +1,10 @@
 """Image files decoded: upright, in sRGB, with 8 bits a channel, the same for training and for applying.
 
-Pillow decodes most: it knows EXIF orientation, palettes and CMYK, and says why a file cannot be read. TIFFs of
-more than 8 bits are decoded by tifffile: Pillow 13 mixes up their planes, byte order and black with white.
+Pillow decodes: it knows EXIF orientation, palettes and CMYK, and says why a file cannot be read. tiffs.py
+has the TIFFs that it misreads, profiles.py the colours.
 """
 
 import contextlib
-import ctypes
 import io
 import itertools
 import logging
@@ -13,11 +12,10 @@ import re
 import warnings
 
 import numpy as np
-import tifffile
-from PIL import Image, ImageOps, ImageSequence, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, ImageSequence, PngImagePlugin, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pictures import profiles, record
+from pictures import profiles, tiffs
 from utils import first_line
 
 with contextlib.suppress(ImportError):  # optional
@@ -33,23 +31,10 @@ ALL_FRAMES = 2**29  # pixels held at once: 1.6 GB, and as much for the results
 SMALLER = "make it smaller"
 REDUCED = f"give --size N (for a JPEG that is not progressive), or {SMALLER}"
 
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes
-SAVE_AS = "save it as grey or RGB of 8 or 16 bits, uncompressed"
-WHITE_IS_0 = 0  # of the tag PhotometricInterpretation
-COLOURS = {WHITE_IS_0: "L", 1: "L", 2: "RGB", 5: "CMYK"}
-PACKED = 1032  # the most by which deflate reduces data
-
 # Warnings and log lines of libraries do not name the file; what matters in them is also raised.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-# libtiff, which Pillow brings, writes to standard error itself. Its functions are found where it is a library
-# of its own: in Pillow's wheels for Linux and macOS, and in Linux distributions.
-with contextlib.suppress(AttributeError, OSError):
-    _libtiff = ctypes.CDLL(Image.core.__file__)
-    _libtiff.TIFFSetWarningHandler(None)
-    _libtiff.TIFFSetErrorHandler(None)
 # Image generators write whole workflows into PNGs, scanners profiles of megabytes; Pillow accepts 1 MiB.
 PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**26, 2**28
 for _name in (".jfi", ".pjpeg", ".pjp"):
@@ -97,7 +82,7 @@ def decode_frames(data, longest=None):
     try:
         with _open(data, longest=longest) as file:
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
-                return [_with_alpha(file)], record.kept(file)
+                return [_with_alpha(file)], _kept(file)
             width, height = file.size
             profile, still = file.info.get("icc_profile"), file.info.get("default_image", False)
             if file.n_frames * width * height > ALL_FRAMES:
@@ -111,12 +96,35 @@ def decode_frames(data, longest=None):
             if len({frame.shape[:2] for frame in frames}) > 1:
                 raise Unreadable("its frames differ in size")
             info = {key: value for key, value in info.items() if value is not None}
-            return frames, info | record.kept(file)
+            return frames, info | _kept(file)
     except MemoryError:
         raise
     except Exception as error:
         reason = _reason(error, data, REDUCED)
     raise Unreadable(reason)
+
+
+def _kept(image):
+    """Pillow's options that keep the dates and the resolution of a photograph, which Pillow has opened."""
+    found, tags = {}, ExifTags.Base
+    dates = [tags.DateTimeOriginal, tags.DateTimeDigitized, tags.OffsetTime, tags.OffsetTimeOriginal]
+    dates += [tags.OffsetTimeDigitized, tags.SubsecTime, tags.SubsecTimeOriginal, tags.SubsecTimeDigitized]
+    with contextlib.suppress(Exception):  # damaged EXIF can fail in any way, and does the picture no harm
+        resolution = tuple(float(value) for value in image.info["dpi"])
+        if all(0 < value < 2**16 for value in resolution):
+            found["dpi"] = resolution
+    with contextlib.suppress(Exception):
+        old, new = image.getexif(), Image.Exif()
+        inner = old.get_ifd(ExifTags.IFD.Exif)
+        dated = {tag: inner[tag] for tag in dates if isinstance(inner.get(tag), str)}
+        new.get_ifd(ExifTags.IFD.Exif).update(dated)
+        if isinstance(date := old.get(tags.DateTime), str):
+            new[tags.DateTime] = date
+        if tags.DateTime in new or dated:
+            found["exif"] = (
+                new.tobytes()
+            )  # given an Exif object, Pillow's TIFF writer writes its first part only
+    return found
 
 
 def refuse_long(width, height):
@@ -154,11 +162,11 @@ def _identify(data):
             raise
         return JpegImageFile(io.BytesIO(data))
     except UnidentifiedImageError:
-        if data[:4] not in TIFF:
+        if data[:4] not in tiffs.MAGIC:
             raise
         image = None
-    if data[:4] in TIFF:
-        return _open_tiff(image, data)
+    if data[:4] in tiffs.MAGIC:
+        return tiffs.open_tiff(image, data, LIMIT)
     if (
         image.mode == "RGB"
         and image.tile
@@ -178,22 +186,12 @@ def _normalise(image):
     profile = image.info.get("icc_profile")
     if image.mode == "F" or image.mode.startswith("I"):
         values, transparent = np.asarray(image), image.info.get("transparency")
-        image = Image.fromarray(_eight_bits(values))
+        image = Image.fromarray(tiffs.eight_bits(values))
         if transparent is not None:
             image.putalpha(Image.fromarray((values != transparent).astype(np.uint8) * 255))
     elif image.has_transparency_data:
         image = image.convert("LA" if profile and image.mode in ("L", "LA", "La") else "RGBA")
     return profiles.to_srgb(image, profile)
-
-
-def _eight_bits(values, white=65535):
-    """Values from 0 to `white`, or floating point from 0 to 1, as uint8. Raises ValueError for others."""
-    if values.dtype.kind == "f":
-        if not (values.min() >= 0 and values.max() <= 1):  # also where one is not a number
-            raise ValueError("floating point values outside 0 to 1: save it with 8 or 16 bits")
-        return np.rint(255 * values.astype(np.float32)).astype(np.uint8)
-    # Rounded down, as Pillow does with 16 bits.
-    return (np.clip(values, 0, white).astype(np.uint32) * 255 // white).astype(np.uint8)
 
 
 def _with_alpha(image):
@@ -220,87 +218,3 @@ def _reason(error, data, advice):
         pixels = int(re.search(r"\d+", text)[0]) / 1e6
         return f"{pixels:.0f} million pixels, at most {LIMIT / 1e6:.0f} million can be read: {advice}"
     return text
-
-
-# TIFF
-
-
-def _open_tiff(image, data):
-    """The Pillow image of a TIFF's first page; `image` is what Pillow opened, None where it could not.
-
-    Raises ValueError with the reason, Image.DecompressionBombError, and what tifffile raises.
-    """
-    if image and _pillow_reads_correctly(image.tag_v2):
-        return image
-    try:
-        return _by_tifffile(data)
-    except (NotImplementedError, ValueError, tifffile.TiffFileError) as error:
-        if isinstance(error, ValueError) and "imagecodecs" not in str(error):  # a compression such as LZW
-            raise
-        if image and (made := _by_pillow(image)):
-            return made
-        reason = first_line(error).strip("\"'")
-        raise ValueError(f"a kind of TIFF that cannot be read ({reason}): {SAVE_AS}") from None
-
-
-def _pillow_reads_correctly(tags):
-    """Whether a TIFF has at most 8 bits, unsigned, the channels of a pixel together and chroma not halved."""
-    halved = tags.get(262) == 6 and tags.get(259, 1) == 1 and tuple(tags.get(530, (2, 2))) != (1, 1)
-    unsigned = set(tags.get(339, (1,))) <= {1, 4}
-    return max(tags.get(258, (1,))) <= 8 and unsigned and tags.get(284, 1) == 1 and not halved
-
-
-def _by_tifffile(data):
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[0]
-        kind, mode = page.dtype, COLOURS.get(page.photometric)
-        mixed = len(set(np.atleast_1d(page.tags.valueof(258, default=1)))) > 1
-        if kind is None or mode is None or mixed or page.imagedepth > 1:
-            colours = getattr(page.photometric, "name", "unknown")
-            raise NotImplementedError(f"{page.bitspersample} bits, colours {colours}")
-        if kind.char not in "BHefd":
-            raise ValueError(f"values of type {kind}, of no known range: {SAVE_AS}")
-        if (pixels := page.imagewidth * page.imagelength) > LIMIT:
-            raise Image.DecompressionBombError(f"{pixels} pixels")
-        ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-        if page.nbytes > PACKED * len(data) or max(ends, default=0) > len(data):
-            raise ValueError("image file is truncated")
-        planes = page.asarray().reshape(page.shaped)[:, 0]  # planes, height, width, channels
-        planes = planes.transpose(1, 2, 0, 3).reshape(*planes.shape[1:3], -1)
-        alpha = {1: "a", 2: "A"}.get(next(iter(page.extrasamples), 0), "") if mode != "CMYK" else ""
-        planes, white = planes[..., : len(mode) + len(alpha)], 2**page.bitspersample - 1
-        made = _tiff_image(planes, mode + alpha, page.photometric, white)
-        made.info["icc_profile"] = page.tags.valueof(34675)
-        made.getexif()[274] = page.tags.valueof(274, default=1)  # the orientation
-    return made
-
-
-def _by_pillow(image):
-    """A TIFF that tifffile cannot unpack, if Pillow reads its kind correctly: compressed or of 12 bits."""
-    tags = image.tag_v2
-    bits, kind, packed = tags.get(258, (1,))[0], tags.get(339, (1,))[0], tags.get(259, 1) != 1
-    if bits <= 8:
-        right = kind == 1 and packed and image.mode in ("L", "P", "RGB", "RGBA", "CMYK")
-    elif kind == 1:
-        right = bits == 12 or (bits == 16 and packed)
-    else:
-        right = kind == 3 and tags.prefix == b"II"
-    if not right:
-        return None
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode != "F" and not image.mode.startswith("I"):
-        return image
-    made = _tiff_image(np.asarray(image)[..., None], "L", tags.get(262), 4095 if bits == 12 else 65535)
-    made.info["icc_profile"] = image.info.get("icc_profile")
-    return made
-
-
-def _tiff_image(values, mode, colours, white):
-    """The Pillow image of H,W,C values; "a" at the end of `mode` is alpha by which colours are multiplied."""
-    if values.shape[2] != len(mode):
-        raise NotImplementedError(f"{values.shape[2]} channels, {len(mode)} expected")
-    values = values if white == 255 else _eight_bits(values, white)
-    if colours == WHITE_IS_0:
-        values = np.concatenate([255 - values[..., :1], values[..., 1:]], axis=2)
-    made = Image.frombytes(mode, values.shape[1::-1], np.ascontiguousarray(values).tobytes())
-    return made.convert(mode.upper()) if "a" in mode else made
