@@ -25,7 +25,7 @@ class Phase(NamedTuple):
 
 @contextlib.contextmanager
 def place(config):
-    """A folders.RunConfig whose folder, if it asks for a preview, is a temporary one."""
+    """A config.RunConfig whose folder, if it asks for a preview, is a temporary one."""
     if not config.preview:
         yield config
         return

@@ -12,11 +12,11 @@ from tqdm import tqdm
 import utils
 from training import data, history, preview, processes, samples, state
 from training.batches import load_batches, training_batches
+from training.config import STATE, make_settings, print_settings, write_settings
 from training.failures import another_try, one_line_errors, resuming, traced
-from training.folders import find_run, lock_run
+from training.folder import find_run, lock_run
 from training.journal import Journal
 from training.options import CARTOONGAN
-from training.settings import STATE, make_settings, print_settings, write_settings
 from training.signals import Signals
 from utils import RunFailed, Stopped, WrongUse, is_first
 
@@ -30,7 +30,7 @@ CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for t
 def open_run(argv=None, method=CARTOONGAN):
     """Open the run that a command line asks for; the end of the block without an error finishes it.
 
-    `method` is a method.Method. Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for
+    `method` is a config.Method. Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for
     what can go wrong around the program: memory, disks, other processes.
     """
     config = find_run(argv, method)

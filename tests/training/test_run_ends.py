@@ -21,7 +21,7 @@ import CartoonGAN
 from support.arguments import PYTHON
 from training import history, state
 from training import run as runs
-from training.settings import read_settings
+from training.config import read_settings
 from training.signals import STOPPING, Signals
 from utils import RunFailed, Stopped, WrongUse
 
