@@ -204,6 +204,7 @@ class Model:
 
     networks, generators = ("generator", "discriminator"), ("generator",)  # as Run.restore has them
     optimisers, pools = ("adam_g", "adam_d"), ("pool",)
+    content_weight = "con_lambda"  # the option that holds results to their photographs
 
     generator: Generator
     discriminator: Discriminator | None  # None with --adv_lambda 0

@@ -34,7 +34,7 @@ class Generator(nn.Module):
     convolutions in a residual block (2 in the paper). `upsample` is "deconv", the paper's transposed
     convolution, or "resize", nearest neighbour and a convolution, which paints no checkerboard
     (Odena et al., Distill 2016). `padding`, of the first and last convolution and of the blocks, is "reflect"
-    or "zeros", and `eps` the norms': other programs' checkpoints differ in both (layouts.py). `norm` is
+    or "zeros", and `eps` the norms': other programs' checkpoints differ in both. `norm` is
     "instance", the paper's, "layer", one mean and deviation of all channels (Ba et al., 2016), or "mixed",
     which is "layer" on the way up alone. `predict` is "image", the paper's, or "change": what the last layer
     gives is added to the photo (docs/colour.md). `flatten` is the number of passes of support/filters.py

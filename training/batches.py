@@ -18,7 +18,7 @@ from pictures import images, listing
 from support.files import let_go
 from training import failures, processes
 from training.config import load_size
-from training.signals import STOPPING
+from training.processes import STOPPING
 from utils import RunFailed, report
 
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
