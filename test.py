@@ -92,8 +92,7 @@ def parse(argv=None):
         help="share of the result; 0: the photo (%(default)s)",
     )
 
-    add = parser.add_argument_group("running").add_argument
-    add_device(add)
+    add_device(parser.group("running"))
 
     add = parser.add_argument_group(
         "of the old script",
@@ -158,9 +157,7 @@ def main(argv=None):
         pairs = zip(photos, results, strict=True)
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
-    about = images.describe_origin(
-        checkpoints.in_run(args.pre_trained_model), command_line(["test.py"], argv)
-    )
+    about = images.describe_origin(checkpoints.in_run(args.pre_trained_model), command_line("test", argv))
     if args.video:
         change = functools.partial(change_frame, apply, args)
         frames = film_convert.convert(args.video, args.output, change, images.origin_text(about))
