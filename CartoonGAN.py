@@ -17,7 +17,7 @@ if sys.flags.safe_path:  # python -P does not search the folder of the script
     sys.path.insert(0, os.path.dirname(__file__))
 
 import utils
-from training.folders import find_run
+from training.folder import find_run
 
 if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is refused before that
     utils.refuse_early(find_run)
@@ -30,9 +30,9 @@ from evaluation import judge
 from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_float32, draw_scales, gram
 from pages import writing
 from pictures import checkpoints
-from support import gpu
+from support import architecture, gpu
 from training import augment, pixels, processes
-from training.options import GENERATOR_OPTIONS, has_discriminator, needs_vgg
+from training.options import has_discriminator, needs_vgg
 from training.pool import Pool
 from training.ranking import auc
 from training.run import open_run
@@ -63,14 +63,9 @@ def fake_loss(logits, mode):
     return F.softplus(logits).mean() if mode == "bce" else logits.square().mean()
 
 
-def content_loss(of_result, of_photo, norm=False):
-    """Mean absolute difference of two feature maps (N,C,H,W) of VGG19 (Equation 4).
-
-    With `norm` each channel of each picture first gets mean 0 and variance 1: a uniform veil of haze, say,
-    which changes both, is then no content.
-    """
-    maps = at_least_float32(of_result), at_least_float32(of_photo)
-    return F.l1_loss(*map(F.instance_norm, maps) if norm else maps)
+def content_loss(of_result, of_photo):
+    """Mean absolute difference of two feature maps (N,C,H,W) of VGG19 (Equation 4)."""
+    return F.l1_loss(at_least_float32(of_result), at_least_float32(of_photo))
 
 
 def style_loss(of_result, of_drawings):
@@ -93,7 +88,7 @@ def perceptual_losses(model, args, result, photo, drawing=None):
         # Of photos and drawings no graph is kept: VGG19 is frozen, and they need no gradients.
         if content_layer:
             of_result = maps.pop()  # the last map is its layer's
-            losses["content"] = content_loss(of_result, model.vgg(photo), args.content_norm)
+            losses["content"] = content_loss(of_result, model.vgg(photo))
         if style_layers:  # the mean over the batch, then over the processes
             grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
             losses["style"] = style_loss(maps, grams)
@@ -209,6 +204,7 @@ class Model:
 
     networks, generators = ("generator", "discriminator"), ("generator",)  # as Run.restore has them
     optimisers, pools = ("adam_g", "adam_d"), ("pool",)
+    content_weight = "con_lambda"  # the option that holds results to their photographs
 
     generator: Generator
     discriminator: Discriminator | None  # None with --adv_lambda 0
@@ -227,7 +223,7 @@ def build(args, device, precision):
     """A new Model with untrained weights, the same in every process, and the frozen VGG19."""
     torch.manual_seed(args.seed)
     layout = gpu.for_training(device, precision)
-    shape = {key: getattr(args, key) for key in GENERATOR_OPTIONS}
+    shape = {key: getattr(args, key) for key in architecture.OPTIONS}
     generator, discriminator, vgg = Generator(**shape), None, None
     if has_discriminator(args):
         discriminator = Discriminator(args.in_ndc, args.out_ndc, args.ndf, args.conv_bias)

@@ -146,7 +146,7 @@ def parse(argv):
         type=arguments.path,
         help="one JSON file of the whole table (one of its own in or beside each of the results)",
     )
-    arguments.add_device(add)
+    arguments.add_device(parser.group())
     return parser.parse_args(argv)
 
 

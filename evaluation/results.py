@@ -4,7 +4,7 @@ import contextlib
 
 from pictures import checkpoints, images, inference, listing
 from training import options
-from training.settings import read_settings
+from training.config import read_settings
 from utils import WrongUse, report
 
 

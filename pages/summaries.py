@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from pages.tables import figure
 from training import columns, history
+from training.config import method_name, read_settings
 from training.log import read_log, run_state
-from training.settings import program_of, read_settings
 from utils import WrongUse
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
@@ -75,7 +75,7 @@ def read(folder):
         "speed": median("images_per_second"),
         "data": _data(record),
         "last": _last_values(curves, evaluation, folder.name),
-        "best": _best(rows),
+        "best": history.best(rows),
         "evaluation": evaluation,
         "remarks": remarks,
         "bytes": _disk(folder, problems),
@@ -107,7 +107,7 @@ def _settings(record):
         return {}
     options = {key: value for key, value in record["options"].items() if key not in IDENTITY}
     vgg = record.get("vgg", options.pop("vgg_model", None))
-    method = program_of(record)[-1].removesuffix(".py").rpartition(".")[2]
+    method = method_name(record).rpartition(".")[2]
     settings = {"method": method, **options} | ({"vgg_model": vgg} if vgg else {})
     settings |= {key: record[key] for key in ("device", "precision") if key in record}
     if record.get("code"):
@@ -171,15 +171,6 @@ def _metrics(folder, problems):
             number = int(value) if value.is_integer() else value
             numbers[-1][key] = number if math.isfinite(value) else None
     return numbers
-
-
-def _best(rows):
-    """The best epoch: {"measure", "value", "deviation", "epoch", "text"}; None if nothing was measured."""
-    if not (found := history.best(rows)):
-        return None
-    row, column = found
-    measured = {"value": row[column], "deviation": row.get(f"{column}_std"), "epoch": row["epoch"]}
-    return {"measure": history.NAMES[column], **measured, "text": history.best_text(rows)}
 
 
 def _last_values(curves, evaluation, name):

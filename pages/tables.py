@@ -1,9 +1,10 @@
 """The table of runs, for the overview page and for a terminal."""
 
+import math
 import shutil
 import unicodedata
 
-from training import columns
+from training import columns, history
 
 # Options about recording and speed, which are not compared.
 RECORDING = {"workers", "save_minutes", "eval_every", "checkpoint_every"}
@@ -48,7 +49,7 @@ def _cells(run, settings, measures):
     cells = {
         "state": (run["state"], run["state"]),
         "epoch": (epoch(run), second or first - (first_planned or 0)),
-        "best": (best(run), run["best"] and run["best"]["value"]),
+        "best": (best(run), run["best"] and run["best"].value),
         "seconds": (figure(run["seconds"]), run["seconds"]),
         "speed": (figure(run["speed"]), run["speed"]),
         "data": (data or "–", data),
@@ -101,7 +102,7 @@ def listing(runs):
 
 def _best_by(runs):
     """The measure by which the best epochs of runs are chosen; None if none was measured."""
-    return next((run["best"]["measure"] for run in runs if run["best"]), None)
+    return next((history.NAMES[run["best"].column] for run in runs if run["best"]), None)
 
 
 def compare_settings(runs):
@@ -150,14 +151,14 @@ def epoch(run):
 
 def best(run):
     """The best measure of a run, and its epoch."""
-    if not run["best"]:
-        return "–"
-    return f"{with_deviation(run['best']['value'], run['best']['deviation'])}, epoch {run['best']['epoch']}"
+    found = run["best"]
+    return f"{with_deviation(found.value, found.error)}, epoch {found.epoch}" if found else "–"
 
 
 def with_deviation(value, deviation):
     """A measure as text, with its standard deviation if it has one."""
-    return figure(value) + (f" ± {deviation:.2g}" if value is not None and deviation is not None else "")
+    known = None not in (value, deviation) and not math.isnan(deviation)
+    return figure(value) + (f" ± {deviation:.2g}" if known else "")
 
 
 def printable(text):

@@ -20,8 +20,8 @@ from PIL import Image
 from pages import summaries, tables
 from support.arguments import command_line
 from support.files import locked, write_text
+from training.config import STATE, method_name
 from training.log import TIME
-from training.settings import STATE, program_of
 from utils import RunFailed, WrongUse, first_line, report
 
 SIGN = '<meta name="generator" content="CartoonGAN'  # in the pages of every version
@@ -107,7 +107,7 @@ def _next(run):
     finished = run["state"] == "finished"
     if finished:
         words += ["--train_epoch", str(2 * (planned or 50))]
-    return "to train longer" if finished else "to resume", command_line(program_of(run["record"]), words)
+    return "to train longer" if finished else "to resume", command_line(method_name(run["record"]), words)
 
 
 def _first_shown(folder, photos):
@@ -118,11 +118,11 @@ def _first_shown(folder, photos):
     pixels = {}
     for photo in [photo for photo in photos if photo["name"].startswith("test ")] or photos:
         image = folder / os.fsdecode(unquote_to_bytes(summaries.newest_image(photo)))
-        try:
-            with Image.open(image) as opened:
-                pixels[photo["name"]] = opened.width * opened.height
-        except Exception:  # a damaged image can fail in any way
-            continue
+        with (
+            contextlib.suppress(Exception),
+            Image.open(image) as opened,
+        ):  # a damaged image can fail in any way
+            pixels[photo["name"]] = opened.width * opened.height
     return next((name for name in pixels if 2 * pixels[name] >= max(pixels.values())), None)
 
 
