@@ -12,7 +12,7 @@ import torch
 import networks
 import utils
 from benchmark import baselines, measuring
-from evaluation import metrics
+from evaluation import measures
 from pictures import checkpoints, images, inference, stream
 from pictures.plan import find_pictures, plan
 
@@ -36,7 +36,7 @@ def print_tables(args):
     print("|---|---|---|---|---|---|")
     for name, (seconds, memory) in measured.items():
         ratio, speed = measured[BASELINE][0] / seconds, args.batch_size / seconds
-        same = "-" if name == BASELINE else f"{metrics.psnr(results[name], results[BASELINE]):.1f} dB"
+        same = "-" if name == BASELINE else f"{measures.psnr(results[name], results[BASELINE]):.1f} dB"
         print(f"| {name} | {seconds:.3f} | {speed:.2f} | {ratio:.2f} | {same} | {memory:.0f} MiB |")
     print(f"\n{measuring.conditions(args.rounds)}")
     print_folder(name, make_way(generator, name, device), photos[0], args.rounds)

@@ -157,7 +157,7 @@ def test_options_named_in_the_pages_exist(capsys):
         "data/haze.py",
         "data/pairs.py",
     ]
-    commands += ["-m evaluation", "-m evaluation.weights", "-m pages", "-m benchmark", "-m pictures.export"]
+    commands += ["-m evaluation", "-m pages", "-m benchmark", "-m pictures.export"]
     commands += ["-m survey", "-m survey.texture", "-m survey.gatys"]
     commands += ["-m survey.mrf", "-m survey.analogy", "-m survey.multimodal", "-m survey.video"]
     commands += ["-m survey.cyclegan"]
