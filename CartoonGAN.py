@@ -30,9 +30,9 @@ from evaluation import judge
 from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_float32, draw_scales, gram
 from pages import writing
 from pictures import checkpoints
-from support import gpu
+from support import architecture, gpu
 from training import augment, pixels, processes
-from training.options import GENERATOR_OPTIONS, has_discriminator, needs_vgg
+from training.options import has_discriminator, needs_vgg
 from training.pool import Pool
 from training.ranking import auc
 from training.run import open_run
@@ -209,6 +209,7 @@ class Model:
 
     networks, generators = ("generator", "discriminator"), ("generator",)  # as Run.restore has them
     optimisers, pools = ("adam_g", "adam_d"), ("pool",)
+    content_weight = "con_lambda"  # the option that holds results to their photographs
 
     generator: Generator
     discriminator: Discriminator | None  # None with --adv_lambda 0
@@ -227,7 +228,7 @@ def build(args, device, precision):
     """A new Model with untrained weights, the same in every process, and the frozen VGG19."""
     torch.manual_seed(args.seed)
     layout = gpu.for_training(device, precision)
-    shape = {key: getattr(args, key) for key in GENERATOR_OPTIONS}
+    shape = {key: getattr(args, key) for key in architecture.OPTIONS}
     generator, discriminator, vgg = Generator(**shape), None, None
     if has_discriminator(args):
         discriminator = Discriminator(args.in_ndc, args.out_ndc, args.ndf, args.conv_bias)

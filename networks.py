@@ -3,13 +3,15 @@
 Tensors are N,C,H,W; pictures lie in [-1, 1], RGB (or one grey channel). Nothing here reads or writes files.
 """
 
+import types
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from support.architecture import check
+from support import architecture
 from support.filters import Flatten, at_least_float32, guided_filter
-from support.norm import EPS, InstanceNorm, LayerNorm, PaddedConv2d
+from support.norm import InstanceNorm, LayerNorm, PaddedConv2d
 
 # Of the way down and the residual blocks, and of the way up.
 NORMS = {"instance": (InstanceNorm, InstanceNorm), "layer": (LayerNorm, LayerNorm)}
@@ -32,7 +34,7 @@ class Generator(nn.Module):
     convolutions in a residual block (2 in the paper). `upsample` is "deconv", the paper's transposed
     convolution, or "resize", nearest neighbour and a convolution, which paints no checkerboard
     (Odena et al., Distill 2016). `padding`, of the first and last convolution and of the blocks, is "reflect"
-    or "zeros", and `eps` the norms': other programs' checkpoints differ in both (layouts.py). `norm` is
+    or "zeros", and `eps` the norms': other programs' checkpoints differ in both. `norm` is
     "instance", the paper's, "layer", one mean and deviation of all channels (Ba et al., 2016), or "mixed",
     which is "layer" on the way up alone. `predict` is "image", the paper's, or "change": what the last layer
     gives is added to the photo (docs/colour.md). `flatten` is the number of passes of support/filters.py
@@ -40,38 +42,20 @@ class Generator(nn.Module):
     layers see no texture, and add to a picture that is flat and outlined before they learn. `guide` is the
     radius in pixels of a guided filter that lets the result follow the borders of that picture; 0: none.
     `conv_bias` is "learned", or "none": no convolution has a bias, as in the authors' code, which sets them
-    to 0. The result is float32, whatever the precision before tanh. Raises ValueError for values that
-    support/architecture.py does not list.
+    to 0. The result is float32, whatever the precision before tanh. Defaults and allowed
+    values are in support/architecture.py. Raises TypeError or ValueError for others.
     """
 
-    def __init__(
-        self,
-        in_ngc=3,
-        out_ngc=3,
-        ngf=64,
-        nb=8,
-        res_convs=2,
-        upsample="deconv",
-        padding="reflect",
-        eps=EPS,
-        norm="instance",
-        predict="image",
-        flatten=0,
-        outline=0,
-        guide=0,
-        conv_bias="learned",
-    ):
+    def __init__(self, **arguments):
         super().__init__()
-        self.architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb}
-        self.architecture |= {"res_convs": res_convs, "upsample": upsample, "padding": padding, "eps": eps}
-        self.architecture |= {"norm": norm, "predict": predict, "flatten": flatten, "outline": outline}
-        self.architecture |= {"guide": guide, "conv_bias": conv_bias}
-        check(self.architecture)
-        self.flatten = Flatten(flatten, outline)
-        before, after = NORMS[norm]
-        norm_relu = lambda channels, kind=before: (kind(channels, eps), nn.ReLU(inplace=True))
+        self.architecture = architecture.check(architecture.DEFAULTS | arguments)
+        form = types.SimpleNamespace(**self.architecture)
+        ngf = form.ngf
+        self.flatten = Flatten(form.flatten, form.outline)
+        before, after = NORMS[form.norm]
+        norm_relu = lambda channels, kind=before: (kind(channels, form.eps), nn.ReLU(inplace=True))
         self.down = nn.Sequential(
-            PaddedConv2d(in_ngc, ngf, 7, padding=3, padding_mode=padding),
+            PaddedConv2d(form.in_ngc, ngf, 7, padding=3, padding_mode=form.padding),
             *norm_relu(ngf),
             nn.Conv2d(ngf, 2 * ngf, 3, stride=2, padding=1),
             nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
@@ -81,18 +65,18 @@ class Generator(nn.Module):
             *norm_relu(4 * ngf),
         )
         self.blocks = nn.Sequential(
-            *(ResidualBlock(4 * ngf, res_convs, padding, norm_relu) for _ in range(nb))
+            *(ResidualBlock(4 * ngf, form.res_convs, form.padding, norm_relu) for _ in range(form.nb))
         )
         self.up = nn.Sequential(
-            *doubling(4 * ngf, 2 * ngf, upsample),
+            *doubling(4 * ngf, 2 * ngf, form.upsample),
             nn.Conv2d(2 * ngf, 2 * ngf, 3, padding=1),
             *norm_relu(2 * ngf, after),
-            *doubling(2 * ngf, ngf, upsample),
+            *doubling(2 * ngf, ngf, form.upsample),
             nn.Conv2d(ngf, ngf, 3, padding=1),
             *norm_relu(ngf, after),
-            PaddedConv2d(ngf, out_ngc, 7, padding=3, padding_mode=padding),
+            PaddedConv2d(ngf, form.out_ngc, 7, padding=3, padding_mode=form.padding),
         )
-        initialise(self, conv_bias)
+        initialise(self, form.conv_bias)
 
     def forward(self, photo, flat=False):
         """`flat` says that the photo went through self.flatten before."""

@@ -12,8 +12,8 @@ import time
 if sys.flags.safe_path:  # python -P does not search the folder of the script
     sys.path.insert(0, os.path.dirname(__file__))
 
-from pictures import video
-from pictures.plan import find_pictures, plan, refuse_stream
+from pictures import film_convert
+from pictures.listing import find_pictures, plan_results, refuse_stream
 from support.arguments import Parser, add_device, command_line, image_size, number, one_line, path
 from utils import RunFailed, WrongUse, exit_status, refuse_early, report
 
@@ -37,7 +37,7 @@ def name_part(text):
     return text
 
 
-def asked(argv=None):
+def parse(argv=None):
     """(options, planned Pictures; none with --video), of a command line. Raises WrongUse."""
     parser = Parser("Apply a generator to pictures, or to a video.")
     add = parser.add_argument
@@ -112,17 +112,17 @@ def asked(argv=None):
     if args.video:
         if not args.video.is_file():
             refuse_stream(args.video)
-        video.check(args.video, args.output)
+        film_convert.check(args.video, args.output)
         return args, []
     out = args.output_image_dir
-    return args, plan(find_pictures(args.image_dir, out), out, args.format, args.suffix)
+    return args, plan_results(find_pictures(args.image_dir, out), out, args.format, args.suffix)
 
 
 if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with the command is told before
-    refuse_early(asked)
+    refuse_early(parse)
 
 import utils
-from pictures import checkpoints, colour, images, inference, record, stream
+from pictures import checkpoints, colour, images, inference, stream
 
 GPU_BATCH = 8
 BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
@@ -144,10 +144,12 @@ def check_shape(generator, args):
 
 
 def main(argv=None):
-    args, pictures = asked(argv)
+    args, pictures = parse(argv)
     device = utils.choose_device(args.device)
-    whole = "it cannot work in tiles, so limit the size with --size N, not --tile" if args.tile else None
-    generator = checkpoints.load_generator(args.pre_trained_model, whole, inference.IN_TILES)
+    generator = checkpoints.load_generator(args.pre_trained_model)
+    if args.tile and not inference.works_in_tiles(generator):
+        kind = f"{args.pre_trained_model} holds {generator.architecture['network']}'s network"
+        raise WrongUse(f"{kind}: it cannot work in tiles, so limit the size with --size N, not --tile")
     check_shape(generator, args)
     inference.prepare(generator, device, utils.choose_precision(args.precision, device))
 
@@ -156,10 +158,12 @@ def main(argv=None):
         pairs = zip(photos, results, strict=True)
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
-    about = record.of(checkpoints.in_run(args.pre_trained_model), command_line(["test.py"], argv))
+    about = images.describe_origin(
+        checkpoints.in_run(args.pre_trained_model), command_line(["test.py"], argv)
+    )
     if args.video:
         change = functools.partial(change_frame, apply, args)
-        frames = video.convert(args.video, args.output, change, record.text(about))
+        frames = film_convert.convert(args.video, args.output, change, images.origin_text(about))
         print(f"{frames} frames in {args.output}")
         return
 

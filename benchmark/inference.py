@@ -14,7 +14,7 @@ import utils
 from benchmark import baselines, measuring
 from evaluation import measures
 from pictures import checkpoints, images, inference, stream
-from pictures.plan import find_pictures, plan
+from pictures.listing import find_pictures, plan_results
 
 BASELINE = "baseline: plain fp32"
 
@@ -72,7 +72,7 @@ def print_folder(name, way, photo, rounds):
         as_they_are = argparse.Namespace(size=None, side_by_side=False)
 
         def folder():
-            pictures = plan(find_pictures([str(source)], out), out, None)
+            pictures = plan_results(find_pictures([str(source)], out), out)
             stream.run_pictures(pictures, way, as_they_are, lambda height, width: 1)
 
         def alone():

@@ -109,7 +109,7 @@ def seek(file, seconds):
     Not where clocks may jump, nor in a film without times: such are read from the beginning, as a seek there
     lands anywhere, and mostly behind.
     """
-    sure = not film.may_jump(file) and bool(file.duration) and file.start_time is not None
+    sure = not film.clock_may_jump(file) and bool(file.duration) and file.start_time is not None
     if sure:
         file.seek(int(seconds * 1e6) + file.start_time)
     return sure
@@ -118,10 +118,10 @@ def seek(file, seconds):
 def picture(file, frame):
     """A frame as a uint8 RGB array, stretched and turned as the film asks its player to."""
     video = film.video_stream(file)
-    rgb = film.picture(video, frame)
+    rgb = film.to_rgb(video, frame)
     height, width = rgb.shape[:2]
     aspect = video.sample_aspect_ratio or 1
-    if film.turn(frame)[0]:
+    if film.orientation(frame)[0]:
         return images.resize(rgb, width, round(height * aspect))
     return images.resize(rgb, round(width * aspect), height)
 
@@ -129,7 +129,7 @@ def picture(file, frame):
 def spread(path, start, end):
     """At most SURVEY frames between two moments, in grey: evenly spaced, or of those that need no other."""
     kept, apart = [], 1
-    with film.opened(path) as file:
+    with film.open_film(path) as file:
         video = film.video_stream(file)
         video.thread_type = "AUTO"
         grey = lambda frame: cv2.cvtColor(picture(file, frame), cv2.COLOR_RGB2GRAY)
@@ -186,10 +186,10 @@ def take(args, shown):
     All frames are added to `shown`, a sheet.Sheet.
     """
     counts, kept, sizes = Counter(), twins.Kept(args.similar), ((0, 0), (0, 0))
-    with film.opened(args.film) as file:
+    with film.open_film(args.film) as file:
         video = film.video_stream(file)
         video.thread_type = "AUTO"  # decodes on all cores
-        film.tell_hdr(args.film, video)
+        film.report_hdr(args.film, video)
         area, usual = survey(spread(args.film, args.start, args.end))
         if args.start:
             seek(file, args.start)
@@ -263,7 +263,7 @@ def parse(argv=None):
 
 def main(argv=None):
     args = parse(argv)
-    av = film.library()
+    film.require_av()
     if not args.film.is_file():
         raise WrongUse(f"no file {args.film}")
     args.out_dir.mkdir(parents=True, exist_ok=True)
@@ -278,7 +278,7 @@ def main(argv=None):
     shown = sheet.Sheet(folder.with_name(f"{folder.name}_{args.film.stem}_sheet"))
     try:
         before, after, counts = take(args, shown)
-    except av.FFmpegError as error:
+    except film.av.FFmpegError as error:
         raise RunFailed(f"cannot read {args.film} as a film: {error.strerror}") from None
     dropped = ", ".join(f"{counts[why]} {why}" for why in ("black", "credits", "blurred", "near-duplicates"))
     if not counts:

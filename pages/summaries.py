@@ -120,12 +120,12 @@ def _recent(rows, key):
 
 
 def _best(rows):
-    """The best epoch: {"measure" that it is best by, "value", "deviation", "epoch", "text" for a person}."""
-    if not (found := history.best(rows)):
+    """The best epoch: {"measure" that chose it, "value", "deviation", "epoch", "text" for a person}."""
+    if not (best := history.best(rows)):
         return None
-    row, column = found
-    measured = {"value": row[column], "deviation": row.get(f"{column}_std"), "epoch": row["epoch"]}
-    return {"measure": history.NAMES[column], **measured, "text": history.best_text(rows)}
+    deviation = best.error if math.isfinite(best.error) else None
+    found = {"measure": history.NAMES[best.column], "value": best.value, "deviation": deviation}
+    return found | {"epoch": best.epoch, "text": str(best)}
 
 
 def _last_values(curves, evaluation, name):

@@ -1,4 +1,4 @@
-"""Weights in files: saved, loaded and checked. Nothing read from one is run as code."""
+"""Weights in files: saved, loaded and checked. Nothing in a file is run as code."""
 
 import io
 import mmap
@@ -11,14 +11,17 @@ from pathlib import Path
 
 import torch
 
-from networks import RELU5_1, VGG19, Generator
-from pictures import layouts
+from networks import RELU5_1, VGG19
+from pictures import foreign
 from support.files import replacing
 from utils import WrongUse, first_line, report
 
-# What a run folder holds, as its samples show it: the first of these that is there.
+# The generators of a run's folder, the one that its samples show first.
 OF_RUN = ("generator_ema.pth", "generator_latest.pth")
-# How files begin that are taken for weights, and what they are.
+# VGG19 up to conv4_4 with a quarter of the channels, made by training/small_vgg.py.
+SMALL_VGG = Path(__file__).parents[1] / "training" / "small_vgg.pth"
+ZIP, PICKLE = b"PK\3\4", b"\x80\2"  # how files of torch.save begin, of now and of before PyTorch 1.6
+# How files begin that people take for weights, and what they are.
 BEGINNINGS = {
     rb"version https://git-lfs": "a Git LFS pointer in place of the weights: run `git lfs pull` in its "
     "repository, or download the file itself",
@@ -26,10 +29,23 @@ BEGINNINGS = {
     "browser, and download the file itself",
     rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ": "a packed file: unpack it, and name the file of weights in it",
 }
-OF_OTHERS = {".t7": "Lua Torch", ".onnx": "ONNX", ".h5": "Keras", ".pb": "TensorFlow"}
-ZIP, PICKLE = b"PK\3\4", b"\x80\2"  # how files of torch.save begin, of now and of before PyTorch 1.6
-# VGG19 up to conv4_4 with a quarter of the channels, made by training/small_vgg.py.
-SMALL_VGG = Path(__file__).parents[1] / "training" / "small_vgg.pth"
+OTHER_LIBRARIES = {".t7": "Lua Torch", ".onnx": "ONNX", ".h5": "Keras", ".pb": "TensorFlow"}
+IS_CODE = "which {} run code: refused; where it comes from, save model.state_dict() alone"
+EXTRAS = {"epoch", "kid_drawings", "drawn", "chosen_by"}  # what generator_best.pth holds besides
+# Keys under which programs keep a generator's weights, and prefixes of a generator inside of another module.
+WRAPPERS = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_dict")
+WRAPPERS += ("generator", "netG", "model", "params_ema", "params", "weights")
+PREFIXES = ("generator.", "netG.", "G.", "net.")
+OF_PYTORCH = ("module.", "_orig_mod.")  # prefixes of DataParallel, AveragedModel and torch.compile
+CONTENTS = {  # keys that tell what a file holds
+    "architecture": "a generator",
+    "layers.0.weight": "a discriminator",
+    "features.0.weight": "VGG19",
+    "settings": "the state of a run",
+}
+
+
+# Files
 
 
 def save(path, content):
@@ -41,59 +57,56 @@ def save(path, content):
 
 
 def load(path):
-    """Read what `save`, or torch.save, wrote: tensors on the CPU and plain values. Raises WrongUse.
-
-    A safetensors file gives a dictionary of tensors; it needs the package of that name.
-    """
+    """Read a file of torch.save or safetensors: tensors on the CPU, plain values. Raises WrongUse."""
     try:
         _refuse_by_content(path)
         if _is_safetensors(path):
             return _load_safetensors(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a refused file one line is enough
-            return torch.load(path, map_location="cpu", weights_only=True)
+            warnings.simplefilter("ignore")  # one line about a refused file is enough
+            return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except WrongUse:
         raise
     except FileNotFoundError:
         raise WrongUse(f"no file {path}") from None
     except OSError as error:
         raise WrongUse(f"cannot read {path}: {first_line(error)}") from None
-    except Exception as error:  # a damaged file can fail anywhere in the reading, in any way
+    except Exception as error:  # reading a damaged file can fail anywhere, in any way
         raise WrongUse(f"{path} {_fault(path, error)}") from None
 
 
 def _refuse_by_content(path):
-    """Raise WrongUse for a file that is no file of weights, or would take more memory than its own size."""
+    """Raise WrongUse for a file that holds no weights, or that would take more memory than its own size."""
     if os.path.isdir(path):
         raise WrongUse(f"{path} is a folder without a generator_latest.pth: name a run's folder, or a file")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise WrongUse(f"cannot read {path}: it is no file")
+        raise WrongUse(f"cannot read {path}: it is not a file")
     if not os.path.getsize(path):
         raise WrongUse(f"{path} is empty: copy or download it again")
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for beginning, kind in BEGINNINGS.items():
             if re.match(beginning, content, re.IGNORECASE):
                 raise WrongUse(f"{path} is {kind}")
-        # The one name that lets a pickle ask PyTorch for any amount; no checkpoint has use for it.
+        # The only name that lets a pickle allocate any amount through PyTorch; no checkpoint needs it.
         larger = content.find(b"\nbytearray\n") >= 0
         if content[:4] == ZIP:
             records = zipfile.ZipFile(file).infolist()
             names = [record.filename for record in records]
             if any(name.endswith("/constants.pkl") for name in names):
-                raise _is_program(path, "TorchScript")
+                raise WrongUse(f"{path} is TorchScript, {IS_CODE.format('would')}")
             if not any(name.endswith("/data.pkl") for name in names):
                 raise WrongUse(f"{path} is a ZIP archive: unpack it, and name the file of weights in it")
-            # torch.save stores its records as they are, one after the other.
+            # torch.save stores its records uncompressed, one after the other.
             larger |= any(record.compress_type for record in records)
             larger |= sum(record.file_size for record in records) > len(content)
-        if re.search(rb"ctorch\.nn\.modules\.[\w.]+\n", content):  # a pickle's word for a class
-            raise _is_program(path, "a whole model of torch.save(model)")
+        if re.search(rb"ctorch\.nn\.modules\.[\w.]+\n", content):  # how a pickle names a class
+            raise WrongUse(f"{path} is a whole model of torch.save(model), {IS_CODE.format('would')}")
     if larger:
         raise WrongUse(f"{path} would grow in memory, as no file of torch.save does: refused")
 
 
 def _is_safetensors(path):
-    """Whether a file begins as safetensors do: the length of a header, and the header in JSON."""
+    """Whether a file begins like safetensors: the length of a header, and the header in JSON."""
     with open(path, "rb") as file:
         length, first = file.read(8), file.read(1)
     return first == b"{" and int.from_bytes(length, "little") < os.path.getsize(path)
@@ -108,13 +121,10 @@ def _load_safetensors(path):
 
 
 def _fault(path, error):
-    """Why a file could not be read, as what follows its name in a sentence; `error` is what was raised."""
+    """Why reading a file raised `error`, as the rest of a sentence that begins with the file's name."""
     if code := re.search(r"GLOBAL ([\w.]+)", str(error)):  # a name that PyTorch does not let a file use
-        return (
-            f"holds more than weights ({code[1]}), which could run code: refused; where it comes from, save "
-            "model.state_dict() alone"
-        )
-    if kind := OF_OTHERS.get(Path(path).suffix.lower()):
+        return f"holds more than weights ({code[1]}), {IS_CODE.format('could')}"
+    if kind := OTHER_LIBRARIES.get(Path(path).suffix.lower()):
         return f"is a model of {kind}, which is not read here: take one in PyTorch's format"
     with open(path, "rb") as file:
         start = file.read(4)
@@ -123,22 +133,7 @@ def _fault(path, error):
     return "is not a file of weights"
 
 
-def _is_program(path, kind):
-    return WrongUse(
-        f"{path} is {kind}, which is code and not weights alone: refused; where it comes from, save "
-        "model.state_dict() in its place"
-    )
-
-
-def in_run(path):
-    """`path`, or where it is a run's folder, the path of the generator in it that its samples show."""
-    found = (Path(path, name) for name in OF_RUN)
-    return next((file for file in found if file.is_file()), path)
-
-
-def generator_file(generator):
-    """What generator_latest.pth holds: the weights and the architecture that they fit."""
-    return {"architecture": generator.architecture, "state_dict": weights_of(generator)}
+# State dicts
 
 
 def weights_of(network):
@@ -146,34 +141,130 @@ def weights_of(network):
     return {key: value.cpu() for key, value in network.state_dict().items()}
 
 
-def load_generator(path, unless_ours=None, ours=Generator):
-    """The generator in a run's folder, or in a checkpoint of any layout that layouts.py knows.
-
-    It may be another network than Generator; with `unless_ours`, the words to refuse it with, it is one of
-    the classes `ours`. Raises WrongUse.
-    """
-    path = in_run(path)
-    architecture, weights = layouts.to_ours(load(path), path)
-    generator = layouts.build(architecture, path)
-    fill(generator, weights, path)
-    if unless_ours and not isinstance(generator, ours):
-        raise WrongUse(f"{path} holds {generator.architecture['network']}'s network: {unless_ours}")
-    return generator
-
-
 def fill(network, weights, path):
     """Load a state dict into a network, as float32. Raises WrongUse if it does not fit or is not finite."""
-    weights = layouts.by_name(weights, path)
+    weights = _by_name(weights, path)
     try:
         weights = {key: value.float() for key, value in weights.items()}
         network.load_state_dict(weights, assign=next(network.parameters()).is_meta)
     except RuntimeError as error:
-        # PyTorch names each misfit in a line of its own, below a title.
+        # PyTorch lists each misfit on a line of its own, below a title.
         reason = textwrap.shorten((str(error).splitlines()[1:] or [first_line(error)])[0], 200)
-        raise WrongUse(f"{path} does not fit this network: {reason}{layouts.likeness(weights)}") from None
+        raise WrongUse(f"{path} does not fit this network: {reason}{_likeness(weights)}") from None
     for name, value in network.state_dict().items():
         if not value.isfinite().all():
             raise WrongUse(f"{path} is damaged: {name} is not finite")
+
+
+def _by_name(weights, path, stored=False):
+    """A state dict without the prefixes of PyTorch's wrappers. Raises WrongUse if it is not tensors by name.
+
+    With `stored` all numbers must be in the file: a tensor can have a shape that repeats a few of them.
+    """
+    pairs = weights.items() if isinstance(weights, dict) else [(None, None)]
+    if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in pairs):
+        raise WrongUse(f"{path} holds no weights by name{_likeness(weights)}")
+    named = {}
+    for key, value in pairs:
+        while prefix := next(filter(key.startswith, OF_PYTORCH), ""):
+            key = key.removeprefix(prefix)
+        named[key] = value
+    named.pop("n_averaged", None)  # AveragedModel's count
+    plain = all(value.layout == torch.strided and value.device.type == "cpu" for value in named.values())
+    size = sum(value.numel() * value.element_size() for value in named.values())
+    if stored and (not plain or size > os.path.getsize(path)):
+        raise WrongUse(f"{path} is damaged: its weights are larger than the file")
+    return named
+
+
+def _likeness(content):
+    """What a file that does not hold what was expected may hold, as the end of a sentence; "" if unknown."""
+    kinds = [kind for key, kind in CONTENTS.items() if isinstance(content, dict) and key in content]
+    return f"; it looks like {kinds[0]}" if kinds else ""
+
+
+# Generators
+
+
+def in_run(path):
+    """`path`, or if it is a run's folder, the path of the generator in it that its samples show."""
+    found = (Path(path, name) for name in OF_RUN)
+    return next((file for file in found if file.is_file()), path)
+
+
+def generator_file(generator):
+    """The content of generator_latest.pth: the weights and the architecture that they fit."""
+    return {"architecture": generator.architecture, "state_dict": weights_of(generator)}
+
+
+def load_generator(path, unless_ours=None):
+    """The generator in a run's folder, or in a checkpoint of any known layout. Raises WrongUse.
+
+    With `unless_ours`, the reason to give, other networks than networks.Generator are refused.
+    """
+    path = in_run(path)
+    architecture, weights = _in_our_layout(load(path), path)
+    generator = foreign.build(architecture, path)
+    fill(generator, weights, path)
+    if unless_ours and "network" in generator.architecture:
+        raise WrongUse(f"{path} holds {generator.architecture['network']}'s network: {unless_ours}")
+    return generator
+
+
+def _in_our_layout(content, path):
+    """(architecture, state dict) of the content of a generator's file. Raises WrongUse."""
+    if isinstance(content, dict) and content.keys() - EXTRAS == {"architecture", "state_dict"}:
+        return content["architecture"], _by_name(content["state_dict"], path, stored=True)
+    inner = content
+    for key in WRAPPERS * 2:  # and no deeper: a dictionary can hold itself
+        if isinstance(inner, dict) and key in inner:
+            inner = inner[key]
+    weights = _by_name(inner, path, stored=True)
+    if prefix := next((x for x in PREFIXES if any(key.startswith(x) for key in weights)), ""):
+        part = {key.removeprefix(prefix): weights[key] for key in weights if key.startswith(prefix)}
+        weights = _by_name(part, path)
+    for mark, layout in foreign.LAYOUTS.items():
+        if mark in weights:
+            return foreign.convert(layout, weights, path)
+    if foreign.ANIMEGAN in weights:
+        return {"network": "AnimeGANv2"}, weights
+    if (
+        "down.0.weight" in weights and "settings" not in content
+    ):  # the state of a run has an architecture apart
+        return _guess_architecture(weights, path), weights
+    programs = [f"{layout.program} ({mark}, …)" for mark, layout in foreign.LAYOUTS.items()]
+    raise WrongUse(
+        f"{path} is not a generator of a known layout{_likeness(content) or _likeness(weights)}: take a "
+        f"run's generator_latest.pth; known are generators of this program, {', '.join(programs)} "
+        f"and AnimeGANv2's in PyTorch ({foreign.ANIMEGAN}, …)"
+    )
+
+
+def _guess_architecture(weights, path):
+    """The architecture of this program's weights: what shapes do not tell is taken as the paper's."""
+    report(
+        f"{path} holds weights alone: taken as a generator with the default --norm and --predict; a run's "
+        "generator_latest.pth says which it has"
+    )
+    deconv = "up.0.weight" in weights
+    try:
+        ngf, in_ngc = weights["down.0.weight"].shape[:2]
+        out_ngc = len(weights["up.8.weight" if deconv else "up.10.weight"])
+    except (KeyError, ValueError, TypeError):
+        raise WrongUse(f"{path} is damaged: its first or last convolution is missing or misshapen") from None
+    in_block = sum(value.dim() == 4 for key, value in weights.items() if key.startswith("blocks.0."))
+    return {
+        "in_ngc": in_ngc,
+        "out_ngc": out_ngc,
+        "ngf": ngf,
+        "nb": sum(re.fullmatch(r"blocks\.\d+\.layers\.0\.weight", key) is not None for key in weights),
+        "res_convs": in_block or 2,
+        "upsample": "deconv" if deconv else "resize",
+        "conv_bias": "learned" if "down.0.bias" in weights else "none",
+    }
+
+
+# VGG19
 
 
 def load_vgg(source, seed=0, deeper=False):
@@ -198,7 +289,7 @@ def load_vgg(source, seed=0, deeper=False):
         return vgg
     weights = load(source) if source else _imagenet_vgg19()
     source = source or "torchvision's file of VGG19"
-    weights = layouts.by_name(weights, source)
+    weights = _by_name(weights, source)
     first = weights.get("features.0.weight", torch.empty(0))
     vgg = VGG19(min(first.numel() // 3**3, 64) or 64, deeper and f"features.{RELU5_1 - 1}.weight" in weights)
     # The layers past its last and the classifier are left out: they are never run.

@@ -12,10 +12,10 @@ import re
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, ImageSequence, PngImagePlugin, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pictures import declared, profiles, record, tiffs
+from pictures import declared, profiles, tiffs
 from utils import first_line
 
 with contextlib.suppress(ImportError):  # optional
@@ -83,7 +83,7 @@ def decode_frames(data, longest=None):
     try:
         with _opened(data, longest=longest) as file:
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
-                return [_with_alpha(file)], record.kept(file)
+                return [_with_alpha(file)], _kept(file)
             width, height = file.size
             profile, still = file.info.get("icc_profile"), file.info.get("default_image", False)
             if file.n_frames * width * height > ALL_FRAMES:
@@ -97,12 +97,35 @@ def decode_frames(data, longest=None):
             if len({frame.shape[:2] for frame in frames}) > 1:
                 raise Unreadable("its frames differ in size")
             info = {key: value for key, value in info.items() if value is not None}
-            return frames, info | record.kept(file)
+            return frames, info | _kept(file)
     except MemoryError:
         raise
     except Exception as error:
         reason = _reason(error, data, REDUCED)
     raise Unreadable(reason)
+
+
+def _kept(image):
+    """Pillow's options that keep the dates and the resolution of a photograph, which Pillow has opened."""
+    found, tags = {}, ExifTags.Base
+    dates = [tags.DateTimeOriginal, tags.DateTimeDigitized, tags.OffsetTime, tags.OffsetTimeOriginal]
+    dates += [tags.OffsetTimeDigitized, tags.SubsecTime, tags.SubsecTimeOriginal, tags.SubsecTimeDigitized]
+    with contextlib.suppress(Exception):  # damaged EXIF can fail in any way, and does the picture no harm
+        resolution = tuple(float(value) for value in image.info["dpi"])
+        if all(0 < value < 2**16 for value in resolution):
+            found["dpi"] = resolution
+    with contextlib.suppress(Exception):
+        old, new = image.getexif(), Image.Exif()
+        inner = old.get_ifd(ExifTags.IFD.Exif)
+        dated = {tag: inner[tag] for tag in dates if isinstance(inner.get(tag), str)}
+        new.get_ifd(ExifTags.IFD.Exif).update(dated)
+        if isinstance(date := old.get(tags.DateTime), str):
+            new[tags.DateTime] = date
+        if tags.DateTime in new or dated:
+            found["exif"] = (
+                new.tobytes()
+            )  # given an Exif object, Pillow's TIFF writer writes its first part only
+    return found
 
 
 def refuse_long(width, height):

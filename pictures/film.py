@@ -1,170 +1,223 @@
-"""Films read as a player shows them: each frame upright, in its true colours, at a time that increases.
+"""Read a film as a player shows it: each frame upright, in its true colours, at a time that increases.
 
-Needs PyAV (`pip install av`), an optional requirement.
+Needs PyAV (`pip install av`), which is optional. Numbers of colours are those of ITU-T H.273, as in FFmpeg.
 """
 
+import contextlib
 import functools
 from fractions import Fraction
 
 import numpy as np
 
-from pictures import filters
+from pictures.listing import report_once
 from utils import WrongUse, report
 
-BACK, AHEAD = 0.1, 10  # seconds of FFmpeg's own program: what is beyond is a jump of a broadcast's clock
+try:
+    import av
 
-BT709, BT601, UNKNOWN = 1, 6, 2  # these and the numbers below are those of ITU-T H.273, which FFmpeg has too
-MATRICES = {1, 4, 5, 6, 7, 9}  # of YUV, known to libswscale
+    AV_PROBLEM = f"this is {av.__version__}" if int(av.__version__.split(".")[0]) < 18 else None
+except ImportError as error:
+    av, AV_PROBLEM = None, str(error)
+
+# FFmpeg's thresholds, in seconds: in a broadcast, a time further back or ahead is a jump of the clock.
+BACK, AHEAD = 0.1, 10
+
+BT709, BT601, UNKNOWN = 1, 6, 2
+MATRICES = {1, 4, 5, 6, 7, 9}  # YUV matrices that libswscale knows
 HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics
+LIMITED = 1  # the range of YUV values that every player reads correctly
 
-# FFmpeg's own decoders of these leave the transparency out.
-DECODERS_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+DECODERS_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders drop the transparency
 
-
-def library():
-    """PyAV. Raises WrongUse where it is not installed, or older than 17, which takes BT.709 for BT.601."""
-    try:
-        import av
-    except ImportError as error:
-        raise WrongUse(f"video needs PyAV ({error}): pip install av") from None
-    if _release(av) < 17:
-        raise WrongUse(f"video needs PyAV 17 or later, this is {av.__version__}: pip install -U av")
-    return av
+# Discs and broadcasts often mark progressive frames as interlaced. idet analyses the picture and corrects the
+# mark, so these frames pass unchanged. bwdif is FFmpeg's best deinterlacer that needs no weights.
+DEINTERLACE = [("idet", None), ("bwdif", "mode=send_frame:deint=interlaced")]
 
 
-def _release(av):
-    return int(av.__version__.split(".")[0])
+# Open
 
 
-# Streams
+def require_av():
+    """Raise WrongUse unless PyAV 18 or later is installed: 16 misreads BT.709, 17 does not map HDR."""
+    if AV_PROBLEM:
+        raise WrongUse(f"video needs PyAV 18 or later ({AV_PROBLEM}): pip install -U av")
 
 
-def opened(path):
-    """An open film. Its titles may be in any encoding. Raises PyAV's FFmpegError."""
-    return library().open(path, metadata_errors="replace")
+def open_film(path):
+    """Open a film, whose titles may be in any encoding. Raises WrongUse without PyAV, and av.FFmpegError."""
+    require_av()
+    return av.open(path, metadata_errors="replace")
 
 
 def video_stream(file):
-    """The video stream of an open film: the first that is no cover picture. Raises WrongUse without one."""
+    """The first video stream of an open film that is not a cover picture. Raises WrongUse if none is."""
     for video in file.streams.video:
         if not is_attached(video):
             if not video.codec_context:
                 raise WrongUse(f"{file.name}: FFmpeg cannot decode its video")
             return video
-    more = ", only a cover picture" if file.streams.video else ""
-    raise WrongUse(f"{file.name} has no video in it{more}")
+    only = ", only a cover picture" if file.streams.video else ""
+    raise WrongUse(f"{file.name} has no video in it{only}")
 
 
 def is_attached(video):
-    """Whether a video stream is a cover picture or thumbnails, and not a film."""
-    kinds = library().stream.Disposition
+    """Whether a video stream is a cover picture or thumbnails instead of a film."""
+    kinds = av.stream.Disposition
     return bool(video.disposition & (kinds.attached_pic | kinds.timed_thumbnails))
 
 
 # Time
 
 
-def rate(video):
-    """Frames a second of a video stream; 25, FFmpeg's own guess, where nothing tells."""
+def frame_rate(video):
+    """Frames per second of a video stream; 25, FFmpeg's default, if the file does not say."""
     return video.average_rate or video.guessed_rate or 25
 
 
-def may_jump(file):
-    """Whether the format of an open file is one whose clock may wrap and jump, as that of a broadcast."""
-    return bool(file.format.flags & library().format.Flags.ts_discont.value)
+def clock_may_jump(file):
+    """Whether the format of an open file allows its clock to wrap and jump, as in a broadcast."""
+    return bool(file.format.flags & av.format.Flags.ts_discont.value)
 
 
 def play(file, video, others=()):
-    """Yield (stream, frame) of the stream `video` of an open file, and (stream, packet) of those in `others`.
+    """Yield (video, frame) for the stream `video` of an open file and (stream, packet) for those in `others`.
 
-    Times count from the film's beginning, and those of frames (`pts`) always increase: frames without one are
-    counted at the stream's rate, and where a clock wraps or jumps, later times continue from there in all
-    streams. Frames are progressive and of one size (filters.py). Packets that cannot be decoded are left out;
-    one line at the end gives their number.
+    Times count from the beginning of the film, and those of frames (`pts`) always increase: frames without a
+    time are counted at the stream's rate, and after a jump of the clock all streams continue from where they
+    were. Frames are progressive and have the size of the first. Packets that cannot be decoded are skipped,
+    and one line at the end counts them.
     """
-    return filters.regular(library(), file, video, _decoded(file, video, others))
+    return _regular(file, video, _decode(file, video, others))
 
 
-def _decoded(file, video, others):
-    """As `play`, with the frames as they are stored."""
-    av, last, damaged, decoder = library(), None, 0, _decoder(video)
-    step = max(1, round(1 / (rate(video) * video.time_base)))
-    ahead = _ahead(file) / video.time_base
-    for packet in _on_one_clock(file, video, others):
+def _decode(file, video, others):
+    """As `play`, with frames as they are stored."""
+    last, damaged, decoder = None, 0, video.codec_context
+    if decoder.name in DECODERS_WITH_ALPHA and video.metadata.get("alpha_mode") == "1":
+        decoder = av.CodecContext.create(DECODERS_WITH_ALPHA[decoder.name], "r")
+    step = max(1, round(1 / (frame_rate(video) * video.time_base)))
+    ahead = _longest_pause(file) / video.time_base
+    for packet in _continuous_packets(file, video, others):
         if packet.stream is not video:
             yield packet.stream, packet
             continue
         try:
-            decoded = decoder.decode(packet)
+            frames = decoder.decode(packet)
         except av.FFmpegError:
             damaged += 1
             continue
-        for frame in decoded:
+        for frame in frames:
             if last is not None and not (frame.pts is not None and last < frame.pts <= last + ahead):
                 frame.pts = last + step
             frame.pts = frame.pts or 0
             frame.time_base, last = video.time_base, frame.pts
             yield video, frame
     if damaged:
-        report(f"{file.name}: damaged packets passed over: {damaged}")
+        report(f"{file.name}: {damaged} damaged packets skipped")
 
 
-def _decoder(video):
-    """The codec context that decodes a stream, with its transparency."""
-    name = DECODERS_WITH_ALPHA.get(video.codec_context.name)
-    if name and video.metadata.get("alpha_mode") == "1":
-        return library().CodecContext.create(name, "r")
-    return video.codec_context
+def _longest_pause(file):
+    """The most seconds between two packets of a stream that do not count as a jump of the clock."""
+    return AHEAD if clock_may_jump(file) else np.inf
 
 
-def _ahead(file):
-    """The longest pause, in seconds, that is no jump of the clock: any, where clocks do not jump."""
-    return AHEAD if may_jump(file) else np.inf
+def _continuous_packets(file, video, others):
+    """Yield the packets of these streams with times that start at 0 and do not jump.
 
-
-def _on_one_clock(file, video, others):
-    """Yield all packets of these streams, their times moved to begin at 0, without the clock's jumps.
-
-    Streams jump one after the other, so each has its own shift, and takes the newest of all where that fits.
-    Subtitles, whose pauses are no jumps, always take the newest.
+    Streams jump one after the other. So each has its own shift, and after a jump takes the most recent shift
+    of any stream if its time fits then. Subtitles have long pauses, so they always take the most recent.
     """
-    ahead = _ahead(file)
-    newest, shifts, last = Fraction(-(file.start_time or 0), 10**6), {}, {}  # seconds; of each stream
+    ahead = _longest_pause(file)
+    newest = Fraction(-(file.start_time or 0), 10**6)  # seconds
+    shifts, last = {}, {}  # by stream: its shift; begin and length of its last packet
 
-    def fits(time, key):
-        return key not in last or -BACK <= time - last[key][0] <= ahead
+    def fits(time, stream):
+        return stream not in last or -BACK <= time - last[stream][0] <= ahead
 
     for packet in file.demux(video, *others):
         if packet.dts is not None:
-            key, time, tick = packet.stream.index, packet.dts * packet.time_base, packet.time_base
-            sparse = packet.stream.type == "subtitle"
-            shift = newest if sparse else shifts.get(key, newest)
-            if not (sparse or fits(time + shift, key)):
-                shift = newest if fits(time + newest, key) else last[key][0] + last[key][1] - time
+            stream, tick = packet.stream.index, packet.time_base
+            time, shift = packet.dts * tick, shifts.get(stream, newest)
+            if packet.stream.type == "subtitle":
+                shift = newest
+            elif not fits(time + shift, stream):
+                shift = newest if fits(time + newest, stream) else sum(last[stream]) - time
                 newest = shift
-            shifts[key] = shift
-            length = packet.duration * tick if packet.duration else 0
+            length = (packet.duration or 0) * tick
             if not length and packet.stream is video:
-                length = 1 / rate(video)
-            last[key] = time + shift, length
-            ticks = round(shift / tick)
-            packet.dts += ticks
+                length = 1 / frame_rate(video)
+            shifts[stream], last[stream] = shift, (time + shift, length)
+            packet.dts += round(shift / tick)
             if packet.pts is not None:
-                packet.pts += ticks
+                packet.pts += round(shift / tick)
         yield packet
+
+
+# Progressive frames of one size
+
+
+def _regular(file, video, items):
+    """Yield `items` of `_decode` with frames deinterlaced and fitted into the size of the first."""
+    size, graph, form = None, None, None
+    for stream, item in items:
+        if stream is not video:
+            yield stream, item
+            continue
+        now = item.width, item.height, item.format.name
+        size = size or now[:2]
+        if graph and now != form:
+            yield from _filter(graph, None, video)
+            graph = None
+        if now[:2] != size:
+            report_once(f"{file.name}: its frames change size: all are fitted into {size[0]}x{size[1]}")
+        if not graph and (item.interlaced_frame or now[:2] != size):
+            graph, form = _filter_graph(video, item, *size), now
+        if graph:
+            yield from _filter(graph, item, video)
+        else:
+            yield video, item
+    if graph:
+        yield from _filter(graph, None, video)
+
+
+def _filter_graph(video, frame, width, height):
+    """A filter graph that deinterlaces frames like this one and fits them into width x height."""
+    steps = [*DEINTERLACE]
+    if (frame.width, frame.height) != (width, height):
+        # The stream has the pixel aspect of the first frames, its decoder that of the newest.
+        stretch = (video.codec_context.sample_aspect_ratio or 1) / (video.sample_aspect_ratio or 1)
+        scale = min(width / (frame.width * stretch), height / frame.height)
+        inner = f"{round(frame.width * stretch * scale)}:{round(frame.height * scale)}"
+        steps += [("scale", inner), ("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")]
+    graph = av.filter.Graph()
+    form = {"width": frame.width, "height": frame.height, "format": frame.format}
+    source = graph.add_buffer(**form, time_base=frame.time_base)
+    return graph.link_nodes(source, *(graph.add(*step) for step in steps), graph.add("buffersink"))
+
+
+def _filter(graph, frame, video):
+    """Put a frame (None at the end) into a graph and yield (video, frame) for those that are ready."""
+    graph.push(frame)
+    with contextlib.suppress(BlockingIOError, EOFError):  # no more frames yet, or at all
+        while True:
+            ready = graph.pull()
+            ticks = ready.time_base / video.time_base
+            ready.pts, ready.duration = round(ready.pts * ticks), round(ready.duration * ticks)
+            ready.time_base = video.time_base
+            yield video, ready
 
 
 # Orientation
 
 
-def turn(frame):
-    """(whether its rows become columns, what is flipped then: rows, columns) for a frame to be upright.
+def orientation(frame):
+    """(swap rows and columns, then flip rows, flip columns): what turns a frame upright.
 
-    From the whole display matrix; one that is no quarter turn and no mirror counts as the nearest.
+    A display matrix that is neither a quarter turn nor a mirror counts as the nearest.
     """
     try:
-        matrix = frame.side_data.get(library().sidedata.sidedata.Type.DISPLAYMATRIX)
-    except ValueError:  # PyAV fails on side data that is newer than itself
+        matrix = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    except ValueError:  # PyAV does not know this frame's side data
         quarter = round(frame.rotation / 90) % 4  # anticlockwise
         return quarter % 2 == 1, quarter in (1, 2), quarter in (2, 3)
     if matrix is None:
@@ -176,9 +229,9 @@ def turn(frame):
     return True, b < 0, c < 0
 
 
-def upright(array, frame):
-    """An array H,W,C of the stored pixels of `frame` as its player shows it."""
-    swap, rows, columns = turn(frame)
+def turn_upright(array, frame):
+    """An array H,W,C of the stored pixels of `frame`, turned as a player shows it."""
+    swap, rows, columns = orientation(frame)
     array = array.swapaxes(0, 1) if swap else array
     return np.ascontiguousarray(array[:: -1 if rows else 1, :: -1 if columns else 1])
 
@@ -187,58 +240,55 @@ def upright(array, frame):
 
 
 def matrix(frame):
-    """Which matrix makes RGB of a frame's YUV: its own tag's, else what players take for its size."""
+    """The matrix from a frame's YUV to RGB: its own tag, else what players assume for its size."""
     if frame.colorspace in MATRICES:
         return frame.colorspace
     return BT709 if frame.height >= 720 or frame.width >= 1280 else BT601
 
 
-def _maps_hdr(video):
-    """Whether a stream is HDR, and PyAV lets libswscale map its colours: from 18 on."""
-    return video.codec_context.color_trc in HDR and _release(library()) >= 18
-
-
-def tell_hdr(name, video):
-    """Say in a line what becomes of the colours of a film `name` with the stream `video`, if it is HDR."""
-    kind = HDR.get(video.codec_context.color_trc)
-    if _maps_hdr(video):
+def report_hdr(name, video):
+    """Report that the colours of a film `name` are mapped, if its stream `video` is HDR."""
+    if kind := HDR.get(video.codec_context.color_trc):
         report(f"{name} is HDR ({kind}): its colours are mapped to those of a usual screen (BT.709)")
-    elif kind:
-        report(f"{name} is HDR ({kind}): its colours will look pale; PyAV 18 maps them: pip install -U av")
 
 
 @functools.cache
 def _converter():
-    """One for all frames: its table for HDR takes seconds to make, and is kept as long as the film's tags."""
-    return library().video.reformatter.VideoReformatter()
+    """One for all frames: it keeps its table for HDR, which takes seconds to make."""
+    return av.video.reformatter.VideoReformatter()
 
 
-def picture(video, frame):
-    """A frame of the stream `video` as a uint8 RGB array H,W,3, upright, in a player's colours, on white.
+def to_rgb(video, frame):
+    """A frame of the stream `video` as a uint8 RGB array H,W,3, upright, as a player shows it, on white.
 
-    HDR is mapped to BT.709 by libswscale: highlights are bent to what a screen can show, and the reference
-    white of HDR is near the screen's.
+    libswscale maps HDR to BT.709: it compresses highlights to what a screen can show, and brings the
+    reference white of HDR near the screen's white.
     """
     transparent = any(component.is_alpha for component in frame.format.components)
-    wanted = {"format": "rgba" if transparent else "rgb24", "src_color_range": frame.color_range or None}
+    options = {"format": "rgba" if transparent else "rgb24", "src_color_range": frame.color_range or None}
     if not frame.format.is_rgb:
-        wanted["src_colorspace"] = matrix(frame)
-    if _maps_hdr(video):
-        wanted |= {"dst_color_trc": BT709, "dst_color_primaries": BT709}
-    made = _converter().reformat(frame, **wanted).to_ndarray()
+        options["src_colorspace"] = matrix(frame)
+    if video.codec_context.color_trc in HDR:
+        options |= {"dst_color_trc": BT709, "dst_color_primaries": BT709}
+    rgb = _converter().reformat(frame, **options).to_ndarray()
     if transparent:
-        made = np.rint(255 - (255.0 - made[..., :3]) * (made[..., 3:] / 255)).astype(np.uint8)
-    return upright(made, frame)
+        rgb = np.rint(255 - (255.0 - rgb[..., :3]) * (rgb[..., 3:] / 255)).astype(np.uint8)
+    return turn_upright(rgb, frame)
 
 
-def tags(video, frame):
-    """{attribute of a codec context: value}: which colours `picture` gives, for an encoder of YUV."""
-    given = video.codec_context
-    if _maps_hdr(video):
+def colour_tags(video, frame):
+    """{attribute of a codec context: value} with which an encoder of YUV tags the colours of `to_rgb`."""
+    context = video.codec_context
+    if context.color_trc in HDR:
         found = [BT709] * 3
     else:
-        found = [matrix(frame), given.color_primaries, given.color_trc]
-        if found[0] == BT709:  # a tag that is missing beside it, as in an untagged film
+        found = [matrix(frame), context.color_primaries, context.color_trc]
+        if found[0] == BT709:  # as in a film without tags
             found = [BT709 if value == UNKNOWN else value for value in found]
-    limited = 1  # the range that every player reads right
-    return dict(zip(("colorspace", "color_primaries", "color_trc"), found, strict=True), color_range=limited)
+    colorspace, primaries, transfer = found
+    return {
+        "colorspace": colorspace,
+        "color_primaries": primaries,
+        "color_trc": transfer,
+        "color_range": LIMITED,
+    }

@@ -1,17 +1,18 @@
-"""Reading, writing and resizing images. An image here is a uint8 array of height x width x channels.
+"""Read, check, resize and write images: uint8 arrays of height x width x channels, RGB or grey.
 
-Three channels are RGB, one is grey. decoding.py decodes; OpenCV resizes.
+decoding.py decodes; OpenCV resizes.
 """
 
-import functools
 import hashlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from pictures.decoding import Unreadable, decode, refuse_long
 from support.files import replacing
+from support.version import commit
 from utils import WrongUse, cores, first_line
 
 try:
@@ -19,8 +20,13 @@ try:
 except ImportError as error:
     raise SystemExit(
         f"error: OpenCV cannot be loaded ({error}): `apt-get install libgl1 libglib2.0-0`, "
-        "or `pip uninstall opencv-python` and `pip install opencv-python-headless` in its place"
+        "or `pip uninstall opencv-python` and `pip install opencv-python-headless`"
     ) from error
+
+LONGEST = 4000  # characters of a command, which may name thousands of pictures; EXIF holds 64 KB
+
+
+# Reading
 
 
 class CannotRead(WrongUse):
@@ -32,7 +38,7 @@ class CannotRead(WrongUse):
 
 
 def read(path, channels=3, at_least=None):
-    """Read an image file as `decode` does. Raises CannotRead."""
+    """Read an image file; arguments as decoding.decode. Raises CannotRead."""
     try:
         return decode(path.read_bytes(), channels, at_least)
     except (OSError, Unreadable) as error:
@@ -49,24 +55,34 @@ class Checked(NamedTuple):
 
     @classmethod
     def of(cls, paths, sources, results):
-        """From the (digest, reason) of each source: `paths` are kept where the source could be read."""
+        """From the (digest, reason) of each source; `paths` are those to keep if their source can be read."""
         good = [(path, digest) for path, (digest, reason) in zip(paths, results, strict=True) if not reason]
         bad = {source: reason for source, (_, reason) in zip(sources, results, strict=True) if reason}
         return cls([path for path, _ in good], [digest for _, digest in good], bad)
 
 
 def check(paths, description, narrowest=1):
-    """Read every image through once, at reduced size where its format allows, and return Checked.
+    """Read every image once, at a reduced size if its format allows that; returns Checked.
 
-    Those less than `narrowest` pixels wide count as unreadable.
+    Images less than `narrowest` pixels wide count as unreadable.
     """
-    work = functools.partial(_check, narrowest=narrowest)
-    return Checked.of(paths, paths, for_each(work, paths, description))
+
+    def check_one(path):
+        try:
+            data = path.read_bytes()
+            width = decode(data, at_least=64).shape[1]
+            if width < narrowest:
+                raise Unreadable(f"{width} pixels wide, at least {narrowest} needed")
+            return digest(data), None
+        except (OSError, Unreadable) as error:
+            return None, first_line(error)
+
+    return Checked.of(paths, paths, for_each(check_one, paths, description))
 
 
 def for_each(work, items, description):
-    """[work(item) for item in items] on all cores, with a bar; decoding and OpenCV let other threads run."""
-    from tqdm.contrib.concurrent import thread_map  # a tenth of a second, which --help need not wait for
+    """[work(item) for item in items] on all cores, with a bar; decoding and OpenCV release Python's lock."""
+    from tqdm.contrib.concurrent import thread_map  # takes 0.1 s, which --help need not wait for
 
     cv2.setNumThreads(1)
     return thread_map(
@@ -77,6 +93,61 @@ def for_each(work, items, description):
 def digest(data):
     """A short fingerprint of a file's bytes."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+# Sizes and colours
+
+
+def resize(image, width, height):
+    """Resize to width x height: by area if either side shrinks, else cubic."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height < image.shape[0] or width < image.shape[1]
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return np.atleast_3d(resized)
+
+
+def fit_training(image, size, how):
+    """Make the shorter side `size` ("crop": a square is cut later), or the whole a square ("squash").
+
+    Raises Unreadable if one side is more than a hundred times as long as the other.
+    """
+    height, width = image.shape[:2]
+    refuse_long(width, height)
+    if how == "squash":
+        return resize(image, size, size)
+    scale = size / min(height, width)
+    return resize(image, max(size, round(width * scale)), max(size, round(height * scale)))
+
+
+def fit_within(image, longest):
+    """Shrink so that the longer side is at most `longest`, keeping the aspect ratio; never enlarges."""
+    height, width = image.shape[:2]
+    scale = min(1, longest / max(height, width))
+    return resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def luminance(image):
+    """The luminance of an RGB image, one channel (ITU-R BT.601), as `decode` gives it for grey."""
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+
+
+def with_luminance(image, wanted):
+    """An RGB image with another luminance (one channel) and its own chroma, R - Y and B - Y.
+
+    The change of luminance is added to all three channels, and the sum cut to 0..255.
+    """
+    change = wanted.astype(np.int16) - luminance(image)
+    return np.clip(image + change, 0, 255).astype(np.uint8)
+
+
+def side_by_side(*row):
+    """Images of the same size in one, from left to right; grey becomes RGB if any is RGB."""
+    channels = max(x.shape[2] for x in row)
+    return np.concatenate([np.broadcast_to(x, (*x.shape[:2], channels)) for x in row], axis=1)
+
+
+# Writing
 
 
 def write(path, image, **options):
@@ -90,63 +161,37 @@ def as_pillow(image):
     return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
 
 
-def resize(image, width, height):
-    """Resize to width x height: by area when either side shrinks, else cubic."""
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = height < image.shape[0] or width < image.shape[1]
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return np.atleast_3d(resized)
+def describe_origin(checkpoint, command):
+    """How a result is made, {title: text}: the model's file and SHA-256, the command, the code's commit."""
+    checkpoint = Path(checkpoint)
+    with checkpoint.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    command = command.encode("utf-8", "backslashreplace").decode()  # names of files can be any bytes
+    return {
+        "Software": f"CartoonGAN {commit() or ''}".strip(),
+        "Model": f"{Path(checkpoint.resolve().parent.name, checkpoint.name)}, SHA-256 {sha256[:16]}",
+        "Command": command if len(command) <= LONGEST else command[:LONGEST] + "…",
+    }
 
 
-def fit_training(image, size, how):
-    """Make the shorter side `size` ("crop": a square is cut later), or the whole a square ("squash").
-
-    Raises Unreadable where the image is more than a hundred times as long as wide, or the reverse.
-    """
-    height, width = image.shape[:2]
-    refuse_long(width, height)
-    if how == "squash":
-        return resize(image, size, size)
-    scale = size / min(height, width)
-    return resize(image, max(size, round(width * scale)), max(size, round(height * scale)))
+def origin_text(origin):
+    """The result of `describe_origin` in lines."""
+    return "\n".join(f"{title}: {text}" for title, text in origin.items())
 
 
-def fit_within(image, longest):
-    """Shrink so that the longer side is at most `longest`, keeping the aspect; never enlarges."""
-    height, width = image.shape[:2]
-    scale = min(1, longest / max(height, width))
-    return resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
-
-
-def luminance(image):
-    """The luminance of an RGB image, one channel: what `decode` makes of it in grey (ITU-R BT.601)."""
-    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
-
-
-def with_luminance(image, wanted):
-    """An RGB image with another luminance (one channel) and its own chroma, R - Y and B - Y.
-
-    Adding the change to all three leaves chroma as it is, but where a value would leave 0 to 255. Grey stays
-    grey, and an image's own luminance gives back the image.
-    """
-    change = wanted.astype(np.int16) - luminance(image)
-    return np.clip(image + change, 0, 255).astype(np.uint8)
-
-
-def side_by_side(*row):
-    """Images of the same size in one, from left to right; grey becomes RGB if any is RGB."""
-    channels = max(x.shape[2] for x in row)
-    return np.concatenate([np.broadcast_to(x, (*x.shape[:2], channels)) for x in row], axis=1)
-
-
-def _check(path, narrowest):
-    """Returns (digest, None) or (None, the reason why the image cannot be read)."""
-    try:
-        data = path.read_bytes()
-        width = decode(data, at_least=64).shape[1]
-        if width < narrowest:
-            raise Unreadable(f"{width} pixels wide, at least {narrowest} needed")
-        return digest(data), None
-    except (OSError, Unreadable) as error:
-        return None, first_line(error)
+def origin_options(kind, origin, exif=b""):
+    """Pillow's options to write `describe_origin` into a file of its format `kind`, beside other EXIF."""
+    text = origin_text(origin)
+    if kind == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        for title, value in origin.items():
+            chunks.add_itxt(title, value)
+        return {"pnginfo": chunks}
+    if kind == "GIF":
+        return {"comment": text.encode()}
+    written = Image.Exif()
+    written.load(exif)
+    written[ExifTags.Base.Software] = origin["Software"]
+    comment = b"UNICODE\0" + text.encode("utf-16-be")  # as image generators and ExifTool write and read it
+    written.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+    return {"exif": written.tobytes(), "comment": text.encode()}

@@ -16,13 +16,11 @@ from torch import nn
 import networks
 import utils
 from pictures import images, listing
-from pictures.cyclegan import CycleGenerator
 from support import gpu
 from support.filters import Flatten
 from support.norm import InstanceNorm, LayerNorm, pooled
 from utils import RunFailed, first_line
 
-IN_TILES = (networks.Generator, CycleGenerator)  # which are made of `down`, `blocks` and `up`
 ADVICE = "limit the size with --size N, or work in tiles with --tile N"
 # What PyTorch's and OpenCV's allocators say of memory that they did not get, then cuDNN and cuBLAS. That no
 # engine or algorithm is found can have other causes: a missing kernel, a library of another version.
@@ -71,6 +69,11 @@ def _whole(generator, photos):
     weight = next(generator.parameters())  # of the first convolution
     batch = torch.from_numpy(np.stack(photos)).to(weight.device).permute(0, 3, 1, 2)
     return networks.stylise(generator, utils.to_range(batch).to(weight.dtype))
+
+
+def works_in_tiles(generator):
+    """Whether a network is made of `flatten`, `down`, `blocks` and `up`, as networks.Generator is."""
+    return hasattr(generator, "blocks")
 
 
 def stylise_in_tiles(generator, photo, tile):

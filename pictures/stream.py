@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pictures import decoding, images, inference, record
+from pictures import decoding, images, inference
 from utils import cores, first_line, report
 
 SAVING = {
@@ -27,8 +27,8 @@ def run_pictures(pictures, apply, args, most, about=None):
     """Read, change and write pictures; returns how many failed, each with a line that says why.
 
     `apply` makes a list of as many results out of a list of photos of one size, `most(height, width)` photos
-    at a time. `about` (record.of) is written into the results. Threads decode what comes next and encode what
-    is done while the network works.
+    at a time. `about` (images.describe_origin) is written into the results. Threads decode what comes next
+    and encode what is done while the network works.
     """
     failed = 0
     workers = cores()
@@ -148,5 +148,5 @@ def _write(picture, side_by_side, about):
     picture.target.parent.mkdir(parents=True, exist_ok=True)
     how = SAVING.get(kind, {}) | (more if made[1:] else {}) | picture.info
     if about:
-        how |= record.options(kind, about, picture.info)
+        how |= images.origin_options(kind, about, picture.info.get("exif", b""))
     images.write(picture.target, made[0], **how)

@@ -1,36 +1,70 @@
-"""What a generator can be: the values of each argument of networks.Generator.
+"""The arguments of networks.Generator: the default of each, its allowed values and its help text.
 
-The generator checks its own arguments with it, so a run that could not read its own checkpoints ends before
-it trains, and a checkpoint of a newer program is not taken for another generator. The options of training
-take their choices from here.
+This is the only definition: the generator checks its arguments with it, so that a checkpoint of a newer
+program is not mistaken for another generator, and CartoonGAN.py's options are made from it.
 """
 
+from typing import NamedTuple
+
+from support.arguments import number
+
 CHANNELS = (1, 3)
-VALUES = {  # of an argument: a container, or a function that says whether it takes a value
-    "in_ngc": CHANNELS,
-    "out_ngc": CHANNELS,
-    "ngf": range(1, 4097),
-    "nb": range(1001),
-    "res_convs": range(1, 4),
-    "upsample": ("deconv", "resize"),
-    "padding": ("reflect", "zeros"),
-    "eps": lambda value: 0 < value < 1,
-    "norm": ("instance", "layer", "mixed"),
-    "predict": ("image", "change"),
-    "flatten": range(11),
-    "outline": lambda value: 0 <= value <= 1,
-    "guide": range(16),
-    "conv_bias": ("learned", "none"),
+
+
+class Argument(NamedTuple):
+    """`values` is a tuple or a `number`. Without `help` it is not an option of training."""
+
+    default: object
+    values: object
+    help: str = ""
+
+
+GENERATOR = {
+    "in_ngc": Argument(3, CHANNELS, "channels of the photographs: 3 colour, 1 grey"),
+    "out_ngc": Argument(3, CHANNELS, "channels of the results"),
+    "ngf": Argument(64, number(int, 1, 4096), "filters of the generator's first layer"),
+    "nb": Argument(8, number(int, 0, 1000), "residual blocks"),
+    "res_convs": Argument(2, (1, 2, 3), "convolutions per residual block"),
+    "upsample": Argument(
+        "deconv", ("deconv", "resize"), "transposed convolution, or nearest neighbour and convolution"
+    ),
+    "padding": Argument("reflect", ("reflect", "zeros")),
+    "eps": Argument(1e-5, number(float, 0, 1, above=True)),
+    "norm": Argument(
+        "instance",
+        ("instance", "layer", "mixed"),
+        "of the generator: per channel, over all channels, or over all channels in the upsampling half",
+    ),
+    "predict": Argument(
+        "image", ("image", "change"), "what the generator predicts: the result, or a change to the photo"
+    ),
+    "flatten": Argument(
+        0,
+        number(int, 0, 10),
+        "passes of a filter that flattens the photo before the generator sees it; 0: none",
+    ),
+    "outline": Argument(
+        0,
+        number(float, 0, 1),
+        "darkness of the lines drawn along the contours of the flattened photo, 0 to 1",
+    ),
+    "guide": Argument(
+        0, number(int, 0, 15), "radius in pixels of a guided filter that ties results to the photo; 0: none"
+    ),
+    "conv_bias": Argument("learned", ("learned", "none"), "biases of the convolutions of both networks"),
 }
+DEFAULTS = {key: argument.default for key, argument in GENERATOR.items()}
+OPTIONS = [key for key, argument in GENERATOR.items() if argument.help]
 
 
-def check(parts):
-    """Raise ValueError where no generator has these `parts`, {argument: value} of all arguments or some."""
-    for key, value in parts.items():
-        if key not in VALUES:
-            raise ValueError(f"its {key} has no values in support/architecture.py")
-        allowed = VALUES[key]
-        if not (allowed(value) if callable(allowed) else value in allowed):
+def check(arguments):
+    """Return `arguments`, {name: value}. Raises TypeError or ValueError if one is not allowed."""
+    for key, value in arguments.items():
+        if key not in GENERATOR:
+            raise TypeError(f"unexpected keyword argument {key!r}")
+        if value not in GENERATOR[key].values:
             raise ValueError(f"its {key} is {str(value)[:20]!r}")
-    if (parts.get("predict") == "change" or parts.get("guide")) and parts["in_ngc"] != parts["out_ngc"]:
-        raise ValueError("it changes a photo of other channels than its own")
+    follows_photo = arguments.get("predict") == "change" or arguments.get("guide")
+    if follows_photo and arguments["in_ngc"] != arguments["out_ngc"]:
+        raise ValueError("it changes a photo, so in_ngc and out_ngc must be equal")
+    return arguments

@@ -128,22 +128,33 @@ def or_none(kind):
     return lambda text: None if text == "none" else kind(text)
 
 
-def number(kind, low, high=math.inf, above=False):
-    """An argparse type: a finite int or float from `low` (above it, with `above`) to `high`."""
+class number:
+    """An argparse type: a finite int or float from `low` (above it, with `above`) to `high`.
 
-    def parse(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (low < value <= high if above else low <= value <= high) or value == math.inf:
-            limits = f"{'above' if above else 'of at least'} {low}"
-            limits += f" and at most {high}" if high < math.inf else ""
-            name = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {name} {limits}")
-        return value
+    `value in number(int, 1, 9)` checks a value that is a number already.
+    """
 
-    return parse
+    def __init__(self, kind, low, high=math.inf, above=False):
+        self.kind, self.low, self.high, self.above = kind, low, high, above
+
+    def __contains__(self, value):
+        if type(value) not in (int, self.kind):
+            return False
+        return (
+            (self.low < value if self.above else self.low <= value)
+            and value <= self.high
+            and value < math.inf
+        )
+
+    def __call__(self, text):
+        with contextlib.suppress(ValueError):
+            value = self.kind(text)
+            if value in self:
+                return value
+        limits = f"{'above' if self.above else 'of at least'} {self.low}"
+        limits += f" and at most {self.high}" if self.high < math.inf else ""
+        name = "a whole number" if self.kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {name} {limits}")
 
 
 def image_size(text):

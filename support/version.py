@@ -9,7 +9,7 @@ def commit():
     git = ["git", "-C", str(Path(__file__).parents[1])]
     try:
         found, changed = (
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
         )
     except (OSError, subprocess.CalledProcessError):

@@ -26,7 +26,7 @@ from torch import nn
 from evaluation import judge
 from networks import at_least_float32, initialise
 from pages import writing
-from pictures.cyclegan import CycleGenerator
+from pictures.foreign import CycleGenerator
 from support import gpu
 from support.norm import InstanceNorm
 from training import processes
@@ -159,7 +159,8 @@ class Model:
     networks = ("generator", "generator_back", "discriminator", "discriminator_back")
     generators = ("generator", "generator_back")
     optimisers, pools = ("adam_g", "adam_d"), ("pool", "pool_back")
-    vgg = ema = None  # this method has neither; Run.restore says what these names are
+    content_weight = "idt_lambda"  # the option that holds results to their photographs
+    vgg = ema = None  # this method has neither
 
     generator: CycleGenerator
     generator_back: CycleGenerator

@@ -61,13 +61,13 @@ def pan(photo, height, width, most, random):
 
 def read_film(file, size, most):
     """The first frames of a film, `most` at most, the longer side at most `size`. Raises WrongUse."""
-    av = film.library()
+    film.require_av()
     try:
-        with film.opened(file) as opened:
+        with film.open_film(file) as opened:
             video = film.video_stream(opened)
             shown = itertools.islice(film.play(opened, video), most)
-            frames = [images.fit_within(film.picture(video, frame), size) for _, frame in shown]
-    except av.FFmpegError as error:
+            frames = [images.fit_within(film.to_rgb(video, frame), size) for _, frame in shown]
+    except film.av.FFmpegError as error:
         raise WrongUse(f"cannot read {file}: {error.strerror}") from None
     if len(frames) < 2 or min(frames[0].shape[:2]) < SMALLEST:
         raise WrongUse(f"{file}: two frames of {SMALLEST} pixels a side are needed")

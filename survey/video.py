@@ -59,7 +59,7 @@ def parse(argv=None):
 def _film(text):
     if not path(text).is_file():
         raise argparse.ArgumentTypeError(f"no film {text}")
-    film.library()
+    film.require_av()
     return path(text)
 
 

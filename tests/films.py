@@ -7,10 +7,10 @@ import pytest
 
 av = pytest.importorskip("av")
 
-TIMES = [0, 40, 80, 200, 230, 310]  # milliseconds, of no constant rate
+TIMES = [0, 40, 80, 200, 230, 310]  # milliseconds, not evenly spaced
+EVEN = range(0, 2000, 40)  # milliseconds: 50 frames at 25 a second
 MILLI = Fraction(1, 1000)
 LEFT, RIGHT = (200, 60, 30), (20, 100, 220)
-EVEN = range(0, 2000, 40)  # milliseconds: 50 frames at 25 a second
 
 
 def halves(height=48, width=64):
@@ -43,8 +43,8 @@ def make(
 ):
     """Write a film that shows one picture at `times` (milliseconds), with a tone of 0.3 rad a sample.
 
-    `start` (seconds) is added to all times, `tags` (colorspace, …) to the stream, and `options` are those of
-    the video's `codec`; `picture` is uint8 RGB, or a frame of PyAV that is stored as it is.
+    `picture` is uint8 RGB, or a frame of PyAV that is stored as it is. `start` (seconds) is added to all
+    times, `tags` (colorspace, …) go to the stream, `options` to the video's `codec`.
     """
     picture = halves() if picture is None else picture
     if isinstance(picture, np.ndarray):
@@ -75,8 +75,8 @@ def make(
             file.mux(audio.encode())
 
 
-def show(path, a, b, c, d):
-    """Write a display matrix into the track header of an MP4: (x, y) is shown at (a x + c y, b x + d y)."""
+def set_display_matrix(path, a, b, c, d):
+    """Write a matrix into the track header of an MP4: a pixel (x, y) is shown at (a x + c y, b x + d y)."""
     data = bytearray(path.read_bytes())
     one = 1 << 16
     matrix = [a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30]
@@ -86,16 +86,16 @@ def show(path, a, b, c, d):
 
 
 def read(path):
-    """(times, RGB pictures, sound packets) of a film, its frames as stored; times are in seconds."""
+    """(times in seconds, RGB pictures, sound packets) of a film, its frames as they are stored."""
     with av.open(str(path)) as file:
-        frames = [(x.time, x.to_ndarray(format="rgb24")) for x in file.decode(video=0)]
+        frames = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)]
     with av.open(str(path)) as file:
-        sound = [p for p in file.demux(audio=0) if p.size] if file.streams.audio else None
+        sound = [packet for packet in file.demux(audio=0) if packet.size] if file.streams.audio else None
     return [time for time, _ in frames], [picture for _, picture in frames], sound
 
 
 def hear(path):
-    """(codec, layout, begin in seconds, samples of the first channel) of a film's AAC or Opus."""
+    """(codec, layout, begin in seconds, samples of the first channel) of a film's sound."""
     with av.open(str(path)) as file:
         context = file.streams.audio[0].codec_context
         frames = list(file.decode(audio=0))

@@ -1,4 +1,4 @@
-"""Other programs' generators written out plainly, with weights in their layouts (pictures/layouts.py)."""
+"""Other programs' generators written out plainly, with weights in their layouts (pictures/foreign.py)."""
 
 import itertools
 

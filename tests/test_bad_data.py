@@ -19,7 +19,7 @@ import networks
 import test
 from data import haze, pairs
 from evaluation import __main__ as evaluation
-from pictures import checkpoints, images, listing, plan
+from pictures import checkpoints, images, listing
 from training import options
 from training.data import prepare
 from utils import RunFailed
@@ -109,8 +109,8 @@ def test_test_py_finds_links_that_lead_nowhere_and_names_them_later(data):
     for name, (target, _) in LINKS.items():
         (folder / name).symlink_to(target)
     for source in (folder, folder / "*.jpg"):
-        found = plan.find_pictures([str(source)], folder / "out")
-        assert len(plan.plan(found, folder / "out", None)) == len(found) == 3 + len(LINKS)
+        found = listing.find_pictures([str(source)], folder / "out")
+        assert len(listing.plan_results(found, folder / "out")) == len(found) == 3 + len(LINKS)
 
 
 def test_haze_and_its_pairs(data, tmp_path, capfd):

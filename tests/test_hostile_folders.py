@@ -138,7 +138,7 @@ def test_metrics_that_cannot_be_understood_are_told_and_left_alone(tmp_path, row
     with pytest.raises(WrongUse) as error:
         history.cut(path, 2, 1)
     assert str(error.value).startswith(str(path)) and str(error.value).isprintable()
-    assert "mend it, or move" in str(error.value)
+    assert "fix it, or move" in str(error.value)
     assert rows is None or path.read_text() == rows
 
 
@@ -151,7 +151,7 @@ def test_cells_that_are_no_numbers_are_passed_over(tmp_path):
     path.write_text("\n".join(lines) + "\n")
     history.cut(path, 3, 1)
     assert len(history.read(path)) == 5
-    assert history.best(history.read(path))[0]["epoch"] == "3"
+    assert history.best(history.read(path)).epoch == 3
     history.plot_losses(path, tmp_path / "losses.png")
     assert Image.open(tmp_path / "losses.png").height < 2**16
 

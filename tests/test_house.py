@@ -187,7 +187,7 @@ START = """
 import contextlib, importlib, io, json, runpy, sys
 slow, answers = json.loads(sys.argv[1])
 results = {}
-for name in ("training.folders", "pictures.plan", "pages.__main__"):
+for name in ("training.folders", "pictures.listing", "pages.__main__"):
     importlib.import_module(name)
     results[name] = [None, "", "", [each for each in slow if each in sys.modules]]
     if name == "pages.__main__":
@@ -218,7 +218,7 @@ def started():
     return json.loads(end.stdout)
 
 
-@pytest.mark.parametrize("name", ["training.folders", "pictures.plan", "pages.__main__"])
+@pytest.mark.parametrize("name", ["training.folders", "pictures.listing", "pages.__main__"])
 def test_what_a_command_line_is_checked_with_loads_nothing_slow(started, name):
     assert started[name][3] == []
 

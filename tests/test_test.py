@@ -176,7 +176,7 @@ def test_a_command_without_work_is_wrong_use(given):
         WrongUse,
         match=r"give --image_dir|are required: --pre_|no file or folder no/such|no part of a file's name",
     ):
-        test.asked(given.split())
+        test.parse(given.split())
 
 
 def test_a_grey_network_changes_luminance_and_keeps_chroma_and_transparency(command, ckpt, tmp_path):
@@ -266,6 +266,6 @@ def test_a_frame_that_cannot_be_made_ends_the_film_in_a_line(fault, told, tmp_pa
 
     (tmp_path / "y.mp4").touch()
     film = ["--video", str(tmp_path / "y.mp4"), "--output", "z.mp4"]
-    args = test.asked(["--pre_trained_model", "x", *film])[0]
+    args = test.parse(["--pre_trained_model", "x", *film])[0]
     with pytest.raises(RunFailed, match=f"^{told}.*: limit the size with --size N, or work in tiles"):
         test.change_frame(faulty, args, noise(16, 16))

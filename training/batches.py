@@ -18,7 +18,7 @@ from pictures import images, listing
 from support.files import let_go
 from training import failures, processes
 from training.method import load_size
-from training.signals import STOPPING
+from training.processes import STOPPING
 from utils import RunFailed, report
 
 IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
@@ -164,7 +164,7 @@ def default_workers(device):
     return min(8, max(1, utils.cores() // processes.count_here())) if device.type == "cuda" else 1
 
 
-SHARED = Path("/dev/shm")  # where the processes leave their batches
+SHARED = Path("/dev/shm")  # where the processes leave their batches  # noqa: S108
 SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
 AHEAD = 2  # batches that each of them may have there
 

@@ -1,27 +1,35 @@
-"""metrics.csv, an epoch a row, and the plot of its losses."""
+"""metrics.csv, a row an epoch: reading and writing it, its best epoch, and the plot of its losses."""
 
 import contextlib
 import csv
 import io
 import math
 import re
+from typing import NamedTuple
 
 from support.files import append, replacing, write_text
 from utils import WrongUse, first_line
 
 FILE = "metrics.csv"
-DRAWN, KID = "drawn", "kid_drawings"  # columns that generator_best.pth is chosen by: the first that is there
+DRAWN, KID = "drawn", "kid_drawings"  # the columns that choose generator_best.pth: style, or else KID
 NAMES = {DRAWN: "style", KID: "KID"}
-BESIDE = ("_std", "_photo", "_drawings")  # ends of columns that stand beside one: its error, its references
+BESIDE = (
+    "_std",
+    "_photo",
+    "_drawings",
+)  # suffixes: the error or the references of another column
+NOT_PLOTTED = ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
+
+
+# The table
 
 
 def add(path, row):
-    """Add an epoch's row to metrics.csv; a term of one phase alone leaves its cell empty in the other.
+    """Append an epoch's row; a term of one phase alone leaves its cell empty in the other.
 
-    The row is appended, so a long run costs no more an epoch than a short one. Only a new column, at the
-    start of a phase, has the file written anew.
+    Only a new column, at the start of a phase, rewrites the file: the cost of an epoch does not grow.
     """
-    columns = _columns(path)
+    columns = _read(path, lambda file: next(csv.reader(file), []))
     if row.keys() <= {*columns}:
         append(path, _lines(columns, [row]))
     else:
@@ -29,23 +37,19 @@ def add(path, row):
 
 
 def cut(path, phase, epoch):
-    """Drop the rows from (phase, epoch) on, which will be done again. Raises WrongUse for a damaged row."""
+    """Drop the rows from (phase, epoch) on, which are trained again. Raises WrongUse for a damaged row."""
     rows = read(path)
     if rows and not _is_whole(rows[-1]) and not path.read_bytes().endswith(b"\n"):
         rows.pop()  # a power loss cut its line off
-    for place, row in enumerate(rows, 1):
+    for number, row in enumerate(rows, 1):
         if not _is_whole(row):
-            raise WrongUse(f"{path}, row {place} cannot be understood: mend it, or move the file away")
+            raise WrongUse(f"{path}, row {number} cannot be understood: fix it, or move the file away")
     _write(path, [row for row in rows if (int(row["phase"]), int(row["epoch"])) < (phase, epoch)])
 
 
 def read(path):
-    """The rows of metrics.csv as dictionaries of text, oldest first; none without a file. Raises WrongUse."""
+    """The rows as dictionaries of text, oldest first; none without a file. Raises WrongUse."""
     return _read(path, lambda file: list(csv.DictReader(file)))
-
-
-def _columns(path):
-    return _read(path, lambda file: next(csv.reader(file), []))
 
 
 def _read(path, parse):
@@ -55,72 +59,12 @@ def _read(path, parse):
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:
-        raise WrongUse(f"{path} cannot be read: {first_line(error)}; mend it, or move it away") from None
-
-
-def number(cell):
-    """A cell of metrics.csv as a float; NaN where it is none."""
-    with contextlib.suppress(ValueError, TypeError):
-        return float(cell)
-    return math.nan
-
-
-def _is_whole(row):
-    """Whether a row has as many cells as there are columns, and a phase and an epoch."""
-    return None not in row and None not in row.values() and _is_place(row)
-
-
-def _is_place(row):
-    return all(re.fullmatch("[0-9]{1,18}", str(row.get(key))) for key in ("phase", "epoch"))
-
-
-def best(rows):
-    """(the best row of phase two, the column that it is best by); None if nothing was measured.
-
-    It has the highest style or, where that was never measured, the lowest KID to the drawings.
-    """
-    measured = [row for row in rows if _is_place(row) and str(row["phase"]) == "2"]
-    for column, sign in ((DRAWN, 1), (KID, -1)):
-        found = [row for row in measured if math.isfinite(number(row.get(column)))]
-        if found:
-            return max(found, key=lambda row: sign * number(row[column])), column
-    return None
-
-
-def as_good(rows):
-    """The epochs of phase two whose style differs from the highest by at most its error, as texts."""
-    row, column = best(rows) or ({}, None)
-    if column != DRAWN:
-        return []
-    lowest = number(row[DRAWN]) - number(row.get(f"{DRAWN}_std"))
-    others = [each for each in rows if _is_place(each) and str(each["phase"]) == "2"]
-    found = [str(each["epoch"]) for each in others if number(each.get(DRAWN)) >= lowest]
-    return [epoch for epoch in found if epoch != str(row["epoch"])]
-
-
-def best_text(rows):
-    """The best value of phase two, its epoch and the epochs within its error; "" if nothing was measured."""
-    row, column = best(rows) or ({}, None)
-    if not column:
-        return ""
-    highest = column == DRAWN
-    text = f"highest style: {with_error(row)}" if highest else f"lowest KID: {number(row[column]):.4g}"
-    text += f" after epoch {row['epoch']}"
-    others = as_good(rows)
-    if len(others) > 10:
-        return f"{text} (within its error: {len(others)} other epochs, from {others[0]} to {others[-1]})"
-    return f"{text} (within its error: {', '.join(others)})" if others else text
-
-
-def with_error(row):
-    """The style of a row and its error as a text."""
-    return f"{number(row[DRAWN]):.3f} ± {number(row.get(f'{DRAWN}_std')):.3f}"
+        raise WrongUse(f"{path} cannot be read: {first_line(error)}; fix it, or move it away") from None
 
 
 def _write(path, rows):
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    header = dict(zip(columns, columns, strict=True))
-    write_text(path, _lines(columns, [header, *rows]))
+    write_text(path, _lines(columns, [dict(zip(columns, columns, strict=True)), *rows]))
 
 
 def _lines(columns, rows):
@@ -129,22 +73,91 @@ def _lines(columns, rows):
     return text.getvalue()
 
 
-def plot_losses(table, path):
-    """Draw each loss of metrics.csv by epoch into one PNG; phase one is shaded.
+def _is_whole(row):
+    """Whether a row has as many cells as there are columns, and a phase and an epoch."""
+    return None not in row and None not in row.values() and _has_place(row)
 
-    Without rows, as of a folder that was removed meanwhile, there is none.
-    """
+
+def _has_place(row):
+    return all(re.fullmatch("[0-9]{1,18}", str(row.get(key))) for key in ("phase", "epoch"))
+
+
+def number(cell):
+    """A cell as a float; NaN if it is not a number."""
+    with contextlib.suppress(ValueError, TypeError):
+        return float(cell)
+    return math.nan
+
+
+# The best epoch
+
+
+class Best(NamedTuple):
+    """The best epoch of phase two: by the highest style, or where that was never measured, the lowest KID."""
+
+    epoch: int
+    column: str  # DRAWN or KID
+    value: float
+    error: float  # standard deviation of the value; NaN without one
+    as_good: list  # the other epochs whose style differs by at most that error
+
+    def __str__(self):
+        if self.column == KID:
+            return f"lowest KID: {self.value:.4g} after epoch {self.epoch}"
+        text = f"highest style: {_with_error(self.value, self.error)} after epoch {self.epoch}"
+        others = ", ".join(map(str, self.as_good))
+        if len(self.as_good) > 10:
+            others = f"{len(self.as_good)} other epochs, from {self.as_good[0]} to {self.as_good[-1]}"
+        return text + (f" (within its error: {others})" if others else "")
+
+
+def best(rows):
+    """The Best of some rows, of text or of numbers; None if nothing was measured in phase two."""
+    rows = [row for row in rows if _has_place(row) and int(row["phase"]) == 2]
+    for column, sign in ((DRAWN, 1), (KID, -1)):
+        values = {int(row["epoch"]): number(row.get(column)) for row in rows}
+        values = {epoch: value for epoch, value in values.items() if math.isfinite(value)}
+        if values:
+            epoch = max(values, key=lambda epoch: sign * values[epoch])
+            errors = {int(row["epoch"]): number(row.get(f"{column}_std")) for row in rows}
+            lowest = values[epoch] - errors[epoch] if column == DRAWN else math.nan
+            as_good = [each for each, value in values.items() if value >= lowest and each != epoch]
+            return Best(epoch, column, values[epoch], errors[epoch], as_good)
+    return None
+
+
+def rank(row, best):
+    """The style of a row of phase two, and how it compares with the Best so far, as a text."""
+    error = number(row.get(f"{DRAWN}_std"))
+    text = f"style {_with_error(row[DRAWN], error)}"
+    if best.epoch == row["epoch"]:
+        return f"{text}, the highest so far"
+    if row["epoch"] in best.as_good:
+        highest = _with_error(best.value, best.error)
+        return f"{text}, within the error of the highest ({highest}, epoch {best.epoch})"
+    return text
+
+
+def _with_error(value, error):
+    """A style and its error as a text."""
+    return f"{value:.3f} ± {error:.3f}"
+
+
+# The plot
+
+
+def plot_losses(table, path):
+    """Plot each loss of metrics.csv by epoch into one PNG; phase one is shaded. Without rows, do nothing."""
     import matplotlib.figure  # takes half a second, which --list would wait for
 
     rows = read(table)
-    if not rows:
+    if not rows:  # as after the folder was removed
         return
     terms = [
         key
         for key in rows[0]
-        if key not in ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
-        and not (key.endswith(BESIDE) and key.rpartition("_")[0] in rows[0])
-    ][:20]  # a column too many, by hand, must not make a picture too large to draw
+        if key not in NOT_PLOTTED and not (key.endswith(BESIDE) and key.rpartition("_")[0] in rows[0])
+    ][:20]  # too many columns, added by hand, must not make a picture too large to draw
     before = sum(row["phase"] == "1" for row in rows)
     height = 2.4 * len(terms)
     figure = matplotlib.figure.Figure(figsize=(8, height))

@@ -3,7 +3,6 @@
 from argparse import BooleanOptionalAction
 
 from support import architecture
-from support.architecture import VALUES
 from support.arguments import Parser, number, or_none, place
 from training.method import (
     BETA,
@@ -18,10 +17,6 @@ from training.method import (
     add_running,
 )
 
-# The options that are arguments of networks.Generator.
-GENERATOR_OPTIONS = ("in_ngc", "out_ngc", "ngf", "nb", "res_convs", "upsample")
-GENERATOR_OPTIONS += ("norm", "predict", "flatten", "outline", "guide", "conv_bias")
-
 
 def training_parser():
     """The parser of CartoonGAN.py's options."""
@@ -31,72 +26,28 @@ def training_parser():
 
     group = parser.add_argument_group("networks")
     add = group.add_argument
-    whole = lambda name: {"type": number(int, VALUES[name][0], VALUES[name][-1]), "default": 0}
-    channels = {"type": int, "choices": architecture.CHANNELS, "default": 3}
-    add("--in_ngc", **channels, help="channels of the photographs: 3 colour, 1 grey (%(default)s)")
-    add("--out_ngc", **channels, help="channels of the results (%(default)s)")
-    add("--in_ndc", **channels, help="channels that the discriminator sees, as many as out_ngc (%(default)s)")
+    for key in architecture.OPTIONS:
+        default, values, text = architecture.GENERATOR[key]
+        kind = {"type": type(default), "choices": values} if isinstance(values, tuple) else {"type": values}
+        add(f"--{key}", **kind, default=default, help=f"{text} (%(default)s)")
+    add(
+        "--in_ndc",
+        type=int,
+        choices=architecture.CHANNELS,
+        default=3,
+        help="channels of the discriminator's input, the same as out_ngc (%(default)s)",
+    )
     add(
         "--out_ndc",
         type=FILTERS,
         default=1,
-        help="channels of the discriminator's answer (%(default)s)",
+        help="channels of the discriminator's output (%(default)s)",
     )
-    add("--ngf", type=FILTERS, default=64, help="filters of the generator's first layer (%(default)s)")
     add(
         "--ndf",
         type=FILTERS,
         default=32,
         help="filters of the discriminator's first layer (%(default)s)",
-    )
-    add("--nb", type=number(int, 0, VALUES["nb"][-1]), default=8, help="residual blocks (%(default)s)")
-    add(
-        "--res_convs",
-        type=int,
-        choices=VALUES["res_convs"],
-        default=2,
-        help="convolutions a residual block (%(default)s)",
-    )
-    add(
-        "--upsample",
-        choices=VALUES["upsample"],
-        default="deconv",
-        help="transposed convolution, or nearest neighbour and convolution (%(default)s)",
-    )
-
-    add(
-        "--norm",
-        choices=VALUES["norm"],
-        default="instance",
-        help="of the generator: channel by channel, all together, or together on the way up (%(default)s)",
-    )
-    add(
-        "--predict",
-        choices=VALUES["predict"],
-        default="image",
-        help="what the generator paints: the result, or what is added to the photo (%(default)s)",
-    )
-    add(
-        "--flatten",
-        **whole("flatten"),
-        help="passes of a filter that flattens the photo before the generator sees it; 0: none (%(default)s)",
-    )
-    add(
-        "--outline",
-        type=number(float, 0, 1),
-        default=0,
-        help="darkness of the lines that the flattened photo gets along its contours, 0 to 1 (%(default)s)",
-    )
-    add(
-        "--guide",
-        **whole("guide"),
-        help="pixels within which a guided filter ties results to the photo; 0: none (%(default)s)",
-    )
-    add(
-        "--conv_bias",
-        choices=VALUES["conv_bias"],
-        default="learned",
-        help="biases of the convolutions of both networks (%(default)s)",
     )
     add(
         "--norm_init",
@@ -254,7 +205,7 @@ def _check(parser, args):
     if args.latest_generator_model and not args.train_epoch:
         parser.error("--latest_generator_model skips phase one, and --train_epoch 0 leaves nothing to train")
     try:
-        architecture.check({key: getattr(args, key) for key in GENERATOR_OPTIONS})
+        architecture.check({key: getattr(args, key) for key in architecture.OPTIONS})
     except ValueError as error:
         parser.error(f"no generator can be built: {error}")
 

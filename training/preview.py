@@ -1,31 +1,23 @@
-"""`--preview`: what a run would cost, from some steps of each phase, in a folder that is removed."""
+"""`--preview`: what a run would cost, from two short epochs of each phase, in a folder that is removed."""
 
 import contextlib
 import math
 import resource
 import tempfile
+import time
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
+from training import history, samples
 from training.journal import duration
 
-WARM, MEASURED = 5, 20  # steps of a phase: before the clock starts, and on the clock
-
-
-class Phase(NamedTuple):
-    """What was measured of a phase."""
-
-    number: int
-    epochs: int  # planned
-    step: float  # seconds
-    samples: float  # seconds that the samples and records of an epoch take
+STEPS = 5, 20  # at most, of the two epochs of a phase: the first warms up, the second is measured
 
 
 @contextlib.contextmanager
-def place(config):
-    """A folders.RunConfig whose folder, if it asks for a preview, is a temporary one."""
+def in_temporary_folder(config):
+    """A folders.RunConfig whose folder, for a preview, is a temporary one."""
     if not config.preview:
         yield config
         return
@@ -33,31 +25,37 @@ def place(config):
         yield config._replace(folder=Path(results) / config.folder.name)
 
 
-def memory(device):
+def summary(run):
+    """The lines that the preview of a run.Run prints at its end."""
+    args, lines, total = run.args, [], 0.0
+    sampling = _seconds(lambda: samples.draw(run))
+    measuring = _seconds(run.measure) if run.measure else 0
+    measured = {int(row["phase"]): float(row["seconds"]) for row in history.read(run.folder / history.FILE)}
+    for phase, seconds in measured.items():
+        step = seconds / min(run.steps, STEPS[1])
+        epochs = args.train_epoch if phase == 2 else args.pre_train_epoch
+        total += epochs * run.steps * step + math.ceil(epochs / args.sample_every) * sampling
+        total += epochs // args.eval_every * measuring if measuring else 0
+        lines.append(
+            f"phase {phase}: {step:.3g} s a step, {duration(run.steps * step)} an epoch of {run.steps} "
+            f"steps, {epochs} epochs"
+        )
+    lines.append(f"samples: {sampling:.1f} s, every {args.sample_every} epochs")
+    if measuring:
+        lines.append(f"measures: {measuring:.1f} s, every {args.eval_every} epochs")
+    lines.append(f"memory: {_memory(run.device)}")
+    return [*lines, f"in all: {duration(total)}; nothing was kept of this preview"]
+
+
+def _seconds(work):
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def _memory(device):
     """The most memory that this process has held, as text: the GPU's, or without one its own."""
     if device.type != "cuda":
         return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.1f} GB"
     whole = torch.cuda.get_device_properties(device).total_memory
     return f"{torch.cuda.max_memory_reserved(device) / 1e9:.1f} GB of the GPU's {whole / 1e9:.1f} GB"
-
-
-def summary(args, device, phases, steps, measures):
-    """The lines that a preview prints. `steps` are those of an epoch; `measures` are seconds, or None."""
-    lines, total = [], 0.0
-    for phase in phases:
-        epoch = steps * phase.step
-        sampled = math.ceil(phase.epochs / args.sample_every)
-        total += phase.epochs * epoch + sampled * phase.samples
-        lines.append(
-            f"phase {phase.number}: {phase.step:.3g} s a step, {duration(epoch)} an epoch of {steps} steps, "
-            f"{phase.epochs} epochs; samples {phase.samples:.1f} s"
-        )
-        if measures:
-            total += phase.epochs // args.eval_every * measures
-    if measures:
-        lines.append(f"measures: {measures:.1f} s, every {args.eval_every} epochs")
-    return [
-        *lines,
-        f"memory: {memory(device)}",
-        f"in all: {duration(total)}; nothing was kept of this preview",
-    ]

@@ -1,57 +1,60 @@
-"""Several processes that train as one, started by torchrun. Alone, each function here passes through.
+"""Several processes that train as one, started by torchrun, and the signals that stop them.
 
-What waits for the others (`mean`, `highest`, `gather`, `gather_in_first`, `on_first_process_first`,
-`from_first`) must be called by each.
+With one process, each function here passes through. All processes must call `mean`, `highest`, `gather`,
+`gather_in_first`, `on_first_process_first` and `from_first`, which wait for the others.
 """
 
 import contextlib
 import datetime
 import os
+import signal
 
 import torch
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from utils import is_first, rank, restarts
+from utils import is_first, rank, report, restarts
 
 PATIENCE = datetime.timedelta(hours=6)  # the others wait while the first makes pairs, or draws samples
+STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1  # a run saves and stops
+KILLING = signal.SIGINT, signal.SIGTERM  # if they come again
 
 
 def count():
-    """How many processes train together."""
+    """The number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def count_here():
-    """How many of them run on this machine."""
+    """The number of them on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 @contextlib.contextmanager
 def init_distributed(device):
-    """Join the other processes; each has come this far when the block begins."""
+    """Join the other processes; all have joined when the block begins."""
     if count() == 1:
         yield
         return
     store, rank, world_size = next(rendezvous("env://", timeout=PATIENCE))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
-        # Without --standalone torchrun keeps one store, with the addresses of those that are gone, and gloo
-        # waits for them. Several machines count restarts apart (pytorch/pytorch issue 108158).
+        # Without --standalone torchrun keeps one store, with the addresses of processes that are gone, and
+        # gloo waits for them. Several machines count restarts apart (pytorch/pytorch issue 108158).
         store = distributed.PrefixStore(str(restarts()), store)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=PATIENCE)
     yield
-    distributed.destroy_process_group()  # not after a failure: it would wait for those that are gone
+    distributed.destroy_process_group()  # not after a failure: it would wait for processes that are gone
 
 
 def lost(error):
-    """Whether an exception says that another process did not answer."""
+    """Whether an exception means that another process did not answer."""
     return count() > 1 and (isinstance(error, distributed.DistError) or "gloo" in str(error))
 
 
 def parallel(network, device):
-    """The network, its gradients averaged over the processes by each backward pass."""
+    """The network; each backward pass averages its gradients over the processes."""
     if count() == 1:
         return network
     devices = [device] if device.type == "cuda" else None
@@ -76,12 +79,8 @@ def gather(part):
 
 def gather_in_first(part):
     """The batch whose `share` each process holds, in the first process and on the CPU; None in the others."""
-    if count() == 1:
-        return part.cpu()
-    part = part.contiguous()
-    parts = [torch.empty_like(part) for _ in range(count())] if is_first() else None
-    distributed.gather(part, parts)
-    return torch.cat(parts).cpu() if parts else None
+    whole = gather(part)
+    return whole.cpu() if is_first() else None
 
 
 def mean(values):
@@ -96,13 +95,13 @@ def highest(value):
     """The highest of a whole number over the processes, so that all decide alike."""
     if count() == 1:
         return int(value)
-    values = torch.tensor(int(value))  # on the CPU: a GPU goes on working
+    values = torch.tensor(int(value))  # on the CPU, so that a GPU keeps working
     distributed.all_reduce(values, distributed.ReduceOp.MAX)
     return int(values)
 
 
 def on_first_process_first(make):
-    """What `make()` returns. It may download: the first process of a machine calls it before the others."""
+    """make(), which may download: the first process of a machine calls it before the others do."""
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     made = make() if first else None
     highest(0)  # waits for all
@@ -110,8 +109,33 @@ def on_first_process_first(make):
 
 
 def from_first(make):
-    """What `make()` returns in the first process, in all of them; the others do not call it."""
+    """The result of make() in the first process, in all of them; the others do not call it."""
     made = [make() if is_first() else None]
     if count() > 1:
         distributed.broadcast_object_list(made)
     return made[0]
+
+
+class Signals:
+    """As a context, notes a signal that asks to stop in `received`, so that the step can be finished.
+
+    Ctrl-C and SIGTERM, of which a second one kills; SIGHUP of a closed terminal (unless nohup ignores it),
+    which the shell may send again; and SIGUSR1, which SLURM can send before its time limit.
+    """
+
+    received = None
+
+    def __enter__(self):
+        by_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        numbers = [number for number in STOPPING if number != signal.SIGHUP or not by_nohup]
+        self.before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, _):
+        self.received = number
+        signal.signal(number, signal.SIG_DFL if number in KILLING else signal.SIG_IGN)
+        report("stopping after this step …")

@@ -1,4 +1,4 @@
-"""A run at work: its place in the schedule, its data, and what happens after each step and each epoch."""
+"""A run of training from start to end: resume, load the data, train batch by batch, record, save, stop."""
 
 import collections
 import contextlib
@@ -16,44 +16,45 @@ from training.failures import another_try, one_line_errors, resuming, traced
 from training.folders import find_run, lock_run
 from training.journal import Journal
 from training.options import CARTOONGAN
+from training.processes import Signals
 from training.settings import STATE, make_settings, print_settings, write_settings
-from training.signals import Signals
 from utils import RunFailed, Stopped, WrongUse, is_first
 
-# None: silent where the output is no terminal
+# disable=None: no bar where the output is not a terminal
 BAR = {"unit": "image", "disable": None if is_first() else True, "leave": False}
-OVERFLOWS = 25  # steps of float16 in a row whose loss may be not finite: the scaler left them out
-CHECK_EVERY = 20  # steps between looks at the losses, each of which waits for the GPU
+OVERFLOWS = 25  # steps in a row that float16 may skip because their loss is not finite
+CHECK_EVERY = 20  # steps between checks of the losses, each of which waits for the GPU
 
 
 @contextlib.contextmanager
 def open_run(argv=None, method=CARTOONGAN):
-    """Open the run that a command line asks for; the end of the block without an error finishes it.
+    """Open the Run that a command line asks for; finish it when the block ends without an error.
 
     `method` is a method.Method. Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for
-    what can go wrong around the program: memory, disks, other processes.
+    failures around the program: memory, disks, other processes.
     """
     config = find_run(argv, method)
-    if config.args.batch_size % processes.count():
-        size, count = config.args.batch_size, processes.count()
+    size, count = config.args.batch_size, processes.count()
+    if size % count:
         raise WrongUse(f"--batch_size {size} cannot be shared by {count} processes")
     device = utils.choose_device(config.args.device)
     with (
-        preview.place(config) as config,
+        preview.in_temporary_folder(config) as config,
         traced(config),
         one_line_errors(device, config),
         processes.init_distributed(device),
         contextlib.ExitStack() as stack,
     ):
-        run = (Preview if config.preview else Run)(config, device, stack)
+        run = Run(config, device, stack)
         yield run
         run.finish()
 
 
 class Run:
-    """A run of training, in this order: `restore`, `load_data`, `begin`, `batches` of each phase.
+    """A run of training, used in this order: `restore`, `load_data`, `begin`, `batches` of each phase.
 
-    `phase`, `epoch` and `step` say what comes next. All that the first process alone does, it does in here.
+    `phase`, `epoch` (from 1) and `step` (from 0) are those of the next step. Every process has a Run; the
+    first one alone prints and writes.
     """
 
     def __init__(self, config, device, stack):
@@ -61,24 +62,24 @@ class Run:
         self.device, self.precision = device, utils.choose_precision(self.args.precision, device)
         self.stack = stack  # what must be closed at the end
         self.phase, self.epoch, self.step = 1, 1, 0
-        # Of the epoch: the sums of its terms, over how many steps, and its time.
+        # Of this epoch: the sum of each loss term, the number of steps in it, and the seconds.
         self.sums, self.counts = collections.Counter(), collections.Counter()
         self.seconds = 0.0
-        self.unchecked = []  # the loss terms of the steps since the last look at them
-        self.overflows = 0  # such steps up to the last look
-        self.journal = None  # the first process's alone
+        self.unchecked = []  # the loss terms of the steps since the last check
+        self.overflows = 0  # how many of the last steps in a row had a loss that is not finite
+        self.journal = None  # of the first process
 
     @property
     def place(self):
-        """(phase, epoch, step) of the step that comes next."""
+        """(phase, epoch, step) of the next step."""
         return self.phase, self.epoch, self.step
 
     def restore(self, model):
-        """Take a model to where the run stopped, or give a new run the weights that the options name.
+        """Restore a model to where the run stopped, or start it from the weights that the options name.
 
-        A model says by the names of its fields what it holds: its `networks`, the first of them a generator,
-        the `generators` that a sample passes one after the other, its `optimisers` and its `pools`.
-        Raises WrongUse where they do not fit, and Stopped if there is nothing left to do.
+        A model declares the names of its fields: `networks`, the first of them a generator; `generators`,
+        which a sample passes one after the other; `optimisers`, the generator's first; `pools`. Raises
+        WrongUse where the saved state does not fit, and Stopped if there is nothing left to do.
         """
         self.model, path = model, self.folder / STATE
         if not self.config.earlier or not path.exists():
@@ -87,35 +88,35 @@ class Run:
             return
         state.restore(self, path)
         if self.phase == 2 and self.epoch > self.args.train_epoch:
-            done = f"{self.epoch - 1} epochs of phase two are done"
-            if self.epoch - 1 > self.args.train_epoch:
-                raise WrongUse(f"{self.folder}: {done}, more than --train_epoch {self.args.train_epoch}")
-            text = f"{self.folder}: nothing to do, all {done}, whatever else is asked for"
-            raise Stopped(f"{text}; train longer with --train_epoch N", status=0)
+            done, planned = self.epoch - 1, self.args.train_epoch
+            if done > planned:
+                raise WrongUse(
+                    f"{self.folder}: {done} epochs of phase two are done, more than --train_epoch {planned}"
+                )
+            text = f"{self.folder}: already finished ({done} epochs); train longer with --train_epoch N"
+            raise Stopped(text, status=0)
 
     def load_data(self, make_pairs=None):
-        """Read the photographs and drawings through; `make_pairs` makes the edge-smoothed copies, if any."""
+        """Read all photographs and drawings once; `make_pairs` makes the edge-smoothed copies, if any."""
         fewest = self.config.method.fewest_drawings(self.args)
-        prepare = lambda: data.prepare(self.args, fewest, make_pairs)
-        self.data = processes.from_first(prepare)
-        self.steps = len(self.data.photos) // self.args.batch_size
+        self.data = processes.from_first(lambda: data.prepare(self.args, fewest, make_pairs))
+        self.steps = len(self.data.photos) // self.args.batch_size  # of an epoch
 
     def begin(self, learning_rates, make_measure, after_samples):
-        """Hold the folder, write down what the run is, and be ready for `batches`.
+        """Lock the folder, record the settings, and get ready for `batches`.
 
         `learning_rates(args, phase, epoch)` gives the rate of each optimiser by its name in the model;
         `make_measure(run)` a function that measures the generator, for --eval_every; `after_samples(folder)`
-        is called whenever samples were drawn.
+        is called after samples were drawn.
         """
         self.learning_rates = learning_rates
-        self.signals = Signals()
-        # When the journal is closed: if another process fails, torchrun's SIGTERM must not cut its last line.
-        self.stack.callback(self.signals.restore)
         if is_first():
             self.stack.enter_context(lock_run(self.folder))
         record = self.data.record
         self.settings = make_settings(self.config, self.device, self.precision, record, self.place)
-        self.signals.listen()  # the rest can take a minute; stopped there, a run saves after one step
+        # What follows can take a minute; after a signal meanwhile, the run saves after one step. The journal
+        # closes first: if another process fails, torchrun's SIGTERM must not cut off its last line.
+        self.signals = self.stack.enter_context(Signals())
         if is_first():
             if self.config.earlier:
                 history.cut(self.folder / history.FILE, self.phase, self.epoch)
@@ -129,25 +130,28 @@ class Run:
         self.saved = time.monotonic()
 
     def batches(self, phase, epochs):
-        """Yield the batches of a phase, from the run's place on; each must be followed by `log_step`.
+        """Yield the batches of a phase, from the run's place on; call `log_step` after each.
 
-        A batch is a list of float32 N,C,H,W in [-1, 1]: a photo, and in phase two, where a loss looks at
-        drawings, a drawing, and the smoothed drawing if there is one. A method of one phase has phase two
-        alone. Raises Stopped after a signal, when all is saved.
+        A batch is a list of float32 N,C,H,W in [-1, 1]: a photo, and in phase two, if a loss uses drawings, a
+        drawing, and its smoothed copy if there is one. Single-phase methods use phase 2. Raises Stopped after
+        a signal, when everything is saved.
         """
         if self.phase > phase:
             return
         self.phase = phase
-        # However the loop ends, its workers end with it: they ignore the signals of a plain exit.
+        if self.config.preview:
+            epochs = 2 * min(epochs, 1)
+        # However the loop ends, close the workers: they ignore the signals of a plain exit.
         loaded = load_batches(*training_batches(self), self.args.workers, self.device)
         loaded = self.stack.enter_context(contextlib.closing(loaded))
         while self.epoch <= epochs:
+            steps = min(self.steps, preview.STEPS[self.epoch - 1]) if self.config.preview else self.steps
             self._set_learning_rates()
             began = time.monotonic() - self.seconds
             title = f"phase {phase}, epoch {self.epoch}/{epochs}"
             size = self.args.batch_size
-            with tqdm(desc=title, initial=self.step, total=self.steps, unit_scale=size, **BAR) as bar:
-                while self.step < self.steps:
+            with tqdm(desc=title, initial=self.step, total=steps, unit_scale=size, **BAR) as bar:
+                while self.step < steps:
                     yield [utils.to_range(image) for image in next(loaded)]
                     self.step += 1
                     self.seconds = time.monotonic() - began
@@ -176,11 +180,16 @@ class Run:
         self.unchecked.append(terms)
 
     def means(self):
-        """The mean of each term over the epoch's steps so far, as far as they were looked at."""
+        """The mean of each term over the checked steps of this epoch."""
         return {term: total / self.counts[term] for term, total in self.sums.items()}
 
     def finish(self):
-        """Save, and tell that the run is finished."""
+        """Save, and record that the run is finished; a preview reports its figures instead."""
+        if self.config.preview:
+            if is_first():
+                print("\n".join(preview.summary(self)))
+                self.journal.events.close()
+            return
         self._save()
         if is_first():
             self.journal.finish()
@@ -191,46 +200,45 @@ class Run:
                 group["lr"] = rate
 
     def _check_losses(self):
-        """Add the losses since the last look to the epoch's sums.
+        """Add the losses since the last check to the epoch's sums, without steps that float16 skipped.
 
-        A step of float16 with one that is not finite is left out. Raises RunFailed after OVERFLOWS of them in
-        a row, in another precision after one, and where a weight is not finite.
+        Raises RunFailed for a loss that is not finite (with a float16 scaler only after OVERFLOWS steps in a
+        row), and if such a step left a weight that is not finite.
         """
         if not self.unchecked:
             return
-        overflowed = False
         rows = torch.stack([torch.stack([*terms.values()]) for terms in self.unchecked])
-        rows = processes.mean(rows).tolist()
-        for step, row in enumerate(rows, self.step - len(rows) + 1):
-            terms = dict(zip(self.unchecked[0], row, strict=True))
-            lost = [term for term, value in terms.items() if not math.isfinite(value)]
+        overflowed = False
+        for step, values in enumerate(processes.mean(rows).tolist(), self.step - len(rows) + 1):
+            terms = dict(zip(self.unchecked[0], values, strict=True))
+            lost = next((term for term, value in terms.items() if not math.isfinite(value)), None)
             self.overflows = self.overflows + 1 if lost else 0
-            overflowed |= bool(lost)
             if lost and (self.overflows == OVERFLOWS or not self.model.scaler.is_enabled()):
                 often = f", the {OVERFLOWS}th in a row" if self.overflows == OVERFLOWS else ""
                 raise RunFailed(
-                    f"the {lost[0]} loss is {terms[lost[0]]} in phase {self.phase}, epoch {self.epoch}, "
+                    f"the {lost} loss is {terms[lost]} in phase {self.phase}, epoch {self.epoch}, "
                     f"step {step}{often}: {another_try(self)}"
                 )
-            for term, value in terms.items():
-                if not lost or term == "skipped_steps":
-                    self.sums[term] += value
-                    self.counts[term] += 1
+            if lost:
+                overflowed, terms = True, {"skipped_steps": terms["skipped_steps"]}
+            self.sums.update(terms)
+            self.counts.update([*terms])
         self.unchecked.clear()
         if overflowed:
             state.check_weights(self)
 
     def _save_if_due(self):
-        """Save if it is time. Raises Stopped if a signal came."""
-        due = time.monotonic() - self.saved >= 60 * self.args.save_minutes
+        """Save if it is time, or a signal came. Raises Stopped after a signal."""
         stop = self.signals.received or (utils.unread and signal.SIGPIPE)
+        due = not self.config.preview and time.monotonic() - self.saved >= 60 * self.args.save_minutes
         due = processes.highest(1 + stop if stop else due)  # a signal's number starts at 1, as True is
-        if not due:
-            return
-        self._save()
-        self.saved = time.monotonic()
+        if due and not self.config.preview:
+            self._save()
+            self.saved = time.monotonic()
         if due > 1:
             number = signal.Signals(due - 1)
+            if self.config.preview:
+                raise Stopped("stopped; nothing is kept of a preview", status=128 + number)
             if is_first():
                 self.journal.end("stopped", number.name)
             why = " because nobody reads the output" if number == signal.SIGPIPE else ""
@@ -238,7 +246,7 @@ class Run:
             raise Stopped(text, status=128 + number)
 
     def _save(self):
-        """Write weights and state, after a look at the losses. Raises RunFailed if one is not finite."""
+        """Check the losses, then write weights and state. Raises RunFailed if a number is not finite."""
         self._check_losses()
         pools = {
             name: [processes.gather_in_first(batch) for batch in getattr(self.model, name).batches]
@@ -246,39 +254,3 @@ class Run:
         }
         if is_first():
             state.save(self, pools)
-
-
-class Preview(Run):
-    """Some steps of each phase of a run, with the samples after them, to report what the run would cost."""
-
-    def load_data(self, make_pairs=None):
-        super().load_data(make_pairs)
-        self.phases, self.whole = [], self.steps
-        self.steps = min(self.steps, preview.WARM + preview.MEASURED)
-
-    def batches(self, phase, epochs):
-        warm, done = min(preview.WARM, self.steps - 1), None
-        for batch in super().batches(phase, min(epochs, 1)):
-            if self.step == warm:
-                self._check_losses()  # which waits for the GPU
-                began = time.monotonic()
-            yield batch
-            if self.step == self.steps - 1:
-                self._check_losses()
-                done = time.monotonic()
-        if done:
-            step = (done - began) / (self.steps - warm)
-            self.phases.append(preview.Phase(phase, epochs, step, time.monotonic() - done))
-
-    def finish(self):
-        if not is_first():
-            return
-        began = time.monotonic()
-        measured = self.measure and self.measure()
-        seconds = time.monotonic() - began if measured else None
-        print("\n".join(preview.summary(self.args, self.device, self.phases, self.whole, seconds)))
-        self.journal.events.close()
-
-    def _save_if_due(self):
-        if number := processes.highest(self.signals.received or 0):
-            raise Stopped("stopped; nothing is kept of a preview", status=128 + number)

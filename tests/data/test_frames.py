@@ -1,6 +1,5 @@
 """data/frames.py on a film made here: drawings, a black gap, a fade, a blur, credits, repeats, bars, pan."""
 
-import sys
 from fractions import Fraction
 
 import films
@@ -218,8 +217,8 @@ def test_the_command_as_typed(tmp_path, run_cli):
 
 
 def test_without_pyav(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(WrongUse, match="pip install av"):
+    monkeypatch.setattr(frames.film, "AV_PROBLEM", "No module named 'av'")
+    with pytest.raises(WrongUse, match=r"\(No module named 'av'\): pip install -U av"):
         frames.main(["film.mp4", str(tmp_path)])
 
 
@@ -252,7 +251,7 @@ def test_a_film_without_times_is_counted_at_its_rate(tmp_path):
 
 def test_a_mirrored_film_is_turned_and_a_film_of_upright_lines_stretched(tmp_path):
     write(tmp_path / "a.mp4", [drawing(1)], bar=0, aspect=Fraction(2, 1))
-    films.show(tmp_path / "a.mp4", 0, 1, 1, 0)
+    films.set_display_matrix(tmp_path / "a.mp4", 0, 1, 1, 0)
     frames.main([str(tmp_path / "a.mp4"), str(tmp_path / "out")])
     shown = images.read(tmp_path / "out/a_000000_000.png")
     assert shown.shape == (640, 180, 3)

@@ -92,9 +92,9 @@ def torch_script(path):
     ("make", "told"),
     [
         (lambda path: path.touch(), "is empty: copy or download it again"),
-        (whole_model, r"is a whole model of torch.save(model), which is code and not weights alone: refused"),
+        (whole_model, r"is a whole model of torch.save(model), which would run code: refused"),
         (old_whole_model, "is a whole model of torch.save(model)"),
-        (torch_script, "is TorchScript, which is code and not weights alone: refused; where it comes from, "),
+        (torch_script, "is TorchScript, which would run code: refused; where it comes from, "),
     ],
 )
 def test_a_file_that_holds_no_weights_alone_is_called_what_it_is(tmp_path, make, told):

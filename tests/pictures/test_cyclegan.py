@@ -8,7 +8,7 @@ from PIL import Image
 
 import test
 from pictures import checkpoints, inference
-from pictures.cyclegan import CycleGenerator
+from pictures.foreign import CycleGenerator
 from utils import WrongUse
 
 
@@ -89,8 +89,8 @@ def test_it_is_applied_to_pictures_of_any_size(net, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda w: w.pop("model.4.bias"), "lacks 'model.4.bias'"),
-        (lambda w: w.update(more=torch.zeros(1)), "it holds more too"),
+        (lambda w: w.pop("model.4.bias"), "lacks model.4.bias"),
+        (lambda w: w.update(more=torch.zeros(1)), "holds more, which"),
         (lambda w: w.update({"model.4.weight": torch.zeros(1)}), "does not fit"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_damaged_one_is_told_in_one_line(net, change, told):
 
 def test_in_tiles_it_is_what_it_is_whole(net):
     generator = inference.prepare(
-        checkpoints.load_generator(net(cyclegan_weights()), "no", inference.IN_TILES),
+        checkpoints.load_generator(net(cyclegan_weights())),
         torch.device("cpu"),
         "fp32",
     )

@@ -1,35 +1,29 @@
-"""Films read as a player shows them: orientation, colours, times."""
+"""Films read as a player shows them: orientation, colours, times, progressive frames of one size."""
+
+from fractions import Fraction
 
 import films
 import numpy as np
 import pytest
-from helpers import SHARED
 
-from pictures import film
-from utils import WrongUse
+from pictures import film, film_convert, images
 
 av = films.av
 
 
-def shown(path):
-    """The frames of a film as RGB arrays."""
-    with av.open(str(path)) as file:
-        return [film.picture(*found) for found in film.play(file, file.streams.video[0])]
+def frames(path):
+    """(times, RGB frames) of a film."""
+    with film.open_film(path) as file:
+        video = film.video_stream(file)
+        found = [(frame.time, film.to_rgb(*item)) for item in film.play(file, video) for frame in item[1:]]
+    return [time for time, _ in found], [picture for _, picture in found]
 
 
-def times(path):
-    with av.open(str(path)) as file:
-        return [frame.time for _, frame in film.play(file, file.streams.video[0])]
+def error(made, expected):
+    return np.abs(np.array(made, int) - np.array(expected, int))
 
 
-def test_an_older_pyav_is_refused(monkeypatch):
-    monkeypatch.setattr(av, "__version__", "16.1.0")
-    with pytest.raises(WrongUse, match=r"needs PyAV 17 or later, this is 16.1.0: pip install -U av"):
-        film.library()
-
-
-# Orientation: what each display matrix does, written with arrays
-
+# What each display matrix (a, b, c, d) does, written with arrays
 MATRICES = {
     (1, 0, 0, 1): lambda x: x,
     (-1, 0, 0, 1): lambda x: x[:, ::-1],
@@ -43,73 +37,45 @@ MATRICES = {
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
-def test_the_whole_display_matrix_is_applied(tmp_path, matrix):
-    given = films.halves(48, 64)
-    given[:24, :32] = 240
-    films.make(tmp_path / "a.mp4", given, [0], sound=None)
-    films.show(tmp_path / "a.mp4", *matrix)
-    (made,) = shown(tmp_path / "a.mp4")
-    wanted = MATRICES[matrix](given)
-    assert made.shape == wanted.shape
-    assert np.abs(made.astype(int) - wanted).mean() < 5
-    assert made.flags.c_contiguous
+def test_display_matrix(tmp_path, matrix):
+    picture = films.halves(48, 64)
+    picture[:24, :32] = 240
+    films.make(tmp_path / "a.mp4", picture, [0], sound=None)
+    films.set_display_matrix(tmp_path / "a.mp4", *matrix)
+    (made,) = frames(tmp_path / "a.mp4")[1]
+    assert made.shape == MATRICES[matrix](picture).shape and made.flags.c_contiguous
+    assert error(made, MATRICES[matrix](picture)).mean() < 5
 
 
-def test_side_data_that_pyav_does_not_know_leaves_the_rotation():
+def test_unknown_side_data_leaves_the_rotation():
     class Frame:
-        rotation = 90
-
         @property
         def side_data(self):
             raise ValueError("31 is not a valid Type")
 
     stored = np.arange(24).reshape(2, 4, 3)
     for Frame.rotation in (0, 90, 180, -90, -180):
-        wanted = np.rot90(stored, round(Frame.rotation / 90))
-        assert np.array_equal(film.upright(stored, Frame()), wanted)
+        expected = np.rot90(stored, round(Frame.rotation / 90))
+        assert np.array_equal(film.turn_upright(stored, Frame()), expected)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
-def test_the_mirrored_film_of_the_cases():
-    picture = shown(SHARED / "cases/hflip.mp4")[0].astype(int)
-    for row, column, colour in ((40, 20, (60, 60, 220)), (20, 90, (220, 40, 40)), (50, 90, (40, 200, 60))):
-        assert np.abs(picture[row, column] - colour).max() < 10
+def test_hdr_white_becomes_white_and_black_stays_black(tmp_path):
+    stored = films.grey([round(64 + 876 * 0.75)] * 32 + [64] * 32)  # HLG: white at 75% (ITU-R BT.2408)
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": 18, "color_range": 1}
+    films.make(tmp_path / "a.mp4", stored, [0], sound=None, **tags)
+    (made,) = frames(tmp_path / "a.mp4")[1]
+    assert made[:28].min() > 225 and made[36:].max() < 6
+    assert np.ptp(made, axis=2).max() < 4  # grey stays grey
 
 
-# Colours
-
-
-@pytest.mark.skipif(film._release(av) < 18, reason="this PyAV does not map HDR")
-@pytest.mark.parametrize(("transfer", "white"), [(18, 0.75), (16, 0.58)])  # HLG, PQ: white of BT.2408
-def test_the_white_of_hdr_becomes_white_and_black_stays(tmp_path, transfer, white):
-    frame = films.grey([round(64 + 876 * white)] * 32 + [64] * 32)
-    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": transfer, "color_range": 1}
-    films.make(tmp_path / "a.mp4", frame, [0], sound=None, **tags)
-    (picture,) = shown(tmp_path / "a.mp4")
-    assert picture[:28].min() > 225 and picture[36:].max() < 6
-    assert np.ptp(picture, axis=2).max() < 4  # grey stays grey
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
-def test_the_colours_of_the_cases():
-    named = np.array(
-        [(220, 40, 40), (40, 200, 60), (60, 60, 220), (240, 220, 40), (250, 250, 250), (20, 20, 20)]
-    )
-    flat = shown(SHARED / "cases/film709tag.mp4")[0].reshape(-1, 1, 3).astype(int)
-    near = np.abs(flat - named).max(2) <= 6
-    assert near.any(0).all() and near.any(1).mean() > 0.5
-
-
-def test_rgb_and_grey_films_are_read(tmp_path):
-    for codec, form in (("libx264rgb", "rgb24"), ("ffv1", "gray")):
-        with av.open(str(tmp_path / "a.mkv"), "w") as file:
-            stream = file.add_stream(codec, rate=25, options={"crf": "10"} if form == "rgb24" else {})
-            stream.height, stream.width, stream.pix_fmt = 48, 64, form
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(films.halves(), "rgb24")))
-            file.mux(stream.encode())
-        (picture,) = shown(tmp_path / "a.mkv")
-        wanted = np.array(films.LEFT) if form == "rgb24" else np.dot(films.LEFT, [0.299, 0.587, 0.114])
-        assert np.abs(picture[20, 5] - wanted).max() < 6
+def test_rgb_and_grey_films(tmp_path):
+    rgb = av.VideoFrame.from_ndarray(films.halves(), "rgb24")
+    for codec, form, expected in (
+        ("libx264rgb", "rgb24", films.LEFT),
+        ("ffv1", "gray", np.dot(films.LEFT, [0.299, 0.587, 0.114])),
+    ):
+        films.make(tmp_path / "a.mkv", rgb.reformat(format=form), [0], sound=None, codec=codec)
+        assert error(frames(tmp_path / "a.mkv")[1][0][20, 5], expected).max() < 6
 
 
 @pytest.mark.parametrize(
@@ -120,38 +86,28 @@ def test_rgb_and_grey_films_are_read(tmp_path):
         ("libvpx", "yuva420p", "a.webm", {"auto-alt-ref": "0"}),
     ],
 )
-def test_what_is_transparent_is_white(tmp_path, codec, form, name, options):
-    given = np.dstack([films.halves(), np.full((48, 64), 255, np.uint8)])
-    given[:, 32:, 3] = 0
-    stored = av.VideoFrame.from_ndarray(given, "rgba").reformat(format=form)
+def test_transparent_pixels_are_white(tmp_path, codec, form, name, options):
+    picture = np.dstack([films.halves(), np.full((48, 64), 255, np.uint8)])
+    picture[:, 32:, 3] = 0
+    stored = av.VideoFrame.from_ndarray(picture, "rgba").reformat(format=form)
     films.make(tmp_path / name, stored, sound=None, codec=codec, options=options)
-    found = shown(tmp_path / name)
-    assert len(found) == len(films.TIMES)
-    assert np.abs(found[0][20, 5].astype(int) - films.LEFT).max() < 8
-    assert found[0][:, 40:].min() > 250
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
-def test_the_transparent_film_of_the_cases():
-    found = shown(SHARED / "cases/alpha_prores.mov")
-    assert len(found) == 5 and all(picture[:, :75].min() > 250 for picture in found)
-
-
-# Times
+    made = frames(tmp_path / name)[1]
+    assert len(made) == len(films.TIMES)
+    assert error(made[0][20, 5], films.LEFT).max() < 8 and made[0][:, 40:].min() > 250
 
 
 def test_times_count_from_the_beginning(tmp_path):
     films.make(tmp_path / "a.ts", times=films.EVEN, sound=None, start=70_000)
-    assert times(tmp_path / "a.ts") == pytest.approx(np.arange(50) / 25, abs=1e-3)
+    assert frames(tmp_path / "a.ts")[0] == pytest.approx(np.arange(50) / 25, abs=1e-3)
 
 
-def test_a_pause_is_a_jump_in_a_broadcast_alone(tmp_path):
+def test_a_pause_is_a_jump_only_in_a_broadcast(tmp_path):
     for name, last in (("a.mp4", 60.04), ("a.ts", 0.12)):
         films.make(tmp_path / name, times=[0, 40, 60_000, 60_040], sound=None)
-        assert times(tmp_path / name)[-1] == pytest.approx(last, abs=0.06)
+        assert frames(tmp_path / name)[0][-1] == pytest.approx(last, abs=0.06)
 
 
-def test_damaged_packets_are_passed_over_and_counted(tmp_path, capsys):
+def test_damaged_packets_are_skipped_and_counted(tmp_path, capsys):
     picture = av.VideoFrame.from_ndarray(films.halves(), "rgb24").reformat(format="gbrp")
     films.make(tmp_path / "a.avi", picture, films.EVEN, sound=None, codec="magicyuv")
     data = bytearray((tmp_path / "a.avi").read_bytes())
@@ -160,7 +116,75 @@ def test_damaged_packets_are_passed_over_and_counted(tmp_path, capsys):
     for packet in packets[5:20]:
         data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
     (tmp_path / "a.avi").write_bytes(data)
-    found = times(tmp_path / "a.avi")
-    told = capsys.readouterr().err
-    assert len(found) == 35 and "a.avi: damaged packets passed over: 15\n" in told
-    assert min(np.diff(found)) > 0.03
+    times, _ = frames(tmp_path / "a.avi")
+    assert len(times) == 35 and min(np.diff(times)) > 0.03
+    assert "a.avi: 15 damaged packets skipped\n" in capsys.readouterr().err
+
+
+# Interlaced frames and frames of another size
+
+
+def write_interlaced(path, pictures):
+    """Write a film whose frames are marked as interlaced; returns them as they are stored."""
+    marked = {"crf": "8", "x264-params": "interlaced=1:tff=1"}
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options=marked)
+        stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], "yuv420p"
+        for place, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = place, Fraction(1, 25)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    with av.open(str(path)) as file:
+        stored = list(file.decode(video=0))
+        assert all(frame.interlaced_frame for frame in stored)
+        return [film.to_rgb(file.streams.video[0], frame) for frame in stored]
+
+
+def moving(count):
+    """Pictures of a grey texture that moves by 8 pixels a picture, and as many half a picture later."""
+    texture = np.random.default_rng(0).integers(0, 256, (12, 50, 1), np.uint8)
+    texture = images.resize(texture, 400, 96).repeat(3, axis=2)
+    return [
+        [texture[:, left : left + 160] for left in range(start, start + 8 * count, 8)] for start in (0, 4)
+    ]
+
+
+def test_interlaced_frames_are_deinterlaced_and_keep_their_times(tmp_path):
+    first, second = moving(12)
+    woven = [picture.copy() for picture in first]
+    for picture, later in zip(woven, second, strict=True):
+        picture[1::2] = later[1::2]
+    stored = write_interlaced(tmp_path / "in.mp4", woven)
+    times, made = frames(tmp_path / "in.mp4")
+    combs = [np.abs(2 * x[:, 1:-1] - x[:, :-2] - x[:, 2:]).mean() for x in np.array([stored, made], int)]
+    assert times == pytest.approx(np.arange(12) / 25, abs=1e-3)
+    assert combs[0] > 3 * combs[1]
+    assert error(made, first).mean() < 0.5 * error(stored, first).mean()
+
+
+def test_progressive_frames_that_are_marked_as_interlaced_stay_as_they_are(tmp_path):
+    stored = write_interlaced(tmp_path / "in.mp4", moving(12)[0])
+    assert error(frames(tmp_path / "in.mp4")[1], stored).max() <= 1
+
+
+def test_frames_that_change_size_keep_their_proportions(tmp_path, capsys):
+    disc = np.zeros((96, 96, 3), np.uint8)
+    disc[np.hypot(*(np.indices((96, 96)) - 47.5)) < 40] = 250
+    parts = []
+    for width, height, aspect in ((160, 96, Fraction(64, 45)), (96, 192, 1)):
+        picture = np.zeros((height, width, 3), np.uint8)
+        inner = images.resize(disc, round(96 / aspect), 96)
+        left, top = (width - inner.shape[1]) // 2, (height - 96) // 2
+        picture[top : top + 96, left : left + inner.shape[1]] = inner
+        films.make(tmp_path / "part.ts", picture, films.EVEN[:10], sound=None, sample_aspect_ratio=aspect)
+        parts.append((tmp_path / "part.ts").read_bytes())
+    (tmp_path / "in.ts").write_bytes(b"".join(parts))
+    assert film_convert.convert(tmp_path / "in.ts", tmp_path / "out.mp4", lambda frame: frame) == 20
+    assert capsys.readouterr().err.endswith("in.ts: its frames change size: all are fitted into 160x96\n")
+    made = films.read(tmp_path / "out.mp4")[1]
+    for picture, diameter in ((made[0], 80), (made[-1], 40)):
+        lit = picture[..., 1] > 128
+        assert picture.shape == (96, 160, 3)
+        assert lit.any(1).sum() == pytest.approx(diameter, abs=3)
+        assert lit.any(0).sum() * 64 / 45 == pytest.approx(diameter, abs=4)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import networks
-from pictures import decoding, images, inference, plan, stream
+from pictures import decoding, images, inference, listing, stream
 from training import batches
 from utils import RunFailed
 
@@ -29,7 +29,7 @@ QUIET = {"deadline": None, "database": None, "suppress_health_check": list(Healt
 SHORT = settings(max_examples=80, derandomize=True, **QUIET)
 LONG = settings(max_examples=round(10000 * SLOW), print_blob=True, **QUIET)
 MEMORY = 6 * 2**20  # KiB: a few copies of such a picture
-EXTENSIONS = sorted(plan.EXTENSIONS)
+EXTENSIONS = sorted(listing.TO_APPLY)
 
 
 def seeds():
@@ -180,7 +180,7 @@ def load(path):
 
 def convert(path, target, apply):
     """test.py's way of a picture: it is written, and can be read, or the failure is a line."""
-    picture = stream.read(plan.Picture(path, target), longest=64)
+    picture = stream.read(listing.Picture(path, target), longest=64)
     if not picture.failure:
         stream.change([picture], apply, 1)
     stream.write(picture, side_by_side=False)

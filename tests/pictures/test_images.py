@@ -1,51 +1,57 @@
-"""Image files read, made to fit, written; luminance changed; what cannot be read is told."""
+"""Image files read, resized, written with their origin and their dates; luminance changed."""
+
+import hashlib
+import io
 
 import numpy as np
 import pytest
 from bad_data import encoded
-from PIL import Image
+from PIL import ExifTags, Image
 
 from pictures import decoding, images
 from utils import WrongUse
+
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes decoding.py's own filter
 
 
 def noise(width, height):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def two_colours():
-    """Left half red, right half blue."""
-    image = np.zeros((16, 32, 3), np.uint8)
-    image[:, :16, 0] = image[:, 16:, 2] = 255
-    return image
+# Reading
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
-    (tmp_path / "a.png").write_text("no image")
-    for name, reason in (("a.png", "not an image"), ("gone.png", "No such file or directory")):
-        with pytest.raises(WrongUse, match=f"cannot read {tmp_path / name}: {reason}"):
-            images.read(tmp_path / name)
-
-
-def test_check_parts_the_good_from_the_bad(tmp_path):
     good, same, text, gone = (tmp_path / f"{name}.png" for name in ("good", "same", "text", "gone"))
-    images.write(good, two_colours())
+    images.write(good, noise(20, 10))
     same.write_bytes(good.read_bytes())
     text.write_text("no image")
+    reasons = {text: "not an image", gone: "No such file or directory"}
     checked = images.check([good, text, same, gone], "photographs")
-    assert checked.paths == [good, same]
+    assert checked.paths == [good, same] and checked.unreadable == reasons
     assert checked.digests == [images.digest(good.read_bytes())] * 2
-    assert checked.unreadable == {text: "not an image", gone: "No such file or directory"}
+    for path, reason in reasons.items():
+        with pytest.raises(WrongUse, match=f"cannot read {path}: {reason}"):
+            images.read(path)
+    assert images.check([good], "", narrowest=20).paths == [good]
+    assert "20 pixels wide, at least 21" in images.check([good], "", narrowest=21).unreadable[good]
+
+
+def test_a_missing_libgl_is_reported_with_two_ways_to_get_it(run_cli):
+    end = run_cli("-c", "import sys; sys.modules['cv2'] = None; import CartoonGAN")
+    assert end.returncode == 1 and end.stderr.count("\n") == 1
+    assert "apt-get install libgl1 libglib2.0-0" in end.stderr and "opencv-python-headless" in end.stderr
+
+
+# Sizes and colours
 
 
 @pytest.mark.parametrize(
     ("width", "height", "how", "expected"),
     [
         (100, 50, "crop", (64, 32)),
-        (50, 100, "crop", (32, 64)),
         (33, 47, "crop", (32, 46)),
         (20, 10, "crop", (64, 32)),
-        (32, 32, "crop", (32, 32)),
         (100, 50, "squash", (32, 32)),
         (10, 20, "squash", (32, 32)),
     ],
@@ -56,11 +62,6 @@ def test_fit_training(width, height, how, expected, channels):
     assert image.shape == (*expected[::-1], channels) and image.dtype == np.uint8
 
 
-def test_shrinking_takes_the_mean_of_the_area():
-    checkerboard = np.indices((8, 8)).sum(0)[..., None].astype(np.uint8) % 2 * 200
-    assert np.array_equal(images.resize(checkerboard, 4, 4), np.full((4, 4, 1), 100))
-
-
 @pytest.mark.parametrize(
     ("width", "height", "expected"),
     [(100, 50, (60, 30)), (50, 100, (30, 60)), (50, 20, (50, 20)), (999, 2, (60, 1))],
@@ -69,11 +70,44 @@ def test_fit_within_shrinks_and_never_enlarges(width, height, expected):
     assert images.fit_within(noise(width, height), 60).shape[1::-1] == expected
 
 
+def test_shrinking_takes_the_mean_of_the_area():
+    checkerboard = np.indices((8, 8)).sum(0)[..., None].astype(np.uint8) % 2 * 200
+    assert np.array_equal(images.resize(checkerboard, 4, 4), np.full((4, 4, 1), 100))
+
+
 def test_side_by_side():
-    colour, grey = two_colours(), two_colours()[..., :1]
+    colour = noise(32, 16)
+    grey = colour[..., 1:2]
     both = images.side_by_side(colour, grey)
     assert np.array_equal(both[:, :32], colour) and np.array_equal(both[:, 32:], grey.repeat(3, axis=2))
     assert images.side_by_side(grey, grey).shape == (16, 64, 1)
+
+
+def test_luminance_changes_and_chroma_stays():
+    """Chroma by its definition in ITU-R BT.601: R - Y and B - Y."""
+    photo = np.random.default_rng(0).integers(90, 160, (8, 9, 3)).astype(np.uint8)
+    grey = images.luminance(photo)
+    assert (grey == decoding.decode(encoded(Image.fromarray(photo)), channels=1)).all()
+    assert np.abs(grey[..., 0] - photo @ [0.299, 0.587, 0.114]).max() <= 0.51
+    assert (images.with_luminance(photo, grey) == photo).all()
+    wanted = np.clip(grey + np.linspace(-30, 30, 9)[:, None], 0, 255).astype(np.uint8)
+    result = images.with_luminance(photo, wanted)
+    assert np.abs(images.luminance(result).astype(int) - wanted).max() <= 1
+    chroma = lambda image: image[..., [0, 2]] - (image @ [0.299, 0.587, 0.114])[..., None]
+    assert np.abs(chroma(result) - chroma(photo)).max() < 1e-9
+    red = np.full((1, 1, 3), [250, 10, 10], np.uint8)  # of luminance 82; values end at 0 and 255
+    assert images.with_luminance(red, np.full((1, 1, 1), 255, np.uint8)).tolist() == [[[255, 183, 183]]]
+    assert images.with_luminance(red, np.zeros((1, 1, 1), np.uint8)).tolist() == [[[168, 0, 0]]]
+
+
+# Writing
+
+DATES = {ExifTags.Base.DateTimeOriginal: "2019:01:02 03:04:05", ExifTags.Base.OffsetTimeOriginal: "+09:00"}
+ORIGIN = {
+    "Software": "CartoonGAN 1a2b",
+    "Model": "Paprika/net.pth, SHA-256 12ab",
+    "Command": "python test.py é …",
+}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -84,34 +118,69 @@ def test_write_is_whole_and_reads_back_the_same(tmp_path, channels):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_work_is_done_in_the_order_of_the_items(capsys):
-    assert images.for_each(lambda item: item**2, range(50), "squares") == [n**2 for n in range(50)]
-    assert capsys.readouterr() == ("", "")
+def photograph():
+    """The bytes of a JPEG with dates, a resolution, and what is not kept."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = "2020:02:03 04:05:06"
+    exif[ExifTags.Base.Make] = "Maker"
+    exif[ExifTags.Base.Orientation] = 6
+    exif.get_ifd(ExifTags.IFD.Exif).update(DATES)
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    return encoded(Image.new("RGB", (24, 16), "teal"), "jpeg", exif=exif, dpi=(300, 300))
 
 
-def test_a_missing_libgl_is_told_with_both_mends(run_cli):
-    end = run_cli("-c", "import sys; sys.modules['cv2'] = None; import CartoonGAN")
-    assert end.returncode == 1 and end.stderr.count("\n") == 1
-    assert "apt-get install libgl1 libglib2.0-0" in end.stderr and "opencv-python-headless" in end.stderr
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "BMP"])
+def test_a_result_keeps_the_dates_and_resolution_of_its_photograph_and_tells_its_origin(tmp_path, kind):
+    (frame,), kept = decoding.decode_frames(photograph())
+    path = tmp_path / f"a.{kind.lower()}"
+    images.write(path, frame, **kept | images.origin_options(kind, ORIGIN, kept["exif"]))
+    with Image.open(path) as made:
+        made.load()
+        exif, info, size = made.getexif(), made.info, made.size
+    assert size == (16, 24)
+    if kind not in ("WEBP", "AVIF"):
+        assert info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    if kind == "BMP":
+        return
+    inner = exif.get_ifd(ExifTags.IFD.Exif)
+    assert exif[ExifTags.Base.DateTime] == "2020:02:03 04:05:06" and inner.items() >= DATES.items()
+    assert ExifTags.Base.Make not in exif and not exif.get_ifd(ExifTags.IFD.GPSInfo)
+    assert exif.get(ExifTags.Base.Orientation, 1) == 1
+    if kind == "PNG":
+        assert info.items() >= ORIGIN.items()
+        return
+    text = "Software: CartoonGAN 1a2b\nModel: Paprika/net.pth, SHA-256 12ab\nCommand: python test.py é …"
+    comment = bytes(inner[ExifTags.Base.UserComment])
+    assert comment.startswith(b"UNICODE\0") and comment[8:].decode("utf-16-be") == text
+    assert exif[ExifTags.Base.Software] == "CartoonGAN 1a2b"
+    assert kind != "JPEG" or info["comment"].decode() == text
 
 
-def test_luminance_is_changed_and_chroma_is_kept():
-    """Chroma by its definition in ITU-R BT.601: R - Y and B - Y."""
-    photo = np.random.default_rng(0).integers(90, 160, (8, 9, 3)).astype(np.uint8)
-    grey = images.luminance(photo)
-    assert (grey == decoding.decode(encoded(Image.fromarray(photo)), channels=1)).all()
-    assert (images.with_luminance(photo, grey) == photo).all()
-    wanted = np.clip(grey + np.linspace(-30, 30, 9)[:, None], 0, 255).astype(np.uint8)
-    result = images.with_luminance(photo, wanted)
-    assert np.abs(images.luminance(result).astype(int) - wanted).max() <= 1
-    chroma = lambda image: image[..., [0, 2]] - (image @ [0.299, 0.587, 0.114])[..., None]
-    assert np.abs(chroma(result) - chroma(photo)).max() < 1e-9
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_an_animation_keeps_its_frames_and_tells_its_origin(tmp_path, kind):
+    red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+    options = images.origin_options(kind, ORIGIN)
+    images.write(tmp_path / f"a.{kind}", np.asarray(red), save_all=True, append_images=[blue], **options)
+    with Image.open(tmp_path / f"a.{kind}") as made:
+        assert made.n_frames == 2
+        assert ORIGIN["Command"] in (made.info["Command"] if kind == "PNG" else made.info["comment"].decode())
 
 
-def test_grey_stays_grey_and_values_end_at_black_and_white():
-    grey = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
-    wanted = grey[::-1, ::-1, :1]
-    assert (images.with_luminance(grey, wanted) == wanted).all()
-    red = np.full((1, 1, 3), [250, 10, 10], np.uint8)
-    assert images.with_luminance(red, np.full((1, 1, 1), 255, np.uint8)).tolist() == [[[255, 183, 183]]]
-    assert images.with_luminance(red, np.zeros((1, 1, 1), np.uint8)).tolist() == [[[168, 0, 0]]]
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0", None])
+def test_damaged_exif_does_no_harm(exif):
+    data = encoded(Image.new("RGB", (24, 16)), **{"exif": exif} if exif else {})
+    assert decoding.decode_frames(data)[1] == {}
+
+
+def test_the_origin_names_the_model_with_its_hash(tmp_path):
+    (tmp_path / "Paprika_results").mkdir()
+    path = tmp_path / "Paprika_results/generator_latest.pth"
+    path.write_bytes(b"weights")
+    origin = images.describe_origin(path, "python test.py " + "a.jpg " * 10_000 + "\udcff")
+    sha256 = hashlib.sha256(b"weights").hexdigest()[:16]
+    assert origin["Model"] == f"Paprika_results/generator_latest.pth, SHA-256 {sha256}"
+    assert origin["Software"].startswith("CartoonGAN")
+    assert origin["Command"].startswith("python test.py a.jpg") and origin["Command"].endswith("…")
+    options = images.origin_options("JPEG", origin)
+    Image.new("RGB", (8, 8)).save(io.BytesIO(), "jpeg", **options)  # EXIF holds 64 KB
+    assert images.describe_origin(path, "python test.py \udcff")["Command"] == r"python test.py \udcff"

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageColor, ImageOps
 
 from pictures import decoding, images, stream
-from pictures.plan import Picture
+from pictures.listing import Picture
 from utils import RunFailed
 
 

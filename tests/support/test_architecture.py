@@ -1,6 +1,4 @@
-"""What a generator can be is defined once, and checked before training."""
-
-import inspect
+"""What a generator can be: one table for the network, the checkpoints and the options of training."""
 
 import pytest
 
@@ -10,26 +8,29 @@ from training import options
 from utils import WrongUse
 
 
-def test_every_argument_of_the_generator_has_its_values():
-    arguments = inspect.signature(Generator).parameters
-    assert arguments.keys() <= architecture.VALUES.keys()
-    assert {*options.GENERATOR_OPTIONS} <= arguments.keys()
-    assert Generator(ngf=2, nb=1).architecture.keys() == arguments.keys()
-
-
-def test_an_option_that_is_not_defined_ends_the_program_before_it_trains(monkeypatch):
-    monkeypatch.delitem(architecture.VALUES, "res_convs")
-    with pytest.raises(ValueError, match="its res_convs has no values in support/architecture"):
-        Generator(ngf=2, nb=1)
-    monkeypatch.undo()
-    monkeypatch.setattr(options, "GENERATOR_OPTIONS", (*options.GENERATOR_OPTIONS, "ndf"))
-    with pytest.raises(WrongUse, match="no generator can be built: its ndf has no values in support"):
-        options.parse([])
+def test_the_options_of_training_are_made_from_the_table():
+    args, _ = options.parse(["--nb", "1", "--norm", "mixed", "--outline", "0.5"])
+    arguments = {key: getattr(args, key) for key in architecture.OPTIONS}
+    assert Generator(**arguments).architecture == architecture.DEFAULTS | arguments
+    assert (arguments["nb"], arguments["norm"], arguments["outline"]) == (1, "mixed", 0.5)
+    for wrong in ("--ngf 0", "--ngf 4097", "--res_convs 4", "--outline 1.1", "--guide 16", "--norm batch"):
+        with pytest.raises(WrongUse, match=f"argument {wrong.split()[0]}: "):
+            options.parse(wrong.split())
 
 
 @pytest.mark.parametrize(
-    "parts", [{"ngf": 0}, {"norm": "batch"}, {"eps": 0}, {"in_ngc": 1, "predict": "change"}]
+    ("arguments", "fault"),
+    [
+        ({"ngf": 0}, "its ngf is '0'"),
+        ({"ngf": 4.0}, "its ngf is '4.0'"),
+        ({"norm": "batch"}, "its norm is 'batch'"),
+        ({"eps": 0}, "its eps is '0'"),
+        ({"eps": float("nan")}, "its eps is 'nan'"),
+        ({"in_ngc": 1, "predict": "change"}, "must be equal"),
+        ({"out_ngc": 1, "guide": 2}, "must be equal"),
+        ({"colour": 1}, "unexpected keyword argument 'colour'"),
+    ],
 )
-def test_what_no_generator_is(parts):
-    with pytest.raises(ValueError, match="its "):
-        Generator(**parts)
+def test_arguments_that_no_generator_takes(arguments, fault):
+    with pytest.raises((TypeError, ValueError), match=fault):
+        Generator(**arguments)

@@ -1,4 +1,4 @@
-"""metrics.csv: each epoch once, in one table for both phases; the plot of its losses; the best row."""
+"""metrics.csv: each epoch once, in one table for both phases; the best epoch; the plot."""
 
 import pytest
 
@@ -8,132 +8,101 @@ from utils import WrongUse
 
 
 def row(phase, epoch, **terms):
-    return {
-        "phase": phase,
-        "epoch": epoch,
-        "content": 0.5 / epoch,
-        **terms,
-        "seconds": 1.5,
-        "learning_rate": 2e-4,
-    }
+    return {"phase": phase, "epoch": epoch, "content": 0.5 / epoch, **terms, "seconds": 1.5}
 
 
-def filled(path):
+@pytest.fixture
+def path(tmp_path):
+    """The file of two epochs of phase one and three of phase two."""
+    path = tmp_path / "metrics.csv"
     for epoch in (1, 2):
         history.add(path, row(1, epoch))
     for epoch in (1, 2, 3):
-        history.add(path, row(2, epoch, discriminator=2.0, adversarial=0.7))
+        history.add(path, row(2, epoch, discriminator=2.0))
     return path
 
 
-def as_text(row):
-    return {key: str(value) for key, value in row.items()}
-
-
 def places(path):
-    return [(row["phase"], row["epoch"]) for row in history.read(path)]
+    return [(int(row["phase"]), int(row["epoch"])) for row in history.read(path)]
 
 
-def test_metrics_of_both_phases_stand_in_one_table(tmp_path):
-    path = filled(tmp_path / "metrics.csv")
-    assert places(path) == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("2", "3")]
+def test_one_table_holds_both_phases_and_rows_are_appended(path):
+    assert places(path) == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]
     first, *_, last = history.read(path)
-    assert first.keys() == last.keys()
-    assert (first["discriminator"], first["content"]) == ("", "0.5")
-    assert (last["discriminator"], last["adversarial"]) == ("2.0", "0.7")
-    lines = path.read_text().splitlines()
-    assert len(lines) == 6 and {line.count(",") for line in lines} == {lines[0].count(",")}
+    assert first == {**last, "phase": "1", "epoch": "1", "content": "0.5", "discriminator": ""}
+    assert (last["discriminator"], last["seconds"]) == ("2.0", "1.5")
+    inode, before = path.stat().st_ino, path.read_bytes()
+    history.add(path, row(2, 4))  # without the discriminator's loss
+    assert path.stat().st_ino == inode and path.read_bytes() == before + b"2,4,0.125,1.5,\n"
 
 
 @pytest.mark.parametrize(("phase", "epoch", "left"), [(1, 1, 0), (1, 2, 1), (2, 1, 2), (2, 3, 4), (2, 4, 5)])
-def test_cut_metrics_then_each_epoch_stands_once(tmp_path, phase, epoch, left):
-    path = filled(tmp_path / "metrics.csv")
+def test_after_a_cut_each_epoch_is_recorded_once(path, phase, epoch, left):
     whole = places(path)
     history.cut(path, phase, epoch)
     assert places(path) == whole[:left]
     for again in whole[left:]:
-        history.add(path, row(*map(int, again)))
+        history.add(path, row(*again))
     assert places(path) == whole
 
 
-def test_a_row_is_appended(tmp_path):
-    """What is written an epoch does not grow with the epochs: the rows of before stay the bytes they were."""
-    path = filled(tmp_path / "metrics.csv")
-    inode, before = path.stat().st_ino, path.read_bytes()
-    history.add(path, row(2, 4, adversarial=0.5))
-    assert path.stat().st_ino == inode and path.read_bytes().startswith(before)
-    assert history.read(path)[-1] == {
-        **dict.fromkeys(history.read(path)[0], ""),
-        **as_text(row(2, 4, adversarial=0.5)),
-    }
-
-
-def test_a_last_row_that_a_power_loss_cut_off_is_done_again(tmp_path):
-    path = filled(tmp_path / "metrics.csv")
+def test_a_last_row_that_a_power_loss_cut_off_is_dropped(path):
     path.write_bytes(path.read_bytes()[:-9])
     history.cut(path, 2, 3)
-    assert places(path) == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")]
-
-
-def test_metrics_without_a_file(tmp_path):
-    path = tmp_path / "metrics.csv"
-    assert history.read(path) == []
-    history.cut(path, 1, 1)
-    assert history.read(path) == []
-    history.add(path, row(1, 1))
-    assert places(path) == [("1", "1")]
-
-
-def test_losses_are_drawn(tmp_path):
-    history.plot_losses(filled(tmp_path / "metrics.csv"), tmp_path / "losses.png")
-    three_terms = images.read(tmp_path / "losses.png")
-    (tmp_path / "one.csv").write_text("phase,epoch,content,seconds,learning_rate\n2,1,0.5,1,0.1\n")
-    history.plot_losses(tmp_path / "one.csv", tmp_path / "one.png")
-    one_term = images.read(tmp_path / "one.png")
-    assert three_terms.shape == (3 * one_term.shape[0], one_term.shape[1], 3)
-    assert three_terms.min() < 100
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_the_best_row_has_the_lowest_kid_of_phase_two():
-    rows = [
-        {"phase": phase, "epoch": epoch, history.KID: kid}
-        for phase, epoch, kid in (("1", "1", "0.1"), ("2", "1", "0.5"), ("2", "2", "0.25"), ("2", "3", ""))
-    ]
-    assert history.best(rows) == (rows[2], "kid_drawings") and history.as_good(rows) == []
-    assert history.best(rows[:1]) is None and history.best([{"phase": "2", "epoch": "1"}]) is None
-    assert history.best_text(rows) == "lowest KID: 0.25 after epoch 2" and history.best_text([]) == ""
-
-
-def test_the_best_row_has_the_highest_style_and_those_within_its_error_are_named():
-    rows = [{"phase": "2", "epoch": "1", "kid_drawings": "0.1"}]  # of an earlier version
-    for epoch, style in enumerate(("0.1", "0.3", "0.35", "", "0.31"), 2):
-        rows.append({"phase": "2", "epoch": str(epoch), "drawn": style, "drawn_std": style and "0.04"})
-    assert history.best(rows) == (rows[3], "drawn") and history.as_good(rows) == ["6"]
-    text = "highest style: 0.350 ± 0.040 after epoch 4 (within its error: 6)"
-    assert history.best_text(rows) == text
-
-
-def test_no_plot_without_rows(tmp_path):
-    history.plot_losses(tmp_path / "removed" / "metrics.csv", tmp_path / "removed" / "losses.png")
-    assert not list(tmp_path.iterdir())
+    assert places(path) == [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
 @pytest.mark.parametrize("damage", ["2,x,0.5", "2,1,0.5,7", "2,1", "-1,1,0.5", f"2,{10**20},0.5", "2,²,0.5"])
-def test_a_damaged_row_is_told_before_it_is_written_over(tmp_path, damage):
+def test_a_damaged_row_is_reported_and_left_in_place(tmp_path, damage):
     path = tmp_path / "metrics.csv"
     path.write_text(f"phase,epoch,content\n1,1,0.5\n{damage}\n", encoding="utf-8")
-    with pytest.raises(WrongUse, match=r"metrics.csv, row 2 cannot be understood: mend it, or move"):
+    with pytest.raises(WrongUse, match=r"metrics.csv, row 2 cannot be understood: fix it, or move"):
         history.cut(path, 2, 1)
     assert damage in path.read_text(encoding="utf-8")
+    path.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(WrongUse, match=r"metrics.csv cannot be read: .*fix it, or move it away"):
+        history.read(path)
 
 
-def test_a_file_that_is_no_table_is_told(tmp_path):
-    (tmp_path / "metrics.csv").write_bytes(b"\xff\xfe\n")
-    with pytest.raises(WrongUse, match=r"metrics.csv cannot be read: .*mend it, or move it away"):
-        history.read(tmp_path / "metrics.csv")
+def test_losses_are_plotted(path, tmp_path):
+    history.plot_losses(path, tmp_path / "losses.png")
+    two_terms = images.read(tmp_path / "losses.png")
+    (tmp_path / "one.csv").write_text("phase,epoch,drawn,drawn_std,seconds\n2,1,0.5,1,0.1\n")
+    history.plot_losses(tmp_path / "one.csv", tmp_path / "one.png")
+    one_term = images.read(tmp_path / "one.png")
+    assert two_terms.shape == (2 * one_term.shape[0], one_term.shape[1], 3)
+    assert two_terms.min() < 100
+    history.plot_losses(tmp_path / "removed" / "metrics.csv", tmp_path / "removed" / "losses.png")
+    assert {each.name for each in tmp_path.iterdir()} == {"metrics.csv", "one.csv", "losses.png", "one.png"}
 
 
-def test_cells_that_are_no_number_are_nan():
-    assert history.number("0.5") == 0.5
-    assert all(history.number(cell) != history.number(cell) for cell in ("", "x", None, "nan"))
+def measured(column, *values):
+    """Rows of phase two with these values, the error of each 0.04."""
+    return [
+        {"phase": "2", "epoch": str(epoch), column: str(value), f"{column}_std": "0.04"}
+        for epoch, value in enumerate(values, 1)
+    ]
+
+
+def test_the_best_epoch_has_the_highest_style_or_without_styles_the_lowest_kid():
+    phase_one = {"phase": "1", "epoch": "9", "kid_drawings": "0.01", "drawn": "0.9"}
+    kids = [phase_one, *measured("kid_drawings", 0.5, 0.25, "", 0.26)]
+    assert history.best(kids) == (2, "kid_drawings", 0.25, 0.04, [])
+    assert str(history.best(kids)) == "lowest KID: 0.25 after epoch 2"
+    assert history.best([phase_one, {"phase": "2", "epoch": "1"}]) is None
+
+    styles = measured("drawn", 0.1, 0.3, "", 0.35, 0.32)
+    styles[0]["kid_drawings"] = "0.1"  # as in a run that an earlier version began
+    best = history.best([*styles, phase_one])
+    assert best == (4, "drawn", 0.35, 0.04, [5])
+    assert str(best) == "highest style: 0.350 ± 0.040 after epoch 4 (within its error: 5)"
+    many = str(history.best(measured("drawn", *[0.33] * 13, 0.35)))
+    assert many.endswith("after epoch 14 (within its error: 13 other epochs, from 1 to 13)")
+
+
+def test_the_style_of_an_epoch_is_compared_with_the_best():
+    best = history.best(measured("drawn", 0.1, 0.3, 0.35, 0.32))
+    rank = lambda epoch, style: history.rank({"epoch": epoch, "drawn": style, "drawn_std": 0.04}, best)
+    assert rank(1, 0.1) == "style 0.100 ± 0.040"
+    assert rank(3, 0.35) == "style 0.350 ± 0.040, the highest so far"
+    assert rank(4, 0.32) == "style 0.320 ± 0.040, within the error of the highest (0.350 ± 0.040, epoch 3)"

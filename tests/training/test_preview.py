@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+import types
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from helpers import at_step, leave_run, tiny_run
 
 import CartoonGAN
 from survey import cyclegan
-from training import preview
+from training import history, preview
 from training.options import CARTOONGAN
 from utils import Stopped, WrongUse
 
@@ -29,17 +30,18 @@ def test_some_steps_of_each_phase_are_measured_and_nothing_is_kept(
     """A run that exists already is no obstacle, and stays as it is."""
     folder = leave_run(tmp_path / "results", "Tiny_2_30_2")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    monkeypatch.setattr(preview, "WARM", 1)
-    monkeypatch.setattr(preview, "MEASURED", 1)
+    monkeypatch.setattr(preview, "STEPS", (1, 2))
     steps = at_step(monkeypatch, 0, None)
-    options = ["--train_epoch", 30, "--eval_every", 10, "--preview"]
+    options = ["--train_epoch", 30, "--eval_every", 10, "--save_minutes", 0, "--preview"]
     CartoonGAN.main([*tiny_run(data, tmp_path / "results"), *map(str, options)])
-    assert len(steps) == 4  # two of each phase; an epoch has three
-    out = capsys.readouterr().out
-    assert " an epoch of 3 steps, 2 epochs;" in out and " an epoch of 3 steps, 30 epochs;" in out
-    assert "every 10 epochs" in out and "GB\nin all: " in out
+    assert len(steps) == 6  # of each phase one to warm up and two to measure; an epoch has three
+    output = capsys.readouterr().out
+    assert " an epoch of 3 steps, 2 epochs\n" in output and " an epoch of 3 steps, 30 epochs\n" in output
+    assert "every 10 epochs" in output and "GB\nin all: " in output
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     assert [*folder.parent.iterdir()] == [folder] and not [*temporary.glob("preview-*")]
+    with pytest.raises(WrongUse, match="leave out --resume"):
+        CartoonGAN.main([*tiny_run(data, tmp_path / "results"), "--preview", "--resume"])
 
 
 def test_a_stopped_preview_of_another_method_leaves_nothing(data, tmp_path, temporary, monkeypatch):
@@ -52,16 +54,20 @@ def test_a_stopped_preview_of_another_method_leaves_nothing(data, tmp_path, temp
     assert not (tmp_path / "results").exists() and not [*temporary.glob("preview-*")]
 
 
-def test_the_hours_are_those_of_steps_samples_and_measures(monkeypatch):
-    monkeypatch.setattr(preview, "memory", lambda device: "1 GB")
-    args = CARTOONGAN.parse(["--sample_every", "5", "--eval_every", "4"])[0]
-    phases = [preview.Phase(1, 2, 0.5, 10.0), preview.Phase(2, 20, 1.0, 10.0)]
-    lines = preview.summary(args, torch.device("cpu"), phases, 60, 100.0)
+def test_the_hours_are_those_of_steps_samples_and_measures(tmp_path, monkeypatch):
+    for phase, epoch, seconds in ((1, 1, 9), (1, 2, 10), (2, 1, 99), (2, 2, 20)):
+        history.add(tmp_path / "metrics.csv", {"phase": phase, "epoch": epoch, "seconds": seconds})
+    clock = types.SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    after = lambda seconds: lambda *_: setattr(clock, "now", clock.now + seconds)
+    monkeypatch.setattr(preview, "time", clock)
+    monkeypatch.setattr(preview.samples, "draw", after(10))
+    words = "--sample_every 5 --eval_every 4 --pre_train_epoch 2 --train_epoch 20"
+    args, _ = CARTOONGAN.parse(words.split())
+    run = types.SimpleNamespace(
+        args=args, folder=tmp_path, steps=60, measure=after(100), device=torch.device("cpu")
+    )
+    lines = preview.summary(run)
     # 2 x 30 s + 10 s of samples; 20 x 60 s + 4 x 10 s of samples + 5 x 100 s of measures
     assert lines[-1].startswith("in all: 30 min 10 s;")
-    assert "phase 2: 1 s a step, 1 min 0 s an epoch of 60 steps, 20 epochs; samples 10.0 s" in lines
-
-
-def test_a_preview_resumes_no_run(data, tmp_path):
-    with pytest.raises(WrongUse, match="leave out --resume"):
-        CartoonGAN.main(tiny_run(data, tmp_path, "--preview", "--resume"))
+    assert "phase 2: 1 s a step, 1 min 0 s an epoch of 60 steps, 20 epochs" in lines
+    assert "samples: 10.0 s, every 5 epochs" in lines and "measures: 100.0 s, every 4 epochs" in lines

@@ -21,8 +21,8 @@ import CartoonGAN
 from support.arguments import PYTHON
 from training import history, state
 from training import run as runs
+from training.processes import STOPPING, Signals
 from training.settings import read_settings
-from training.signals import STOPPING, Signals
 from utils import RunFailed, Stopped, WrongUse
 
 CPU = torch.device("cpu")
@@ -75,29 +75,23 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, 
 def test_signals_are_noted_and_the_handlers_given_back(number, capsys):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = [signal.getsignal(each) for each in STOPPING]
-    signals = Signals()
-    signals.listen()
-    try:
+    with Signals() as signals:
         assert signals.received is None
         os.kill(os.getpid(), number)
         assert signals.received == number
         again = signal.SIG_DFL if number in (signal.SIGINT, signal.SIGTERM) else signal.SIG_IGN
         assert signal.getsignal(number) == again  # a second Ctrl-C kills; a shell may send SIGHUP twice
-    finally:
-        signals.restore()
     assert [signal.getsignal(each) for each in STOPPING] == before
     assert capsys.readouterr().err == "stopping after this step …\n"
 
 
 def test_nohup_keeps_a_run_going_without_its_terminal():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signals = Signals()
     try:
-        signals.listen()
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert signals.received is None
+        with Signals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.received is None
     finally:
-        signals.restore()
         signal.signal(signal.SIGHUP, before)
 
 

@@ -1,0 +1,476 @@
+"""A film with every frame changed: its frames, times, sound, subtitles and colours in the new file."""
+
+import argparse
+import io
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+
+import films
+import numpy as np
+import pytest
+import torch
+from films import EVEN, LEFT, RIGHT, TIMES, make, read
+from helpers import ROOT, SHARED
+from PIL import Image
+
+import networks
+import test
+from pictures import checkpoints, film, film_convert
+from pictures.film_convert import convert
+from utils import RunFailed, WrongUse, exit_status
+
+av = films.av
+
+
+def keep(frame):
+    return frame
+
+
+# Frames and times
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "mov"])
+def test_frames_times_and_sound_are_kept(tmp_path, extension):
+    make(tmp_path / "in.mp4")
+    given_times, given, given_sound = read(tmp_path / "in.mp4")
+    assert given_times == pytest.approx([time / 1000 for time in TIMES])
+    out, seen = tmp_path / f"new/out.{extension}", []
+    assert (
+        convert(tmp_path / "in.mp4", out, lambda frame: seen.append(list(out.parent.iterdir())) or frame) == 6
+    )
+    assert seen == [[out.parent / f".{out.name}.part"]] * 6  # written frame by frame, under another name
+    times, made, sound = read(out)
+    # Matroska has no negative times: there everything is later by the encoder's lead-in of the sound.
+    start = 0 if extension != "mkv" else -float(given_sound[0].pts * given_sound[0].time_base)
+    assert times == pytest.approx([time + start for time in given_times], abs=1e-3)
+    assert len(sound) >= 3 and [bytes(packet) for packet in sound] == [
+        bytes(packet) for packet in given_sound
+    ]
+    begins, given_begins = ([float(p.pts * p.time_base) for p in packets] for packets in (sound, given_sound))
+    assert begins == pytest.approx([begin + start for begin in given_begins], abs=1e-3)
+    assert all(np.abs(a.astype(int) - b).max() < 12 for a, b in zip(given, made, strict=True))
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
+def test_a_film_without_times_is_written_at_its_rate(tmp_path, extension):
+    make(tmp_path / "in.h264", times=EVEN, sound=None)
+    assert convert(tmp_path / "in.h264", tmp_path / f"out.{extension}", keep) == 50
+    assert read(tmp_path / f"out.{extension}")[0] == pytest.approx(np.arange(50) / 25, abs=1e-3)
+
+
+@pytest.mark.parametrize("extension", ["mp4", "webm"])
+def test_a_broadcast_whose_clock_jumps_loses_no_frame_and_stays_with_its_sound(tmp_path, extension):
+    parts = []
+    for place, start in enumerate((0, 0, 500, 2**33 // 90_000 - 1)):  # the last one wraps
+        layout = "stereo" if place == 3 else "mono"  # as in broadcasts
+        make(tmp_path / "part.ts", times=EVEN, hertz=48_000, start=start, layout=layout)
+        parts.append((tmp_path / "part.ts").read_bytes())
+    (tmp_path / "in.ts").write_bytes(b"".join(parts))
+    out = tmp_path / f"out.{extension}"
+    assert convert(tmp_path / "in.ts", out, keep) == 200
+    times, _, _ = read(out)
+    assert len(times) == 200 and 0 <= times[0] < 0.1
+    assert np.diff(times) == pytest.approx(0.04, abs=0.002)
+    _, _, begin, samples = films.hear(out)
+    assert abs(begin) < 0.1 and len(samples) / 48_000 == pytest.approx(8, abs=0.3)
+
+
+CASES = ["android90k.mp4", "cover_before.mp4", "film709tag.mp4", "hflip.mp4"]
+CASES += ["mono.avi", "plain.mp4", "raw.h264", "trunc.ts"]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@pytest.mark.parametrize(("name", "extension"), [*zip(CASES, 2 * ["mp4", "mkv", "mov", "webm"], strict=True)])
+def test_real_films_keep_all_frames(tmp_path, name, extension):
+    out = tmp_path / f"out.{extension}"
+    frames = convert(SHARED / "cases" / name, out, keep)
+    with av.open(str(SHARED / "cases" / name)) as file:
+        assert sum(1 for _ in file.decode(file.streams.video[-1])) == frames
+        sound = len(file.streams.audio)
+    times, _, packets = read(out)
+    assert len(times) == frames and min(np.diff(times)) > 0.01
+    assert not sound or len(packets) > 5
+
+
+def test_a_container_that_loses_frames_is_an_error(tmp_path, monkeypatch):
+    make(tmp_path / "in.mp4", sound=None)
+    play = film.play
+
+    def early(*args):
+        for stream, frame in play(*args):
+            frame.pts -= round(0.15 / frame.time_base)  # an MP4 shows nothing before its beginning
+            yield stream, frame
+
+    monkeypatch.setattr(film, "play", early)
+    with pytest.raises(RunFailed, match=r"out\.mp4 would hold \d of the 6 frames"):
+        convert(tmp_path / "in.mp4", tmp_path / "out.mp4", keep)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+# Colours and sizes
+
+
+@pytest.mark.parametrize("colorspace", [1, 5])  # BT.709 and BT.601
+def test_new_colours_are_what_a_player_shows(tmp_path, colorspace):
+    make(tmp_path / "in.mp4", colorspace=colorspace)
+    green = np.full((31, 45, 3), (30, 200, 60), np.uint8)
+    convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda frame: green)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        frame = next(file.decode(video=0))
+    assert frame.colorspace == colorspace
+    picture = frame.to_ndarray(format="rgb24").astype(int)
+    assert picture.shape == (32, 46, 3)  # odd sides grow by one
+    assert np.abs(picture - green[0, 0]).max() < 6
+
+
+@pytest.mark.parametrize(("height", "matrix", "rest"), [(720, 1, 1), (48, 6, 2)])
+def test_a_film_without_tags_is_read_as_players_do_and_the_result_is_tagged(tmp_path, height, matrix, rest):
+    given = films.halves(height)
+    stored = av.VideoFrame.from_ndarray(given, "rgb24").reformat(format="yuv420p", dst_colorspace=matrix)
+    stored.colorspace = 2
+    make(tmp_path / "in.mp4", stored, [0], sound=None)
+    seen = []
+    convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda frame: seen.append(frame) or frame[:48])
+    assert np.abs(seen[0].astype(int) - given)[5:40, 5:25].max() < 6
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        context = file.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc) == (matrix, rest, rest)
+        assert context.color_range == 1
+        shown = next(file.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.abs(shown.astype(int) - given[:48])[5:40, 5:25].max() < 8
+
+
+def test_a_film_of_full_range_keeps_its_colours(tmp_path):
+    make(tmp_path / "in.mp4", colorspace=1, color_range=2)
+    convert(tmp_path / "in.mp4", tmp_path / "out.mp4", keep)
+    assert np.abs(read(tmp_path / "out.mp4")[1][0][24, 5].astype(int) - LEFT).max() < 8
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_hdr_is_reported_and_the_result_is_tagged_as_bt709(tmp_path, monkeypatch, capsys, transfer, name):
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": transfer, "color_range": 1}
+    make(tmp_path / "in.mp4", films.grey([700] * 64), [0], sound=None, **tags)
+    monkeypatch.setattr(film, "to_rgb", lambda *_: films.halves())  # libswscale needs seconds for its table
+    convert(tmp_path / "in.mp4", tmp_path / "out.mp4", keep)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        context = file.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc) == (1, 1, 1)
+    assert f"in.mp4 is HDR ({name}): its colours are mapped" in capsys.readouterr().err
+
+
+def test_a_turned_film_keeps_the_shape_of_its_pixels(tmp_path):
+    make(tmp_path / "in.mp4", sound=None, sample_aspect_ratio=Fraction(4, 3))
+    films.set_display_matrix(tmp_path / "in.mp4", 0, 1, -1, 0)
+    convert(tmp_path / "in.mp4", tmp_path / "out.mp4", keep)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        video = file.streams.video[0]
+        assert (video.width, video.height, video.sample_aspect_ratio) == (48, 64, Fraction(3, 4))
+
+
+# Sound
+
+
+@pytest.mark.parametrize(
+    ("given", "sound", "layout", "hertz", "extension", "codec", "made"),
+    [
+        ("in.mp4", "aac", "stereo", 48_000, "webm", "opus", "stereo"),
+        ("in.avi", "pcm_u8", "stereo", 48_000, "mp4", "aac", "stereo"),  # an AVI has only the number
+        ("in.mov", "pcm_alaw", "mono", 8_000, "mp4", "aac", "mono"),
+        (
+            "in.mkv",
+            "pcm_s16le",
+            "quad",
+            44_100,
+            "mp4",
+            "aac",
+            "stereo",
+        ),  # MP4 holds the codec, not the layout
+        ("in.mkv", "pcm_u8", "mono", 192_000, "mp4", "aac", "mono"),
+        ("in.mkv", "ac3", "5.1(side)", 48_000, "webm", "opus", "5.1"),
+    ],
+)
+def test_sound_that_the_container_cannot_hold_is_encoded_again(
+    tmp_path, capsys, given, sound, layout, hertz, extension, codec, made
+):
+    make(tmp_path / given, times=EVEN, sound=sound, layout=layout, hertz=hertz)
+    out = tmp_path / f"out.{extension}"
+    convert(tmp_path / given, out, keep)
+    encoder = codec.replace("opus", "libopus")
+    expected = f"the sound ({sound}) is encoded again ({encoder}): the new file cannot hold it as it is\n"
+    assert capsys.readouterr().err == expected
+    name, channels, begin, samples = films.hear(out)
+    assert (name, channels) == (codec, made) and abs(begin) < 0.03
+    rate = hertz if codec == "aac" and hertz < 96_000 else 48_000
+    assert len(samples) / rate == pytest.approx(2, abs=0.1)
+    tone = np.abs(np.fft.rfft(samples[rate // 2 :][:rate])).argmax()  # in Hz: one second
+    assert tone == pytest.approx(0.3 / (2 * np.pi) * hertz, abs=2)
+
+
+@pytest.mark.parametrize(("given", "extension"), [("in.mp4", "mkv"), ("in.ts", "mp4"), ("in.mkv", "mov")])
+def test_sound_that_the_container_holds_is_copied(tmp_path, capsys, given, extension):
+    make(tmp_path / given, times=EVEN, hertz=48_000)
+    convert(tmp_path / given, tmp_path / f"out.{extension}", keep)
+    assert capsys.readouterr().err == ""
+    copied = [bytes(packet) for packet in read(tmp_path / f"out.{extension}")[2]]
+    head = 7 if given == "in.ts" else 0  # of ADTS, in which MPEG-TS wraps AAC
+    assert copied == [bytes(packet)[head:] for packet in read(tmp_path / given)[2]]
+
+
+@pytest.mark.parametrize("extension", ["mp4", "webm"])
+def test_damaged_sound_is_skipped(tmp_path, extension):
+    make(tmp_path / "in.ts", times=EVEN, hertz=48_000)
+    data = bytearray((tmp_path / "in.ts").read_bytes())
+    place = data.index(bytes(read(tmp_path / "in.ts")[2][5])[:40])
+    data[place + 1], data[place + 6] = 0xF0, 0xFF  # a form of ADTS that FFmpeg does not put into an MP4
+    (tmp_path / "in.ts").write_bytes(data)
+    assert convert(tmp_path / "in.ts", tmp_path / f"out.{extension}", keep) == 50
+    _, _, begin, samples = films.hear(tmp_path / f"out.{extension}")
+    assert abs(begin) < 0.1 and len(samples) / 48_000 > 1.8
+
+
+# Subtitles, chapters, attachments, titles
+
+SUBTITLES = """1
+00:00:00,500 --> 00:00:01,000
+<i>The</i> sea
+
+2
+00:00:01,200 --> 00:00:01,900
+The end
+"""
+TEXTS = [(0.5, b"<i>The</i> sea"), (1.2, b"The end")]
+CHAPTERS = [("One", 0, 1), ("Two", 1, 2)]  # title, seconds
+TRACKS = [("audio", "ger", "Deutsch"), ("audio", "fre", "Français"), ("subtitle", "eng", "Signs")]
+
+
+def write_rich(path, late=0):
+    """Write an .mkv with two sound tracks, subtitles, a font, chapters and titles, from `late` seconds on."""
+    make(path.with_name("plain.mkv"), times=EVEN, hertz=48_000, start=late)
+    path.with_name("in.srt").write_text(SUBTITLES.replace("00:00:0", f"00:0{late // 60}:0"))
+    with (
+        av.open(str(path.with_name("plain.mkv"))) as plain,
+        av.open(str(path.with_name("in.srt"))) as text,
+        av.open(str(path), "w") as made,
+    ):
+        made.metadata.update(title="Fähre", artist="Nobody")
+        chapters = [
+            {"start": start + late, "end": end + late, "metadata": {"title": title}}
+            for title, start, end in CHAPTERS
+        ]
+        made.set_chapters(
+            [chapter | {"id": place, "time_base": Fraction(1)} for place, chapter in enumerate(chapters)]
+        )
+        pictures, german = (made.add_stream_from_template(stream) for stream in plain.streams)
+        french = made.add_stream_from_template(plain.streams[1])
+        subtitles = made.add_stream_from_template(text.streams[0])
+        made.add_attachment("font.ttf", "font/ttf", b"glyphs")
+        flags = av.stream.Disposition
+        for stream, (_, language, title), flag in zip(
+            (german, french, subtitles), TRACKS, (0, flags.default, flags.forced), strict=True
+        ):
+            stream.metadata.update(language=language, title=title)
+            stream.disposition = flag
+        for packet in [*plain.demux(), *text.demux()]:
+            copies = {"video": [pictures], "audio": [german, french]}.get(packet.stream.type, [subtitles])
+            for stream in copies if packet.size else []:
+                packet.stream = stream
+                made.mux(packet)
+
+
+def describe(path):
+    """(metadata, tracks, their dispositions, chapters, attachments, subtitles) of a film."""
+    flags = av.stream.Disposition
+    with av.open(str(path)) as file:
+        tracks, marks = [], []
+        for track in (*file.streams.audio, *file.streams.subtitles):
+            title = track.metadata.get("title", track.metadata.get("name"))
+            tracks.append((track.type, track.language, title))
+            marks.append(track.disposition & (flags.default | flags.forced))
+        chapters = [
+            (each["metadata"]["title"], *(float(each[key] * each["time_base"]) for key in ("start", "end")))
+            for each in file.chapters()
+        ]
+        attached = [(each.name, each.mimetype, each.data) for each in file.streams.attachments]
+        packets = [packet for packet in file.demux(subtitles=0) if packet.size > 2]
+        texts = [(round(float(packet.pts * packet.time_base), 1), bytes(packet)) for packet in packets]
+        return file.metadata, tracks, marks, chapters, attached, texts
+
+
+@pytest.mark.parametrize("late", [0, 60])
+def test_an_mkv_holds_everything(tmp_path, capsys, late):
+    write_rich(tmp_path / "in.mkv", late)
+    assert convert(tmp_path / "in.mkv", tmp_path / "out.mkv", keep) == 50
+    assert capsys.readouterr().err == ""
+    metadata, tracks, marks, chapters, attached, texts = describe(tmp_path / "out.mkv")
+    assert (metadata["title"], metadata["ARTIST"]) == ("Fähre", "Nobody")
+    assert tracks == TRACKS
+    assert marks == [0, av.stream.Disposition.default, av.stream.Disposition.forced]
+    assert chapters == CHAPTERS and attached == [("font.ttf", "font/ttf", b"glyphs")] and texts == TEXTS
+
+
+@pytest.mark.parametrize(("extension", "codec"), [("mp4", "mov_text"), ("webm", "webvtt")])
+def test_other_containers_get_what_they_hold_and_the_rest_is_named(tmp_path, capsys, extension, codec):
+    write_rich(tmp_path / "in.mkv")
+    out = tmp_path / f"out.{extension}"
+    assert convert(tmp_path / "in.mkv", out, keep) == 50
+    lines = capsys.readouterr().err.splitlines()
+    assert f"the subtitles (srt) are encoded again ({codec}): the new file holds only their text" in lines
+    assert lines[-1] == "not copied into the new file: attachment 4 (font.ttf)"
+    metadata, tracks, marks, chapters, attached, _ = describe(out)
+    assert metadata["title"] == "Fähre" and tracks == TRACKS and chapters == CHAPTERS and not attached
+    assert marks[:2] == [0, av.stream.Disposition.default]
+    convert(out, tmp_path / "back.mkv", keep)
+    assert describe(tmp_path / "back.mkv")[1::2] == (TRACKS, CHAPTERS, TEXTS)
+
+
+def test_damaged_titles_and_tracks_of_unknown_codecs_do_no_harm(tmp_path, capsys):
+    write_rich(tmp_path / "in.mkv")
+    data = (tmp_path / "in.mkv").read_bytes()
+    data = data.replace("Fähre".encode(), b"F\xe4hre ").replace(b"A_AAC", b"A_XYZ", 1)
+    (tmp_path / "in.mkv").write_bytes(data)
+    assert convert(tmp_path / "in.mkv", tmp_path / "out.mkv", keep) == 50
+    assert capsys.readouterr().err == "not copied into the new file: sound 1 (ger)\n"
+    assert describe(tmp_path / "out.mkv")[1] == TRACKS[1:]
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm"])
+def test_how_a_film_was_made_is_added_to_its_comment(tmp_path, extension):
+    make(tmp_path / "in.mp4", sound=None)
+    convert(tmp_path / "in.mp4", tmp_path / "a.mkv", keep, "Model: a")
+    convert(tmp_path / "a.mkv", tmp_path / f"b.{extension}", keep, "Model: b")
+    with av.open(str(tmp_path / f"b.{extension}")) as file:
+        metadata = {key.lower(): value for key, value in file.metadata.items()}
+    assert metadata["comment"] == "Model: a\nModel: b"
+
+
+def write_with_cover(path, only_sound):
+    """Write a film whose first video stream is a cover picture; with `only_sound` there is no other."""
+    cover = io.BytesIO()
+    Image.new("RGB", (20, 10), "red").save(cover, "png")
+    make(path.with_name("plain.mp4"))
+    with av.open(str(path.with_name("plain.mp4"))) as plain, av.open(str(path), "w") as made:
+        picture = made.add_stream("png")
+        picture.width, picture.height, picture.pix_fmt = 20, 10, "rgb24"
+        picture.disposition = av.stream.Disposition.attached_pic
+        tracks = plain.streams.audio if only_sound else tuple(plain.streams)
+        copies = {track.index: made.add_stream_from_template(track) for track in tracks}
+        packet = av.Packet(cover.getvalue())
+        packet.pts, packet.dts, packet.time_base, packet.stream = 0, 0, Fraction(1, 1000), picture
+        made.mux(packet)
+        for packet in plain.demux(*tracks):
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                made.mux(packet)
+
+
+def test_a_cover_picture_is_not_a_film(tmp_path, capsys):
+    write_with_cover(tmp_path / "in.mp4", only_sound=False)
+    assert convert(tmp_path / "in.mp4", tmp_path / "out.mp4", keep) == len(TIMES)
+    assert read(tmp_path / "out.mp4")[1][0].shape == (48, 64, 3)
+    assert capsys.readouterr().err == "not copied into the new file: a cover picture\n"
+    write_with_cover(tmp_path / "song.mp4", only_sound=True)
+    with pytest.raises(WrongUse, match=r"song\.mp4 has no video in it, only a cover picture"):
+        convert(tmp_path / "song.mp4", tmp_path / "out.mp4", keep)
+
+
+# Errors and the command
+
+
+def test_a_damaged_film_leaves_the_older_result(tmp_path):
+    make(tmp_path / "in.mp4")
+    (tmp_path / "broken.mp4").write_bytes((tmp_path / "in.mp4").read_bytes()[:500])
+    (tmp_path / "out.mp4").write_bytes(b"older")
+    with pytest.raises(RunFailed, match=r"cannot make .*out\.mp4 of .*broken\.mp4"):
+        convert(tmp_path / "broken.mp4", tmp_path / "out.mp4", keep)
+    assert (tmp_path / "out.mp4").read_bytes() == b"older"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.mp4", "in.mp4", "out.mp4"]
+
+
+def test_wrong_use(tmp_path, monkeypatch):
+    make(tmp_path / "in.mp4")
+    for source, target, message in (
+        ("none.mp4", "out.mp4", "no file"),
+        ("in.mp4", "in.mp4", "is the video itself"),
+        ("in.mp4", "out.txt", r"use one of \.mp4"),
+    ):
+        with pytest.raises(WrongUse, match=message):
+            convert(tmp_path / source, tmp_path / target, keep)
+    monkeypatch.setattr(film, "AV_PROBLEM", "this is 16.1.0")
+    with pytest.raises(WrongUse, match=r"needs PyAV 18 or later \(this is 16.1.0\): pip install -U av"):
+        convert(tmp_path / "in.mp4", tmp_path / "out.mp4", keep)
+
+
+@pytest.mark.parametrize(
+    ("missing", "target", "message"),
+    [("torch", "out.avi", "cannot write"), ("av", "out.mp4", "video needs PyAV")],
+)
+def test_wrong_use_is_reported_before_pytorch_is_loaded_and_without_pyav(tmp_path, missing, target, message):
+    make(tmp_path / "in.mp4")
+    words = ["--pre_trained_model", "x", "--video", tmp_path / "in.mp4", "--output", tmp_path / target]
+    blocked = (
+        f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_path('test.py', run_name='__main__')"
+    )
+    end = subprocess.run([sys.executable, "-c", blocked, *words], cwd=ROOT, capture_output=True, text=True)
+    assert end.returncode == 2
+    assert end.stderr.startswith(f"error: {message}") and end.stderr.count("\n") == 1
+
+
+def test_running_out_of_memory_is_reported_with_a_remedy():
+    args = argparse.Namespace(size=None)
+    with pytest.raises(RunFailed, match="out of memory: limit the size"):
+        test.change_frame(lambda _: torch.empty(1 << 60, dtype=torch.uint8), args, films.halves())
+    with pytest.raises(ZeroDivisionError):
+        test.change_frame(lambda _: 1 / 0, args, films.halves())
+
+
+def run_command(tmp_path, generator, *words):
+    torch.save(checkpoints.generator_file(generator), tmp_path / "net.pth")
+    make(tmp_path / "in.mp4")
+    argv = ["--pre_trained_model", tmp_path / "net.pth", "--device", "cpu", *words]
+    argv += ["--video", tmp_path / "in.mp4", "--output", tmp_path / "out.mp4"]
+    return [str(word) for word in argv]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_no_file(tmp_path, monkeypatch, capsys, number):
+    usual = dict.fromkeys(
+        (signal.SIGTERM, signal.SIGHUP), signal.SIG_DFL
+    )  # nohup and a shell's & ignore some
+    usual[signal.SIGINT] = signal.default_int_handler
+    before = {each: signal.signal(each, handler) for each, handler in usual.items()}
+
+    def stop(frame):
+        assert (tmp_path / ".out.mp4.part").exists()
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(film_convert, "convert", lambda source, target, *_: convert(source, target, stop))
+    argv = run_command(tmp_path, networks.Generator(ngf=4, nb=0))
+    monkeypatch.setattr(sys, "argv", ["test.py", *argv])
+    try:
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / "test.py"), run_name="__main__")
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert end.value.code == 128 + number
+    assert capsys.readouterr().err == f"stopped: {tmp_path / 'out.mp4'} is not written\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "net.pth"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_command(tmp_path, capsys, channels):
+    network = networks.Generator(in_ngc=channels, out_ngc=channels, ngf=4, nb=0)
+    torch.nn.init.zeros_(network.up[-1].weight)  # all results are mid-grey
+    argv = run_command(tmp_path, network, "--size", 32, "--side_by_side")
+    assert exit_status(lambda: test.main(argv)) == 0
+    assert f"{len(TIMES)} frames" in capsys.readouterr().out
+    frame = read(tmp_path / "out.mp4")[1][0].astype(int)
+    assert frame.shape == (24, 64, 3)
+    for colour, column in ((LEFT, 40), (RIGHT, 56)):
+        grey = np.array([128] * 3)
+        expected = grey if channels == 3 else grey + colour - np.dot(colour, [0.299, 0.587, 0.114])
+        assert np.abs(frame[12, column] - expected.clip(0, 255)).max() < 16
