@@ -57,7 +57,7 @@ def parse(argv):
         help="VGG19 weights: a file, or to try it 'small' or 'random' (torchvision's of ImageNet)",
     )
     add("--output", type=path, help="one JSON file of the whole table (one in or beside each of the results)")
-    add_device(add)
+    add_device(parser.group())
     return parser.parse_args(argv)
 
 

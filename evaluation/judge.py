@@ -17,7 +17,7 @@ from evaluation.measures import Views, measure
 from pictures import checkpoints, images, inference, listing
 from support.gpu import no_search
 from training import data
-from training.method import load_size
+from training.config import load_size
 from training.shown import shown_generator
 from utils import WrongUse
 

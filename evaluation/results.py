@@ -6,8 +6,8 @@ import contextlib
 from data import pairs
 from pictures import checkpoints, images, inference, listing
 from training import options
+from training.config import read_settings
 from training.data import folders
-from training.settings import read_settings
 from utils import WrongUse, report
 
 
