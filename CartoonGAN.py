@@ -17,7 +17,7 @@ if sys.flags.safe_path:  # python -P does not search the folder of the script
     sys.path.insert(0, os.path.dirname(__file__))
 
 import utils
-from training.folders import find_run
+from training.folder import find_run
 
 if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is refused before that
     utils.refuse_early(find_run)
@@ -63,14 +63,9 @@ def fake_loss(logits, mode):
     return F.softplus(logits).mean() if mode == "bce" else logits.square().mean()
 
 
-def content_loss(of_result, of_photo, norm=False):
-    """Mean absolute difference of two feature maps (N,C,H,W) of VGG19 (Equation 4).
-
-    With `norm` each channel of each picture first gets mean 0 and variance 1: a uniform veil of haze, say,
-    which changes both, is then no content.
-    """
-    maps = at_least_float32(of_result), at_least_float32(of_photo)
-    return F.l1_loss(*map(F.instance_norm, maps) if norm else maps)
+def content_loss(of_result, of_photo):
+    """Mean absolute difference of two feature maps (N,C,H,W) of VGG19 (Equation 4)."""
+    return F.l1_loss(at_least_float32(of_result), at_least_float32(of_photo))
 
 
 def style_loss(of_result, of_drawings):
@@ -93,7 +88,7 @@ def perceptual_losses(model, args, result, photo, drawing=None):
         # Of photos and drawings no graph is kept: VGG19 is frozen, and they need no gradients.
         if content_layer:
             of_result = maps.pop()  # the last map is its layer's
-            losses["content"] = content_loss(of_result, model.vgg(photo), args.content_norm)
+            losses["content"] = content_loss(of_result, model.vgg(photo))
         if style_layers:  # the mean over the batch, then over the processes
             grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
             losses["style"] = style_loss(maps, grams)

@@ -11,7 +11,7 @@ import utils
 from pictures import images
 from support.gpu import no_search
 from training.batches import first_readable, report_lost
-from training.method import load_size
+from training.config import load_size
 from training.shown import shown_generator
 
 COUNT = 5  # photographs of train, and as many of test
