@@ -8,6 +8,7 @@ import statistics
 from pathlib import Path
 from urllib.parse import quote
 
+from evaluation.measures import MEASURES
 from pages.tables import figure
 from training import columns, history
 from training.config import method_name, read_settings
@@ -91,7 +92,7 @@ def read(folder):
             "name": name,
             "settings": _settings(record),
             "curves": curves,
-            "meanings": {key: columns.meaning(key) for key in curves},
+            "meanings": {key: columns.meaning(key, MEASURES) for key in curves},
             "changes": _changes(record, rows),
             "samples": samples,
         },
