@@ -16,7 +16,7 @@ from pictures import checkpoints, images, inference, listing
 from support.gpu import no_search
 from training import data
 from training.method import load_size
-from training.shown import shown_generator
+from training.steps import shown_generator
 from utils import WrongUse
 
 BATCH = 8  # pictures that go through the networks at once
