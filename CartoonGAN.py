@@ -17,7 +17,7 @@ if sys.flags.safe_path:  # python -P does not search the folder of the script
     sys.path.insert(0, os.path.dirname(__file__))
 
 import utils
-from training.folders import find_run
+from training.folder import find_run
 
 if __name__ == "__main__":  # a wrong command is refused before PyTorch is loaded, which takes seconds
     utils.refuse_early(find_run)

@@ -92,8 +92,7 @@ def parse(argv=None):
         help="share of the result; 0: the photo (%(default)s)",
     )
 
-    add = parser.add_argument_group("running").add_argument
-    add_device(add)
+    add_device(parser.group("running"))
 
     add = parser.add_argument_group(
         "of the old script",
@@ -122,7 +121,7 @@ if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with 
     refuse_early(parse)
 
 import utils
-from pictures import checkpoints, colour, images, inference, stream
+from pictures import checkpoints, colour, images, inference, pipeline
 
 GPU_BATCH = 8
 BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
@@ -158,9 +157,7 @@ def main(argv=None):
         pairs = zip(photos, results, strict=True)
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
-    about = images.describe_origin(
-        checkpoints.in_run(args.pre_trained_model), command_line(["test.py"], argv)
-    )
+    about = images.describe_origin(checkpoints.in_run(args.pre_trained_model), command_line("test", argv))
     if args.video:
         change = functools.partial(change_frame, apply, args)
         frames = film_convert.convert(args.video, args.output, change, images.origin_text(about))
@@ -173,7 +170,7 @@ def main(argv=None):
 
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
-    failed = stream.run_pictures(wanted, apply, args, most, about)
+    failed = pipeline.run(wanted, apply, args, most, about)
     written = len(wanted) - failed
     speed = f", {written / (time.monotonic() - began):.2f} pictures/s" if written else ""
     there = f", {len(pictures) - len(wanted)} were there already" if args.skip_existing else ""

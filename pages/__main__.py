@@ -11,9 +11,9 @@ import sys
 from pages import summaries
 from pages.tables import listing, size
 from support.arguments import Parser, path
-from training.folders import STATE, lock_run
+from training.config import STATE, read_settings
+from training.folder import lock_run
 from training.log import log_event, run_state
-from training.settings import read_settings
 from utils import WrongUse, exit_status
 
 PARTS = ("state", "samples", "events")  # of a run, that can be removed

@@ -3,7 +3,7 @@
 import re
 
 from pages.tables import figure
-from training.settings import program_of, read_settings
+from training.config import method_name, read_settings
 
 WHERE = {"name", "tag", "results_dir", "resume"}  # options that say which run it is, not what it does
 
@@ -34,7 +34,7 @@ def flat(record):
 
 def method_of(record):
     """The name of the program that a run was started with, as "CartoonGAN" or "cyclegan"."""
-    return program_of(record)[-1].removesuffix(".py").rpartition(".")[2]
+    return method_name(record).rpartition(".")[2]
 
 
 def changes(record, rows):

@@ -8,6 +8,7 @@ import statistics
 from pathlib import Path
 from urllib.parse import quote
 
+from evaluation.measures import MEASURES
 from pages import records
 from pages.records import or_empty
 from training import columns, history
@@ -85,7 +86,7 @@ def read(folder):
             "name": name,
             "settings": records.flat(record),
             "curves": curves,
-            "meanings": {key: columns.meaning(key) for key in curves},
+            "meanings": {key: columns.meaning(key, MEASURES) for key in curves},
             "changes": records.changes(record, rows),
             "samples": samples,
         },

@@ -21,8 +21,8 @@ from pages import summaries, tables
 from pages.tables import overview
 from support.arguments import command_line
 from support.files import locked, write_text
+from training.config import STATE, method_name
 from training.log import TIME
-from training.settings import STATE, program_of
 from utils import RunFailed, WrongUse, first_line, report
 
 SIGN = '<meta name="generator" content="CartoonGAN'  # is in the pages of every version
@@ -100,9 +100,9 @@ def _next(run):
     words, (_, planned) = ["--resume", str(run["folder"])], run["phases"][1]
     if run["state"] == "finished":
         return "to train longer", command_line(
-            program_of(run["record"]), [*words, "--train_epoch", f"{2 * (planned or 50)}"]
+            method_name(run["record"]), [*words, "--train_epoch", f"{2 * (planned or 50)}"]
         )
-    return "continued by", command_line(program_of(run["record"]), words)
+    return "continued by", command_line(method_name(run["record"]), words)
 
 
 def _write_data(path, data):

@@ -14,7 +14,7 @@ import sys
 
 import utils
 from survey.cyclegan_options import CYCLEGAN, blocks
-from training.folders import find_run
+from training.folder import find_run
 
 if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is refused before that
     utils.refuse_early(functools.partial(find_run, method=CYCLEGAN))

@@ -17,7 +17,7 @@ import utils
 from pictures import images, listing
 from support.files import let_go
 from training import failures, processes
-from training.method import load_size
+from training.config import load_size
 from training.processes import STOPPING
 from utils import RunFailed, report
 

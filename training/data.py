@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pictures.listing import EXTENSIONS, find_images, looked_for, report_once
-from training.method import load_size
+from training.config import load_size
 from utils import WrongUse, report
 
 MEASURABLE = 2  # drawings: a distance is one between many pictures

@@ -11,7 +11,7 @@ import utils
 from pictures import images, listing
 from support.gpu import no_search
 from training import batches
-from training.method import load_size
+from training.config import load_size
 from training.steps import shown_generator
 
 COUNT = 5  # photographs of train, and as many of test

@@ -4,8 +4,8 @@ import torch
 
 from pictures import checkpoints
 from training import processes
+from training.config import STATE
 from training.failures import another_try
-from training.settings import STATE
 from training.steps import shown_generator
 from utils import RunFailed, WrongUse, first_line
 

@@ -14,7 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 import CartoonGAN
 from pages import writing
 from training import history
-from training.settings import read_settings, write_settings
+from training.config import read_settings, write_settings
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

@@ -7,7 +7,7 @@ from helpers import leave_run
 
 from pages import summaries, tables
 from training import history
-from training.settings import read_settings, write_settings
+from training.config import read_settings, write_settings
 
 
 def test_the_overview_shows_the_settings_in_which_runs_differ(tmp_path):

@@ -140,7 +140,7 @@ def test_declared_colours_of_avif_and_heic(kind, capsys):
 def test_hdr_is_read_as_it_is_and_named(capsys):
     listing.report_once.cache_clear()
     assert (decoding.decode(png(COLOURS, cICP=bytes([9, 16, 0, 1]))) == COLOURS).all()
-    assert "declares colours that are not followed (HDR" in capsys.readouterr().err
+    assert "declares colours that are not supported (usually HDR" in capsys.readouterr().err
 
 
 def test_transparency_of_16_bits():

@@ -11,7 +11,7 @@ from helpers import make_data, tiny_run
 import CartoonGAN
 from networks import Discriminator, Generator
 from pictures import checkpoints
-from training.settings import FILE, STATE
+from training.config import FILE, STATE
 from utils import WrongUse
 
 

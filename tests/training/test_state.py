@@ -12,7 +12,7 @@ import CartoonGAN
 from networks import Discriminator
 from pictures import checkpoints
 from training import options, state
-from training.folders import STATE
+from training.config import STATE
 from utils import RunFailed, WrongUse
 
 CPU = torch.device("cpu")
