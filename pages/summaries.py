@@ -58,6 +58,7 @@ def read(folder):
     name = plain(folder.name.removesuffix("_results"))
     keys = dict.fromkeys(key for row in rows for key in row)
     curves = {key: [row.get(key) for row in rows] for key in keys}
+    losses = records.losses(record)
     return {
         "folder": folder,
         "name": name,
@@ -75,6 +76,7 @@ def read(folder):
         "bytes": size,
         "newest": _newest(samples),
         "record": record,
+        "losses": losses,
         "started": _started(log, record),
         "given": set(map(str, or_empty(list, record.get("given")))),
         "commands": [plain(str(command)) for command in or_empty(list, record.get("commands"))],
@@ -85,7 +87,7 @@ def read(folder):
             "name": name,
             "settings": records.flat(record),
             "curves": curves,
-            "meanings": {key: columns.meaning(key) for key in curves},
+            "meanings": {key: columns.meaning(key, losses) for key in curves},
             "changes": records.changes(record, rows),
             "samples": samples,
         },
