@@ -121,7 +121,7 @@ if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with 
     refuse_early(parse)
 
 import utils
-from pictures import checkpoints, colour, images, inference, stream
+from pictures import checkpoints, colour, images, inference, pipeline
 
 GPU_BATCH = 8
 BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
@@ -170,7 +170,7 @@ def main(argv=None):
 
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
-    failed = stream.run_pictures(wanted, apply, args, most, about)
+    failed = pipeline.run(wanted, apply, args, most, about)
     written = len(wanted) - failed
     speed = f", {written / (time.monotonic() - began):.2f} pictures/s" if written else ""
     there = f", {len(pictures) - len(wanted)} were there already" if args.skip_existing else ""

@@ -8,6 +8,7 @@ import statistics
 from pathlib import Path
 from urllib.parse import quote
 
+from evaluation.measures import MEASURES
 from pages import records
 from pages.records import or_empty
 from training import columns, history
@@ -58,7 +59,7 @@ def read(folder):
     name = plain(folder.name.removesuffix("_results"))
     keys = dict.fromkeys(key for row in rows for key in row)
     curves = {key: [row.get(key) for row in rows] for key in keys}
-    losses = records.losses(record)
+    losses = {name: text for name, text in records.losses(record).items() if name not in MEASURES}
     return {
         "folder": folder,
         "name": name,
@@ -87,7 +88,7 @@ def read(folder):
             "name": name,
             "settings": records.flat(record),
             "curves": curves,
-            "meanings": {key: columns.meaning(key, losses) for key in curves},
+            "meanings": {key: columns.meaning(key, MEASURES, losses) for key in curves},
             "changes": records.changes(record, rows),
             "samples": samples,
         },

@@ -26,7 +26,7 @@ BELOW = {
     "data": {"utils", "support", "pictures"},
     "training": {"utils", "support", "networks", "pictures"},
     "evaluation": {"utils", "support", "networks", "pictures", "training", "data.pairs"},
-    "pages": {"utils", "support", "networks", "pictures", "training"},
+    "pages": {"utils", "support", "networks", "pictures", "training", "evaluation.measures"},
     "test": {"utils", "support", "networks", "pictures"},
 }
 BELOW["CartoonGAN"] = BELOW["training"] | {"training", "edge_promoting", "evaluation", "pages"}

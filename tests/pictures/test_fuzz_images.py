@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import networks
-from pictures import decoding, images, inference, listing, stream
+from pictures import decoding, images, inference, listing, pipeline
 from training import batches
 from utils import RunFailed
 
@@ -180,10 +180,10 @@ def load(path):
 
 def convert(path, target, apply):
     """test.py's way of a picture: it is written, and can be read, or the failure is a line."""
-    picture = stream.read(listing.Picture(path, target), longest=64)
+    picture = pipeline.read(listing.Picture(path, target), longest=64)
     if not picture.failure:
-        stream.change([picture], apply, 1)
-    stream.write(picture, side_by_side=False)
+        pipeline.convert([picture], apply, 1)
+    pipeline.write(picture, side_by_side=False)
     assert "\n" not in picture.failure
     if not picture.failure:
         assert decoding.decode(target.read_bytes()).size

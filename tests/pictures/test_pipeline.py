@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageColor, ImageOps
 
-from pictures import decoding, images, stream
+from pictures import decoding, images, pipeline
 from pictures.listing import Picture
 from utils import RunFailed
 
@@ -29,7 +29,7 @@ def run(tmp_path):
             name = path.with_suffix(extension).name if extension else path.name
             pictures.append(Picture(path, tmp_path / "out" / name))
         args = types.SimpleNamespace(size=size, side_by_side=side_by_side)
-        return stream.run_pictures(pictures, apply, args, lambda height, width: most)
+        return pipeline.run(pictures, apply, args, lambda height, width: most)
 
     (tmp_path / "in").mkdir()
     return call
@@ -186,7 +186,7 @@ def test_work_ahead_keeps_its_order_and_its_distance():
         return item * item
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        results = stream.ahead(pool, work, range(20), 3)
+        results = pipeline.map_ahead(pool, work, range(20), 3)
         assert next(results) == 0 and max(begun) <= 2
         assert list(results) == [item * item for item in range(1, 20)]
 
