@@ -72,8 +72,8 @@ def test_a_lost_image_is_said_once_in_both_phases(trained, capsys):
         loaded.close()
     assert sorted(capsys.readouterr().err.splitlines()) == sorted(
         [
-            f"lost {trained.photos[1]} (No such file or directory): {trained.photos[2]} takes its place",
-            f"lost {trained.pairs[5]} (the file is empty): {trained.pairs[0]} takes its place",
+            f"lost {trained.photos[1]} (No such file or directory): {trained.photos[2]} replaces it",
+            f"lost {trained.pairs[5]} (the file is empty): {trained.pairs[0]} replaces it",
         ]
     )
 

@@ -228,8 +228,8 @@ def test_the_next_takes_the_place_of_a_lost_image(six, workers, capfd):
         assert photos.shape == (4, 3, 32, 32)
     told = sorted(capfd.readouterr().err.splitlines())
     assert told == [
-        f"lost {six[0][2]} (not an image): {six[0][4]} takes its place",
-        f"lost {six[0][3]} (No such file or directory): {six[0][4]} takes its place",
+        f"lost {six[0][2]} (not an image): {six[0][4]} replaces it",
+        f"lost {six[0][3]} (No such file or directory): {six[0][4]} replaces it",
     ]
 
 
@@ -322,7 +322,7 @@ def test_loading_processes_are_as_many_as_shared_memory_has_room_for(monkeypatch
     monkeypatch.setattr(batches.shutil, "disk_usage", lambda _: usage)
     assert batches.with_room(8, size) == 2
     assert capsys.readouterr().err == (
-        f"8 processes that load images need 170 MB in {tmp_path}, which has 67 MB: taking 2; "
+        f"8 processes that load images need 170 MB in {tmp_path}, which has 67 MB: using 2; "
         "docker run --shm-size=2g, or --ipc=host, gives a container more\n"
     )
     assert batches.with_room(2, size) == 2 and batches.with_room(0, size) == 0
@@ -346,7 +346,7 @@ def test_ten_lost_images_in_a_row_are_a_lost_disk():
         raise images.CannotRead(path, "gone")
 
     tried = []
-    with pytest.raises(RunFailed, match=r"10 in a row, the last is 7: gone; see to the disk, .*--resume"):
+    with pytest.raises(RunFailed, match=r"10 in a row, the last is 7: gone; check the disk, .*--resume"):
         batches.first_readable([*range(20)], 18, use)
     assert tried == [18, 19, *range(8)]
 

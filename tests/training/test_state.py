@@ -167,7 +167,7 @@ def test_a_file_of_something_else_is_no_state(content, tmp_path):
     checkpoints.save(tmp_path / STATE, content)
     with pytest.raises(WrongUse) as error:
         state.load_state(tmp_path / STATE)
-    assert one_line(error, f"{tmp_path / STATE} is no {STATE} of this program")
+    assert one_line(error, f"{tmp_path / STATE} is not a {STATE} of this program")
 
 
 @pytest.mark.parametrize("name", ["generator", "discriminator"])
