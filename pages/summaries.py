@@ -65,6 +65,9 @@ def read(folder):
     curves = {key: [row.get(key) for row in rows] for key in keys}
     newest = [row for row in rows if row.get("phase") == rows[-1].get("phase")][-RECENT:]
     median = lambda key: statistics.median([row[key] for row in newest if row.get(key)] or [math.nan])
+    losses = {
+        name: text for name, text in _or_empty(dict, record.get("losses")).items() if isinstance(text, str)
+    }
     started = [time for time, event, _ in log if event == "started"] or [str(record.get("started") or "")]
     return {
         "folder": folder,
@@ -82,6 +85,7 @@ def read(folder):
         "bytes": _disk(folder, problems),
         "newest": _newest(samples),
         "record": record,
+        "losses": [name for name in losses if name not in MEASURES],
         "started": started[0][:19],
         "given": set(map(str, _or_empty(list, record.get("given")))),
         "commands": [str(command) for command in _or_empty(list, record.get("commands"))],
@@ -92,7 +96,7 @@ def read(folder):
             "name": name,
             "settings": _settings(record),
             "curves": curves,
-            "meanings": {key: columns.meaning(key, MEASURES) for key in curves},
+            "meanings": {key: columns.meaning(key, MEASURES, losses) for key in curves},
             "changes": _changes(record, rows),
             "samples": samples,
         },

@@ -21,7 +21,8 @@ def overview(runs):
     """
     runs = newest_first(runs)
     differing, equal = compare_settings(runs)
-    measures, measure = columns.measures(_keys(run["last"] for run in runs)), _best_by(runs)
+    lasts, losses = (_keys(run[name] for run in runs) for name in ("last", "losses"))
+    measures, measure = columns.measures(lasts, losses), _best_by(runs)
     front = [
         ("state", "State", "", ""),
         ("epoch", "Epoch", "number", "of phase two, if not stated otherwise"),
@@ -135,6 +136,7 @@ def compare_settings(runs):
 
 
 def _keys(dictionaries):
+    """The keys of dictionaries, each once."""
     return list(dict.fromkeys(key for each in dictionaries for key in each))
 
 
