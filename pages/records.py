@@ -37,6 +37,12 @@ def method_of(record):
     return method_name(record).rpartition(".")[2]
 
 
+def losses(record):
+    """{name: meaning} of the losses of a run, as its options describe them."""
+    found = or_empty(dict, record.get("losses")).items()
+    return {name: text for name, text in found if isinstance(text, str)}
+
+
 def changes(record, rows):
     """The options that changed on the way: [{"after": rows of metrics.csv before, "text"}], oldest first."""
     found = []

@@ -59,6 +59,7 @@ def read(folder):
     name = plain(folder.name.removesuffix("_results"))
     keys = dict.fromkeys(key for row in rows for key in row)
     curves = {key: [row.get(key) for row in rows] for key in keys}
+    losses = {name: text for name, text in records.losses(record).items() if name not in MEASURES}
     return {
         "folder": folder,
         "name": name,
@@ -76,6 +77,7 @@ def read(folder):
         "bytes": size,
         "newest": _newest(samples),
         "record": record,
+        "losses": losses,
         "started": _started(log, record),
         "given": set(map(str, or_empty(list, record.get("given")))),
         "commands": [plain(str(command)) for command in or_empty(list, record.get("commands"))],
@@ -86,7 +88,7 @@ def read(folder):
             "name": name,
             "settings": records.flat(record),
             "curves": curves,
-            "meanings": {key: columns.meaning(key, MEASURES) for key in curves},
+            "meanings": {key: columns.meaning(key, MEASURES, losses) for key in curves},
             "changes": records.changes(record, rows),
             "samples": samples,
         },

@@ -22,7 +22,8 @@ def overview(found):
     found = newest_first(found)
     settings = [run["page"]["settings"] for run in found]
     differing = _differing(found)
-    measures = columns.measures(_keys(run["last"] for run in found))
+    losses = _keys(run["losses"] for run in found)
+    measures = columns.measures(_keys(run["last"] for run in found), losses)
     rows = []
     for run, own in zip(found, settings, strict=True):
         cells = {key: (figure(own[key]), own[key]) for key in differing if key in own}

@@ -1,6 +1,7 @@
 """What the columns of metrics.csv mean, a line each: the pages print it under the curve."""
 
-# Written by every step, without the weights of the losses: the mean over an epoch.
+# Written by every step, without the weights of the losses: the mean over an epoch. For a loss that is not
+# listed the help of its option NAME_lambda is used.
 LOSSES = {
     "content": "mean absolute difference of VGG19's conv4_4 features between result and photograph; 0: the "
     "photograph itself",
@@ -41,27 +42,29 @@ COMPANIONS = {
 }
 
 
-def meaning(column, measures):
-    """One line on a column of metrics.csv; "" for an unknown one, as that of an own loss.
+def meaning(column, measures, losses):
+    """One line about a column of metrics.csv; "" for one that is not known.
 
-    `measures` are those of evaluation.measures.MEASURES, which --eval_every writes.
+    `measures` are those of evaluation.measures.MEASURES, of --eval_every. `losses`, {name: meaning},
+    are those in the run's settings.json, from the help of its options.
     """
     column = column.removeprefix("measured_")  # beside a loss of that name
     if column in measures:
         return measures[column].meaning
-    if line := (LOSSES | MEASURES | RUNNING).get(column):
+    if line := (losses | LOSSES | MEASURES | RUNNING).get(column):
         return line
     return next((line for end, line in COMPANIONS.items() if column.endswith(end)), "")
 
 
-def measures(columns):
+def measures(columns, losses):
     """Those of `columns` that say how good results are: no losses, no companions, nothing of the run itself.
 
-    A column that is not known here is a measure.
+    `losses` is as in `meaning`. A column that is not known is a measure.
     """
+    others = {"phase", "epoch", "pictures", "squares", *losses, *LOSSES, *RUNNING}
     return [
         column
         for column in columns
-        if column not in ("phase", "epoch", "pictures", "squares", *LOSSES, *RUNNING)
+        if column not in others
         and not any(column.removesuffix(end) in columns for end in COMPANIONS if column.endswith(end))
     ]

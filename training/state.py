@@ -6,7 +6,7 @@ from pictures import checkpoints
 from training import processes
 from training.config import STATE
 from training.failures import another_try
-from training.shown import shown_generator
+from training.steps import shown_generator
 from utils import RunFailed, WrongUse, first_line
 
 
