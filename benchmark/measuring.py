@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import CartoonGAN
 import utils
 from benchmark import baselines
-from evaluation import metrics
+from evaluation.measures import psnr
 from networks import Generator
 from pictures import checkpoints, images, inference
 from support import gpu
@@ -103,8 +103,8 @@ def print_inference(args, device, width, height):
         measured = measure(make, names, args.rounds, device)
         results = {name: np.stack(make(name)()) for name in measured}
     print(f"\nA generator of ngf {generator.architecture['ngf']}, {args.batch_size} x {width}x{height}.\n")
-    psnr = lambda name: f"{metrics.psnr(results[name], results[None]):.1f} dB" if name else "-"
-    print_table(measured, args.batch_size, "PSNR to the baseline", psnr)
+    same = lambda name: f"{psnr(results[name], results[None]):.1f} dB" if name else "-"
+    print_table(measured, args.batch_size, "PSNR to the baseline", same)
 
 
 def make_inference(generator, photos, device, precision):

@@ -135,7 +135,7 @@ def test_links_and_files_of_a_page_exist(page):
 
 
 MODULES = """CartoonGAN test edge_promoting data.frames data.haze data.pairs evaluation.__main__
-evaluation.weights pages.__main__ benchmark.__main__ pictures.export experiments.sweep survey.__main__
+pages.__main__ benchmark.__main__ pictures.export experiments.sweep survey.__main__
 survey.texture survey.gatys survey.mrf survey.analogy survey.multimodal survey.video survey.cyclegan"""
 # Of torchrun, docker, TensorBoard, uv and sbatch.
 OTHERS = """--standalone --nproc_per_node --nnodes --max-restarts --rdzv_backend --rdzv_endpoint --shm-size

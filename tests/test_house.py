@@ -26,12 +26,12 @@ BELOW = {
     "data": {"utils", "support", "pictures"},
     "training": {"utils", "support", "networks", "pictures"},
     "evaluation": {"utils", "support", "networks", "pictures", "training", "data.pairs"},
-    "pages": {"utils", "support", "networks", "pictures", "training"},
+    "pages": {"utils", "support", "networks", "pictures", "training", "evaluation.measures"},
     "test": {"utils", "support", "networks", "pictures"},
 }
 BELOW["CartoonGAN"] = BELOW["training"] | {"training", "edge_promoting", "evaluation", "pages"}
 BELOW["benchmark"] = BELOW["CartoonGAN"] | {"CartoonGAN"}
-BELOW["survey"] = BELOW["CartoonGAN"]
+BELOW["survey"] = BELOW["benchmark"]
 BELOW["experiments"] = BELOW["benchmark"]
 
 # Imports inside a function, and why: each would make a command slow that does without.
