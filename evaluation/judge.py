@@ -18,7 +18,7 @@ from pictures import checkpoints, images, inference, listing
 from support.gpu import no_search
 from training import data
 from training.config import load_size
-from training.shown import shown_generator
+from training.steps import shown_generator
 from utils import WrongUse
 
 FOR_FID = 2048  # pictures that FID needs: Inception's features have as many dimensions

@@ -11,7 +11,7 @@ from helpers import TINY
 import CartoonGAN
 from CartoonGAN import content_loss, discriminator_loss, gram, real_loss, style_loss
 from support.norm import InstanceNorm
-from training import augment, options
+from training import options, steps
 
 CPU = torch.device("cpu")
 PLACE = (2, 1, 0)
@@ -253,7 +253,7 @@ def test_noise_is_on_the_smoothed_drawings_alone():
     CartoonGAN.adversarial_step(model, args, photo, drawing, smoothed, (2, 3, 4))
     on_drawing, on_result, on_smoothed = seen[0].chunk(3)
     assert on_drawing.equal(drawing) and on_result.equal(seen[1])
-    assert on_smoothed.equal(augment.add_noise(args, (2, 3, 4), smoothed)) and not on_smoothed.equal(smoothed)
+    assert on_smoothed.equal(steps.add_noise(args, (2, 3, 4), smoothed)) and not on_smoothed.equal(smoothed)
 
 
 @pytest.mark.parametrize("text", ["--gan_mode lsgan --pool_size 2", "--con_lambda 0 --pre_train_epoch 0"])

@@ -18,9 +18,9 @@ import utils
 from networks import CONVOLUTIONS, VGG19, Discriminator, Generator
 from pictures import checkpoints, inference
 from support import filters
-from training import augment, options
+from training import options
 from training.run import CHECK_EVERY, Run
-from training.scaler import Scaler
+from training.steps import Scaler
 
 
 def test_waiting_is_seen():
@@ -153,7 +153,7 @@ def test_both_steps_compute_on_a_gpu(precision, more, monkeypatch):
     monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)  # they are made where they stay
     monkeypatch.setattr(checkpoints, "load_vgg", lambda *_: VGG19(width=4))
     monkeypatch.setattr(CartoonGAN, "running_mean", lambda *_: None)
-    monkeypatch.setattr(augment, "add_noise", lambda *_: pictures[2])  # a GPU's random numbers need one
+    monkeypatch.setattr(CartoonGAN, "add_noise", lambda *_: pictures[2])  # a GPU's random numbers need one
     descended, pinned = [], []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
     monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: descended.append(loss))

@@ -31,7 +31,7 @@ BELOW = {
 }
 BELOW["CartoonGAN"] = BELOW["training"] | {"training", "edge_promoting", "evaluation", "pages"}
 BELOW["benchmark"] = BELOW["CartoonGAN"] | {"CartoonGAN"}
-BELOW["survey"] = BELOW["CartoonGAN"]
+BELOW["survey"] = BELOW["benchmark"]
 BELOW["experiments"] = BELOW["benchmark"]
 
 # Imports inside a function, and why: each would make a command slow that does without.

@@ -12,7 +12,7 @@ from pictures import images
 from support.gpu import no_search
 from training.batches import first_readable, report_lost
 from training.config import load_size
-from training.shown import shown_generator
+from training.steps import shown_generator
 
 COUNT = 5  # photographs of train, and as many of test
 QUALITY = {"png": {}, "jpg": {"quality": 95, "subsampling": 0}, "webp": {"quality": 95}}

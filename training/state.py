@@ -6,7 +6,7 @@ from pictures import checkpoints
 from training import processes
 from training.config import STATE
 from training.failures import advice_after_nan
-from training.shown import shown_generator
+from training.steps import shown_generator
 from utils import RunFailed, WrongUse, first_line
 
 
@@ -72,8 +72,8 @@ def restore(run, path):
         run.phase, run.epoch, run.step = content["place"]
         if run.phase == 1 and run.epoch > run.args.pre_train_epoch:
             run.phase, run.epoch = 2, 1
-        run.sums.update(content["sums"])
-        run.counts.update(content.get("counts") or dict.fromkeys(run.sums, run.step))
+        run.sums.update(dict(content["sums"]))
+        run.counts.update(dict(content.get("counts") or dict.fromkeys(run.sums, run.step)))
         run.step = run.step * content["settings"]["options"]["batch_size"] // size
         run.seconds = content["seconds"]
         for name in model.pools:
