@@ -244,7 +244,7 @@ FAULTS = [
     RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"),
     RuntimeError("Expected canUse32BitIndexMath(input) to be true, but got false."),
     ValueError("of a kind that nobody thought of\nin two lines"),
-    RunFailed("the result has values that are no numbers: try another checkpoint of the run"),
+    RunFailed("the result has values that are not finite: try another checkpoint of the run"),
 ]
 
 
