@@ -3,9 +3,9 @@
     python CartoonGAN.py --name Paprika --src_data data/src_data --tgt_data data/tgt_data
 
 Phase one trains the generator G to reproduce the content of photographs. Phase two keeps that content loss
-and adds an adversarial one: a discriminator D learns to call drawings real, and both G's results and
-edge-smoothed drawings fake. With --adv_lambda 0 there is no D, and --style_lambda gives style transfer as by
-Johnson et al. (ECCV 2016). Pictures are tensors N,C,H,W in [-1, 1], RGB. Losses are float32 or wider.
+and adds an adversarial one: a discriminator D learns to classify drawings as real, and G's results and
+edge-smoothed drawings as fake. With --adv_lambda 0 there is no D, and --style_lambda gives style transfer as
+by Johnson et al. (ECCV 2016). Pictures are tensors N,C,H,W in [-1, 1], RGB. Losses are at least float32.
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ if sys.flags.safe_path:  # python -P does not search the folder of the script
     sys.path.insert(0, os.path.dirname(__file__))
 
 import utils
-from training.folders import find_run
+from training.folder import find_run
 
-if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is refused before that
+if __name__ == "__main__":  # a wrong command is refused before PyTorch is loaded, which takes seconds
     utils.refuse_early(find_run)
 
 import torch
@@ -31,56 +31,113 @@ from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, at_least_f
 from pages import writing
 from pictures import checkpoints
 from support import architecture, gpu
-from training import augment, pixels, processes
+from training import processes
 from training.options import has_discriminator, needs_vgg
-from training.pool import Pool
-from training.ranking import auc
 from training.run import open_run
-from training.scaler import Scaler
-from training.shown import running_mean
+from training.steps import Pool, Scaler, add_noise, augment, running_mean
 
 # The losses
 
 
 def discriminator_loss(on_drawing, on_result, on_smoothed, mode):
-    """What D minimises, given its logits for drawings, for G's results and for smoothed drawings.
+    """D's loss, given its logits for drawings, for G's results and for smoothed drawings.
 
     With "bce", -[log D(c) + log(1 - D(G(p))) + log(1 - D(e))] for a drawing c, a photo p and a smoothed
-    drawing e, D(.) being the sigmoid of logits (Equation 3). "lsgan": least squares (Mao et al., ICCV 2017).
+    drawing e, where D(.) is the sigmoid of logits (Equation 3). "lsgan": least squares (Mao et al., 2017).
     """
     return real_loss(on_drawing, mode) + fake_loss(on_result, mode) + fake_loss(on_smoothed, mode)
 
 
 def real_loss(logits, mode):
-    """Small where D calls pictures real. For G's results, what G minimises: with "bce" -log D(G(p))."""
+    """Low where D classifies as real. For G's results it is G's adversarial loss: with "bce" -log D(G(p))."""
     logits = at_least_float32(logits)
     return F.softplus(-logits).mean() if mode == "bce" else (logits - 1).square().mean()
 
 
 def fake_loss(logits, mode):
-    """Small where D calls pictures fake."""
+    """Low where D classifies as fake."""
     logits = at_least_float32(logits)
     return F.softplus(logits).mean() if mode == "bce" else logits.square().mean()
 
 
-def content_loss(of_result, of_photo, norm=False):
-    """Mean absolute difference of two feature maps (N,C,H,W) of VGG19 (Equation 4).
-
-    With `norm` each channel of each picture first gets mean 0 and variance 1: a uniform veil of haze, say,
-    which changes both, is then no content.
-    """
-    maps = at_least_float32(of_result), at_least_float32(of_photo)
-    return F.l1_loss(*map(F.instance_norm, maps) if norm else maps)
+def content_loss(of_result, of_photo):
+    """Mean absolute difference of two feature maps (N,C,H,W) of VGG19 (Equation 4)."""
+    return F.l1_loss(at_least_float32(of_result), at_least_float32(of_photo))
 
 
 def style_loss(of_result, of_drawings):
     """Squared Frobenius norm of differences of Gram matrices, averaged over pictures, summed over layers.
 
     `of_result` holds feature maps (N,C,H,W), `of_drawings` Gram matrices (C,C), one per layer (Johnson et
-    al., Equation 4). No photo has a drawing of its own: each matrix is the mean over the drawings of a step.
+    al., Equation 4). The photos have no drawings of their own: each matrix is the mean over a batch of them.
     """
     pairs = zip(map(gram, of_result), of_drawings, strict=True)
-    return sum((painted - drawn).square().sum((1, 2)).mean() for painted, drawn in pairs)
+    return sum((result - drawing).square().sum((1, 2)).mean() for result, drawing in pairs)
+
+
+def total_variation(result, _photo=None):
+    """Mean absolute difference of neighbours: squares would penalise sharp outlines more than blurs."""
+    result = at_least_float32(result)
+    return result.diff(dim=3).abs().mean() + result.diff(dim=2).abs().mean()
+
+
+def colour_loss(result, photo):
+    """Mean distance of the chroma of a result from its photo's, in units of CIE Lab; 2 is just visible.
+
+    The idea is AnimeGANv3's. The root has an infinite gradient at 0, so 1e-3 is added to the squares.
+    """
+    difference = chroma(result) - chroma(photo)
+    return (difference.square().sum(1) + 1e-3).sqrt().mean()
+
+
+def pixel_loss(result, photo):
+    """Mean absolute difference: a tint is everywhere and costs much, a line is thin and costs little."""
+    return F.l1_loss(at_least_float32(result), at_least_float32(photo))
+
+
+# Linear sRGB to X, Y, Z (IEC 61966-2-1), each divided by that of white (D65).
+TO_XYZ = ((0.43395, 0.37622, 0.18983), (0.21267, 0.71516, 0.07217), (0.01776, 0.10947, 0.87276))
+
+
+def chroma(picture):
+    """a* and b* of CIE Lab, float32 N,2,H,W, of a picture of three channels."""
+    rgb = (at_least_float32(picture) + 1) / 2
+    # The clamps keep the gradient of the branch that is not taken finite.
+    linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    x, y, z = (sum(share * linear[:, i] for i, share in enumerate(row)) for row in TO_XYZ)
+    cube_root = lambda t: torch.where(
+        t > 216 / 24389, t.clamp(min=216 / 24389) ** (1 / 3), (24389 / 27 * t + 16) / 116
+    )
+    x, y, z = cube_root(x), cube_root(y), cube_root(z)
+    return torch.stack([500 * (x - y), 200 * (y - z)], dim=1)
+
+
+def auc(on_real, on_fake):
+    """The share of pairs of a real and a fake patch in which the real one has the higher logit; not a loss.
+
+    The area under the ROC curve, a tensor: 0.5 is chance, 1 always right, and equal logits count half. The
+    patches of all processes are ranked together.
+    """
+    real, fake = (processes.gather(logits.detach()).flatten() for logits in (on_real, on_fake))
+    fake = fake.sort().values
+    below = torch.searchsorted(fake, real) + torch.searchsorted(fake, real, right=True)
+    return below.float().mean() / (2 * len(fake))
+
+
+# The losses of phase two that compare the pixels of a result with its photo, by name
+PIXEL_LOSSES = {"total_variation": total_variation, "colour": colour_loss, "pixel": pixel_loss}
+# The weight of a loss is the option --NAME_lambda, with these abbreviations.
+ABBREVIATIONS = {"adversarial": "adv", "content": "con", "total_variation": "tv"}
+
+
+def weight_of(args, loss):
+    """The weight of a loss by its name."""
+    return getattr(args, f"{ABBREVIATIONS.get(loss, loss)}_lambda")
+
+
+def generator_loss(args, losses):
+    """G's loss: the weighted sum of {name: loss}, in the paper of the adversarial and content losses."""
+    return sum(weight_of(args, name) * loss for name, loss in losses.items())
 
 
 def perceptual_losses(model, args, result, photo, drawing=None):
@@ -90,22 +147,13 @@ def perceptual_losses(model, args, result, photo, drawing=None):
     losses = {}
     with model.autocast():
         maps = model.vgg.maps(result, style_layers + content_layer) if model.vgg else []
-        # Of photos and drawings no graph is kept: VGG19 is frozen, and they need no gradients.
+        # Photos and drawings keep no graph: VGG19 is frozen, and they need no gradients.
         if content_layer:
-            of_result = maps.pop()  # the last map is its layer's
-            losses["content"] = content_loss(of_result, model.vgg(photo), args.content_norm)
+            losses["content"] = content_loss(maps.pop(), model.vgg(photo))  # the last map is its layer's
         if style_layers:  # the mean over the batch, then over the processes
             grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
             losses["style"] = style_loss(maps, grams)
     return losses
-
-
-def generator_loss(args, losses):
-    """What G minimises: the paper's adversarial and content losses (Equation 1), and those added to them."""
-    weights = {"adversarial": args.adv_lambda, "content": args.con_lambda}
-    weights |= {"style": args.style_lambda, "total_variation": args.tv_lambda}
-    weights |= {"colour": args.colour_lambda, "pixel": args.pixel_lambda}
-    return sum(weights[name] * loss for name, loss in losses.items())
 
 
 # The schedule
@@ -120,7 +168,7 @@ def learning_rates(args, phase, epoch):
 
 
 def learning_rate_factor(policy, phase, epoch, epochs):
-    """What the learning rates are multiplied by in this epoch (counted from 1) of a phase.
+    """The factor of the learning rates in this epoch (counted from 1) of a phase.
 
     "step": 1 in phase one; in phase two 0.1 after half of the epochs, 0.01 after three quarters. "linear": in
     both phases 1 in the first half, then 1 … 2/n, 1/n in the n epochs of the second, as in the authors' code.
@@ -134,7 +182,7 @@ def learning_rate_factor(policy, phase, epoch, epochs):
 # The steps. Each returns its losses, without their weights, and further measurements: {name: tensor}.
 
 
-def paint(model, photo):
+def generate(model, photo):
     """G's results, and the photos that its losses compare them with: flattened with --flatten."""
     photo = model.generator.flatten(photo)
     with model.autocast():
@@ -143,61 +191,61 @@ def paint(model, photo):
 
 def reconstruction_step(model, args, photo):
     """Phase one: G learns to reproduce the content of the photo."""
-    result, photo = paint(model, photo)
+    result, photo = generate(model, photo)
     losses = perceptual_losses(model, args, result, photo)
-    model.scaler.descend(model.adam_g, generator_loss(args, losses))
-    model.scaler.update()
-    return {name: loss.detach() for name, loss in losses.items()}
+    return descend(model, args, losses)
 
 
 def adversarial_step(model, args, photo, drawing, smoothed, place):
-    """Phase two: D learns first, then G, judged by the updated D. G runs once for both.
+    """Phase two: D learns first, then G with the updated D. G runs once for both.
 
-    `place`, (phase, epoch, step), seeds what D is shown: of the pool, this batch of results or an older one,
-    with --diffaugment in other tones, and with --smoothed_noise the smoothed drawings with noise.
+    `place`, (phase, epoch, step), seeds what D sees: this batch of results or an older one of the pool, other
+    tones with --diffaugment, and noise on the smoothed drawings with --smoothed_noise.
     """
-    result, photo = paint(model, photo)
+    result, photo = generate(model, photo)
 
-    # D sees all three as one batch. Instance norm looks at each picture alone, so three calls give the same.
+    # D sees all three as one batch. Instance norm is per picture, so three calls would give the same.
     pooled = model.pool.exchange(result.detach(), place)
-    smoothed = augment.add_noise(args, place, smoothed)
+    noisy = add_noise(args, place, smoothed)
     with model.autocast():
-        shown = augment.augment(args, (*place, 0), drawing, pooled, smoothed)
-        logits = model.parallel_discriminator(torch.cat(shown))
-    on_drawing, on_shown, on_smoothed = logits.chunk(3)
-    discriminator = discriminator_loss(on_drawing, on_shown, on_smoothed, args.gan_mode)
-    model.scaler.descend(model.adam_d, discriminator)
-    told_apart = {"auc_result": auc(on_drawing, on_shown), "auc_smoothed": auc(on_drawing, on_smoothed)}
+        logits = model.parallel_discriminator(torch.cat(augment(args, (*place, 0), drawing, pooled, noisy)))
+    on_drawing, on_pooled, on_smoothed = logits.chunk(3)
+    loss = discriminator_loss(on_drawing, on_pooled, on_smoothed, args.gan_mode)
+    model.scaler.descend(model.adam_d, loss)
 
-    # G's gradients pass through D, whose own weights get none.
-    frozen = {name: weight.detach() for name, weight in model.discriminator.named_parameters()}
     with model.autocast():
-        shown = augment.augment(args, (*place, 1), result)
-        on_result = torch.func.functional_call(model.discriminator, frozen, *shown)
+        on_result = through_frozen(model.discriminator, *augment(args, (*place, 1), result))
     losses = {"adversarial": real_loss(on_result, args.gan_mode)}
-    terms = descend_generator(model, args, losses, result, photo, drawing)
-    return {"discriminator": discriminator.detach(), **terms, **told_apart}
+    losses = generator_step(model, args, losses, result, photo, drawing)
+    aucs = {"auc_result": auc(on_drawing, on_pooled), "auc_smoothed": auc(on_drawing, on_smoothed)}
+    return {"discriminator": loss.detach(), **losses, **aucs}
+
+
+def through_frozen(discriminator, picture):
+    """D's logits: gradients pass through D to the picture, but D's weights get none."""
+    frozen = {name: weight.detach() for name, weight in discriminator.named_parameters()}
+    return torch.func.functional_call(discriminator, frozen, picture)
 
 
 def perceptual_step(model, args, photo, drawing=None, _smoothed=None, place=None):
     """Phase two without a discriminator. Without a style loss a batch is the photo alone."""
-    result, photo = paint(model, photo)
-    return descend_generator(model, args, {}, result, photo, drawing)
+    result, photo = generate(model, photo)
+    return generator_step(model, args, {}, result, photo, drawing)
 
 
-def descend_generator(model, args, losses, result, photo, drawing):
-    """G's step of phase two: adds to `losses` those that need no discriminator, and descends their sum."""
+def generator_step(model, args, losses, result, photo, drawing):
+    """G's step of phase two: add the losses that need no discriminator to `losses`, and descend the sum."""
     losses |= perceptual_losses(model, args, result, photo, drawing)
-    if args.tv_lambda:
-        losses["total_variation"] = pixels.total_variation(result)
-    if args.colour_lambda:
-        losses["colour"] = pixels.colour_loss(result, photo)
-    if args.pixel_lambda:
-        losses["pixel"] = pixels.pixel_loss(result, photo)
+    losses |= {name: f(result, photo) for name, f in PIXEL_LOSSES.items() if weight_of(args, name)}
+    change = (result.detach() - photo).abs().mean() * 127.5  # in grey levels of 255
+    return descend(model, args, losses) | {"change_from_photo": change}
+
+
+def descend(model, args, losses):
+    """Do a step of G down the weighted sum of the losses; returns them, detached."""
     model.scaler.descend(model.adam_g, generator_loss(args, losses))
     model.scaler.update()
-    change = (result.detach() - photo).abs().mean() * 127.5  # in units of 1/255 of the range
-    return {name: loss.detach() for name, loss in losses.items()} | {"change_from_photo": change}
+    return {name: loss.detach() for name, loss in losses.items()}
 
 
 # The run
@@ -207,7 +255,7 @@ def descend_generator(model, args, losses, result, photo, drawing):
 class Model:
     """What is trained, and what the steps need besides."""
 
-    networks, generators = ("generator", "discriminator"), ("generator",)  # as Run.restore has them
+    networks, generators = ("generator", "discriminator"), ("generator",)  # see Run.restore
     optimisers, pools = ("adam_g", "adam_d"), ("pool",)
     content_weight = "con_lambda"  # the option that holds results to their photographs
 
@@ -221,15 +269,15 @@ class Model:
     adam_d: torch.optim.Adam | None
     scaler: Scaler
     pool: Pool  # of older results
-    autocast: functools.partial  # gives a context that computes in the run's precision
+    autocast: functools.partial  # returns a context that computes in the run's precision
 
 
 def build(args, device, precision):
     """A new Model with untrained weights, the same in every process, and the frozen VGG19."""
     torch.manual_seed(args.seed)
     layout = gpu.for_training(device, precision)
-    shape = {key: getattr(args, key) for key in architecture.OPTIONS}
-    generator, discriminator, vgg = Generator(**shape), None, None
+    generator = Generator(**{key: getattr(args, key) for key in architecture.OPTIONS})
+    discriminator = vgg = None
     if has_discriminator(args):
         discriminator = Discriminator(args.in_ndc, args.out_ndc, args.ndf, args.conv_bias)
     for network in filter(None, (generator, discriminator)):

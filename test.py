@@ -72,7 +72,7 @@ def parse(argv=None):
     share = "share of the result; 0: the photo (%(default)s)"
     add("--strength", type=number(float, 0, 1), default=1, help=share)
 
-    add_device(parser.add_argument_group("running").add_argument)
+    add_device(parser.group("running"))
 
     ignored = f"Its training options are accepted too and have no effect: --{' --'.join(IGNORED)}."
     add = parser.add_argument_group("options of the old script", ignored).add_argument
@@ -99,7 +99,7 @@ if __name__ == "__main__":  # PyTorch takes seconds to load: errors in the comma
     refuse_early(parse)
 
 import utils
-from pictures import checkpoints, colour, images, inference, stream
+from pictures import checkpoints, colour, images, inference, pipeline
 
 GPU_BATCH = 8
 BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
@@ -135,7 +135,7 @@ def main(argv=None):
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
     model = checkpoints.in_run(args.pre_trained_model)
-    origin = images.describe_origin(model, command_line(["test.py"], argv))
+    origin = images.describe_origin(model, command_line("test", argv))
     if args.video:
         change = functools.partial(change_frame, apply, args)
         frames = film_convert.convert(args.video, args.output, change, images.origin_text(origin))
@@ -148,7 +148,7 @@ def main(argv=None):
 
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
-    failed = stream.run_pictures(wanted, apply, args, most, origin)
+    failed = pipeline.run(wanted, apply, args, most, origin)
     written = len(wanted) - failed
     speed = f", {written / (time.monotonic() - began):.2f} pictures/s" if written else ""
     skipped = f", {len(pictures) - len(wanted)} existed already" if args.skip_existing else ""

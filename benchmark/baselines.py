@@ -1,4 +1,4 @@
-"""The baselines of the benchmarks, written out from their descriptions in plain PyTorch and NumPy."""
+"""The baselines: the training step and the generator of the public scripts, written out in plain PyTorch."""
 
 import copy
 
@@ -8,7 +8,6 @@ from torch import nn
 
 import networks
 import utils
-from pictures.images import cv2
 
 
 class PlainInstanceNorm(nn.Module):
@@ -19,27 +18,36 @@ class PlainInstanceNorm(nn.Module):
         self.scale, self.shift, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(self, x):
-        flat = x.view(x.shape[0], x.shape[1], -1)
-        mean, variance = flat.mean(2)[..., None, None], flat.var(2, correction=0)[..., None, None]
-        return (x - mean) / (variance + self.eps).sqrt() * self.scale[:, None, None] + self.shift[
-            :, None, None
-        ]
+        variance, mean = torch.var_mean(x.flatten(2), 2, correction=0)
+        x = (x - mean[..., None, None]) / (variance + self.eps).sqrt()[..., None, None]
+        return x * self.scale[:, None, None] + self.shift[:, None, None]
 
 
-def as_pytorch_is():
-    """Set what the public scripts leave as it is: on an A100 and later, convolutions in TF32."""
+def torch_norm(norm):
+    """PyTorch's own instance norm with the weights of one of ours."""
+    made = nn.InstanceNorm2d(norm.num_features, norm.eps, affine=True).to(norm.weight)
+    made.load_state_dict(norm.state_dict())
+    return made
+
+
+def with_norms(network, make):
+    """A copy of a network, contiguous, with make(norm) for each of its instance norms."""
+    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    for parent in list(network.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, networks.InstanceNorm):
+                setattr(parent, name, make(layer))
+    return network
+
+
+def set_pytorch_defaults():
+    """Reset TF32 to PyTorch's defaults, which the public scripts use: on an A100, convolutions in TF32."""
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
 
 
 def plain(generator):
-    """The baseline: a copy of the generator in float32, contiguous, with the norm written by hand."""
-    as_pytorch_is()
-    generator = copy.deepcopy(generator).eval()
-    for parent in list(generator.modules()):
-        for name, layer in parent.named_children():
-            if isinstance(layer, networks.InstanceNorm):
-                setattr(parent, name, PlainInstanceNorm(layer))
-    return generator
+    """A copy of the generator in float32, contiguous, with the norm written by hand."""
+    return with_norms(generator, PlainInstanceNorm).eval()
 
 
 @torch.no_grad()
@@ -50,30 +58,16 @@ def apply_plain(generator, photos):
     return [utils.to_image(result) for result in generator(utils.to_range(batch))]
 
 
-def smooth_by_loop(drawing):
-    """The baseline: Canny, dilation, then pixel by pixel a 5x5 weighted sum a channel."""
-    edges = cv2.Canny(cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY), 100, 200)
-    weights = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
-    around = np.pad(drawing, ((2, 2), (2, 2), (0, 0)), mode="reflect")
-    smoothed = drawing.copy()
-    for y, x in zip(*cv2.dilate(edges, np.ones((5, 5), np.uint8)).nonzero(), strict=True):
-        for channel in range(3):
-            mean = np.sum(around[y : y + 5, x : x + 5, channel] * weights)
-            smoothed[y, x, channel] = mean + 0.5  # to the nearest, since a uint8 cuts off
-    return smoothed
-
-
 def public_step(model, args):
     """The training step of the public scripts, on copies of the networks of a CartoonGAN.Model.
 
-    Everything is float32 and contiguous. D sees drawings, results and smoothed drawings apart, and the
-    results are not detached, so D's loss goes back through G as well. G runs a second time for its own step.
-    VGG19's weights get gradients, and the photo's features are computed with a graph and then detached.
-    Returns a function of photo, drawing and smoothed drawing in [-1, 1] that gives the losses {name: tensor},
-    and the generator and the discriminator that it trains.
+    Everything is float32 and contiguous. D sees drawings, results and smoothed drawings separately, and the
+    results are not detached, so the gradients of D's loss pass through G as well. G runs a second time for
+    its own step. VGG19's weights get gradients, and the photo's features are computed with a graph. Returns a
+    function of photo, drawing and smoothed drawing in [-1, 1] that returns the losses {name: tensor}, and the
+    generator and the discriminator that it trains.
     """
-    as_pytorch_is()
-    generator, discriminator = with_torch_norms(model.generator), with_torch_norms(model.discriminator)
+    generator, discriminator = (with_norms(x, torch_norm) for x in (model.generator, model.discriminator))
     vgg = copy.deepcopy(model.vgg).to(memory_format=torch.contiguous_format).requires_grad_(True)
     adam_g, adam_d = (
         torch.optim.Adam(network.parameters(), rate, (args.beta1, args.beta2))
@@ -102,15 +96,3 @@ def public_step(model, args):
         return {"discriminator": loss_d, "adversarial": loss_g, "content": content}
 
     return step, generator, discriminator
-
-
-def with_torch_norms(network):
-    """A contiguous copy of a network with PyTorch's own instance norm."""
-    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
-    for parent in list(network.modules()):
-        for name, layer in parent.named_children():
-            if isinstance(layer, networks.InstanceNorm):
-                norm = nn.InstanceNorm2d(layer.num_features, layer.eps, affine=True).to(layer.weight)
-                norm.load_state_dict(layer.state_dict())
-                setattr(parent, name, norm)
-    return network

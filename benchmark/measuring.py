@@ -1,6 +1,14 @@
-"""What all benchmarks share: time and memory of a function, pictures to work on, tables."""
+"""The tables of the benchmarks: seconds, memory, ratios to a baseline.
 
-import gc
+A variant is named by its precision. None is the baseline: float32 as PyTorch computes it by default.
+"""
+
+import argparse
+import collections
+import contextlib
+import copy
+import functools
+import io
 import multiprocessing
 import re
 import statistics
@@ -9,81 +17,156 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from pictures import images, listing
-from pictures.images import cv2
-
-DRAWING = (992, 1401)  # width and height, pixels
-FRAME = (1920, 1080)
-WARM_UP = 3  # calls on a GPU before the first that counts: cuDNN searches, the allocator grows
-DISTINCT = 8  # drawings or frames that are made; more files repeat them
-
-# Time and memory
-
-
-def median_seconds(functions, rounds):
-    """{name: seconds}: the median of `rounds` in which the functions take turns, after one to warm up."""
-    seconds = {name: [] for name in functions}
-    for _ in range(rounds + 1):
-        for name, function in functions.items():
-            seconds[name].append(timed(function))
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
+import CartoonGAN
+import utils
+from benchmark import baselines
+from evaluation.measures import psnr
+from networks import Generator
+from pictures import checkpoints, images, inference
+from support import gpu
+from training import options
 
 
-def timed(function):
-    """How many seconds function() takes, with all that it asks of a GPU and nothing of before."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    wait()
-    began = time.perf_counter()
-    function()
-    wait()
-    return time.perf_counter() - began
+def print_tables(args):
+    """Print the table of `args.what`. Without a GPU, `gpu` prints small tables, to try the command."""
+    device = utils.choose_device("auto")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    print(f"{name}; PyTorch {torch.__version__}, {torch.get_num_threads()} threads; {args.rounds} rounds")
+    batches, sizes = [args.batch_size], [(args.size, args.size)]
+    if args.what == "gpu":
+        batches, sizes = (8, 16), ((448, 448), (1920, 1080))
+    if args.what == "gpu" and device.type != "cuda":
+        print("there is no GPU: small networks and pictures, whose figures say nothing about a GPU")
+        args.input_size, args.ngf, batches, sizes = 32, 4, [2], [(64, 48)]
+    for batch in batches if args.what != "inference" else ():
+        print_training(argparse.Namespace(**vars(args) | {"batch_size": batch}), device)
+    for width, height in sizes if args.what != "training" else ():
+        print_inference(args, device, width, height)
 
 
-def measure(makes, rounds, device, memory_of):
-    """{name: (median seconds, MiB)} of what each of `makes`, functions without arguments, makes.
-
-    On the CPU the ways take turns, and the memory, of those named in `memory_of`, is that of a process of its
-    own. On a GPU each is made, measured and freed before the next: memory and settings are then its own.
-    """
+def variants(device):
+    """The baseline, and the precisions that the device computes natively, the choice of "auto" first."""
+    names = [utils.choose_precision("auto", device), "fp32"]
     if device.type == "cuda":
-        return {name: measure_apart(make, rounds, device)[:2] for name, make in makes.items()}
-    seconds = median_seconds({name: make() for name, make in makes.items()}, rounds)
-    return {name: (seconds[name], peak_memory(makes[name]) if name in memory_of else None) for name in makes}
+        names += ["tf32", "fp16"] if torch.cuda.get_device_capability(device) >= (8, 0) else ["fp16"]
+    return [None, *dict.fromkeys(names)]
 
 
-def measure_apart(make, rounds, device):
-    """(median seconds, MiB, seconds of the start) of the function that make() makes.
+# The training step
 
-    The memory is a GPU's, at most, what the function keeps included; None on the CPU. The start is making it
-    and WARM_UP calls.
+
+def print_training(args, device):
+    """Print the table of a step of phase two beside the step of the public scripts."""
+    make, names = functools.partial(make_step, args, device), variants(device)
+    flops = {bool(name): count_flops(make(name)) / args.batch_size / 1e9 for name in names[:2]}
+    measured = measure(make, names, args.rounds, device)
+    size = f"{args.batch_size} x {args.input_size}x{args.input_size}"
+    print(f"\nA step of phase two, {size}, ngf {args.ngf}. The baseline is the step of the public scripts.\n")
+    print_table(measured, args.batch_size, "GFLOP an image", lambda name: f"{flops[bool(name)]:.1f}")
+
+
+def make_step(args, device, precision):
+    """A function that does a training step on one batch of smooth noise."""
+    text = f"--vgg_model random --ngf {args.ngf} --input_size {args.input_size}"
+    config, _ = options.parse([*text.split(), f"--batch_size={args.batch_size}"])
+    with contextlib.redirect_stderr(io.StringIO()):  # the warning that VGG19 has random weights
+        model = CartoonGAN.build(config, device, precision or "fp32")
+    step = functools.partial(CartoonGAN.adversarial_step, model, config, place=(2, 1, 0))
+    if not precision:
+        step, *_ = baselines.public_step(model, config)
+    pictures = np.stack(smooth_noise(3 * args.batch_size, args.input_size, args.input_size))
+    batch = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels_last, as the loader's
+    return lambda: step(*map(utils.to_range, batch.chunk(3)))
+
+
+def count_flops(work):
+    """Floating point operations of `work()`."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+# Inference
+
+
+def print_inference(args, device, width, height):
+    """Print the table of pictures through a generator, beside the definition of the public scripts."""
+    torch.manual_seed(0)
+    generator = Generator(ngf=args.ngf)
+    if args.checkpoint:
+        generator = checkpoints.load_generator(args.checkpoint, "the benchmark is of CartoonGAN's")
+    photos = smooth_noise(args.batch_size, width, height)
+    make, names = functools.partial(make_inference, generator, photos, device), variants(device)
+    with gpu.no_search():  # as in test.py
+        measured = measure(make, names, args.rounds, device)
+        results = {name: np.stack(make(name)()) for name in measured}
+    print(f"\nA generator of ngf {generator.architecture['ngf']}, {args.batch_size} x {width}x{height}.\n")
+    same = lambda name: f"{psnr(results[name], results[None]):.1f} dB" if name else "-"
+    print_table(measured, args.batch_size, "PSNR to the baseline", same)
+
+
+def make_inference(generator, photos, device, precision):
+    """A function that applies a copy of the generator to the photos."""
+    if not precision:
+        return functools.partial(baselines.apply_plain, baselines.plain(generator).to(device), photos)
+    generator = inference.prepare(copy.deepcopy(generator), device, precision)
+    return functools.partial(inference.stylise, generator, photos)
+
+
+# Tables, time and memory
+
+
+def print_table(measured, pictures, title, cell):
+    """Print what `measure` returned of so many pictures, with a further column: its title and cell(name)."""
+    print(f"| precision | seconds | images/s | ratio | {title} | memory |\n|{'---|' * 6}")
+    for name, (seconds, memory) in measured.items():
+        speeds = f"{seconds:.4f} | {pictures / seconds:.2f} | {measured[None][0] / seconds:.2f}"
+        print(f"| {name or 'baseline'} | {speeds} | {cell(name)} | {memory:.0f} MiB |")
+
+
+def measure(make, names, rounds, device):
+    """{name: (median seconds, MiB)} of the functions that make(name) makes, for the names of variants.
+
+    The functions take turns. The memory is the growth while a function runs, of a GPU or of a new process.
     """
-    gpu = device.type == "cuda"
-    gc.collect()
-    if gpu:
-        torch.cuda.empty_cache()
-    before = torch.cuda.memory_allocated() if gpu else None
-    began = time.perf_counter()
-    work = make()
-    for _ in range(WARM_UP):
-        timed(work)
-    start = time.perf_counter() - began
-    if gpu:
+    works, seconds, growth = {name: make(name) for name in names}, collections.defaultdict(list), {}
+    warm_up = 3 if device.type == "cuda" else 1  # cuDNN searches, the allocator grows
+    for _ in range(warm_up + rounds):
+        for name, work in works.items():
+            gpu.choose_arithmetic(device, name) if name else baselines.set_pytorch_defaults()
+            taken, growth[name] = run_once(work, device)
+            seconds[name].append(taken)
+    if device.type != "cuda":
+        growth = {name: memory_of_process(make, name) for name in names}
+    return {name: (statistics.median(values[warm_up:]), growth[name]) for name, values in seconds.items()}
+
+
+def run_once(work, device):
+    """(seconds, MiB of a GPU) that work() takes. All that was launched before is finished first."""
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-    seconds = statistics.median(timed(work) for _ in range(rounds))
-    return seconds, (torch.cuda.max_memory_allocated() - before) / 2**20 if gpu else None, start
+    before, began = torch.cuda.memory_allocated() if on_gpu else 0, time.perf_counter()
+    work()
+    if on_gpu:
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
+    return seconds, (torch.cuda.max_memory_allocated() - before) / 2**20 if on_gpu else 0
 
 
-def peak_memory(make, *args):
-    """How many MiB a process of its own grows, at most, while it calls twice what make(*args) returns."""
+def memory_of_process(make, name):
+    """How many MiB a new process grows while it calls twice what make(name) makes."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_growth, (torch.get_num_threads(), make, *args))
+        return pool.apply(_growth, (torch.get_num_threads(), make, name))
 
 
-def _growth(threads, make, *args):
+def _growth(threads, make, name):
     torch.set_num_threads(threads)
-    work = make(*args)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    work = make(name)
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak, VmHWM
     before = _resident("VmRSS")
     for _ in range(2):
         work()
@@ -91,70 +174,11 @@ def _growth(threads, make, *args):
 
 
 def _resident(line):
-    """MiB of a line of /proc/self/status: VmRSS is now, VmHWM the peak."""
+    """MiB of a line of /proc/self/status."""
     return int(re.search(rf"{line}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
 
-# Pictures
-
-
-def photographs(folder, count, size):
-    """`count` photographs, uint8 size x size x 3: a folder's, squashed, or smooth noise without a folder."""
-    if folder:
-        paths = [folder / name for name in listing.find_images(folder)]
-        return [images.resize(images.read(paths[n % len(paths)]), size, size) for n in range(count)]
+def smooth_noise(count, width, height):
+    """`count` images, uint8 height x width x 3."""
     rng = np.random.default_rng(0)
-    return [images.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), size, size) for _ in range(count)]
-
-
-def drawings(folder, count, width, height):
-    """`count` drawings, uint8: mosaics of a folder's, or shapes with an ink outline without a folder.
-
-    The folder's drawings keep their scale: enlarged, they would have softer and fewer edges.
-    """
-    rng = np.random.default_rng(0)
-    if folder:
-        paths = [folder / name for name in listing.find_images(folder)]
-        return [_mosaic(rng, paths, width, height) for _ in range(count)]
-    return [_shapes(rng, width, height) for _ in range(count)]
-
-
-def _mosaic(rng, paths, width, height):
-    page, top = np.empty((height, width, 3), np.uint8), 0
-    while top < height:
-        left = 0
-        while left < width:
-            tile = images.read(paths[rng.integers(len(paths))])[: height - top, : width - left]
-            page[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-            left += tile.shape[1]
-        top += tile.shape[0]
-    return page
-
-
-def _shapes(rng, width, height):
-    page = images.resize(rng.integers(128, 256, (8, 8, 3), np.uint8), width, height)
-    for _ in range(100):
-        centre, axes = rng.integers((width, height)).tolist(), rng.integers(2, width // 6, 2).tolist()
-        shape = centre, axes, float(rng.integers(180)), 0, 360
-        cv2.ellipse(page, *shape, rng.integers(0, 256, 3).tolist(), cv2.FILLED, cv2.LINE_AA)
-        cv2.ellipse(page, *shape, (20, 20, 20), 3, cv2.LINE_AA)
-    return page
-
-
-# Tables
-
-
-def print_speeds(seconds, pictures, size):
-    """Print {way: seconds} of a number of pictures of `size` (width, height), each way beside the first."""
-    print("| way | seconds | pictures/s | MB/s of pixels | ratio |")
-    print("|---|---|---|---|---|")
-    baseline = next(iter(seconds.values()))
-    for name, value in seconds.items():
-        megabytes = pictures * 3 * size[0] * size[1] / 1e6 / value
-        print(f"| {name} | {value:.4g} | {pictures / value:.4g} | {megabytes:.4g} | {baseline / value:.4g} |")
-
-
-def conditions(rounds):
-    """What every figure depends on, as text."""
-    threads = torch.get_num_threads()
-    return f"median of {rounds} rounds; PyTorch {torch.__version__}, {threads} threads"
+    return [images.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), width, height) for _ in range(count)]

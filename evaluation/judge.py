@@ -4,6 +4,7 @@ import collections
 import copy
 import functools
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -11,21 +12,22 @@ import torch
 from tqdm import tqdm
 
 import utils
-from evaluation import drawing, metrics, style
+from evaluation import style
+from evaluation.measures import Views, measure
 from pictures import checkpoints, images, inference, listing
 from support.gpu import no_search
 from training import data
-from training.method import load_size
-from training.shown import shown_generator
+from training.config import load_size
+from training.steps import shown_generator
 from utils import WrongUse
 
-BATCH = 8  # pictures that go through the networks at once
-ENOUGH = 2048  # pictures that FID needs: Inception's features have as many dimensions
+FOR_FID = 2048  # pictures that FID needs: Inception's features have as many dimensions
+SUBSETS, SUBSET = 100, 1000  # of KID: how many, and of how many images at most (Bińkowski et al.)
 BORDER = 10  # pixels a side that RESIDE's indoor clear pictures have and the hazy ones lack
 
 
 class FeatureSet(NamedTuple):
-    """Features (n,d) of the squares of some pictures, and the number of each one's picture (n,)."""
+    """Features (n,d) of the squares of some pictures, and the number of each square's picture (n,)."""
 
     features: torch.Tensor
     pictures: torch.Tensor
@@ -33,7 +35,7 @@ class FeatureSet(NamedTuple):
 
 
 class Judge:
-    """Measures results beside photographs and drawings. It looks at these two once, when it is made.
+    """Measures results beside photographs and drawings, whose features it computes once, when it is made.
 
     All pictures are resized as in training, to a shorter side of `load_size` pixels (`size`), and cut into
     squares of `size` for the networks, so that their scale makes no difference. `photos` and `drawings` are
@@ -41,21 +43,11 @@ class Judge:
     `inception` is None, or a network that takes uint8 N,3,H,W and gives N,d. `training` are the paths of
     photographs to which, beside the drawings, the measure of style is fitted; without any it is left out.
 
-    `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows, flat dicts:
-
-    - `kid_drawings`, `kid_photos`, their `_std`, and from 2048 pictures on `fid_…`: the distances to both, as
-      in White-box Cartoonization (Wang and Yu, CVPR 2020). The floor's is the distance between two halves of
-      the drawings. Without Inception the features are the means of conv4_4's channels over a square, scaled
-      so that each has mean 0 and standard deviation 1 over the drawings: KID's kernel weighs features by
-      their size, which differs between channels, and between VGGs.
-    - `drawn`, `drawn_std`: the style, from 0, the photographs, to 1, the drawings, and its error (style.py).
-    - `flat`, `lines`, and of results at their own size `new_lines`, `at_contours`, `by_chance` (drawing.py).
-    - `content_change`: mean absolute change of conv4_4, relative to the mean absolute value of the photos'.
-    - `ssim`: to the photo, of luminance.
-    - `checkerboard`, `stripes`: of results at their own size; with `_photo`, of the photos at that size.
-      Pictures with a side of less than 12 pixels are left out.
-    - `colour`: mean distance of the chroma to the photo's, in CIE Lab.
-    - `psnr_clear`, `ssim_clear`: to the clear picture, of those photos that have one.
+    `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows: dictionaries of
+    the numbers of measures.MEASURES, of `pictures` and `squares`, and with `_std` of errors. The floor's
+    distances are those between two halves of the drawings. FID needs 2048 pictures. KID's kernel weighs
+    features by their size, which differs between channels and between VGGs; so VGG19's, the means of
+    conv4_4's channels over a square, get mean 0 and standard deviation 1 over the drawings.
     """
 
     def __init__(
@@ -67,106 +59,83 @@ class Judge:
         precision,
         size,
         resize="crop",
+        load_size=None,
         inception=None,
         clear=None,
-        load_size=None,
         training=(),
     ):
-        self.photos, self.clear = photos, clear or {}
+        self.photos, self.clear, self.size = photos, clear or {}, size
         self.vgg, self.inception, self.device = vgg, inception, device
         self.autocast = functools.partial(utils.autocast, device, precision)
         self.fit = functools.partial(images.fit_training, size=load_size or size, how=resize)
-        self.cut = functools.partial(metrics.squares, size=size)
-        self.style = style.learn(training, drawings, self._describe_file) if training else None
-        self.of_drawings, floor = self._look(drawings, "drawings")
-        self.of_photos, baseline = self._look(photos, "photographs", scored=True)
+        self.style = style.learn(training, drawings, self.describe_file) if training else None
+        self.of_drawings, floor = self._measure_set(drawings, "drawings")
+        self.of_photos, baseline = self._measure_set(photos, "photographs", scored=True)
         self.centre, self.scale = 0, 1
         if not inception:
             self.centre = self.of_drawings.features.mean(0)
             self.scale = self.of_drawings.features.std(0, correction=0).clamp_min(1e-6)
         self.floor = floor | self._distance("drawings", *_halves(self.of_drawings))
         self.baseline = baseline | self._distance("drawings", self.of_photos, self.of_drawings)
-        scores = self.of_photos.scores
-        self.baseline |= self._style(scores.values(), scores)
-        self.floor |= self._style(self.style.drawings, scores) if self.style else {}
+        self.baseline |= self._place(self.of_photos.scores.values(), photos)
+        self.floor |= self._place(self.style.drawings, photos) if self.style else {}
 
     def measure(self, make, photos=None):
         """The row of results: `make(path, photo)` gives each, both RGB; a result may have any size."""
-        look, row = self._look(photos or self.photos, "results", make, scored=True)
-        row |= self._style(look.scores.values(), look.scores)
-        row |= self._distance("drawings", look, self.of_drawings)
-        return row | self._distance("photos", look, self.of_photos)
+        results, row = self._measure_set(photos or self.photos, "results", make, scored=True)
+        row |= self._place(results.scores.values(), results.scores)
+        row |= self._distance("drawings", results, self.of_drawings)
+        return row | self._distance("photos", results, self.of_photos)
 
-    def _style(self, scores, photos):
-        """{name: style, its error} of pictures with these scores beside some of the photos; {} of few."""
-        beside = [self.of_photos.scores[path] for path in photos if path in self.of_photos.scores]
-        if not self.style or len(beside) < style.FEWEST_JUDGED:
-            return {}
-        place, error = style.place(scores, beside, self.style.drawings)
-        return {"drawn": place, "drawn_std": error}
+    def describe_file(self, path, alter=lambda image: image):
+        """The features that the measure of style sees of a file's image after `alter`. Raises CannotRead."""
+        return self._describe(alter(self._read(path)[1]))
 
-    def _look(self, paths, title, make=None, scored=False):
+    def _describe(self, image):
+        with self.autocast():
+            return style.describe(image, lambda picture: self.vgg.maps(picture.to(self.device), style.LAYERS))
+
+    def _measure_set(self, paths, title, make=None, scored=False):
         """(FeatureSet, row) of what `make` makes of the pictures, or without `make` of the pictures.
 
-        Pictures that cannot be read are named once and left out. Raises WrongUse if none can be read.
+        Pictures that cannot be read are reported once and left out. Raises WrongUse if none can be read.
         """
-        features, places, changes, alone = [], [], [], collections.defaultdict(list)
-        scores = {}
-        with tqdm(total=len(paths), desc=title, unit="picture", disable=None, leave=False) as bar:
-            for start in range(0, len(paths), BATCH):
-                squares, before = [], []
-                for place, path in enumerate(paths[start : start + BATCH], start):
-                    bar.update()
-                    try:
-                        photo, result, values = self._picture(path, make)
-                    except images.CannotRead as error:
-                        listing.report_once(f"left out {error.path}: {error.reason}")
-                        continue
-                    for key, value in values.items():
-                        alone[key].append(value)
-                    if scored and self.style:
-                        scores[path] = self.style.score(self._describe(result))
-                    cuts = self.cut(result)
-                    squares += cuts
-                    before += self.cut(photo)
-                    places += [place] * len(cuts)
-                if not squares:
-                    continue
-                maps, pooled = self._features(squares)
-                features.append(pooled)
-                if make:
-                    wanted, _ = self._features(before)
-                    changes.append([(maps - wanted).abs().sum().item(), wanted.abs().sum().item()])
-        if not places:
+        features, owners, values, scores = [], [], collections.defaultdict(list), {}
+        change = size = 0
+        for number, path in enumerate(tqdm(paths, title, unit="picture", disable=None, leave=False)):
+            try:
+                views = self._views(path, make)
+            except images.CannotRead as error:
+                listing.report_once(f"left out {error.path}: {error.reason}")
+                continue
+            for key, value in measure(views).items():
+                values[key].append(value)
+            if scored and self.style:
+                scores[path] = self.style.score(self._describe(views.result))
+            maps, pooled = self._features(views.result)
+            features.append(pooled)
+            owners += [number] * len(pooled)
+            if make:
+                photo_maps, _ = self._features(views.photo)
+                change += (maps - photo_maps).abs().sum().item()
+                size += photo_maps.abs().sum().item()
+        if not features:
             raise WrongUse(f"none of the {len(paths)} {title} can be read")
-        row = {"pictures": len(set(places)), "squares": len(places)}
-        row |= {"content_change": _share(changes)} if make else {}
-        row |= {key: float(np.mean(values)) for key, values in alone.items()}
-        return FeatureSet(torch.cat(features), torch.tensor(places), scores), row
+        row = {"pictures": len(features), "squares": len(owners)}
+        row |= {"content_change": change / size if size else math.nan} if make else {}
+        row |= {key: float(np.mean(each)) for key, each in values.items()}
+        return FeatureSet(torch.cat(features), torch.tensor(owners), scores), row
 
-    def _picture(self, path, make):
-        """(photo, result, what is measured of this one result); both images are in the size of training."""
+    def _views(self, path, make):
+        """The Views of a result, or without `make` of the picture. Raises CannotRead."""
         picture, photo = self._read(path)
-        made = make(path, picture) if make else photo
-        result = _sized_as(photo, made)
-        values = {"flat": drawing.flat(result), "lines": drawing.lines(result)}
-        if min(made.shape[:2]) >= metrics.NARROWEST:
-            for name, measure in (("checkerboard", metrics.checkerboard), ("stripes", metrics.stripes)):
-                values[name] = measure(made)
-                if make:
-                    values[f"{name}_photo"] = measure(_sized_as(made, picture))
-        if make:
-            there = _sized_as(made, picture)
-            values["new_lines"] = drawing.new_lines(made, there)
-            at_contours, values["by_chance"] = drawing.at_contours(made, there)
-            values |= {} if math.isnan(at_contours) else {"at_contours": at_contours}
-            values["colour"] = metrics.colour_error(result, photo)
-            values["ssim"] = metrics.ssim(result, photo)
+        clear = None
         if path in self.clear:
-            clear = _sized_as(photo, _clear(images.read(self.clear[path]), picture))
-            values["psnr_clear"] = metrics.psnr(result, clear)
-            values["ssim_clear"] = metrics.ssim(result, clear)
-        return photo, result, values
+            clear = _resize_like(photo, _without_border(images.read(self.clear[path]), picture))
+        if not make:
+            return Views(photo, None, clear, photo, None)
+        result = make(path, picture)
+        return Views(_resize_like(photo, result), photo, clear, result, _resize_like(result, picture))
 
     def _read(self, path):
         """(a picture, the same in the size of training). Raises CannotRead."""
@@ -176,36 +145,38 @@ class Judge:
         except images.Unreadable as error:
             raise images.CannotRead(path, error) from None
 
-    def _describe_file(self, path, alter=lambda image: image):
-        return self._describe(alter(self._read(path)[1]))
-
-    def _describe(self, image):
-        """What the measure of style sees of an image in the size of training."""
-        with self.autocast():
-            return style.describe(image, lambda picture: self.vgg.maps(picture.to(self.device), style.LAYERS))
-
     @torch.inference_mode()
-    def _features(self, squares):
-        """(conv4_4 of squares, their features N,d for KID and FID, on the CPU)."""
-        batch = torch.from_numpy(np.stack(squares)).to(self.device).permute(0, 3, 1, 2)
+    def _features(self, image):
+        """(conv4_4 of the squares of an image, their features N,d for KID and FID, on the CPU)."""
+        batch = torch.from_numpy(np.stack(squares(image, self.size))).to(self.device).permute(0, 3, 1, 2)
         with self.autocast():
             maps = self.vgg(utils.to_range(batch)).float()
         pooled = self.inception(batch) if self.inception else maps.mean((2, 3))
         return maps, pooled.float().cpu()
 
-    def _distance(self, to, *looks):
-        """{name: KID, its deviation, and FID of enough pictures} of two Looks; {} if one is too small."""
-        features = [(look.features - self.centre) / self.scale for look in looks]
-        found = metrics.kid(*features)
-        row = {f"kid_{to}": found[0], f"kid_{to}_std": found[1]} if found else {}
-        if all(len(look.pictures.unique()) >= ENOUGH for look in looks):
-            row[f"fid_{to}"] = metrics.fid(*features)
+    def _place(self, scores, photos):
+        """{name: style, its error} of pictures with these scores beside `photos`; {} of few."""
+        beside = [self.of_photos.scores[path] for path in photos if path in self.of_photos.scores]
+        if not self.style or len(beside) < style.FEWEST_JUDGED:
+            return {}
+        place, error = style.place(scores, beside, self.style.drawings)
+        return {"drawn": place, "drawn_std": error}
+
+    def _distance(self, to, *sets):
+        """{name: KID, its deviation, and FID of enough pictures} of two FeatureSets; {} of one square."""
+        features = [(each.features - self.centre) / self.scale for each in sets]
+        if min(map(len, features)) < 2:
+            return {}
+        mean, deviation = kid(*features)
+        row = {f"kid_{to}": mean, f"kid_{to}_std": deviation}
+        if all(len(each.pictures.unique()) >= FOR_FID for each in sets):
+            row[f"fid_{to}"] = fid(*features)
         return row
 
 
 @no_search()
 def measure_of(run):
-    """A function that measures the generator of a training.run.Run on those test photographs that are for it.
+    """A function that measures the generator of a training.run.Run on the test photographs for choosing.
 
     It returns columns for metrics.csv, {name: number}, or {} if no photograph can be read any more. KID is of
     VGG19's features.
@@ -215,14 +186,22 @@ def measure_of(run):
     drawings = images.check(data.require_images(folder, data.MEASURABLE, "drawings"), "drawings")
     drawings = data.readable(drawings, 1, "drawings", folder).paths
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
-    form = args.input_size, args.resize
-    more = {"load_size": load_size(args), "training": run.data.photos}
-    judge = Judge(data.choosing(run.data.tests), drawings, vgg, run.device, run.precision, *form, **more)
-    beside = {"photo": judge.baseline, "drawings": judge.floor}
-    constant = {f"{key}_{of}": row[key] for key in ("flat", "lines") for of, row in beside.items()}
+    judge = Judge(
+        data.choosing(run.data.tests),
+        drawings,
+        vgg,
+        run.device,
+        run.precision,
+        args.input_size,
+        args.resize,
+        load_size(args),
+        training=run.data.photos,
+    )
+    references = {"photo": judge.baseline, "drawings": judge.floor}
+    constant = {f"{key}_{of}": row[key] for key in ("flat", "lines") for of, row in references.items()}
 
     @no_search()
-    def measure():
+    def measure_generator():
         generator = inference.prepare(copy.deepcopy(shown_generator(run.model)), run.device, run.precision)
         try:
             row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
@@ -231,27 +210,75 @@ def measure_of(run):
             return {}
         return {key: value for key, value in row.items() if key not in ("pictures", "squares")} | constant
 
-    return measure
+    return measure_generator
 
 
-def _halves(look):
+def kid(features, others):
+    """Kernel Inception Distance of two sets of features (n,d): (mean, standard deviation) over subsets.
+
+    The unbiased squared maximum mean discrepancy under the kernel (x·y / d + 1)^3, which may be below 0
+    (Bińkowski et al., ICLR 2018). There are 100 subsets, always the same, each of 1000 features, or of half
+    of the smaller set if that is fewer, but of at least 2.
+    """
+    from torchmetrics.image.kid import KernelInceptionDistance  # takes two seconds
+
+    subset = max(2, min(SUBSET, len(features) // 2, len(others) // 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it keeps all features in memory
+        metric = KernelInceptionDistance(torch.nn.Identity(), SUBSETS, subset)
+    metric.update(features, real=True)
+    metric.update(others, real=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        mean, deviation = metric.compute()
+    return mean.item(), deviation.item()
+
+
+def fid(features, others):
+    """Fréchet Inception Distance of two sets of features (n,d) (Heusel et al., NeurIPS 2017).
+
+    |difference of the means|^2 + trace(A + B - 2 sqrt(A B)), where A and B are the covariances. It depends on
+    the number of images: compare only values that were measured with equally many.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    identity = torch.nn.Identity()
+    identity.num_features = features.shape[1]
+    metric = FrechetInceptionDistance(identity)
+    metric.update(features, real=True)
+    metric.update(others, real=False)
+    return metric.compute().item()
+
+
+def squares(image, size):
+    """Cut an image, whose sides are at least `size`, into squares: as few, evenly spaced, as cover it.
+
+    A rest of at most an eighth of a square is cut off, in equal parts at both ends.
+    """
+    tops, lefts = (_starts(side, size) for side in image.shape[:2])
+    return [image[top : top + size, left : left + size] for top in tops for left in lefts]
+
+
+def _starts(side, size):
+    count = max(1, math.ceil(side / size - 1 / 8))
+    if count == 1:
+        return [(side - size) // 2]
+    return np.linspace(0, side - size, count).round().astype(int)
+
+
+def _halves(whole):
     """Split a FeatureSet in two that share no picture."""
-    order = look.pictures.unique()
+    order = whole.pictures.unique()
     order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0))]
-    first = torch.isin(look.pictures, order[: len(order) // 2])
-    return [FeatureSet(look.features[half], look.pictures[half]) for half in (first, ~first)]
+    first = torch.isin(whole.pictures, order[: len(order) // 2])
+    return [FeatureSet(whole.features[half], whole.pictures[half]) for half in (first, ~first)]
 
 
-def _sized_as(wanted, image):
+def _resize_like(wanted, image):
     return images.resize(image, wanted.shape[1], wanted.shape[0])
 
 
-def _clear(clear, hazy):
+def _without_border(clear, hazy):
+    """The clear picture without the border that RESIDE's have; another one as it is."""
     same = all(wide - side == 2 * BORDER for wide, side in zip(clear.shape[:2], hazy.shape[:2], strict=True))
     return clear[BORDER:-BORDER, BORDER:-BORDER] if same else clear
-
-
-def _share(parts):
-    """The sum of the pairs' first numbers over the sum of their second ones; NaN if that is 0."""
-    part, whole = map(sum, zip(*parts, strict=True))
-    return part / whole if whole else math.nan

@@ -1,10 +1,13 @@
-"""What `python -m evaluation` measures: run folders, checkpoints, folders of pictures that test.py wrote."""
+"""Opens what `python -m evaluation` measures, and finds the pictures to compare it with."""
 
+import argparse
 import contextlib
 
+from data import pairs
 from pictures import checkpoints, images, inference, listing
 from training import options
-from training.settings import read_settings
+from training.config import read_settings
+from training.data import folders
 from utils import WrongUse, report
 
 
@@ -20,33 +23,27 @@ def open_results(source, folder, photos, fit, device, precision):
         generator = inference.prepare(checkpoints.load_generator(source), device, precision)
         photos = not_chosen_by(source, photos)
         return lambda _, photo: inference.convert(generator, [fit(photo)])[0], photos
-    found = match(source, folder, photos)
-    make = lambda path, photo: of_one_shape(images.read(found[path]), photo, found[path])
-    for path in found:  # report a fault that all of them share before the slow work
-        with contextlib.suppress(images.CannotRead):  # a damaged one is reported later, by name
-            make(path, images.read(path))
-            break
+    found = _match(source, folder, photos)
+    make = lambda path, photo: _of_same_shape(images.read(found[path]), photo, found[path])
+    first = next(iter(found))
+    with contextlib.suppress(images.CannotRead):  # a damaged file is reported later, by name
+        make(first, images.read(first))  # report a fault that all of them share before the slow work
     return make, list(found)
 
 
 def not_chosen_by(source, photos):
     """The photos that were not used to choose a run's generator_best.pth; all of another checkpoint."""
     content = checkpoints.load(source)
-    chosen_by = set(content.get("chosen_by", ())) if isinstance(content, dict) else ()
-    others = (
-        [path for path in photos if images.digest(path.read_bytes()) not in chosen_by]
-        if chosen_by
-        else photos
-    )
-    if len(others) == len(photos) or not others:
+    chosen_by = content.get("chosen_by", ()) if isinstance(content, dict) else ()
+    if not chosen_by:
         return photos
-    report(
-        f"{source} was chosen by {len(photos) - len(others)} of the {len(photos)} photos: left out of its row"
-    )
-    return others
+    others = [path for path in photos if images.digest(path.read_bytes()) not in chosen_by]
+    if others and (count := len(photos) - len(others)):
+        report(f"{source} was chosen by {count} of the {len(photos)} photos: left out of its row")
+    return others or photos
 
 
-def match(results, folder, photos):
+def _match(results, folder, photos):
     """{photo: its result}: both have the same path below their folder; the extension may differ.
 
     Raises WrongUse if there are no results, or one belongs to no photo.
@@ -63,7 +60,7 @@ def match(results, folder, photos):
         photo = exact.get(name) or loose.get(name.with_suffix(""))
         if not photo:
             raise WrongUse(
-                f"{results / name} has no photo in {folder}: --photos must be what test.py was given"
+                f"{results / name} has no photo in {folder}: --photos must be the folder given to test.py"
             )
         found[photo] = results / name
     if missing := len(photos) - len(found):
@@ -71,18 +68,18 @@ def match(results, folder, photos):
     return found
 
 
-def of_one_shape(result, photo, path):
-    """Returns the result. Raises WrongUse if it is not as wide for its height as the photo."""
+def _of_same_shape(result, photo, path):
+    """Returns the result. Raises WrongUse if its ratio of width to height is not the photo's."""
     wider = result.shape[1] / result.shape[0] / (photo.shape[1] / photo.shape[0])
     if abs(wider - 2) < 0.1:
         raise WrongUse(f"{path} is twice as wide as its photo: run test.py without --side_by_side")
     if abs(wider - 1) > 0.05:
-        raise WrongUse(f"{path} has not the shape of its photo")
+        raise WrongUse(f"{path} does not have the shape of its photo")
     return result
 
 
 def trained_with(source):
-    """Which pictures a run was trained with and how they were made; {} without a settings.json."""
+    """The options of a run that say which pictures it was trained with; {} without a settings.json."""
     folder = source if source.is_dir() else source.parent
     settings = read_settings(folder) or {"options": {}}
     names = "input_size", "load_size", "resize", "src_data", "tgt_data"
@@ -94,6 +91,57 @@ def trained_with(source):
 
 def own_file(source):
     """The JSON file of one of the results: in its folder, or beside a checkpoint."""
-    return (
-        source / "evaluation.json" if source.is_dir() else source.with_name(f"{source.stem}-evaluation.json")
-    )
+    if source.is_dir():
+        return source / "evaluation.json"
+    return source.with_name(f"{source.stem}-evaluation.json")
+
+
+# What they are compared with
+
+
+def find_pictures(folder):
+    """The paths of the images below `folder`. Raises WrongUse if there are none."""
+    paths = [folder / name for name in listing.find_images(folder)]
+    if not paths:
+        empty = f"no images in {folder}: {listing.looked_for()}"
+        raise WrongUse(empty if folder.is_dir() else f"no folder {folder}")
+    return paths
+
+
+def find_references(photos, drawings, run):
+    """The folders of photographs and drawings: those given or the run's (options of `trained_with`)."""
+    if not (photos and drawings):
+        if not {"src_data", "tgt_data"} <= run.keys():
+            raise WrongUse("--photos DIR and --drawings DIR needed: none of the results has a settings.json")
+        _, *known = folders(argparse.Namespace(**run))
+        photos, drawings = photos or known[0], drawings or known[1]
+        report(f"compared with the data of the run: photographs {photos}, drawings {drawings}")
+    return photos, drawings
+
+
+def find_training_photos(folder, photos):
+    """The photographs that the measure of style is fitted to: in `folder`, or in train/ beside `photos`.
+
+    None of those that are measured is among them. Raises WrongUse if `folder` holds no images.
+    """
+    beside = [photos.parent / name for name in ("train", "trainA")]
+    folder = folder or next((path for path in beside if path.is_dir()), None)
+    if not folder:
+        report(
+            f"style is not measured: no folder {beside[0]}; name one of other photographs with --train_photos"
+        )
+        return []
+    measured = photos.resolve()
+    return [path for path in find_pictures(folder) if measured not in path.resolve().parents]
+
+
+def find_clear(folder, photos, photo_dir):
+    """{photo: path of its clear picture} for those in `folder`'s pairs. Raises WrongUse if there are none."""
+    if not folder:
+        return {}
+    clear = pairs.find_pairs(folder)
+    names = {path: path.relative_to(photo_dir).with_suffix("").as_posix() for path in photos}
+    found = {path: clear[name] for path, name in names.items() if name in clear}
+    if not found:
+        raise WrongUse(f"no photo in {photo_dir} is a hazy picture of {folder}")
+    return found

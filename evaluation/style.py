@@ -1,4 +1,4 @@
-"""One number for style: how far results stand from photographs (0) to drawings (1), with its error.
+"""One number for style: where results lie from photographs (0) to drawings (1), with its error.
 
 A linear discriminant is fitted to photographs and drawings. It sees the means and deviations of the channels
 of VGG19's relu1_1, relu2_1 and relu3_1 over squares of grey pictures (style statistics as in Huang and
@@ -7,6 +7,7 @@ Photographs with black lines drawn along their Canny edges count as photographs:
 """
 
 import functools
+import itertools
 import math
 from typing import NamedTuple
 
@@ -19,7 +20,6 @@ from networks import STYLE
 from pictures import images, listing
 from pictures.images import cv2, luminance
 
-KINDS = ("photographs", "drawings")
 LAYERS = STYLE[:3]
 SQUARE = 64  # pixels a side, about
 BRIGHTNESS, DARKEST = 0.5, 0.05  # of 1: the mean luminance that is given, and the lowest that is raised to it
@@ -71,35 +71,21 @@ def draw_lines(image, width):
 
 
 def learn(photos, drawings, describe):
-    """The Style of photographs and drawings, lists of paths, of each of which at most 256 are looked at.
+    """The Style of photographs and drawings, lists of paths, from at most 256 of each.
 
-    `describe(path, alter)` gives the features of the image that `alter` makes of the file's, and raises
-    images.CannotRead. Says why and returns None where the pictures are too few or differ too little.
+    `describe(path, alter)` gives the features of the file's image after `alter`, and raises
+    images.CannotRead. Reports why and returns None if the pictures are too few or differ too little.
     """
-    seen, lined = ({}, {}), {}
-    for found, paths, title in zip(seen, (photos, drawings), KINDS, strict=True):
-        paths = [
-            paths[at] for at in np.linspace(0, len(paths) - 1, min(MOST, len(paths))).round().astype(int)
-        ]
-        for number, path in enumerate(
-            tqdm(paths, f"style, {title}", unit="picture", disable=None, leave=False)
-        ):
-            try:
-                found[path] = describe(path)
-                if title == "photographs" and number % 3 == 0:  # in both halves, whatever the names
-                    width = WIDTHS[number // 3 % len(WIDTHS)]
-                    lined[path] = describe(path, functools.partial(draw_lines, width=width))
-            except images.CannotRead as error:
-                listing.report_once(f"left out {error.path}: {error.reason}")
-    counts = [
-        f"{len(found)} {title}" for found, title in zip(seen, KINDS, strict=True) if len(found) < FEWEST
-    ]
-    if counts:
-        listing.report_once(
-            f"style is not measured: {' and '.join(counts)} to learn it from, at least {FEWEST} needed"
-        )
+    photos = _describe_all(_evenly_spaced(photos), "photographs", describe)
+    drawings = _describe_all(_evenly_spaced(drawings), "drawings", describe)
+    kinds = ("photographs", photos), ("drawings", drawings)
+    if few := [f"{len(found)} {kind}" for kind, found in kinds if len(found) < FEWEST]:
+        text = f"{' and '.join(few)} to learn it from, at least {FEWEST} needed"
+        listing.report_once(f"style is not measured: {text}")
         return None
-    learned = fit(seen[0], lined, seen[1])
+    widths = dict(zip(list(photos)[::3], itertools.cycle(WIDTHS), strict=False))  # in both halves
+    with_lines = lambda path: describe(path, functools.partial(draw_lines, width=widths[path]))
+    learned = fit(photos, _describe_all(widths, "photographs with lines", with_lines), drawings)
     if learned.auc < LOWEST_AUC:
         listing.report_once(
             f"style is not measured: the discriminant ranks only {learned.auc:.0%} of drawings above "
@@ -109,73 +95,81 @@ def learn(photos, drawings, describe):
     return learned
 
 
-def fit(photos, lined, drawings):
-    """A Style from the features of pictures, {path: (n,d)}; `lined` are some of the photos with lines.
+def _evenly_spaced(paths):
+    places = np.linspace(0, len(paths) - 1, min(MOST, len(paths))).round().astype(int)
+    return [paths[place] for place in places]
 
-    Pictures whose names differ in their last part alone (BOOK_PAGE_CROP) are in the same half, since they may
-    overlap.
-    """
-    folds = [halves(list(kind)) for kind in (photos, drawings)]
-    scores = [{}, {}]
+
+def _describe_all(paths, title, describe):
+    """{path: features} of those that can be read."""
+    found = {}
+    for path in tqdm(paths, f"style, {title}", unit="picture", disable=None, leave=False):
+        try:
+            found[path] = describe(path)
+        except images.CannotRead as error:
+            listing.report_once(f"left out {error.path}: {error.reason}")
+    return found
+
+
+def fit(photos, lined, drawings):
+    """A Style from the features of pictures, {path: (n,d)}; `lined` are some of the photos with lines."""
+    half_of = split(list(photos)) | split(list(drawings))
+    scores = [], []
     weights, offsets = [], []
     for half in (0, 1):
-        fitted, with_lines, drawn = (
-            torch.cat([each for path, each in kind.items() if fold[path] != half])
-            for kind, fold in ((photos, folds[0]), (lined, folds[0]), (drawings, folds[1]))
-        )
-        direction = _discriminant(fitted.double(), with_lines.double(), drawn.double())
-        held_out = [
-            {
-                path: float(each.double().mean(0) @ direction)
-                for path, each in kind.items()
-                if fold[path] == half
-            }
-            for kind, fold in zip((photos, drawings), folds, strict=True)
+        fitted = [
+            torch.cat([each for path, each in kind.items() if half_of[path] != half]).double()
+            for kind in (photos, lined, drawings)
         ]
-        low, high = (np.mean(list(kind.values())) for kind in held_out)
-        apart = abs(high - low) + TINY  # where they are the wrong way round, the AUC will tell
-        weights.append(direction / apart)
-        offsets.append(low / apart)
-        for kind, found in zip(scores, held_out, strict=True):
-            kind |= {path: (score - low) / apart for path, score in found.items()}
-    below, above = (np.array(list(kind.values())) for kind in scores)
+        direction = _discriminant(*fitted)
+        held_out = [
+            np.array(
+                [each.double().mean(0) @ direction for path, each in kind.items() if half_of[path] == half]
+            )
+            for kind in (photos, drawings)
+        ]
+        low, high = (kind.mean() for kind in held_out)
+        scale = abs(high - low) + TINY  # if they are the wrong way round, the AUC shows it
+        weights.append(direction / scale)
+        offsets.append(low / scale)
+        for all_scores, kind in zip(scores, held_out, strict=True):
+            all_scores += ((kind - low) / scale).tolist()
+    below, above = map(np.array, scores)
     auc = float((above[:, None] > below).mean())
-    return Style(torch.stack(weights, 1), torch.tensor(offsets), above.tolist(), auc)
+    return Style(torch.stack(weights, 1), torch.tensor(offsets), scores[1], auc)
 
 
-def halves(paths):
-    """{path: 0 or 1}: every second group of those that share their name up to its last part, after _ or -."""
+def split(paths):
+    """{path: 0 or 1}, its half. Pictures whose names differ only after the last _ or - (crops) share one."""
     groups = {
         path: (path.parent, path.stem.replace("-", "_").rpartition("_")[0] or path.stem) for path in paths
     }
-    order = {group: place for place, group in enumerate(dict.fromkeys(groups.values()))}
-    if len(order) < FEWEST // 2:  # frames of a film: runs of them
-        return {path: 10 * place // len(paths) % 2 for place, path in enumerate(paths)}
+    order = {group: number for number, group in enumerate(dict.fromkeys(groups.values()))}
+    if len(order) < FEWEST // 2:  # frames of a film: ten runs of them
+        return {path: 10 * number // len(paths) % 2 for number, path in enumerate(paths)}
     return {path: order[group] % 2 for path, group in groups.items()}
 
 
 def _discriminant(photos, lined, drawings):
     """Weights (d,) of Fisher's linear discriminant with a shrunken covariance, from features (n,d)."""
-    shares = torch.cat(
-        [torch.full((len(photos),), (1 - LINED) / len(photos)), torch.full((len(lined),), LINED / len(lined))]
-    ).double()
+    shares = [(1 - LINED) / len(photos)] * len(photos) + [LINED / len(lined)] * len(lined)
+    shares = torch.tensor(shares, dtype=torch.float64)
     photos = torch.cat([photos, lined])
     centres = shares @ photos, drawings.mean(0)
-    within = torch.cat(
-        [
-            (photos - centres[0]) * (shares / 2).sqrt()[:, None],
-            (drawings - centres[1]) / math.sqrt(2 * len(drawings)),
-        ]
-    )
-    deviation = within.norm(dim=0)
-    deviation = deviation.clamp_min(1e-3 * deviation.max() + TINY)  # of channels that never respond
-    within = within / deviation
-    covariance = (1 - SHRINKAGE) * within.T @ within + SHRINKAGE * torch.eye(len(deviation)).double()
-    return torch.linalg.solve(covariance, (centres[1] - centres[0]) / deviation) / deviation
+    deviations = [
+        (photos - centres[0]) * (shares / 2).sqrt()[:, None],
+        (drawings - centres[1]) / math.sqrt(2 * len(drawings)),
+    ]
+    within = torch.cat(deviations)
+    scale = within.norm(dim=0)
+    scale = scale.clamp_min(1e-3 * scale.max() + TINY)  # of channels that never respond
+    within = within / scale
+    covariance = (1 - SHRINKAGE) * within.T @ within + SHRINKAGE * torch.eye(len(scale)).double()
+    return torch.linalg.solve(covariance, (centres[1] - centres[0]) / scale) / scale
 
 
 def place(results, photos, drawings):
-    """(where results stand from photographs, 0, to drawings, 1; its error), from the scores of pictures.
+    """(where results lie from photographs, 0, to drawings, 1; its error), from the scores of pictures.
 
     The error is the standard deviation of a bootstrap that draws the pictures of each of the three anew.
     """

@@ -12,13 +12,12 @@ import urllib.parse
 from pathlib import Path
 
 from support.arguments import Parser, command_line
-from training.folders import differences, find_run, run_folder
+from training.config import read_settings
+from training.folder import differences, find_run, run_folder
 from training.log import run_state
 from training.options import CARTOONGAN
-from training.settings import read_settings
 from utils import RunFailed, Stopped, WrongUse, exit_status, refuse_early
 
-PROGRAM = ("-m", "experiments.sweep")
 COMPARED = 4  # runs that a page can compare
 
 
@@ -94,7 +93,8 @@ def main(argv=None):
             )  # say would log it in the next run
             failed = 1
         except Stopped as stopped:
-            text = f"stopped, everything is saved; continue the sweep with: {command_line(PROGRAM, argv)}"
+            command = command_line("experiments.sweep", argv)
+            text = f"stopped, everything is saved; continue the sweep with: {command}"
             raise Stopped(text, stopped.status) from None
     print(tables.listing([summaries.read(folder) for folder, _ in runs]))
     address = (runs[0][0].parent / "index.html").resolve().as_uri()

@@ -1,7 +1,7 @@
-"""Image files decoded, upright, in sRGB and 8 bits a channel: for training and for applying alike.
+"""Image files decoded: upright, in sRGB, with 8 bits a channel, the same for training and for applying.
 
-Pillow decodes (it knows EXIF orientation, palettes and CMYK, and it says why a file cannot be read); tiffs.py
-has the TIFFs that it does not know, declared.py and profiles.py the colours.
+Pillow decodes: it knows EXIF orientation, palettes and CMYK, and says why a file cannot be read. tiffs.py
+has the TIFFs that it misreads, profiles.py the colours.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, ImageSequence, PngImagePlugin, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pictures import declared, profiles, tiffs
+from pictures import profiles, tiffs
 from utils import first_line
 
 with contextlib.suppress(ImportError):  # optional
@@ -26,17 +26,16 @@ with contextlib.suppress(ImportError):  # optional
 ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}  # Pillow's formats that hold frames over time
 
 LONGEST = 100  # times its width; fit_training would enlarge a line of 1x20000 pixels to four gigabytes
-LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # 179 million pixels; from there on Pillow refuses (a decompression bomb)
-ALL_FRAMES = 2**29  # pixels that are held at once: 1.6 GB of them, and as much of results
+LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # 179 million pixels; Pillow refuses more (a decompression bomb)
+ALL_FRAMES = 2**29  # pixels held at once: 1.6 GB, and as much for the results
 SMALLER = "make it smaller"
 REDUCED = f"give --size N (for a JPEG that is not progressive), or {SMALLER}"
 
-# Up to its limit Pillow only warns, and of damaged files it does so in lines without the file's name; what
-# matters of these is raised as well.
+# Warnings and log lines of libraries do not name the file; what matters in them is also raised.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-# Image generators write whole workflows into PNGs, scanners profiles of megabytes; Pillow takes 1 MiB.
+# Image generators write whole workflows into PNGs, scanners profiles of megabytes; Pillow accepts 1 MiB.
 PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**26, 2**28
 for _name in (".jfi", ".pjpeg", ".pjp"):
     Image.register_extension("JPEG", _name)
@@ -47,23 +46,23 @@ class Unreadable(Exception):
 
 
 def decode(data, channels=3, at_least=None):
-    """Decode the bytes of an image file, upright and in sRGB, to `channels` 3 (RGB) or 1 (grey).
+    """Decode the bytes of an image file, upright and in sRGB, to uint8 H,W,`channels`: 3 (RGB) or 1 (grey).
 
-    Transparent pixels are laid on white; 16-bit and floating point values are scaled to 8 bits. With
-    `at_least`, for training, a JPEG may be decoded at a half, quarter or eighth of its size, its shorter side
-    staying at least so many pixels; and what fit_training refuses is refused. Raises Unreadable.
+    Transparent pixels become white; 16-bit and floating point values are scaled to 8 bits. With `at_least`,
+    for training, a JPEG may be decoded at a half, quarter or eighth of its size, with a shorter side of at
+    least so many pixels, and images that fit_training refuses are refused. Raises Unreadable.
     """
     try:
-        return pixels(_opened(data, at_least=at_least), channels)
+        return pixels(_open(data, at_least=at_least), channels)
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
         reason = _reason(error, data, SMALLER)
-    # Out here it has no context: that would hold the decoder's frames, and with them the pixels.
+    # Raised here it has no context, which would keep the decoder's frames and with them the pixels.
     raise Unreadable(reason)
 
 
 def pixels(image, channels=3):
-    """Pillow's image, which is turned upright in place, as `decode` returns it: uint8 H,W,channels."""
-    image = _plain(image)
+    """A Pillow image, which is turned upright in place, as `decode` returns it."""
+    image = _normalise(image)
     if image.mode in ("LA", "RGBA"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -74,14 +73,14 @@ def pixels(image, channels=3):
 def decode_frames(data, longest=None):
     """Decode every frame of an image file, upright and in sRGB, with its transparency.
 
-    Returns (frames, info): uint8 arrays of RGB and, where there is transparency, a fourth channel for alpha;
-    and what Pillow must be told to write them as they were (durations, loops, dates, resolution). Only the
-    first page of a TIFF is read, and of an animated PNG no still that is not one of its frames. With
-    `longest` a JPEG may be decoded reduced, its longer side staying at least so many pixels. Raises
-    Unreadable, also where frames differ in size or have more than 2**29 pixels in all, and MemoryError.
+    Returns (frames, info): uint8 arrays of RGB with, where there is transparency, a fourth channel for alpha;
+    and the options with which Pillow writes them as they were (durations, loops, dates, resolution). Only the
+    first page of a TIFF is read, and no still of an animated PNG that is not one of its frames. With
+    `longest` a JPEG may be decoded reduced, with a longer side of at least so many pixels. Raises Unreadable,
+    also where frames differ in size or have more than 2**29 pixels in all, and MemoryError.
     """
     try:
-        with _opened(data, longest=longest) as file:
+        with _open(data, longest=longest) as file:
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
                 return [_with_alpha(file)], _kept(file)
             width, height = file.size
@@ -91,7 +90,7 @@ def decode_frames(data, longest=None):
             frames, info = [], {"duration": [], "loop": file.info.get("loop")}
             for frame in itertools.islice(ImageSequence.Iterator(file), still, None):
                 frame = frame.copy()
-                frame.info["icc_profile"] = profile  # of the whole file, which Pillow forgets between frames
+                frame.info["icc_profile"] = profile  # of the whole file; Pillow forgets it between frames
                 frames.append(_with_alpha(frame))
                 info["duration"].append(frame.info.get("duration", 0))
             if len({frame.shape[:2] for frame in frames}) > 1:
@@ -129,33 +128,33 @@ def _kept(image):
 
 
 def refuse_long(width, height):
-    """Raises Unreadable for an image that is too long and thin to be trained on."""
+    """Raise Unreadable for an image that is too long and thin for training."""
     if max(width, height) > LONGEST * min(width, height):
         raise Unreadable(f"{width}x{height} pixels, more than {LONGEST} times as long as wide")
 
 
-def _opened(data, at_least=None, longest=None):
-    """Pillow's image of the bytes of a file, a JPEG reduced as `decode` and `decode_frames` have it.
+def _open(data, at_least=None, longest=None):
+    """The Pillow image of the bytes of a file, a JPEG reduced as in `decode` and `decode_frames`.
 
     Raises Image.DecompressionBombError where it has too many pixels even so.
     """
     for spare in (2, 1):  # first twice the wanted size, so that the resize that follows still averages
-        image = _identified(data)
+        image = _identify(data)
         width, height = image.size
         if at_least:
             refuse_long(width, height)
-            image.draft(None, _scaled(image.size, spare * at_least / min(width, height)))
-        elif longest:
-            image.draft(None, _scaled(image.size, spare * longest / max(width, height)))
-        # A progressive one takes the memory of the whole, however far it is reduced.
+        if wanted := at_least or longest:
+            scale = spare * wanted / (min(image.size) if at_least else max(image.size))
+            image.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
+        # A progressive JPEG needs the memory of the whole, however far it is reduced.
         decoded = width * height if image.info.get("progressive") else image.width * image.height
         if decoded <= LIMIT:
             return image
     raise Image.DecompressionBombError(f"{width * height} pixels")
 
 
-def _identified(data):
-    """Pillow's image, as a rule not yet decoded, and of any size where it is a JPEG."""
+def _identify(data):
+    """The Pillow image of the bytes of a file, usually not decoded yet; a JPEG may have any size."""
     try:
         image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError:
@@ -167,49 +166,47 @@ def _identified(data):
             raise
         image = None
     if data[:4] in tiffs.MAGIC:
-        return tiffs.opened(image, data, LIMIT)
+        return tiffs.open_tiff(image, data, LIMIT)
+    if (
+        image.mode == "RGB"
+        and image.tile
+        and image.tile[0].args == "RGB;16B"
+        and "transparency" in image.info
+    ):
+        image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])
     if image.format in ("PNG", "AVIF", "HEIF"):
-        declared.complete(image, data)
+        profiles.add_declared(image, data)
     return image
 
 
-def _scaled(size, scale):
-    return tuple(max(1, int(side * scale)) for side in size)
-
-
-def _plain(image):
-    """Upright, 8 bits a channel, sRGB where a profile tells; transparency as LA or RGBA."""
-    # Asked to convert or to turn, Pillow copies an image even where it changes nothing.
+def _normalise(image):
+    """Upright, 8 bits a channel, in sRGB; transparency as LA or RGBA."""
+    # To convert or turn, Pillow copies an image even where nothing changes.
     ImageOps.exif_transpose(image, in_place=True)
     profile = image.info.get("icc_profile")
     if image.mode == "F" or image.mode.startswith("I"):
-        image = _of_eight_bits(np.asarray(image), image.info.get("transparency"))
+        values, transparent = np.asarray(image), image.info.get("transparency")
+        image = Image.fromarray(tiffs.eight_bits(values))
+        if transparent is not None:
+            image.putalpha(Image.fromarray((values != transparent).astype(np.uint8) * 255))
     elif image.has_transparency_data:
         image = image.convert("LA" if profile and image.mode in ("L", "LA", "La") else "RGBA")
     return profiles.to_srgb(image, profile)
 
 
-def _of_eight_bits(values, transparent):
-    """Pillow's grey image of values of more bits, with alpha where one of them means transparent."""
-    image = Image.fromarray(tiffs.eight_bits(values))
-    if transparent is None:
-        return image
-    return Image.merge("LA", (image, Image.fromarray((values != transparent).astype(np.uint8) * 255)))
-
-
 def _with_alpha(image):
-    """Pillow's image as an array of RGB, and a fourth channel for alpha where it has transparency."""
-    image = _plain(image)
+    """A Pillow image as an array of RGB, with a fourth channel for alpha where it has transparency."""
+    image = _normalise(image)
     if image.mode not in ("LA", "RGBA"):
         return np.asarray(image.convert("RGB"))
     pixels = np.array(image.convert("RGBA"))
-    # What nobody sees is white, as in `decode`: files hold anything there, and networks look at it all.
+    # Invisible pixels are white, as in `decode`: files hold anything there, and networks see it all.
     np.copyto(pixels[..., :3], 255, where=pixels[..., 3:] == 0)
     return pixels
 
 
 def _reason(error, data, advice):
-    """Why the bytes of an image file could not be decoded, in a line."""
+    """Why the bytes of an image file could not be decoded, in one line."""
     text = first_line(error)
     if isinstance(error, UnidentifiedImageError):
         if data[4:8] == b"ftyp":

@@ -1,7 +1,7 @@
-"""TIFFs that Pillow does not read, or reads wrong: those of more than 8 bits, by tifffile.
+"""TIFFs of more than 8 bits, decoded by tifffile.
 
-Of 8 bits and fewer Pillow reads every kind that it knows as tifffile does. Beyond that Pillow 13 mixes up
-planes, byte order and white with black, and says nothing (tests/pictures/test_tiffs.py has them all).
+With 8 bits and fewer Pillow reads every kind that it knows as tifffile does. With more, Pillow 13 silently
+mixes up planes, byte order and black with white (tests/pictures/test_tiffs.py has all kinds).
 """
 
 import contextlib
@@ -15,33 +15,32 @@ from PIL import Image, ImageOps
 
 from utils import first_line
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes of a file
 SAVE_AS = "save it as grey or RGB of 8 or 16 bits, uncompressed"
 WHITE_IS_0 = 0  # of the tag PhotometricInterpretation
 COLOURS = {WHITE_IS_0: "L", 1: "L", 2: "RGB", 5: "CMYK"}
-PACKED = 1032  # times its size; deflate packs no closer
+PACKED = 1032  # the most by which deflate reduces data
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its lines do not name the file
-# libtiff, which Pillow brings, writes to standard error by itself, without the file's name. The functions are
-# found where it is a library of its own: in Pillow's wheels for Linux and macOS, and in Linux distributions.
+# libtiff, which Pillow brings, writes to standard error itself. Its functions are found where it is a library
+# of its own: in Pillow's wheels for Linux and macOS, and in Linux distributions.
 with contextlib.suppress(AttributeError, OSError):
     _libtiff = ctypes.CDLL(Image.core.__file__)
     _libtiff.TIFFSetWarningHandler(None)
     _libtiff.TIFFSetErrorHandler(None)
 
 
-def opened(image, data, limit):
-    """The Pillow image of a TIFF's first page, right or refused.
+def open_tiff(image, data, limit):
+    """The Pillow image of a TIFF's first page; `image` is what Pillow opened, None where it could not.
 
-    `image` is what Pillow opened, None where it could not; `limit` is the most pixels. Raises ValueError with
-    the reason, Image.DecompressionBombError, and what tifffile raises of damaged files.
+    Raises ValueError with the reason, Image.DecompressionBombError, and what tifffile raises.
     """
-    if image and _is_shallow(image.tag_v2):
+    if image and _pillow_reads_correctly(image.tag_v2):
         return image
     try:
         return _by_tifffile(data, limit)
     except (NotImplementedError, ValueError, tifffile.TiffFileError) as error:
-        if isinstance(error, ValueError) and "imagecodecs" not in str(error):  # a compression, as LZW
+        if isinstance(error, ValueError) and "imagecodecs" not in str(error):  # a compression such as LZW
             raise
         if image and (made := _by_pillow(image)):
             return made
@@ -50,17 +49,17 @@ def opened(image, data, limit):
 
 
 def eight_bits(values, white=65535):
-    """Values 0 to `white`, or floating point ones from 0 to 1, as uint8. Raises ValueError for others."""
+    """Values from 0 to `white`, or floating point from 0 to 1, as uint8. Raises ValueError for others."""
     if values.dtype.kind == "f":
         if not (values.min() >= 0 and values.max() <= 1):  # also where one is not a number
             raise ValueError("floating point values outside 0 to 1: save it with 8 or 16 bits")
         return np.rint(255 * values.astype(np.float32)).astype(np.uint8)
-    # Rounded down, as Pillow's own way with 16 bits is.
+    # Rounded down, as Pillow does with 16 bits.
     return (np.clip(values, 0, white).astype(np.uint32) * 255 // white).astype(np.uint8)
 
 
-def _is_shallow(tags):
-    """Whether the tags say at most 8 bits, unsigned, the channels of a pixel together and whole."""
+def _pillow_reads_correctly(tags):
+    """Whether a TIFF has at most 8 bits, unsigned, the channels of a pixel together and chroma not halved."""
     halved = tags.get(262) == 6 and tags.get(259, 1) == 1 and tuple(tags.get(530, (2, 2))) != (1, 1)
     unsigned = set(tags.get(339, (1,))) <= {1, 4}
     return max(tags.get(258, (1,))) <= 8 and unsigned and tags.get(284, 1) == 1 and not halved
@@ -85,15 +84,14 @@ def _by_tifffile(data, limit):
         planes = planes.transpose(1, 2, 0, 3).reshape(*planes.shape[1:3], -1)
         alpha = {1: "a", 2: "A"}.get(next(iter(page.extrasamples), 0), "") if mode != "CMYK" else ""
         planes, white = planes[..., : len(mode) + len(alpha)], 2**page.bitspersample - 1
-        made = _image(planes, mode + alpha, page.photometric, white)
+        made = _tiff_image(planes, mode + alpha, page.photometric, white)
         made.info["icc_profile"] = page.tags.valueof(34675)
-        orientation = page.tags.valueof(274, default=1)
-    made.getexif()[274] = orientation
-    return ImageOps.exif_transpose(made)
+        made.getexif()[274] = page.tags.valueof(274, default=1)  # the orientation
+    return made
 
 
 def _by_pillow(image):
-    """What Pillow reads right of what tifffile is asked for first, or None: compressed and 12-bit ones."""
+    """A TIFF that tifffile cannot unpack, if Pillow reads its kind correctly: compressed or of 12 bits."""
     tags = image.tag_v2
     bits, kind, packed = tags.get(258, (1,))[0], tags.get(339, (1,))[0], tags.get(259, 1) != 1
     if bits <= 8:
@@ -107,13 +105,13 @@ def _by_pillow(image):
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
-    made = _image(np.asarray(image)[..., None], "L", tags.get(262), 4095 if bits == 12 else 65535)
+    made = _tiff_image(np.asarray(image)[..., None], "L", tags.get(262), 4095 if bits == 12 else 65535)
     made.info["icc_profile"] = image.info.get("icc_profile")
     return made
 
 
-def _image(values, mode, colours, white):
-    """Pillow's image of H,W,C values; "a" at the end of its `mode` is alpha that the colours hold already."""
+def _tiff_image(values, mode, colours, white):
+    """The Pillow image of H,W,C values; "a" at the end of `mode` is alpha by which colours are multiplied."""
     if values.shape[2] != len(mode):
         raise NotImplementedError(f"{values.shape[2]} channels, {len(mode)} expected")
     values = values if white == 255 else eight_bits(values, white)

@@ -66,5 +66,5 @@ def check(arguments):
             raise ValueError(f"its {key} is {str(value)[:20]!r}")
     follows_photo = arguments.get("predict") == "change" or arguments.get("guide")
     if follows_photo and arguments["in_ngc"] != arguments["out_ngc"]:
-        raise ValueError("it changes a photo, so in_ngc and out_ngc must be equal")
+        raise ValueError("predict change and guide need in_ngc and out_ngc to be equal")
     return arguments

@@ -26,6 +26,30 @@ class Parser(argparse.ArgumentParser):
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         prog = f"{PYTHON} -m {spec.name.removesuffix('.__main__')}" if spec else None
         super().__init__(prog, description=description, allow_abbrev=False)
+        self.meanings = {}  # of the options that `group` added
+
+    def group(self, title=None):
+        """Start a group of options; returns `add(name, default, values, meaning, unset="")`.
+
+        `values` is an argparse type, a tuple of choices, or bool. The help ends with the default, or `unset`
+        where it is None; the word "none" then takes back what a preset has set. Without a title the options
+        join the parser's first group.
+        """
+        group = self.add_argument_group(title) if title else self
+
+        def add(name, default, values, meaning, unset="", **more):
+            if values is bool:
+                kind, shown = {"action": argparse.BooleanOptionalAction}, unset
+            else:
+                shown = unset if default is None else "%(default)s"
+                kind = {"type": or_none(values) if default is None else values}
+            if isinstance(values, tuple):
+                kind = {"type": type(values[0]), "choices": values}
+            text = f"{meaning} ({shown})" if shown else meaning
+            group.add_argument(f"--{name}", default=default, help=text, **kind, **more)
+            self.meanings[name] = meaning
+
+        return add
 
     def parse_known_args(self, args=None, namespace=None):
         return super().parse_known_args(expand(sys.argv[1:] if args is None else args), namespace)
@@ -166,17 +190,14 @@ def image_size(text):
 
 
 def add_device(add):
-    """Add --device and --precision through a parser's `add_argument`."""
-    add("--device", type=one_line, default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
-    add(
-        "--precision",
-        choices=("auto", "fp32", "tf32", "bf16", "fp16"),
-        default="auto",
-        help="auto: bf16 where the processor has it, fp16 on an older GPU, else fp32; tf32 is float32 with "
-        "rounded products, from the A100 on (%(default)s)",
-    )
+    """Add --device and --precision through the function that Parser.group returns."""
+    add("device", "auto", one_line, "auto, cpu, cuda, cuda:1, …")
+    precisions = ("auto", "fp32", "tf32", "bf16", "fp16")
+    auto = "auto: bf16 where the processor has it, fp16 on an older GPU, else fp32"
+    add("precision", "auto", precisions, f"{auto}; tf32 is float32 with rounded products, from the A100 on")
 
 
-def command_line(program, argv):
-    """The command as a person would type it again; `program` has the words after "python"."""
-    return shlex.join([PYTHON, *program, *(sys.argv[1:] if argv is None else argv)])
+def command_line(module, argv):
+    """The command that starts a module, as a person types it: "test" is test.py, "survey.gatys" needs -m."""
+    start = ("-m", module) if "." in module else (f"{module}.py",)
+    return shlex.join([PYTHON, *start, *(sys.argv[1:] if argv is None else argv)])

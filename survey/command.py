@@ -31,7 +31,7 @@ def run(program, args, paint, argv=None, needs_vgg=True):
 
 def typed(module, argv=None):
     """The command of a module as a person would type it again."""
-    return command_line(("-m", module), argv)
+    return command_line(module, argv)
 
 
 def choose_device(args):

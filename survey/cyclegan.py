@@ -14,27 +14,25 @@ import sys
 
 import utils
 from survey.cyclegan_options import CYCLEGAN, blocks
-from training.folders import find_run
+from training.folder import find_run
 
 if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is refused before that
     utils.refuse_early(functools.partial(find_run, method=CYCLEGAN))
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from CartoonGAN import auc, fake_loss, learning_rate_factor, pixel_loss, real_loss, through_frozen
 from evaluation import judge
-from networks import at_least_float32, initialise
+from networks import initialise
 from pages import writing
 from pictures.foreign import CycleGenerator
 from support import gpu
 from support.norm import InstanceNorm
 from training import processes
 from training.batches import POOL_BACK
-from training.pool import Pool
-from training.ranking import auc
 from training.run import open_run
-from training.scaler import Scaler
+from training.steps import Pool, Scaler
 
 
 class PatchDiscriminator(nn.Module):
@@ -60,23 +58,13 @@ class PatchDiscriminator(nn.Module):
 # The losses
 
 
-def adversarial_loss(logits, real):
-    """Least squares (Section 4): small where a discriminator calls pictures real, or else painted."""
-    return (at_least_float32(logits) - float(real)).square().mean()
-
-
 def discriminator_loss(on_real, on_painted):
-    """What a discriminator minimises, halved so that it learns more slowly (Section 7.1)."""
-    return (adversarial_loss(on_real, True) + adversarial_loss(on_painted, False)) / 2
-
-
-def pixel_loss(picture, wanted):
-    """Mean absolute difference, of the cycle loss (Equation 2) and of the identity loss (Section 5.2)."""
-    return F.l1_loss(at_least_float32(picture), at_least_float32(wanted))
+    """A discriminator's least squares (Section 4), halved so that it learns more slowly (Section 7.1)."""
+    return (real_loss(on_real, "lsgan") + fake_loss(on_painted, "lsgan")) / 2
 
 
 def generator_loss(args, losses):
-    """What both generators minimise (Equation 3), the identity losses with it."""
+    """The loss of both generators (Equation 3), with the identity losses (Section 5.2)."""
     weights = {"adversarial": 1, "cycle": args.cycle_lambda, "identity": args.cycle_lambda * args.idt_lambda}
     return sum(weights[name.removesuffix("_back")] * loss for name, loss in losses.items())
 
@@ -91,8 +79,7 @@ def learning_rates(args, _phase, epoch):
     epoch 200 a hundredth, as in the authors' Torch code, and as `--lr_policy linear` of CartoonGAN.py. Their
     PyTorch code divides by one epoch more, and begins up to two epochs earlier.
     """
-    half = args.train_epoch // 2
-    factor = 1 - max(0, epoch - 1 - half) / (args.train_epoch - half)
+    factor = learning_rate_factor("linear", 2, epoch, args.train_epoch)
     return {"adam_g": args.lrG * factor, "adam_d": args.lrD * factor}
 
 
@@ -109,8 +96,8 @@ def step(model, args, photo, drawing, place):
         result, same_drawing = paint(model.parallel_generator, args, photo, drawing)
         result_back, same_photo = paint(model.parallel_generator_back, args, drawing, photo)
         losses = {
-            "adversarial": adversarial_loss(through_frozen(model.discriminator, result), True),
-            "adversarial_back": adversarial_loss(through_frozen(model.discriminator_back, result_back), True),
+            "adversarial": real_loss(through_frozen(model.discriminator, result), "lsgan"),
+            "adversarial_back": real_loss(through_frozen(model.discriminator_back, result_back), "lsgan"),
             "cycle": pixel_loss(model.parallel_generator_back(result), photo),
             "cycle_back": pixel_loss(model.parallel_generator(result_back), drawing),
         }
@@ -141,12 +128,6 @@ def paint(generator, args, picture, other):
     if not args.idt_lambda:
         return generator(picture), None
     return generator(torch.cat([picture, other])).chunk(2)
-
-
-def through_frozen(discriminator, picture):
-    """A discriminator's logits, through which gradients pass to the picture, but not into its weights."""
-    frozen = {name: weight.detach() for name, weight in discriminator.named_parameters()}
-    return torch.func.functional_call(discriminator, frozen, picture)
 
 
 # The run

@@ -22,7 +22,7 @@ which is not learned from, or on windows that move over PHOTO. `--temporal 0` gi
 Chosen here: networks.Generator with 16 channels in the first layer and 5 blocks is the network, so that
 test.py applies it; the paper's is much alike, with 16, 32 and 48 channels and kernels of 3. It predicts a
 change to the frame: without, faces were a blur after 800 steps, and sharp with it. Content and style
-are relative as feedforward.py says, R_TV is that of training/pixels.py, and means take the place of the sum
+are relative as feedforward.py says, R_TV is that of CartoonGAN.py, and means take the place of the sum
 over both and of D. So the weights (2, 1, 0.01, 10) are others than the paper's 1, 10, 1e-3 and 1e4.
 """
 
@@ -70,9 +70,9 @@ import numpy as np
 import torch
 
 import networks
+from CartoonGAN import total_variation
 from pictures import checkpoints
 from survey import command, feedforward, flow, layers
-from training.pixels import total_variation
 from utils import to_image
 
 

@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 
 from networks import VGG19
 from training import history
+from training.config import write_settings
 from training.log import log_event
 from training.run import Run
-from training.settings import write_settings
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

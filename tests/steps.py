@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import CartoonGAN
 import utils
 from training import options
-from training.scaler import Scaler
+from training.steps import Scaler
 
 SMALL = f"{TINY} --ngf 8 --ndf 8 --input_size 32 --batch_size 4 --lrG 2e-5 --lrD 2e-5"
 EVERYTHING = (

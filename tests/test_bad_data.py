@@ -61,7 +61,7 @@ def test_a_run_goes_through_all_of_them_together(data, tmp_path, capfd):
     more = f"{TINY} --name Bad --pre_train_epoch 1 --train_epoch 1 --eval_every 1 --workers 1"
     CartoonGAN.main([*map(str, folders), *more.split()])
     lines = capfd.readouterr().err.splitlines()
-    twice = f"warning: {len(UNUSUAL) - 1} photographs stand in both"  # two names, one content
+    twice = f"warning: {len(UNUSUAL) - 1} photographs are in both"  # two names, one content
     assert sum(line.startswith(twice) for line in lines) == 1
     assert_told("\n".join(line for line in lines if not line.startswith("warning: ")), told)
     settings = json.loads((tmp_path / "Bad_1_1_2_results/settings.json").read_text())

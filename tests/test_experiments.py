@@ -8,7 +8,7 @@ from helpers import ROOT, VGG
 import CartoonGAN
 from survey import cyclegan
 from survey.cyclegan_options import CYCLEGAN
-from training import folders
+from training import folder as folders
 from training.options import CARTOONGAN
 from utils import WrongUse
 

@@ -16,10 +16,10 @@ import CartoonGAN
 import utils
 from networks import CONVOLUTIONS, VGG19, Discriminator, Generator
 from pictures import checkpoints, inference
-from support import filters, norm
-from training import augment, options
+from support import filters
+from training import options
 from training.run import CHECK_EVERY, Run
-from training.scaler import Scaler
+from training.steps import Scaler
 
 
 def test_waiting_is_seen():
@@ -103,19 +103,17 @@ def placed(network, dtype=torch.float32):
     return network
 
 
-@pytest.mark.parametrize("chosen", [{}, {"norm": "pytorch", "padding": "pytorch"}])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("kind", ["instance", "layer"])
-def test_every_layer_on_a_gpu_has_the_precision_and_channels_last(kind, precision, chosen):
-    """Of fake CUDA tensors, through G, D and VGG19. PyTorch's own padding is mended within its layer."""
+def test_every_layer_on_a_gpu_has_the_precision(kind, precision):
+    """Of fake CUDA tensors, through G, D and VGG19."""
     seen = []
 
     def note(layer, given, result):
-        last = result.is_contiguous(memory_format=torch.channels_last)
-        seen.append((type(layer).__name__, result.device.type, result.dtype, last))
+        seen.append((type(layer).__name__, result.device.type, result.dtype))
 
     mode, autocast = fake_cuda(precision)
-    with mode, torch.device("cuda"), norm.forms(**chosen):
+    with mode, torch.device("cuda"):
         networks = Generator(ngf=4, nb=1, norm=kind), Discriminator(ndf=4), VGG19(width=4)
         for layer in (layer for network in networks for layer in placed(network).modules()):
             if not list(layer.children()) and not isinstance(layer, filters.Flatten):
@@ -124,9 +122,9 @@ def test_every_layer_on_a_gpu_has_the_precision_and_channels_last(kind, precisio
         with autocast:
             result = networks[0](photo)
             on_result, features = networks[1](result), networks[2](result)
-    assert result.dtype == torch.float32 and result.is_contiguous(memory_format=torch.channels_last)
+    assert result.dtype == torch.float32
     assert on_result.dtype == features.dtype == utils.dtype(precision)
-    wrong = [each for each in seen if each[1:] != ("cuda", utils.dtype(precision), True)]
+    wrong = [each for each in seen if each[1:] != ("cuda", utils.dtype(precision))]
     assert len(seen) > 50 and wrong == []
 
 
@@ -153,7 +151,7 @@ def test_both_steps_compute_on_a_gpu(precision, more, monkeypatch):
     monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)  # they are made where they stay
     monkeypatch.setattr(checkpoints, "load_vgg", lambda *_: VGG19(width=4))
     monkeypatch.setattr(CartoonGAN, "running_mean", lambda *_: None)
-    monkeypatch.setattr(augment, "add_noise", lambda *_: pictures[2])  # a GPU's random numbers need one
+    monkeypatch.setattr(CartoonGAN, "add_noise", lambda *_: pictures[2])  # a GPU's random numbers need one
     descended, pinned = [], []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
     monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: descended.append(loss))

@@ -26,17 +26,17 @@ BELOW = {
     "data": {"utils", "support", "pictures"},
     "training": {"utils", "support", "networks", "pictures"},
     "evaluation": {"utils", "support", "networks", "pictures", "training", "data.pairs"},
-    "pages": {"utils", "support", "networks", "pictures", "training"},
+    "pages": {"utils", "support", "networks", "pictures", "training", "evaluation.measures"},
     "test": {"utils", "support", "networks", "pictures"},
 }
 BELOW["CartoonGAN"] = BELOW["training"] | {"training", "edge_promoting", "evaluation", "pages"}
 BELOW["benchmark"] = BELOW["CartoonGAN"] | {"CartoonGAN"}
-BELOW["survey"] = BELOW["CartoonGAN"]
+BELOW["survey"] = BELOW["benchmark"]
 BELOW["experiments"] = BELOW["benchmark"]
 
 # Imports inside a function, and why: each would make a command slow that does without.
 LATE = {
-    ("training.folders", "training.state"): "PyTorch, needed only where settings.json is damaged",
+    ("training.folder", "training.state"): "PyTorch, needed only where settings.json is damaged",
     ("pages.__main__", "pages.writing"): "Jinja and Plotly, which --list does not need",
     ("pages.__main__", "training.samples"): "PyTorch, which only --slim with samples needs",
     ("training.data", "pictures.images"): "OpenCV, which a wrong command need not wait for",
@@ -103,10 +103,10 @@ def graph():
 
 
 def test_imports_are_seen():
-    known = {"utils", "pages", "pages.writing", "training.folders"}
-    text = "import utils, os\nfrom pages import writing, x\ndef f():\n    from training.folders import held\n"
+    known = {"utils", "pages", "pages.writing", "training.folder"}
+    text = "import utils, os\nfrom pages import writing, x\ndef f():\n    from training.folder import held\n"
     assert imports(ast.parse(text), known) == {
-        *(("utils", False), ("pages.writing", False), ("pages", False), ("training.folders", True))
+        *(("utils", False), ("pages.writing", False), ("pages", False), ("training.folder", True))
     }
 
 
@@ -187,7 +187,7 @@ START = """
 import contextlib, importlib, io, json, runpy, sys
 slow, answers = json.loads(sys.argv[1])
 results = {}
-for name in ("training.folders", "pictures.listing", "pages.__main__"):
+for name in ("training.folder", "pictures.listing", "pages.__main__"):
     importlib.import_module(name)
     results[name] = [None, "", "", [each for each in slow if each in sys.modules]]
     if name == "pages.__main__":
@@ -218,7 +218,7 @@ def started():
     return json.loads(end.stdout)
 
 
-@pytest.mark.parametrize("name", ["training.folders", "pictures.listing", "pages.__main__"])
+@pytest.mark.parametrize("name", ["training.folder", "pictures.listing", "pages.__main__"])
 def test_what_a_command_line_is_checked_with_loads_nothing_slow(started, name):
     assert started[name][3] == []
 

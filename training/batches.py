@@ -1,4 +1,4 @@
-"""The endless, seeded stream of batches that training is fed with."""
+"""The seeded stream of training batches, and the processes that load them."""
 
 import ctypes
 import functools
@@ -17,51 +17,70 @@ import utils
 from pictures import images, listing
 from support.files import let_go
 from training import failures, processes
-from training.method import load_size
+from training.config import load_size
 from training.processes import STOPPING
 from utils import RunFailed, report
 
-IN_A_ROW = 10  # images; where so many are lost, it is no longer files that are lost but the disk
+IN_A_ROW = 10  # images; if so many are lost in a row, the disk is lost rather than single files
+SHARED = Path("/dev/shm")  # where the loading processes leave their batches  # noqa: S108
+AHEAD = 2  # batches that each of them may have there
+SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 # Each stream of random numbers has a number of its own, so that no two ever share a seed.
 PHOTOS, DRAWINGS, SMOOTHED, POOL, AUGMENT, POOL_BACK, NOISE = range(7)
 
 
-def first_readable(paths, start, use):
-    """use(path) of the first that works of paths[start] and those after it; after the last comes the first.
+# What a batch is made of
 
-    Returns (what `use` made, {path: (reason, path that takes its place)} of those before). `use` may raise
-    images.CannotRead. Raises RunFailed if ten in a row, or all, cannot be read.
+
+def training_batches(run):
+    """(TrainingImages, draws) of the phase that a run.Run is in, from its place on."""
+    args, data = run.args, run.data
+    pairs = data.pairs if run.phase == 2 else []
+    form = args.input_size, args.resize, args.in_ngc, args.out_ngc
+    dataset = TrainingImages(data.photos, pairs, *form, data.smoothed, load_size(args))
+    streams = [DRAWINGS]
+    if data.smoothed:
+        streams.append(SMOOTHED if args.independent_edges else DRAWINGS)
+    counts = len(data.photos), len(pairs), args.batch_size
+    return dataset, map(processes.share, draws(*counts, args.seed, *run.place, streams))
+
+
+def draws(photos, drawings, batch, seed, phase, epoch, step, streams=(DRAWINGS, DRAWINGS)):
+    """Yield, from (epoch, step) on and without end, the draws of each batch of a phase.
+
+    A draw is (index of the image, key of its random generator). An epoch is one shuffled pass over the
+    `photos`, in whole batches only: the few left over differ from epoch to epoch. The `drawings` come from an
+    endless reshuffle of their own, one for each of `streams`; the same stream gives the same draws, so that a
+    smoothed drawing is the drawing's own. Nothing has a state: everything is a function of the arguments.
     """
-    lost = {}
-    for index in range(start, start + min(IN_A_ROW, len(paths))):
-        path = paths[index % len(paths)]
-        try:
-            made = use(path)
-        except images.CannotRead as error:
-            lost[path] = error.reason
-        else:
-            return made, {each: (reason, path) for each, reason in lost.items()}
-    raise RunFailed(
-        f"training images are lost, {len(lost)} in a row, the last is {path}: {lost[path]}; "
-        "see to the disk, then go on with --resume"
-    )
+    steps = photos // batch
+    for position in itertools.count((epoch - 1) * steps + step):
+        epoch, step = divmod(position, steps)
+        drawn = [[_draw(photos, seed, PHOTOS, phase, epoch, step * batch + n) for n in range(batch)]]
+        for stream in streams if drawings else ():
+            places = (divmod(position * batch + n, drawings) for n in range(batch))
+            drawn.append([_draw(drawings, seed, stream, phase, *place) for place in places])
+        yield list(zip(*drawn, strict=True))
 
 
-def lost_line(path, reason, instead):
-    """What is said of an image that got lost during a run."""
-    return f"lost {path} ({reason}): {instead} takes its place"
+def _draw(count, seed, stream, phase, turn, place):
+    index = int(_order(count, seed, stream, phase, turn)[place])
+    return index, (seed, stream, phase, turn, index)
+
+
+@functools.lru_cache(maxsize=8)
+def _order(count, *key):
+    return np.random.default_rng(key).permutation(count)
 
 
 class TrainingImages(Dataset):
-    """Training squares, uint8 C,size,size. An item is a photo, or a photo, a drawing and a smoothed drawing.
+    """Training squares, uint8 C,size,size: a photo, or a photo, a drawing and a smoothed drawing.
 
-    They are cut out of pictures with a shorter side of `load_size` pixels, or of `size`.
-
-    Where `pairs` are not `smoothed`, they are drawings, and an item is a photo and a drawing. It is asked for
-    by draws (see `draws`), which settle all that is random about it. An image that can no longer be read is
-    replaced by the next that can. `lost` holds {path: (reason, path instead)} of those; whoever reads it may
-    empty it. Raises RunFailed as `first_readable` does.
+    They are cut out of pictures with a shorter side of `load_size` pixels (`size`). If `pairs` are not
+    `smoothed`, they are drawings, and an item is a photo and a drawing. The index of an item is its draws
+    (see `draws`), which determine crop and flip. An image that can no longer be read is replaced by the next
+    that can, and `lost` notes {path: (reason, path that replaces it)}. Raises RunFailed as `first_readable`.
     """
 
     def __init__(
@@ -79,12 +98,8 @@ class TrainingImages(Dataset):
         halves = [pairs[draw][side] for side, draw in enumerate(drawings)]
         return [self._square(*square) for square in zip([image, *halves], draws, strict=True)]
 
-    def channels(self, draws):
-        """How many channels an item of these draws has in all."""
-        return self.photo_channels + (len(draws) - 1) * self.drawing_channels
-
-    def batch(self, items):
-        """(batch of items, what was lost on the way): in a worker process this is how the main one learns."""
+    def collate(self, items):
+        """(batch of items, `lost` since the last batch): how the main process learns of lost images."""
         lost, self.lost = self.lost, {}
         return default_collate(items), lost
 
@@ -94,15 +109,15 @@ class TrainingImages(Dataset):
         return image
 
     def _photo(self, path):
-        return self._fitted(path, images.read(path, self.photo_channels, at_least=self.load_size))
+        return self._fit(path, images.read(path, self.photo_channels, at_least=self.load_size))
 
     def _pair(self, path):
         if not self.smoothed:
-            return [self._fitted(path, images.read(path, self.drawing_channels, at_least=self.load_size))]
+            return [self._fit(path, images.read(path, self.drawing_channels, at_least=self.load_size))]
         halves = np.array_split(images.read(path, self.drawing_channels), 2, axis=1)
-        return [self._fitted(path, half) for half in halves]
+        return [self._fit(path, half) for half in halves]
 
-    def _fitted(self, path, image):
+    def _fit(self, path, image):
         try:
             return images.fit_training(image, self.load_size, self.resize)
         except images.Unreadable as error:
@@ -117,62 +132,45 @@ class TrainingImages(Dataset):
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
-def training_batches(run):
-    """(TrainingImages, draws) of the phase that a run.Run is in, from its place on."""
-    args, data = run.args, run.data
-    pairs = data.pairs if run.phase == 2 else []
-    form = args.input_size, args.resize, args.in_ngc, args.out_ngc
-    dataset = TrainingImages(data.photos, pairs, *form, data.smoothed, load_size(args))
-    counts = len(data.photos), len(pairs), args.batch_size
-    streams = (DRAWINGS, SMOOTHED if args.independent_edges else DRAWINGS) if data.smoothed else (DRAWINGS,)
-    return dataset, map(processes.share, draws(*counts, args.seed, *run.place, streams))
+def first_readable(paths, start, use):
+    """use(path) of the first of paths[start] and those after it for which it works; the last wraps around.
 
-
-def draws(photos, drawings, batch, seed, phase, epoch, step, streams=(DRAWINGS, DRAWINGS)):
-    """Yield, from (epoch, step) on and without end, what each batch of a phase is made of.
-
-    A draw is (index of the image, key of its random generator). An epoch is one shuffled pass over the
-    `photos`, whole batches only: the few left over differ from epoch to epoch. The `drawings` come from an
-    endless reshuffle of their own, one for each of `streams`; the same stream gives the same draws, so
-    that a smoothed drawing is that of the drawing.
-    Nothing here has a state: everything is a function of the arguments.
+    Returns (that result, {path: (reason, path that replaces it)} of those before). `use` may raise
+    images.CannotRead. Raises RunFailed if ten in a row, or all, cannot be read.
     """
-    steps = photos // batch
-    for position in itertools.count((epoch - 1) * steps + step):
-        epoch, step = divmod(position, steps)
-        places = range(step * batch, (step + 1) * batch)
-        drawn = [[_draw(photos, seed, PHOTOS, phase, epoch, place) for place in places]]
-        if drawings:
-            for stream in streams:
-                shown = range(position * batch, (position + 1) * batch)
-                drawn.append([_draw(drawings, seed, stream, phase, *divmod(n, drawings)) for n in shown])
-        yield list(zip(*drawn, strict=True))
+    lost = {}
+    for index in range(start, start + min(IN_A_ROW, len(paths))):
+        path = paths[index % len(paths)]
+        try:
+            made = use(path)
+        except images.CannotRead as error:
+            lost[path] = error.reason
+        else:
+            return made, {each: (reason, path) for each, reason in lost.items()}
+    raise RunFailed(
+        f"training images are lost, {len(lost)} in a row, the last is {path}: {lost[path]}; "
+        "check the disk, then resume with --resume"
+    )
 
 
-def _draw(count, seed, stream, phase, turn, place):
-    index = int(_order(count, seed, stream, phase, turn)[place])
-    return index, (seed, stream, phase, turn, index)
+def report_lost(lost):
+    """Report once each image that was lost during a run: {path: (reason, path that replaces it)}."""
+    for path, (reason, instead) in lost.items():
+        listing.report_once(f"lost {path} ({reason}): {instead} replaces it", everywhere=True)
 
 
-@functools.lru_cache(maxsize=8)
-def _order(count, *key):
-    return np.random.default_rng(key).permutation(count)
+# Loading
 
 
 def default_workers(device):
-    """Processes that load images: beside a GPU its share of the cores, up to 8; beside the CPU one."""
+    """The number of loading processes: with a GPU its share of the cores, up to 8; on the CPU 1."""
     return min(8, max(1, utils.cores() // processes.count_here())) if device.type == "cuda" else 1
 
 
-SHARED = Path("/dev/shm")  # where the processes leave their batches  # noqa: S108
-SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
-AHEAD = 2  # batches that each of them may have there
-
-
 def with_room(workers, size):
-    """How many of `workers` processes have room in shared memory for batches of `size` bytes.
+    """`workers`, or as many as shared memory has room for if batches take `size` bytes each.
 
-    Says it where that is fewer: once it is full, the run would end.
+    Reports it if that is fewer: a run ends when shared memory is full.
     """
     if not workers or not SHARED.is_dir():
         return workers
@@ -182,7 +180,7 @@ def with_room(workers, size):
         needed = (AHEAD * workers + 2) * size
         report(
             f"{workers} processes that load images need {needed / 1e6:.0f} MB in {SHARED}, which has "
-            f"{free / 1e6:.0f} MB: taking {room}; {failures.MORE_SHARED}"
+            f"{free / 1e6:.0f} MB: using {room}; {failures.MORE_SHARED}"
         )
     return min(workers, room)
 
@@ -190,17 +188,16 @@ def with_room(workers, size):
 def load_batches(dataset, batches, workers, device):
     """Iterate over the batches of `draws`, loaded ahead by `workers` processes: uint8 N,C,H,W on `device`.
 
-    None workers are default_workers. Says once of each image that it can no longer be read. However it ends,
-    its processes end with it. Raises RunFailed if too many images are lost in a row, or a process fails.
+    None means default_workers. Each lost image is reported once. The processes end with the iterator, however
+    it ends. Raises RunFailed if too many images are lost in a row, or a process fails.
     """
     workers = default_workers(device) if workers is None else workers
     first = next(batches)
-    workers = with_room(workers, len(first) * dataset.size**2 * dataset.channels(first[0]))
-    batches = itertools.chain([first], batches)
+    workers = with_room(workers, len(first) * len(first[0]) * 3 * dataset.size**2)
     loader = DataLoader(
         dataset,
-        batch_sampler=batches,
-        collate_fn=dataset.batch,
+        batch_sampler=itertools.chain([first], batches),
+        collate_fn=dataset.collate,
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
         pin_memory=device.type == "cuda",
@@ -209,21 +206,19 @@ def load_batches(dataset, batches, workers, device):
         # 3.14's default, would wait for the server, and the server for it, for ever.
         multiprocessing_context="fork" if workers else None,
     )
-    told, before, loaded = set(), {*multiprocessing.active_children()}, None
+    before, loaded = {*multiprocessing.active_children()}, None
     try:
         loaded = iter(loader)
         for batch, lost in loaded:
-            for path in (path for path in lost if path not in told):
-                listing.report_once(lost_line(path, *lost[path]), everywhere=True)
-            told |= lost.keys()
+            report_lost(lost)
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
     except Exception as error:
         if reason := failures.of_loading(error):
             raise RunFailed(reason) from error
         raise
     finally:
-        # An error's traceback keeps PyTorch's iterator alive, and so the processes; they ignore SIGTERM, and
-        # the program would wait for them for ever.
+        # An error's traceback keeps PyTorch's iterator alive, and so the processes, which ignore SIGTERM; the
+        # program would wait for them for ever.
         if workers and loaded is not None:
             loaded._shutdown_workers()
         for process in {*multiprocessing.active_children()} - before:
@@ -238,4 +233,4 @@ def _start_worker(_):
     images.cv2.setNumThreads(1)
     if sys.platform == "linux":  # a worker that waits for a lock would outlive a killed program for ever
         ctypes.CDLL(None).prctl(SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
-    let_go()  # elsewhere a worker outlives a killed program by seconds
+    let_go()  # of the run's lock: elsewhere a worker outlives a killed program by seconds

@@ -1,6 +1,7 @@
 """What the columns of metrics.csv mean, a line each: the pages print it under the curve."""
 
-# Written by every step, without the weights of the losses: the mean over an epoch.
+# Written by every step, without the weights of the losses: the mean over an epoch. For a loss that is not
+# listed the help of its option NAME_lambda is used.
 LOSSES = {
     "content": "mean absolute difference of VGG19's conv4_4 features between result and photograph; 0: the "
     "photograph itself",
@@ -16,7 +17,6 @@ LOSSES = {
 }
 
 MEASURES = {
-    "colour": "mean distance of the result's chroma from the photograph's in CIE Lab; 2 is just visible",
     "auc_result": "how well the discriminator tells drawings from results, by patches; 0.5: not at all; 1: "
     "always, which teaches the generator little",
     "auc_smoothed": "how well the discriminator tells drawings from their edge-smoothed copies; 0.5: it "
@@ -24,24 +24,7 @@ MEASURES = {
     "change_from_photo": "mean absolute difference between result and photograph in grey levels of 255; "
     "below 1 nothing is learned",
     "skipped_steps": "steps of the epoch that were left out because a number in float16 overflowed",
-    "drawn": "style: 0 is the photographs, 1 the drawings; compare differences with the deviation",
-    "flat": "share of flat pixels; more is more like a drawing",
-    "lines": "share of pixels on thin dark lines",
-    "new_lines": "share of pixels on thin dark lines that the photograph does not have",
-    "at_contours": "share of the new lines that are at contours of the photograph; compare with by_chance",
-    "by_chance": "what at_contours would be if the new lines were anywhere",
-    "kid_drawings": "distance of the results from the drawings (KID); lower is nearer, but compare "
-    "differences with the deviation",
-    "kid_photos": "distance of the results from the photographs (KID); lower is nearer",
-    "fid_drawings": "distance of the results from the drawings (FID); lower is nearer",
-    "fid_photos": "distance of the results from the photographs (FID); lower is nearer",
-    "content_change": "change of the photograph's conv4_4 features relative to their mean size; 0: unchanged",
-    "ssim": "structural similarity of result and photograph in luminance; 1: the same",
     "line_edges": "share of the strong edges that are drawn lines, thin and dark",
-    "checkerboard": "energy of the pattern of transposed convolutions, grey levels squared; a photograph has "
-    "about 0",
-    "stripes": "energy of fine stripes along rows and columns, grey levels squared; compare with the "
-    "photographs' own",
 }
 
 RUNNING = {
@@ -59,23 +42,29 @@ COMPANIONS = {
 }
 
 
-def meaning(column):
-    """One line on a column of metrics.csv; "" for one that is not known here, as that of an own loss."""
-    if line := (LOSSES | MEASURES | RUNNING).get(
-        column.removeprefix("measured_")
-    ):  # beside a loss of that name
+def meaning(column, measures, losses):
+    """One line about a column of metrics.csv; "" for one that is not known.
+
+    `measures` are those of evaluation.measures.MEASURES, of --eval_every. `losses`, {name: meaning},
+    are those in the run's settings.json, from the help of its options.
+    """
+    column = column.removeprefix("measured_")  # beside a loss of that name
+    if column in measures:
+        return measures[column].meaning
+    if line := (losses | LOSSES | MEASURES | RUNNING).get(column):
         return line
     return next((line for end, line in COMPANIONS.items() if column.endswith(end)), "")
 
 
-def measures(columns):
+def measures(columns, losses):
     """Those of `columns` that say how good results are: no losses, no companions, nothing of the run itself.
 
-    A column that is not known here is a measure.
+    `losses` is as in `meaning`. A column that is not known is a measure.
     """
+    others = {"phase", "epoch", "pictures", "squares", *losses, *LOSSES, *RUNNING}
     return [
         column
         for column in columns
-        if column not in ("phase", "epoch", "pictures", "squares", *LOSSES, *RUNNING)
+        if column not in others
         and not any(column.removesuffix(end) in columns for end in COMPANIONS if column.endswith(end))
     ]

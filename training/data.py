@@ -1,15 +1,19 @@
-"""The pictures that a run is made of: found, read through once, edge-smoothed and recorded."""
+"""The pictures of a run: found, read once, edge-smoothed and recorded."""
 
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 from pictures.listing import EXTENSIONS, find_images, looked_for, report_once
-from training.method import load_size
+from training.config import load_size
 from utils import WrongUse, report
 
 MEASURABLE = 2  # drawings: a distance is one between many pictures
-FEWEST_SHARED = 10  # test photographs that are shared between choosing a generator and measuring it
+FEWEST_SHARED = 10  # test photographs, to be shared between choosing a generator and measuring it
+LAYOUT = (
+    "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings, "
+    "or one folder for both holds trainA, testA and trainB (data/README.md)"
+)
 
 
 class Data(NamedTuple):
@@ -17,24 +21,24 @@ class Data(NamedTuple):
 
     photos: list
     tests: list
-    pairs: list  # of a drawing and its smoothed copy, or where a method needs none of these, drawings
+    pairs: list  # of a drawing and its smoothed copy side by side, or if not `smoothed`, drawings
     record: dict
-    smoothed: bool = True  # whether `pairs` are pairs
+    smoothed: bool = True
     test_digests: tuple = ()  # of the tests' content
 
 
 def find_data(args, fewest):
-    """List the images in the folders that the options name: (photographs, tests, old_pairs), paths.
+    """List the images in the folders that the options name: (photographs, tests, ready-made pairs), paths.
 
-    The losses need at least `fewest` drawings, with 0 none; --eval_every needs some too. Raises WrongUse if a
-    folder is missing, empty or smaller than a batch. Nothing is read, so this is quick.
+    The losses need at least `fewest` drawings (0: none); --eval_every needs some too. Nothing is read, so
+    this is quick. Raises WrongUse if a folder is missing, empty or smaller than a batch.
     """
     photo_dir, test_dir, drawing_dir = folders(args)
     if photo_dir.name == "trainA" or drawing_dir.name == "trainB":
         report_once(f"CycleGAN's layout: photographs {photo_dir} and {test_dir}, drawings {drawing_dir}")
     photos = require_images(photo_dir, args.batch_size, "photographs")
     tests = require_images(test_dir, 1, "photographs")
-    ready = old_pairs(_pair_dir(args)) if fewest and "pair_dir" in args else []
+    ready = _ready_pairs(_pair_dir(args)) if fewest and "pair_dir" in args else []
     if fewest and not ready:
         require_images(drawing_dir, fewest, "drawings")
     if args.eval_every:
@@ -42,17 +46,17 @@ def find_data(args, fewest):
         if count < MEASURABLE:
             raise WrongUse(
                 f"--eval_every compares the results with the drawings, at least {MEASURABLE} needed, and "
-                f"{drawing_dir} holds {count}: put them there, or take --eval_every 0"
+                f"{drawing_dir} holds {count}: put them there, or use --eval_every 0"
             )
     return photos, tests, ready
 
 
 def prepare(args, fewest, make_pairs=None):
-    """Read all images through, make the pairs that are missing, and return Data.
+    """Read all images once, make the pairs that are missing, and return Data.
 
-    `fewest` is find_data's. `make_pairs` is edge_promoting's, or None for drawings alone. Says which images
-    are left out because they cannot be read, and how many photographs stand in both train and test. Raises
-    WrongUse as `find_data` does, and if too few images can be read.
+    `fewest` is find_data's. `make_pairs` is edge_promoting's, or None for drawings alone. Reports images that
+    cannot be read, and photographs that are in both train and test. Raises WrongUse as `find_data` does, and
+    if too few images can be read.
     """
     from pictures import images  # OpenCV, which a wrong command need not wait for
 
@@ -61,7 +65,7 @@ def prepare(args, fewest, make_pairs=None):
     photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
     tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
     if twice := len(set(photos.digests) & set(tests.digests)):
-        report(f"warning: {twice} photographs stand in both {photo_dir} and {test_dir}")
+        report(f"warning: {twice} photographs are in both {photo_dir} and {test_dir}")
     record = {"photographs": _record(photos), "test photographs": _record(tests)}
     if not fewest:
         return Data(photos.paths, tests.paths, [], record, test_digests=tuple(tests.digests))
@@ -69,12 +73,11 @@ def prepare(args, fewest, make_pairs=None):
     if ready:
         report(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
         pairs = images.check(ready, "pairs", narrowest=2)  # each half of a pair is a picture
-    elif not make_pairs:
-        pairs = images.check(require_images(drawing_dir, fewest, "drawings"), "drawings")
+    elif make_pairs:
+        size = f"{load_size(args)}{'_squash' if args.resize == 'squash' else ''}"
+        pairs = make_pairs(drawing_dir, _pair_dir(args) / size, load_size(args), args.resize)
     else:
-        made_for = f"{load_size(args)}{'_squash' if args.resize == 'squash' else ''}"
-        where = _pair_dir(args) / made_for
-        pairs = make_pairs(drawing_dir, where, load_size(args), args.resize)
+        pairs = images.check(require_images(drawing_dir, fewest, "drawings"), "drawings")
     pairs = readable(pairs, fewest, "drawings", drawing_dir)
     record["drawings"] = _record(pairs)
     smoothed = make_pairs is not None
@@ -82,9 +85,9 @@ def prepare(args, fewest, make_pairs=None):
 
 
 def choosing(tests):
-    """Those test photographs that --eval_every measures, and generator_best.pth is chosen by: every second.
+    """The test photographs that --eval_every measures to choose generator_best.pth: every second.
 
-    The others are left to measure the chosen one by. All, where there are too few to share.
+    The others are left to measure the chosen generator by. All, if there are too few to share.
     """
     return tests[::2] if len(tests) >= FEWEST_SHARED else tests
 
@@ -92,7 +95,7 @@ def choosing(tests):
 def folders(args):
     """The folders of photographs, of test photographs and of drawings.
 
-    Those of CycleGAN's data sets, trainA, testA and trainB, where there is no train.
+    If there is no train folder, those of CycleGAN's data sets: trainA, testA and trainB.
     """
     source, target = Path(args.src_data), Path(args.tgt_data)
     a, b = (
@@ -108,25 +111,21 @@ def _pair_dir(args):
 
 def require_images(folder, least, wanted):
     """The image files below `folder`. Raises WrongUse if it is missing or holds fewer than `least`."""
-    layout = (
-        "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings, "
-        "or one folder for both holds trainA, testA and trainB (data/README.md)"
-    )
     if not folder.is_dir():
         named = folder.parent
         if not named.is_absolute() and Path("data", named).is_dir():
             raise WrongUse(f"no folder {folder}: did you mean {Path('data', named)}?")
         above = f"name the folder above {named}: " if named.name in ("train", "test") else ""
-        raise WrongUse(f"no folder {folder}: {above}{layout}")
+        raise WrongUse(f"no folder {folder}: {above}{LAYOUT}")
     paths = [folder / name for name in find_images(folder)]
     if not paths:
-        raise WrongUse(f"no images in {folder}: {layout}; {looked_for()}")
+        raise WrongUse(f"no images in {folder}: {LAYOUT}; {looked_for()}")
     _require(len(paths), least, wanted, folder)
     return paths
 
 
 def readable(checked, least, wanted, folder):
-    """Say which images of images.Checked cannot be read. Raises WrongUse if fewer than `least` remain."""
+    """Report which images of images.Checked cannot be read. Raises WrongUse if fewer than `least` remain."""
     for path, reason in checked.unreadable.items():
         report_once(f"left out {path}: {reason}")
     _require(len(checked.paths), least, f"readable {wanted}", folder)
@@ -140,15 +139,15 @@ def _require(count, least, wanted, folder):
 
 
 def _record(checked):
-    """Counts, and one digest of the files' content whatever their names and order."""
+    """Counts, and a digest of the files' content that is independent of their names and order."""
     joined = hashlib.blake2b("".join(sorted(checked.digests)).encode(), digest_size=8).hexdigest()
     return {"count": len(checked.paths), "left out": len(checked.unreadable), "fingerprint": joined}
 
 
-def old_pairs(pair_dir):
+def _ready_pairs(pair_dir):
     """Numbered files directly in `pair_dir`, drawing and smoothed, as the old public script wrote them.
 
-    Empty when `pair_dir` has a folder of this program's (named by a size).
+    Empty if `pair_dir` has a folder of this program's (named by a size).
     """
     inside = list(pair_dir.iterdir()) if pair_dir.is_dir() else []
     if any(path.is_dir() and path.name[0].isdigit() for path in inside):

@@ -7,8 +7,8 @@ import sys
 from pictures.inference import is_out_of_memory
 from support.arguments import command_line
 from training import processes
+from training.config import FILE, STATE
 from training.log import LOG, log_traceback
-from training.settings import FILE, STATE
 from utils import RunFailed, Stopped, WrongUse, first_line
 
 KILLED = "a process that loads images was killed (out of memory?): try fewer --workers, or --workers 0"
@@ -18,11 +18,11 @@ MORE_SHARED = "docker run --shm-size=2g, or --ipc=host, gives a container more"
 def resuming(config, *options):
     """The command that resumes a run, or where nothing was saved yet starts it again, with more `options`.
 
-    `config` is a folders.RunConfig.
+    `config` is a config.RunConfig.
     """
     begun = any((config.folder / name).exists() for name in (FILE, STATE))
     argv = ["--resume", str(config.folder)] if begun else sys.argv[1:] if config.argv is None else config.argv
-    return command_line(config.method.program, [*argv, *options])
+    return command_line(config.method.name, [*argv, *options])
 
 
 def another_try(run):
@@ -62,7 +62,7 @@ def of_loading(error):
 
 @contextlib.contextmanager
 def one_line_errors(device, config):
-    """Turn what can go wrong around the program into RunFailed; `config` is the run's folders.RunConfig."""
+    """Turn what can go wrong around the program into RunFailed; `config` is the run's config.RunConfig."""
     try:
         yield
     except (OSError, RuntimeError, MemoryError) as error:

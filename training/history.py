@@ -13,11 +13,7 @@ from utils import WrongUse, first_line
 FILE = "metrics.csv"
 DRAWN, KID = "drawn", "kid_drawings"  # the columns that choose generator_best.pth: style, or else KID
 NAMES = {DRAWN: "style", KID: "KID"}
-BESIDE = (
-    "_std",
-    "_photo",
-    "_drawings",
-)  # suffixes: the error or the references of another column
+BESIDE = ("_std", "_photo", "_drawings")  # suffixes: the error or the references of another column
 NOT_PLOTTED = ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
 
 

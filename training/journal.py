@@ -11,7 +11,7 @@ import utils
 from pictures import checkpoints
 from training import data, history, samples
 from training.log import log_event
-from training.shown import shown_generator
+from training.steps import shown_generator
 from utils import WrongUse, first_line, print_line, report
 
 WON = 0.99  # AUC of a discriminator, of real pictures against results

@@ -1,10 +1,8 @@
 """CartoonGAN.py's options: their names, defaults, help and checks."""
 
-from argparse import BooleanOptionalAction
-
 from support import architecture
-from support.arguments import Parser, number, or_none, place
-from training.method import (
+from support.arguments import Parser, number, place
+from training.config import (
     BETA,
     FILTERS,
     RATE,
@@ -19,146 +17,58 @@ from training.method import (
 
 
 def training_parser():
-    """The parser of CartoonGAN.py's options."""
+    """The parser of CartoonGAN.py's options. A weight NAME_lambda belongs to the loss NAME."""
     parser = Parser("Train a CartoonGAN: photographs in one folder, drawings in another, no pairs.")
     add = add_places(parser)
-    add("--pair_dir", type=or_none(place), help="where edge-smoothed drawings are kept (TGT_DATA/pair)")
+    add("pair_dir", None, place, "folder of the edge-smoothed drawings", "TGT_DATA/pair")
 
-    group = parser.add_argument_group("networks")
-    add = group.add_argument
-    for key in architecture.OPTIONS:
-        default, values, text = architecture.GENERATOR[key]
-        kind = {"type": type(default), "choices": values} if isinstance(values, tuple) else {"type": values}
-        add(f"--{key}", **kind, default=default, help=f"{text} (%(default)s)")
-    add(
-        "--in_ndc",
-        type=int,
-        choices=architecture.CHANNELS,
-        default=3,
-        help="channels of the discriminator's input, the same as out_ngc (%(default)s)",
-    )
-    add(
-        "--out_ndc",
-        type=FILTERS,
-        default=1,
-        help="channels of the discriminator's output (%(default)s)",
-    )
-    add(
-        "--ndf",
-        type=FILTERS,
-        default=32,
-        help="filters of the discriminator's first layer (%(default)s)",
-    )
-    add(
-        "--norm_init",
-        choices=("one", "uniform"),
-        default="one",
-        help="scales of the norms at the start: all 1, or drawn between 0 and 1 (%(default)s)",
-    )
+    add = parser.group("networks")
+    for name in architecture.OPTIONS:
+        add(name, *architecture.GENERATOR[name])
+    add("in_ndc", 3, architecture.CHANNELS, "channels of the discriminator's input, the same as out_ngc")
+    add("out_ndc", 1, FILTERS, "channels of the discriminator's output")
+    add("ndf", 32, FILTERS, "filters of the discriminator's first layer")
+    scales = "scales of the norms at the start: all 1, or drawn between 0 and 1"
+    add("norm_init", "one", ("one", "uniform"), scales)
 
-    group = parser.add_argument_group("method")
-    add = group.add_argument
+    add = parser.group("method")
     add_pictures(add)
-    add("--batch_size", type=number(int, 1), default=8, help="images a step (%(default)s)")
+    add("batch_size", 8, number(int, 1), "images per step")
+    add("pre_train_epoch", 10, WHOLE, "epochs of phase one, content loss alone")
+    add("train_epoch", 100, WHOLE, "epochs of phase two, adversarial")
+    add("con_lambda", 10, REAL, "weight of the content loss")
+    add("adv_lambda", 1, REAL, "weight of the adversarial loss; 0: no discriminator")
+    add("style_lambda", 0, REAL, "weight of the style loss, Gram matrices of VGG19 features, phase two")
+    add("tv_lambda", 0, REAL, "weight of total variation, phase two")
+    add("colour_lambda", 0, REAL, "weight of the chroma difference to the photo in CIE Lab, phase two")
+    add("pixel_lambda", 0, REAL, "weight of the absolute difference to the photo, phase two")
+    tones = "change the tones of all pictures that the discriminator sees at random, or not"
+    add("diffaugment", "none", ("none", "color"), tones)
+    noise = "standard deviation of noise on the smoothed drawings that the discriminator sees"
+    add("smoothed_noise", 0, REAL, f"{noise}, in units of [-1, 1]")
+    add("gan_mode", "bce", ("bce", "lsgan"), "adversarial loss: log loss, or least squares")
+    add("pool_size", 0, WHOLE, "older batches of results also shown to the discriminator; 0: none")
     add(
-        "--pre_train_epoch",
-        type=WHOLE,
-        default=10,
-        help="epochs of phase one, content loss alone (%(default)s)",
-    )
-    add("--train_epoch", type=WHOLE, default=100, help="epochs of phase two, adversarial (%(default)s)")
-    add("--con_lambda", type=REAL, default=10, help="weight of the content loss (%(default)s)")
-    add(
-        "--content_norm",
-        action=BooleanOptionalAction,
-        default=False,
-        help="compare content features normalised picture by picture: a veil of haze is then no content",
-    )
-    add(
-        "--adv_lambda",
-        type=REAL,
-        default=1,
-        help="weight of the adversarial loss; 0: no discriminator (%(default)s)",
-    )
-    add(
-        "--style_lambda",
-        type=REAL,
-        default=0,
-        help="weight of the style loss, Gram matrices of VGG19 features, phase two (%(default)s)",
-    )
-    add("--tv_lambda", type=REAL, default=0, help="weight of total variation, phase two (%(default)s)")
-    add(
-        "--colour_lambda",
-        type=REAL,
-        default=0,
-        help="weight of the distance of chroma to the photo in CIE Lab, phase two (%(default)s)",
-    )
-    add(
-        "--pixel_lambda",
-        type=REAL,
-        default=0,
-        help="weight of the absolute difference to the photo, phase two (%(default)s)",
-    )
-    add(
-        "--diffaugment",
-        choices=("none", "color"),
-        default="none",
-        help="change the tones of all that the discriminator sees at random, or not (%(default)s)",
-    )
-    add(
-        "--smoothed_noise",
-        type=REAL,
-        default=0,
-        help="deviation of noise on the smoothed drawings that D sees, in [-1, 1] (%(default)s)",
-    )
-    add(
-        "--gan_mode",
-        choices=("bce", "lsgan"),
-        default="bce",
-        help="adversarial loss: log loss, or least squares (%(default)s)",
-    )
-    add(
-        "--pool_size",
-        type=WHOLE,
-        default=0,
-        help="older batches of fakes also shown to D; 0: none (%(default)s)",
-    )
-    add(
-        "--independent_edges",
-        action=BooleanOptionalAction,
-        default=False,
-        help="smoothed drawings of a batch drawn apart from its drawings",
+        "independent_edges",
+        False,
+        bool,
+        "draw the smoothed drawings of a batch independently of its drawings",
     )
 
     add = add_rates(parser)
-    add("--pre_lr", type=or_none(RATE), help="learning rate of the generator in phase one (lrG)")
-    add(
-        "--lr_policy",
-        choices=("step", "linear"),
-        default="step",
-        help="a tenth at 1/2 and 3/4 of phase two, or in both phases half constant, then to 0 (%(default)s)",
+    add("pre_lr", None, RATE, "learning rate of the generator in phase one", "lrG")
+    policy = "a tenth at 1/2 and 3/4 of phase two, or in both phases constant for half, then linearly to 0"
+    add("lr_policy", "step", ("step", "linear"), policy)
+    mean = (
+        "decay of the running mean of the generator's weights in phase two, used for samples and measurements"
     )
-    add(
-        "--ema_decay",
-        type=BETA,
-        default=0,
-        help="decay of the running mean of the generator's weights in phase two, which samples and measures "
-        "show; 0: none (%(default)s)",
-    )
+    add("ema_decay", 0, BETA, f"{mean}; 0: none")
 
     add = add_running(parser)
-    add(
-        "--latest_generator_model",
-        type=or_none(place),
-        metavar="PTH",
-        help="start from these generator weights and skip phase one",
-    )
-    add(
-        "--latest_discriminator_model",
-        type=or_none(place),
-        metavar="PTH",
-        help="start from these discriminator weights",
-    )
+    start = "start from these generator weights and skip phase one"
+    add("latest_generator_model", None, place, start, metavar="PTH")
+    start = "start from these discriminator weights"
+    add("latest_discriminator_model", None, place, start, metavar="PTH")
     return parser
 
 
@@ -168,14 +78,14 @@ def has_discriminator(args):
 
 
 def needs_vgg(args):
-    """Whether a loss looks through VGG19."""
+    """Whether a loss uses VGG19."""
     return bool(args.con_lambda or args.style_lambda)
 
 
 def fewest_drawings(args):
-    """How many drawings the losses need; 0 if none looks at them.
+    """How many drawings the losses need; 0 if none uses them.
 
-    A discriminator must see a batch of different ones; a style loss alone takes a single one.
+    A discriminator needs a batch of different ones, a style loss alone a single one.
     """
     if has_discriminator(args):
         return args.batch_size
@@ -183,17 +93,13 @@ def fewest_drawings(args):
 
 
 def _check(parser, args):
+    channels = f"--in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}"
     if args.in_ndc != args.out_ngc:
         parser.error(
             f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}: the discriminator sees the results"
         )
-    alike = {
-        "predict change": args.predict == "change",
-        "guide": args.guide,
-        "pixel_lambda": args.pixel_lambda,
-    }
-    for name in (name for name, given in alike.items() if given and args.in_ngc != args.out_ngc):
-        parser.error(f"--{name} with --in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}: the same needed")
+    if args.pixel_lambda and args.in_ngc != args.out_ngc:
+        parser.error(f"--pixel_lambda with {channels}: the same needed")
     if args.colour_lambda and args.in_ngc + args.out_ngc < 6:
         parser.error("--colour_lambda needs --in_ngc 3 and --out_ngc 3: a grey picture has no colour")
     if not args.pre_train_epoch + args.train_epoch:
@@ -207,18 +113,14 @@ def _check(parser, args):
     try:
         architecture.check({key: getattr(args, key) for key in architecture.OPTIONS})
     except ValueError as error:
-        parser.error(f"no generator can be built: {error}")
+        parser.error(f"{channels}: {error}")
 
 
 CARTOONGAN = Method(
-    program=("CartoonGAN.py",),
+    name="CartoonGAN",
     parser=training_parser,
     check=_check,
     fewest_drawings=fewest_drawings,
-    changeable=(
-        *("lrG", "lrD", "pre_lr", "lr_policy", "con_lambda", "adv_lambda", "style_lambda", "tv_lambda"),
-        *("colour_lambda", "pixel_lambda", "batch_size", "precision", "save_minutes", "vgg_model"),
-    ),
     parts={"discriminator": has_discriminator, "VGG19": needs_vgg},
 )
 parse, fault = CARTOONGAN.parse, CARTOONGAN.fault

@@ -17,7 +17,7 @@ STEPS = 5, 20  # at most, of the two epochs of a phase: the first warms up, the 
 
 @contextlib.contextmanager
 def in_temporary_folder(config):
-    """A folders.RunConfig whose folder, for a preview, is a temporary one."""
+    """A config.RunConfig whose folder, for a preview, is a temporary one."""
     if not config.preview:
         yield config
         return

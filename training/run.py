@@ -12,12 +12,12 @@ from tqdm import tqdm
 import utils
 from training import data, history, preview, processes, samples, state
 from training.batches import load_batches, training_batches
+from training.config import STATE, make_settings, print_settings, write_settings
 from training.failures import another_try, one_line_errors, resuming, traced
-from training.folders import find_run, lock_run
+from training.folder import find_run, lock_run
 from training.journal import Journal
 from training.options import CARTOONGAN
 from training.processes import Signals
-from training.settings import STATE, make_settings, print_settings, write_settings
 from utils import RunFailed, Stopped, WrongUse, is_first
 
 # disable=None: no bar where the output is not a terminal
@@ -30,7 +30,7 @@ CHECK_EVERY = 20  # steps between checks of the losses, each of which waits for 
 def open_run(argv=None, method=CARTOONGAN):
     """Open the Run that a command line asks for; finish it when the block ends without an error.
 
-    `method` is a method.Method. Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for
+    `method` is a config.Method. Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for
     failures around the program: memory, disks, other processes.
     """
     config = find_run(argv, method)

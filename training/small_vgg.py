@@ -2,9 +2,9 @@
 
     python -m training.small_vgg PHOTOS DRAWINGS --teacher VGG19.pth
 
-From the feature map of its conv4_4 a small decoder must redraw the picture, and a 1x1 convolution must
-predict the feature map of a wider VGG19, the teacher; both are then thrown away. It takes a sixteenth of
-the work of VGG19: for trying the program, for tests and for choosing settings, not for a paper's results.
+From its conv4_4 feature map a small decoder must redraw the picture, and a 1x1 convolution must predict the
+feature map of a wider VGG19, the teacher; both are then discarded. It takes a sixteenth of the work of VGG19:
+for trying the program, for tests and for choosing settings, not for a paper's results.
 """
 
 import sys
@@ -22,17 +22,17 @@ from pictures import checkpoints, images
 from pictures.listing import find_images
 from support.arguments import Parser, number, path
 
-SIDE, BATCH = 96, 8  # pixels of the crops that are learned from, crops a step
-SMALLEST, LARGEST = 96, 256  # pixels a side of a crop before it is resized to SIDE
-SHUFFLED = 0.3  # the share of crops whose colour channels are swapped, so that no colour is taken for granted
-REDRAW = 2  # weight of redrawing beside predicting
+SIDE, BATCH = 96, 8  # side of the crops to learn from, pixels; crops a step
+SMALLEST, LARGEST = 96, 256  # side of a crop before it is resized to SIDE, pixels
+SHUFFLED = 0.3  # share of crops whose colour channels are swapped, so that no colour is taken for granted
+REDRAW = 2  # weight of redrawing relative to predicting
 RATE, LAST_RATE = 1e-3, 3e-5  # Adam's, at the start and at the end
-HELD_OUT = 20  # every 20th picture is kept for the figures
-SAVE_EVERY = 500  # steps
+HELD_OUT = 20  # every 20th picture is held out for the printed losses
+REPORT_EVERY = 500  # steps
 
 
 class Heads(nn.Module):
-    """What is asked of the feature map (N,8 width,H/8,W/8) of conv4_4: the picture, and the teacher's map."""
+    """The outputs computed from the feature map (N,8 width,H/8,W/8): the picture and the teacher's map."""
 
     def __init__(self, width, teacher_width):
         super().__init__()
@@ -48,7 +48,7 @@ class Heads(nn.Module):
 
 
 def read(folders, side=LARGEST):
-    """All pictures below the folders as one uint8 tensor (N,3,side,side), RGB, cut to squares."""
+    """All pictures below the folders as one uint8 tensor (N,3,side,side), RGB, squashed to squares."""
     files = [folder / name for folder in folders for name in find_images(folder)]
     squares = [images.fit_training(images.read(file), side, "squash") for file in files]
     return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
@@ -72,7 +72,7 @@ def crop(pictures, random):
 
 
 def losses(student, heads, teacher, picture, precision):
-    """How badly the picture is redrawn, and the teacher's feature map predicted.
+    """The error of the redrawn picture, and of the predicted feature map of the teacher.
 
     The mean absolute error in ImageNet's standard deviations, and the squared error over the map's variance.
     """
@@ -84,22 +84,12 @@ def losses(student, heads, teacher, picture, precision):
     return F.l1_loss(redrawn.float(), student.normalise(picture)), error
 
 
-@torch.no_grad()
-def measure(student, heads, teacher, pictures, precision, device):
-    """The two losses, averaged over held-out pictures reduced to SIDE pixels."""
-    found = []
-    for part in pictures.split(BATCH):
-        picture = F.interpolate(part.float(), SIDE, mode="bilinear", antialias=True) / 127.5 - 1
-        found.append(torch.stack(losses(student, heads, teacher, picture.to(device), precision)))
-    return torch.stack(found).mean(0).tolist()
-
-
 def train(args):
-    """Train and write the weights. The state is saved every SAVE_EVERY steps; a new call goes on with it."""
+    """Train and write the weights; report the losses of held-out pictures every REPORT_EVERY steps."""
     device = utils.choose_device(args.device)
     precision = utils.choose_precision("auto", device)
     pictures = read(args.pictures)
-    held_out = pictures[::HELD_OUT]
+    held_out = F.interpolate(pictures[::HELD_OUT].float(), SIDE, mode="bilinear", antialias=True) / 127.5 - 1
     pictures = pictures[torch.arange(len(pictures)) % HELD_OUT != 0]
     layout = {"device": device, "memory_format": torch.channels_last}
     torch.manual_seed(0)
@@ -110,31 +100,24 @@ def train(args):
     student = student.requires_grad_().to(**layout)
     heads = Heads(args.width, len(teacher.features[0].weight)).to(**layout)
     adam = torch.optim.Adam([*student.parameters(), *heads.parameters()], RATE, fused=True)
-    state, first = args.out.with_suffix(".state"), 1
-    parts = {"student": student, "heads": heads, "adam": adam}
-    if state.exists():
-        saved = checkpoints.load(state)
-        first = saved.pop("step") + 1
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-    for step in tqdm(range(first, args.steps + 1), initial=first - 1, total=args.steps, disable=None):
+    for step in tqdm(range(1, args.steps + 1), disable=None):
         adam.param_groups[0]["lr"] = RATE * (LAST_RATE / RATE) ** (step / args.steps)
         picture = crop(pictures, torch.Generator().manual_seed(step)).to(**layout)
         redrawing, prediction = losses(student, heads, teacher, picture, precision)
         adam.zero_grad()
         (REDRAW * redrawing + prediction).backward()
         adam.step()
-        if step % SAVE_EVERY == 0 or step == args.steps:
-            redrawing, prediction = measure(student, heads, teacher, held_out, precision, device)
+        if step % REPORT_EVERY == 0 or step == args.steps:
+            with torch.no_grad():
+                parts = (part.to(**layout) for part in held_out.split(BATCH))
+                found = [torch.stack(losses(student, heads, teacher, part, precision)) for part in parts]
+            redrawing, prediction = torch.stack(found).mean(0).tolist()
             tqdm.write(f"step {step}: redraw {redrawing:.3f}, predict {prediction:.3f}")
-            content = {name: part.state_dict() for name, part in parts.items()}
-            checkpoints.save(state, content | {"step": step})
     checkpoints.save(args.out, {key: value.half().cpu() for key, value in student.state_dict().items()})
-    state.unlink()
 
 
-def parse(argv=None):
-    parser = Parser("Train the small content network that --vgg_model small names.")
+def main(argv=None):
+    parser = Parser("Train the small content network of --vgg_model small.")
     add = parser.add_argument
     add("pictures", type=path, nargs="+", help="folders of photographs and drawings")
     add("--teacher", help="VGG19 weights whose conv4_4 is predicted (torchvision's ImageNet weights)")
@@ -142,11 +125,7 @@ def parse(argv=None):
     add("--width", type=number(int, 1, 64), default=16, help="channels of the first block (%(default)s)")
     add("--steps", type=number(int, 1), default=10000, help="steps of 8 crops of 96 pixels (%(default)s)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N, … (%(default)s)")
-    return parser.parse_args(argv)
-
-
-def main(argv=None):
-    train(parse(argv))
+    train(parser.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,26 @@
-"""state_latest.pth: all that a run needs to go on, and the weights beside it."""
+"""state_latest.pth, which holds all that resuming needs; the weights beside it; weights to start from."""
 
 import torch
 
 from pictures import checkpoints
 from training import processes
+from training.config import STATE
 from training.failures import another_try
-from training.settings import STATE
-from training.shown import shown_generator
+from training.steps import shown_generator
 from utils import RunFailed, WrongUse, first_line
 
 
 def save(run, pools):
-    """Write the weights of a run's model, then the state, which alone is enough to go on.
+    """Write the weights of a run's model, then the state, which alone is enough to resume.
 
-    `pools`, {name: whole batches}, is what the model's pools hold, of all processes together. Raises
-    RunFailed before anything is written if a weight is not finite.
+    `pools`, {name: whole batches}, is the content of the model's pools over all processes. Raises RunFailed
+    before anything is written if a weight is not finite.
     """
     model, folder = run.model, run.folder
     check_weights(run)
     for name, network in _networks(model).items():
-        file = checkpoints.generator_file if name in model.generators else checkpoints.weights_of
-        checkpoints.save(folder / f"{name}_latest.pth", file(network))
+        content = checkpoints.generator_file if name in model.generators else checkpoints.weights_of
+        checkpoints.save(folder / f"{name}_latest.pth", content(network))
     if model.ema:
         checkpoints.save(folder / "generator_ema.pth", checkpoints.generator_file(shown_generator(model)))
     stateful = (*model.networks, "ema", *model.optimisers, "scaler")
@@ -47,51 +47,52 @@ def load_state(path):
     content = checkpoints.load(path)
     settings = content.get("settings") if isinstance(content, dict) else None
     if not isinstance(settings, dict) or not isinstance(settings.get("options"), dict):
-        raise WrongUse(f"{path} is no {STATE} of this program, or holds no settings")
+        raise WrongUse(f"{path} is not a {STATE} of this program, or holds no settings")
     return content
 
 
 def restore(run, path):
-    """Put a run and its model where they were when the state at `path` was written. Raises WrongUse."""
-    content, model = load_state(path), run.model
+    """Restore a run and its model to the state that was saved at `path`. Raises WrongUse."""
+    content, model, size = load_state(path), run.model, run.args.batch_size
     try:
         if missing := {model.networks[0], model.optimisers[0], "scaler"} - content.keys():
             raise KeyError(min(missing))
+        # After --train_epoch 0 there is no discriminator yet: it starts untrained, as does its optimiser.
         for name, network in _networks(model).items():
-            # After --train_epoch 0 there is no discriminator yet: it starts as built.
             if name in content:
                 checkpoints.fill(network, content[name], path)
-        for name in (*model.optimisers, "scaler", "ema"):
-            mine = getattr(model, name)
-            fresh = name == "scaler" and not content[name]  # of a precision that needs none
-            if mine and name in content and not fresh:
-                own = {"param_groups": mine.state_dict()["param_groups"]} if name in model.optimisers else {}
-                mine.load_state_dict({**content[name], **own})
+        for name in model.optimisers:
+            if (adam := getattr(model, name)) and name in content:
+                options = {"param_groups": adam.state_dict()["param_groups"]}  # those of this command
+                adam.load_state_dict({**content[name], **options})
+        if content["scaler"]:  # empty if the precision needed none
+            model.scaler.load_state_dict(content["scaler"])
+        if model.ema and "ema" in content:
+            model.ema.load_state_dict(content["ema"])
         run.phase, run.epoch, run.step = content["place"]
         if run.phase == 1 and run.epoch > run.args.pre_train_epoch:
             run.phase, run.epoch = 2, 1
-        run.sums.update(content["sums"])
-        run.counts.update(content.get("counts") or dict.fromkeys(run.sums, run.step))
-        run.step = run.step * content["settings"]["options"]["batch_size"] // run.args.batch_size
+        run.sums.update(dict(content["sums"]))
+        run.counts.update(dict(content.get("counts") or dict.fromkeys(run.sums, run.step)))
+        run.step = run.step * content["settings"]["options"]["batch_size"] // size
         run.seconds = content["seconds"]
         for name in model.pools:
-            whole = _batches_of(run.args.batch_size, content[name])[: getattr(model, name).size]
-            pool = [processes.share(batch).to(run.device) for batch in whole]
-            # float16 may have overflowed
-            getattr(model, name).batches = [batch.nan_to_num() for batch in pool]
+            pool = getattr(model, name)
+            pictures = torch.cat(content[name]) if len(content[name]) else ()
+            # Whole batches of this command's size, without what float16 may have overflowed to.
+            ends = range(size, len(pictures) + 1, size)[: pool.size]
+            whole = [pictures[end - size : end].nan_to_num() for end in ends]
+            pool.batches = [processes.share(batch).to(run.device) for batch in whole]
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
         raise WrongUse(f"{path} does not fit this run: {reason}: start a new run with --tag") from None
 
 
-def _batches_of(size, batches):
-    """The pictures of a pool in whole batches of `size`, which --resume may have changed."""
-    pictures = torch.cat(batches) if len(batches) else ()
-    return [pictures[end - size : end] for end in range(size, len(pictures) + 1, size)]
-
-
 def start_from_weights(model, args):
-    """Take the weights that the two --latest options name; returns whether a generator's skip phase one."""
+    """Load the weights that the --latest options name; return whether a generator was, which skips phase one.
+
+    Raises WrongUse if they do not fit the model.
+    """
     if path := args.latest_generator_model:
         loaded = checkpoints.load_generator(path, "a run can start from CartoonGAN's alone")
         for key, value in model.generator.architecture.items():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation import dark_channel, metrics
+from evaluation import dark_channel, measures
 
 AIRLIGHT = np.array([0.9, 0.8, 0.7])
 
@@ -43,8 +43,8 @@ def test_haze_of_one_depth_is_removed_as_far_as_the_papers_omega_says():
     estimated = 1 - 0.95 * (1 - 0.4)
     expected = (AIRLIGHT + 0.4 / estimated * (scene - AIRLIGHT)).clip(0, 1)
     assert np.abs(result - expected)[:, 80:].max() < 0.03
-    before = metrics.psnr(hazy(scene, 0.4), (255 * scene).astype(np.uint8))
-    after = metrics.psnr((255 * result).astype(np.uint8), (255 * scene).astype(np.uint8))
+    before = measures.psnr(hazy(scene, 0.4), (255 * scene).astype(np.uint8))
+    after = measures.psnr((255 * result).astype(np.uint8), (255 * scene).astype(np.uint8))
     assert after > before + 5
 
 

@@ -1,4 +1,4 @@
-"""The command from end to end on tiny data, what RESULTS may be, and errors of one line."""
+"""python -m evaluation on tiny data: what RESULTS may be, what is printed and written, one-line errors."""
 
 import csv
 import json
@@ -10,8 +10,7 @@ import torch
 from helpers import VGG
 
 from evaluation import __main__ as evaluate
-from evaluation import results as opened
-from evaluation import table
+from evaluation import results
 from networks import Generator
 from pictures import checkpoints, images, inference
 from utils import WrongUse
@@ -36,7 +35,7 @@ def measured(data, capsys):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """A small generator's file, beside it nothing."""
+    """A small generator's file, alone in its folder."""
     torch.manual_seed(0)
     path = tmp_path / "weights" / "small.pth"
     path.parent.mkdir()
@@ -51,64 +50,55 @@ def copy_photos(data, out, extension=".png"):
     return out
 
 
+# Results
+
+
 def test_a_folder_of_results(measured, data, tmp_path):
-    results = copy_photos(data, tmp_path / "results")
-    lines, record = measured(results)
-    assert [line.split("|")[1].strip() for line in lines] == [
-        "",
-        "-" * len(str(results)),
-        "photos",
-        "drawings",
-        str(results),
-    ]
-    assert "KID to drawings" in lines[0] and len({len(line) for line in lines}) == 1
-    row = record["rows"][str(results)]
+    folder = copy_photos(data, tmp_path / "results")
+    lines, record = measured(folder)
+    names = [line.split("|")[1].strip() for line in lines]
+    assert [names[0], *names[2:]] == ["", "photos", "drawings", str(folder)]
+    row = record["rows"][str(folder)]
     assert row["content_change"] == 0 and row["ssim"] == 1
-    assert f"{row['kid_drawings']:.4f} ± {row['kid_drawings_std']:.4f}" in lines[-1]
-    assert row["kid_drawings"] == record["rows"]["photos"]["kid_drawings"]
-    assert record["features"] == f"VGG19 conv4_4, mean of a square ({VGG})"
-    sizes = record["input_size"], record["load_size"], record["resize"]
-    assert (sizes, record["pairs"]) == ((32, 32, "crop"), None)
-    assert (results / "evaluation.json").exists()
+    assert row["kid_drawings"] == pytest.approx(record["rows"]["photos"]["kid_drawings"])
+    assert record["features"] == f"VGG19 conv4_4, mean of a square ({VGG})" and record["pairs"] is None
+    assert (record["input_size"], record["load_size"], record["resize"]) == (32, 32, "crop")
+    assert (folder / "evaluation.json").exists()
 
 
-def test_results_keep_their_folders_and_may_have_another_extension_or_size(measured, data, tmp_path):
-    nested = data / "src_data/test/deep"
+def test_results_keep_their_folders_and_may_have_another_extension_or_size(measured, data, tmp_path, capsys):
+    nested, folder = data / "src_data/test/deep", tmp_path / "results"
     nested.mkdir()
     shutil.move(data / "src_data/test/0.jpg", nested / "0.jpg")
-    results = tmp_path / "results"
     for path in (data / "src_data/test").rglob("*.jpg"):
-        target = results / path.relative_to(data / "src_data/test").with_suffix(".webp")
+        target = folder / path.relative_to(data / "src_data/test").with_suffix(".webp")
         target.parent.mkdir(parents=True, exist_ok=True)
         images.write(target, images.fit_within(images.read(path), 40))
-    _, record = measured(results)
-    row = record["rows"][str(results)]
+    row = measured(folder)[1]["rows"][str(folder)]
     assert row["pictures"] == 3 and 0.5 < row["ssim"] < 1
-
-
-def test_a_photo_without_result_is_left_out(data, tmp_path, capsys):
-    results = copy_photos(data, tmp_path / "results")
-    (results / "0.png").unlink()
-    photos = evaluate.pictures(data / "src_data/test")
-    _, found = opened.open_results(results, data / "src_data/test", photos, None, None, None)
-    assert [path.name for path in found] == ["1.jpg", "2.jpg"]
+    (folder / "1.webp").unlink()
+    photos = results.find_pictures(data / "src_data/test")
+    _, found = results.open_results(folder, data / "src_data/test", photos, None, None, None)
+    assert sorted(path.name for path in found) == ["0.jpg", "2.jpg"]
     assert "1 of 3 photos have no result" in capsys.readouterr().err
 
 
-def test_checkpoints_and_runs_in_one_table(measured, checkpoint, tmp_path):
+def test_a_run_has_its_own_sizes_and_a_checkpoint_those_of_the_run(measured, checkpoint, tmp_path):
     run = tmp_path / "Small_1_1_4_results"
     run.mkdir()
     shutil.copy(checkpoint, run / "generator_latest.pth")
     options = {"options": {"input_size": 48, "load_size": 64, "resize": "squash"}}
     (run / "settings.json").write_text(json.dumps(options))
-    lines, record = measured(run, checkpoint, "--output", tmp_path / "all.json", size=())
+    _, record = measured(run, checkpoint, "--output", tmp_path / "all.json", size=())
     assert (record["input_size"], record["load_size"], record["resize"]) == (48, 64, "squash")
-    assert record["rows"]["photos"]["squares"] == 3 * 4  # 64 pixels are two squares of 48 that overlap
-    assert not (run / "evaluation.json").exists() and len(lines) == 6
     rows = record["rows"]
+    assert rows["photos"]["squares"] == 3 * 4  # 64 pixels are two squares of 48 that overlap
     assert rows[str(run)] == rows[str(checkpoint)] and rows[str(run)]["content_change"] > 0
-    # The photo is given in training's size: both are looked at in that.
+    # The generator gets the photo in the size of training: both are measured in that.
     assert rows[str(run)]["checkerboard_photo"] == rows["photos"]["checkerboard"]
+    assert not (run / "evaluation.json").exists()
+    measured(checkpoint)
+    assert (checkpoint.parent / "small-evaluation.json").exists()
 
 
 def test_a_run_knows_its_data_and_each_of_two_has_a_file_of_its_own(data, checkpoint, tmp_path, capsys):
@@ -119,27 +109,17 @@ def test_a_run_knows_its_data_and_each_of_two_has_a_file_of_its_own(data, checkp
     options = {"input_size": 32, "src_data": str(data / "src_data"), "tgt_data": str(data / "tgt_data")}
     (runs[0] / "settings.json").write_text(json.dumps({"options": options}))
     assert not evaluate.main([*map(str, (*runs, *SHORT))])
-    told = capsys.readouterr()
-    assert f"photographs {data}/src_data/test, drawings {data}/tgt_data/train" in told.err
+    output = capsys.readouterr()
+    assert f"photographs {data}/src_data/test, drawings {data}/tgt_data/train" in output.err
     for run in runs:
-        assert f"written to {run}/evaluation.json\n" in told.out
-        assert [*json.loads((run / "evaluation.json").read_text())["rows"]] == [
-            "photos",
-            "drawings",
-            str(run),
-        ]
+        assert f"written to {run}/evaluation.json\n" in output.out
+        record = json.loads((run / "evaluation.json").read_text())
+        assert [*record["rows"]] == ["photos", "drawings", str(run)]
     with pytest.raises(WrongUse, match="--photos DIR and --drawings DIR needed"):
         evaluate.main([str(runs[1]), *map(str, SHORT)])
 
 
-def test_the_json_lies_beside_a_checkpoint_or_where_told(measured, checkpoint, tmp_path):
-    measured(checkpoint)
-    assert (checkpoint.parent / "small-evaluation.json").exists()
-    _, record = measured(checkpoint, "--output", tmp_path / "told.json")
-    assert (tmp_path / "told.json").exists() and record["rows"][str(checkpoint)]["pictures"] == 3
-
-
-def test_one_channel_is_measured_with_the_colour_that_it_is_shown_with(measured, data, tmp_path):
+def test_one_channel_is_measured_with_the_colour_that_test_py_gives_it(measured, data, tmp_path):
     torch.manual_seed(0)
     path, shown = tmp_path / "grey.pth", tmp_path / "shown"
     checkpoints.save(path, checkpoints.generator_file(Generator(in_ngc=1, out_ngc=1, ngf=2, nb=1)))
@@ -173,131 +153,117 @@ def test_pairs_are_measured_beside_the_dark_channel_prior(measured, data, tmp_pa
     assert rows["photos"]["psnr_clear"] < rows["dark channel prior"]["psnr_clear"]
     assert rows["dark channel prior"]["pictures"] == 2
     assert lines[-1].startswith("| dark channel prior") and "psnr_clear" not in rows["drawings"]
-
-
-def test_inception_is_taken_where_it_can_be_had(monkeypatch, capsys):
-    torchmetrics = pytest.importorskip("torchmetrics.image.fid")
-
-    def lost(*_):
-        raise OSError("no network")
-
-    monkeypatch.setattr(torchmetrics, "FrechetInceptionDistance", lost)
-    assert evaluate.find_inception("vgg19", "cpu") is None
-    assert capsys.readouterr().err == ""
-    assert evaluate.find_inception(None, "cpu") is None
-    assert "no Inception (its weights: no network): VGG19's" in capsys.readouterr().err
-    with pytest.raises(WrongUse, match=r"no Inception .*no network.*--features vgg19"):
-        evaluate.find_inception("inception", "cpu")
-
-
-def side_by_side(data, results):
-    for path in results.iterdir():
-        images.write(path, images.side_by_side(images.read(path), images.read(path)))
-
-
-def cut(data, results):
-    for path in results.iterdir():
-        images.write(path, images.read(path)[:, :20])
-
-
-def rename(data, results):
-    (results / "0.png").rename(results / "other.png")
-
-
-def empty(data, results):
-    for path in results.iterdir():
-        path.unlink()
-
-
-def gone(data, results):
-    shutil.rmtree(results)
-
-
-def no_photos(data, results):
-    shutil.rmtree(data / "src_data/test")
-
-
-def no_drawings(data, results):
-    shutil.rmtree(data / "tgt_data/train")
-    (data / "tgt_data/train").mkdir()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "told"),
-    [
-        (side_by_side, "0.png is twice as wide as its photo: run test.py without --side_by_side"),
-        (cut, "0.png has not the shape of its photo"),
-        (rename, "other.png has no photo in"),
-        (empty, "results holds neither a generator_latest.pth nor pictures"),
-        (gone, "results: name a run folder"),
-        (no_photos, "no folder"),
-        (no_drawings, "no images in"),
-    ],
-)
-def test_what_is_wrong_with_the_folders_is_told_before_anything_slow(
-    spoil, told, data, tmp_path, monkeypatch
-):
-    results = copy_photos(data, tmp_path / "results")
-    spoil(data, results)
-    monkeypatch.setattr(checkpoints, "load_vgg", None)
-    arguments = [results, "--photos", data / "src_data/test", "--drawings", data / "tgt_data/train", *SHORT]
-    with pytest.raises(WrongUse, match=told) as caught:
-        evaluate.main(list(map(str, arguments)))
-    assert "\n" not in str(caught.value)
-
-
-def test_pairs_of_other_photos(data, tmp_path):
-    (tmp_path / "pairs.csv").write_text("hazy,clear\nfar.png,away.png\n")
-    photos = evaluate.pictures(data / "src_data/test")
+    (folder / "pairs.csv").write_text("hazy,clear\nfar.png,away.png\n")
     with pytest.raises(WrongUse, match="is a hazy picture of"):
-        evaluate.clear_pictures(tmp_path, photos, data / "src_data/test")
+        measured(perfect, "--pairs", folder, photos=hazy)
 
 
-def test_the_command_as_typed(data, checkpoint, run_cli):
-    """Of one small photograph and drawing, which have no KID: its library takes seconds to load."""
-    for part in ("src_data/test", "tgt_data/train"):
-        for number, path in enumerate(sorted((data / part).iterdir())):
-            if number:
-                path.unlink()
-    folders = "--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"
-    end = run_cli("-m", "evaluation", checkpoint, *folders, *SHORT, "--input_size", 32, "--resize", "squash")
-    told = "style is not measured: 6 photographs and 1 drawings to learn it from, at least 40 needed\n"
-    assert (end.returncode, end.stderr) == (0, told)
-    assert "\nbelow 64 pixels a side the checkerboard's figure says nothing\n" in end.stdout
-    assert end.stdout.startswith("squares of 32 pixels") and end.stdout.count("\n|") == 5
-    assert "content change" in end.stdout and "KID to" not in end.stdout
-
-
-def test_photographs_that_a_checkpoint_was_chosen_by_are_not_its_final_figure(
-    data, checkpoint, tmp_path, capsys
-):
-    photos = evaluate.pictures(data / "src_data/test")
+def test_photographs_that_a_checkpoint_was_chosen_by_are_left_out(data, checkpoint, tmp_path, capsys):
+    photos = results.find_pictures(data / "src_data/test")
     content = checkpoints.load(checkpoint) | {"epoch": 3, "drawn": 0.5}
     chosen = [images.digest(path.read_bytes()) for path in photos]
     for chosen_by, left in (([chosen[0], "other"], photos[1:]), (["other"], photos), (chosen, photos)):
         checkpoints.save(tmp_path / "generator_best.pth", content | {"chosen_by": chosen_by})
-        assert opened.not_chosen_by(tmp_path / "generator_best.pth", photos) == left
-    assert opened.not_chosen_by(checkpoint, photos) == photos
+        assert results.not_chosen_by(tmp_path / "generator_best.pth", photos) == left
+    assert results.not_chosen_by(checkpoint, photos) == photos
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("was chosen by 1 of the 3 photos: left out of its row")
-    checkpoints.load_generator(tmp_path / "generator_best.pth")
 
 
-def test_style_is_learned_from_photographs_that_are_not_measured(data, capsys):
-    photos, train = data / "src_data/test", evaluate.pictures(data / "src_data/train")
-    assert evaluate.training_photos(None, photos) == train
-    assert evaluate.training_photos(data / "src_data/train", photos) == train
-    assert evaluate.training_photos(None, data / "src_data/train") == []
-    assert evaluate.training_photos(data / "src_data", photos) == train
-    assert evaluate.training_photos(None, data) == [] and "--train_photos" in capsys.readouterr().err
+def test_style_is_fitted_to_photographs_that_are_not_measured(data, capsys):
+    photos, train = data / "src_data/test", results.find_pictures(data / "src_data/train")
+    assert results.find_training_photos(None, photos) == train
+    assert results.find_training_photos(data / "src_data", photos) == train
+    assert results.find_training_photos(None, data / "src_data/train") == []
+    assert results.find_training_photos(None, data) == [] and "--train_photos" in capsys.readouterr().err
+
+
+# The table
+
+
+def test_the_table_fits_and_names_what_it_leaves_out():
+    row = {"pictures": 21, "drawn": 0.4, "drawn_std": 0.1, "flat": 0.5, "ssim": 1 / 3, "stripes_photo": 1.0}
+    rows = {"photos": {"pictures": 21, "flat": 0.25}, "results/Paprika_20_200_16_results": row}
+    table, left_out = evaluate.format_table(rows)
+    lines = table.splitlines()
+    assert "| style     | flat | SSIM  |" in lines[0] and left_out == []
+    assert "| 0.4 ± 0.1 | 0.5  | 0.333 |" in lines[-1] and lines[2].count(" - ") == 3
+    whole = rows | {"results/Another_with_a_long_name_20_200_16_0.0005_residual_results": row}
+    table, left_out = evaluate.format_table(whole)
+    assert {len(line) for line in table.splitlines()} == {len(table.splitlines()[0])}
+    assert len(table.splitlines()[0]) <= 110 and left_out == ["stripes of the photos"]
 
 
 def test_differences_in_style_within_the_error_are_named():
     drawn = lambda style, error: {"drawn": style, "drawn_std": error}
     rows = {"photos": drawn(0, 0.1), "drawings": drawn(1, 0.1), "old": {"ssim": 1}, "a": drawn(0.05, 0.1)}
     rows |= {"b": drawn(0.4, 0.1), "c": drawn(0.35, 0.1)}
-    assert table.remarks(rows) == [
+    assert evaluate.remarks(rows) == [
         "a: the style differs from the photographs' by no more than its error",
         "c: the style is within the error of the highest, b",
     ]
-    assert "| 0.400 ± 0.100 |" in table.markdown(rows)
+
+
+def test_the_command_as_typed(data, checkpoint, run_cli):
+    """Of one small photograph and drawing, which have no KID: its library takes seconds to load."""
+    for part in ("src_data/test", "tgt_data/train"):
+        for path in sorted((data / part).iterdir())[1:]:
+            path.unlink()
+    folders = "--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"
+    end = run_cli("-m", "evaluation", checkpoint, *folders, *SHORT, "--input_size", 32, "--resize", "squash")
+    message = "style is not measured: 6 photographs and 1 drawings to learn it from, at least 40 needed\n"
+    assert (end.returncode, end.stderr) == (0, message)
+    assert end.stdout.startswith("squares of 32 pixels") and end.stdout.count("\n|") == 5
+    assert "\nbelow 64 pixels a side the checkerboard's value means nothing\n" in end.stdout
+    assert "content change" in end.stdout and "KID to" not in end.stdout
+
+
+# Errors
+
+
+def test_inception_is_taken_where_it_is_available(monkeypatch, capsys):
+    torchmetrics = pytest.importorskip("torchmetrics.image.fid")
+
+    def lost(*_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchmetrics, "FrechetInceptionDistance", lost)
+    assert evaluate.find_inception("vgg19", "cpu") is None and capsys.readouterr().err == ""
+    assert evaluate.find_inception(None, "cpu") is None
+    assert "no Inception (its weights: no network): using VGG19's" in capsys.readouterr().err
+    with pytest.raises(WrongUse, match=r"no Inception .*no network.*--features vgg19"):
+        evaluate.find_inception("inception", "cpu")
+
+
+def in_twos(data, folder):
+    for path in folder.iterdir():
+        images.write(path, images.side_by_side(images.read(path), images.read(path)))
+
+
+def cut(data, folder):
+    for path in folder.iterdir():
+        images.write(path, images.read(path)[:, :20])
+
+
+HARM = {
+    "0.png is twice as wide as its photo: run test.py without --side_by_side": in_twos,
+    "0.png does not have the shape of its photo": cut,
+    "other.png has no photo in": lambda data, folder: (folder / "0.png").rename(folder / "other.png"),
+    "holds neither a generator_latest.pth nor pictures": lambda data, folder: (
+        shutil.rmtree(folder) or folder.mkdir()
+    ),
+    "results: name a run folder": lambda data, folder: shutil.rmtree(folder),
+    "no folder": lambda data, folder: shutil.rmtree(data / "src_data/test"),
+    "no images in": lambda data, folder: [path.unlink() for path in (data / "tgt_data/train").iterdir()],
+}
+
+
+@pytest.mark.parametrize("message", HARM)
+def test_wrong_folders_are_reported_before_anything_slow(message, data, tmp_path, monkeypatch):
+    folder = copy_photos(data, tmp_path / "results")
+    HARM[message](data, folder)
+    monkeypatch.setattr(checkpoints, "load_vgg", None)
+    arguments = [folder, "--photos", data / "src_data/test", "--drawings", data / "tgt_data/train", *SHORT]
+    with pytest.raises(WrongUse, match=message) as caught:
+        evaluate.main(list(map(str, arguments)))
+    assert "\n" not in str(caught.value)

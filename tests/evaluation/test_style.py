@@ -81,8 +81,8 @@ def test_lines_alone_count_less_since_photographs_with_lines_count_as_photograph
     judging, folders, monkeypatch
 ):
     monkeypatch.setattr(style, "LINED", 1e-6)
-    without = style.learn(folders["train"], folders["drawings"], judging._describe_file)
-    look = lambda path: judging._describe_file(path, lambda image: style.draw_lines(image, 2))
+    without = style.learn(folders["train"], folders["drawings"], judging.describe_file)
+    look = lambda path: judging.describe_file(path, lambda image: style.draw_lines(image, 2))
     lined = [look(path) for path in folders["test"]]
     assert np.mean([judging.style.score(each) for each in lined]) < np.mean(
         [without.score(each) for each in lined]
@@ -90,23 +90,23 @@ def test_lines_alone_count_less_since_photographs_with_lines_count_as_photograph
 
 
 def test_the_measure_is_always_the_same(judging, folders):
-    again = style.learn(folders["train"], folders["drawings"], judging._describe_file)
+    again = style.learn(folders["train"], folders["drawings"], judging.describe_file)
     assert torch.equal(again.weights, judging.style.weights)
     assert place_of(judging, flat) == place_of(judging, flat)
 
 
 def test_what_may_overlap_is_in_one_half():
     crops = [Path(f"{book}_{page}_{crop}.jpg") for book in "abcd" for page in range(10) for crop in range(3)]
-    halves = style.halves(crops)
+    halves = style.split(crops)
     pages = {(path.stem[:-2], halves[path]) for path in crops}
     assert len(pages) == 40 and sorted(half for _, half in pages) == [0] * 20 + [1] * 20
     frames = [Path(f"frame_{number:03}.png") for number in range(100)]  # of a film: no two neighbours apart
-    halves = [style.halves(frames)[path] for path in frames]
+    halves = [style.split(frames)[path] for path in frames]
     assert sum(halves) == 50 and sum(a != b for a, b in itertools.pairwise(halves)) == 9
 
 
 def test_few_pictures_and_equal_ones_are_not_measured(folders, judging, capsys):
-    look = judging._describe_file
+    look = judging.describe_file
     assert style.learn(folders["train"][:39], folders["drawings"], look) is None
     assert "not measured: 39 photographs to learn it from, at least 40 needed" in capsys.readouterr().err
     assert style.learn(folders["train"], folders["train"], look) is None

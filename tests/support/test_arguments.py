@@ -243,9 +243,9 @@ def test_sizes_of_images():
 
 
 def test_a_command_can_be_typed_again():
-    assert arguments.command_line(["CartoonGAN.py"], ["--name", "two words"]) == (
-        f"{arguments.PYTHON} CartoonGAN.py --name 'two words'"
-    )
+    typed = lambda module: arguments.command_line(module, ["--name", "two words"])
+    assert typed("CartoonGAN") == f"{arguments.PYTHON} CartoonGAN.py --name 'two words'"
+    assert typed("survey.gatys") == f"{arguments.PYTHON} -m survey.gatys --name 'two words'"
 
 
 @pytest.mark.parametrize(

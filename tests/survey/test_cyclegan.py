@@ -12,11 +12,11 @@ from steps import Waits
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from CartoonGAN import auc
 from survey import cyclegan
-from survey.cyclegan import adversarial_loss, discriminator_loss, generator_loss, pixel_loss
+from survey.cyclegan import discriminator_loss, generator_loss
 from survey.cyclegan_options import CYCLEGAN, SMALLEST, blocks
-from training.ranking import auc
-from training.scaler import Scaler
+from training.steps import Scaler
 from utils import WrongUse
 
 CPU = torch.device("cpu")
@@ -118,7 +118,7 @@ def test_the_defaults_are_the_papers():
     ("text", "told"),
     [
         ("--input_size 20", "need at least 24"),
-        ("--load_size 255", "--load_size 255 but --input_size 256: at least that needed"),
+        ("--load_size 255", "--load_size 255 is smaller"),
         ("--in_ngc 1", "--in_ngc 1 and --out_ngc 3 need --idt_lambda 0"),
         ("--con_lambda 1", "unrecognized arguments: --con_lambda"),
         ("--train_epoch 0", "train_epoch"),
@@ -137,28 +137,14 @@ def test_the_smallest_picture_has_a_logit():
 
 
 def test_least_squares_by_hand():
-    assert adversarial_loss(torch.tensor([0.25, -1.0]), True).item() == pytest.approx((0.75**2 + 4) / 2)
-    assert adversarial_loss(torch.tensor([0.25, -1.0]), False).item() == pytest.approx((0.25**2 + 1) / 2)
     halved = discriminator_loss(torch.tensor([0.5]), torch.tensor([-1.0, 3.0]))
     assert halved.item() == pytest.approx((0.5**2 + (1 + 9) / 2) / 2)
-
-
-def test_pixel_loss_by_hand():
-    picture = torch.tensor([[[[0.5, -1.0], [0.0, 1.0]]]])
-    assert pixel_loss(picture, torch.zeros(1, 1, 2, 2)).item() == pytest.approx(2.5 / 4)
 
 
 def test_losses_are_weighted_alike_in_both_directions():
     _, args = build("--cycle_lambda 4 --idt_lambda 0.25")
     losses = {f"{name}{way}": 1.0 for name in ("adversarial", "cycle", "identity") for way in ("", "_back")}
     assert generator_loss(args, losses) == 2 * (1 + 4 + 4 * 0.25)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_losses_of_half_precision_are_float32(dtype):
-    far = torch.full((5,), 300.0, dtype=dtype)
-    assert adversarial_loss(far, True).item() == 299**2 and adversarial_loss(far, True).dtype == torch.float32
-    assert pixel_loss(far, -far).item() == 600 and pixel_loss(far, -far).dtype == torch.float32
 
 
 # The schedule

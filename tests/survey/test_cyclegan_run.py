@@ -20,7 +20,8 @@ from pictures import checkpoints, images
 from support.arguments import PYTHON
 from survey import cyclegan
 from survey.cyclegan_options import CYCLEGAN
-from training import folders, history, processes, state
+from training import folder as folders
+from training import history, processes, state
 from utils import WrongUse
 
 NAME = "Tiny_3_2_results"
@@ -170,7 +171,7 @@ def test_grey_drawings_are_painted_without_an_identity_loss(undisturbed, tmp_pat
 
 def test_each_program_goes_on_with_its_own_runs_alone(undisturbed, tmp_path):
     data, folder = undisturbed
-    told = f"another program's run: resume it with {PYTHON} -m survey.cyclegan --resume {folder}"
+    told = f"is a run of another program: resume it with {PYTHON} -m survey.cyclegan --resume {folder}"
     with pytest.raises(WrongUse, match=told):
         CartoonGAN.main(["--resume", str(folder)])
     twin = tmp_path / "Tiny_3_10_100_8_results"  # a folder that both could mean

@@ -6,9 +6,9 @@ import torch
 from helpers import VGG
 
 import networks
+from CartoonGAN import total_variation
 from pictures import checkpoints
 from survey import feedforward, flow, video
-from training.pixels import total_variation
 from utils import WrongUse, to_image
 
 

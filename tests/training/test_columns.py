@@ -6,6 +6,7 @@ import pytest
 from helpers import tiny_run
 
 import CartoonGAN
+from evaluation.measures import MEASURES
 from survey import cyclegan
 from training import columns
 
@@ -23,10 +24,16 @@ def test_each_column_that_a_run_writes_has_a_line(data, tmp_path, main, options)
     with open(path, newline="") as file:
         found = csv.DictReader(file).fieldnames
     assert "kid_drawings" in found and "adversarial" in found
-    assert [column for column in found[2:] if not columns.meaning(column)] == []
+    assert [column for column in found[2:] if not columns.meaning(column, MEASURES, {})] == []
 
 
 def test_measures_are_neither_losses_nor_companions_of_measures():
     found = ["phase", "epoch", "content", "content_change", "new", "new_std", "checkerboard_photo", "seconds"]
-    assert columns.measures(found) == ["content_change", "new", "checkerboard_photo"]
-    assert columns.meaning("new") == "" and "deviation" in columns.meaning("new_std")
+    assert columns.measures(found, {}) == ["content_change", "new", "checkerboard_photo"]
+    assert columns.measures(["nce", "new"], {"nce": "the PatchNCE loss"}) == ["new"]
+
+
+def test_the_meaning_of_a_column_that_is_not_listed():
+    meaning = lambda column, **losses: columns.meaning(column, MEASURES, losses)
+    assert meaning("new") == "" and "deviation" in meaning("new_std")
+    assert meaning("new", new="the PatchNCE loss") == "the PatchNCE loss"

@@ -98,7 +98,7 @@ def test_a_second_run_in_the_folder_is_refused(server, command, tmp_path):
     process.join()
     assert (status, told(said)) == (
         2,
-        [f"error: {settings.parent} is being written by another run: stop that one, or wait for its end"],
+        [f"error: {settings.parent} is in use by another run: stop that one, or wait for its end"],
     )
 
 

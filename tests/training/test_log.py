@@ -3,7 +3,7 @@
 import contextlib
 
 from training import log
-from training.folders import lock_run
+from training.folder import lock_run
 from training.log import log_event, read_log, run_state
 
 

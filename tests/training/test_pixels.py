@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
-from training.pixels import chroma, colour_loss, pixel_loss, total_variation
+from CartoonGAN import chroma, colour_loss, pixel_loss, total_variation
 
 
 def pictures(seed, count=2):

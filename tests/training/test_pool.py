@@ -1,6 +1,6 @@
 """Older results that the discriminator is shown again."""
 
-from training.pool import Pool
+from training.steps import Pool
 
 
 def test_an_empty_pool_shows_the_newest():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.ranking import auc
+from CartoonGAN import auc
 
 
 @pytest.mark.parametrize(("size", "levels"), [(1, 3), (50, 4), (300, 10**6)])

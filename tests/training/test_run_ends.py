@@ -21,8 +21,8 @@ import CartoonGAN
 from support.arguments import PYTHON
 from training import history, state
 from training import run as runs
+from training.config import read_settings
 from training.processes import STOPPING, Signals
-from training.settings import read_settings
 from utils import RunFailed, Stopped, WrongUse
 
 CPU = torch.device("cpu")

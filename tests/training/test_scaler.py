@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.scaler import Scaler
+from training.steps import Scaler
 
 
 def one_weight(value=1.0):

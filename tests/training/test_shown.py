@@ -11,7 +11,7 @@ from helpers import at_step, tiny_run
 import CartoonGAN
 from pictures import checkpoints
 from training import run as runs
-from training.shown import running_mean, shown_generator
+from training.steps import running_mean, shown_generator
 from utils import Stopped
 
 DECAY = 0.75

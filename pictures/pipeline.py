@@ -1,4 +1,4 @@
-"""Many pictures through a network: decoded ahead of it, encoded behind it, each failure told in a line."""
+"""Convert many picture files: threads decode and encode while the network works."""
 
 import collections
 import concurrent.futures
@@ -23,54 +23,50 @@ SAVING = {
 NO_ALPHA = {"JPEG"}
 
 
-def run_pictures(pictures, apply, args, most, about=None):
-    """Read, change and write pictures; returns how many failed, each with a line that says why.
+def run(pictures, apply, args, most, origin=None):
+    """Convert a list of listing.Picture; returns how many failed, each reported in one line.
 
-    `apply` makes a list of as many results out of a list of photos of one size, `most(height, width)` photos
-    at a time. `about` (images.describe_origin) is written into the results. Threads decode what comes next
-    and encode what is done while the network works.
+    `apply` converts a list of photos of one size, at most `most(height, width)` of them. `origin` (of
+    images.describe_origin) is written into the results.
     """
-    failed = 0
-    workers = cores()
-    prepare = functools.partial(read, longest=args.size)
-    finish = functools.partial(write, about=about, side_by_side=args.side_by_side)
+    failed, workers = 0, cores()
+    read_one = functools.partial(read, longest=args.size)
+    write_one = functools.partial(write, origin=origin, side_by_side=args.side_by_side)
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
         tqdm(total=len(pictures), unit="picture", disable=None, leave=False) as bar,
     ):
 
-        def done(picture):
+        def finish(picture):
             nonlocal failed
             bar.update()
-            picture.frames, picture.results = [], []  # the list of all pictures outlives them
+            picture.frames, picture.results = [], []  # the list of all pictures keeps them alive
             if picture.failure:
                 report(f"{picture.source}: {picture.failure}")
                 failed += 1
 
         def readable():
-            for picture in ahead(pool, prepare, pictures, 2 * workers):
+            for picture in map_ahead(pool, read_one, pictures, 2 * workers):
                 if picture.failure:
-                    done(picture)
+                    finish(picture)
                 else:
                     yield picture
 
         writing = collections.deque()
-        for (height, width, _), same in itertools.groupby(
-            readable(), lambda picture: picture.frames[0].shape
-        ):
-            at_once = most(height, width)
+        for shape, same in itertools.groupby(readable(), lambda picture: picture.frames[0].shape):
+            at_once = most(*shape[:2])
             while group := list(itertools.islice(same, at_once)):
-                change(group, apply, at_once)
-                writing += [pool.submit(finish, picture) for picture in group]
+                convert(group, apply, at_once)
+                writing += [pool.submit(write_one, picture) for picture in group]
                 while len(writing) > 2 * workers:
-                    done(writing.popleft().result())
+                    finish(writing.popleft().result())
         for future in writing:
-            done(future.result())
+            finish(future.result())
     return failed
 
 
-def ahead(pool, work, items, count):
-    """work(item) of each item in turn, made by the pool up to `count` items before it is asked for."""
+def map_ahead(pool, work, items, count):
+    """Yield work(item) of each item in order; the pool works at most `count` items ahead."""
     items = iter(items)
     waiting = collections.deque(pool.submit(work, item) for item in itertools.islice(items, count))
     while waiting:
@@ -80,7 +76,8 @@ def ahead(pool, work, items, count):
 
 def read(picture, longest):
     """Fill in a Picture's frames, at most `longest` pixels long, or its failure; returns it."""
-    kind, suffix = Image.registered_extensions().get(picture.target.suffix.lower()), picture.target.suffix
+    suffix = picture.target.suffix.lower()
+    kind = Image.registered_extensions().get(suffix)
     try:
         frames, picture.info = decoding.decode_frames(picture.source.read_bytes(), longest)
         picture.frames = [images.fit_within(frame, longest) if longest else frame for frame in frames]
@@ -95,43 +92,42 @@ def read(picture, longest):
     return picture
 
 
-def change(group, apply, at_once):
-    """Fill in the results of Pictures whose frames have one size, or their failure."""
+def convert(group, apply, at_once):
+    """Fill in the results, or the failure, of Pictures whose frames have one size."""
     photos = [frame[..., :3] for picture in group for frame in picture.frames]
     try:
-        results = []
-        for start in range(0, len(photos), at_once):
-            results += apply(photos[start : start + at_once])
-    except Exception as error:  # whatever it is, the next picture may have another size
-        results, reason = None, inference.reason(error)
-    if results:
+        batches = [apply(photos[start : start + at_once]) for start in range(0, len(photos), at_once)]
+        results = itertools.chain.from_iterable(batches)
         for picture in group:
-            picture.results, results = results[: len(picture.frames)], results[len(picture.frames) :]
-    elif at_once > 1:
+            picture.results = list(itertools.islice(results, len(picture.frames)))
+        return
+    except Exception as error:  # whatever it is, the next picture may work
+        reason = inference.reason(error)
+    # Outside of the block, so that the error no longer holds memory.
+    if at_once > 1:
         for picture in group:
-            change([picture], apply, 1)
+            convert([picture], apply, 1)
     else:
         height, width = photos[0].shape[:2]
         group[0].failure = f"{reason} (it has {width}x{height} pixels)"
 
 
-def write(picture, side_by_side, about=None):
-    """Write a Picture's results beneath its own transparency, or fill in its failure; returns it."""
-    if picture.failure:
-        return picture
+def write(picture, side_by_side, origin=None):
+    """Write a Picture's results with its own transparency, or fill in its failure; returns it."""
     try:
-        _write(picture, side_by_side, about)
+        if not picture.failure:
+            _write(picture, side_by_side, origin)
     except MemoryError as error:
         picture.failure = inference.reason(error)
     except Exception as error:
-        # A full disk, no permission: the same for every picture.
+        # A full disk or a missing permission is the same for every picture.
         if getattr(error, "errno", None) not in (None, errno.ENAMETOOLONG):
             raise
         picture.failure = f"cannot be written to {picture.target}: {first_line(error)}"
     return picture
 
 
-def _write(picture, side_by_side, about):
+def _write(picture, side_by_side, origin):
     kind = Image.registered_extensions()[picture.target.suffix.lower()]
     made = []
     for frame, result in zip(picture.frames, picture.results, strict=True):
@@ -144,9 +140,10 @@ def _write(picture, side_by_side, about):
         else:
             result = np.concatenate([result, alpha], axis=2)
         made.append(result)
-    more = {"save_all": True, "append_images": [images.as_pillow(frame) for frame in made[1:]]}
+    options = SAVING.get(kind, {}) | picture.info
+    if len(made) > 1:
+        options |= {"save_all": True, "append_images": [images.as_pillow(frame) for frame in made[1:]]}
+    if origin:
+        options |= images.origin_options(kind, origin, picture.info.get("exif", b""))
     picture.target.parent.mkdir(parents=True, exist_ok=True)
-    how = SAVING.get(kind, {}) | (more if made[1:] else {}) | picture.info
-    if about:
-        how |= images.origin_options(kind, about, picture.info.get("exif", b""))
-    images.write(picture.target, made[0], **how)
+    images.write(picture.target, made[0], **options)

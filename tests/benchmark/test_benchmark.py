@@ -1,0 +1,101 @@
+"""`python -m benchmark`: the baselines compute what the program computes, and each table has its figures."""
+
+import functools
+import os
+
+import numpy as np
+import pytest
+import torch
+from helpers import VGG
+
+import CartoonGAN
+import utils
+from benchmark import __main__ as benchmark
+from benchmark import baselines, measuring
+from networks import Generator
+from pictures import checkpoints, inference
+from training import options
+
+CPU = torch.device("cpu")
+
+
+def test_the_baseline_makes_the_same_pictures():
+    torch.manual_seed(0)
+    generator = Generator(ngf=8, nb=2)
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.2)
+    photos = [np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)]
+    (expected,) = baselines.apply_plain(baselines.plain(generator), photos)
+    (result,) = inference.stylise(inference.prepare(generator, CPU, "fp32"), photos)
+    assert expected.std() > 10
+    assert np.abs(result.astype(int) - expected).max() <= 1
+
+
+def test_the_public_step_and_ours_agree():
+    """Losses and changes of the weights in double precision: they differ by rounding alone."""
+    text = (
+        f"--vgg_model {VGG} --ngf 8 --ndf 8 --nb 1 --input_size 32 --batch_size 2 --con_lambda 3 --lrD 1e-3"
+    )
+    args, _ = options.parse(text.split())
+    model = CartoonGAN.build(args, CPU, "fp32")
+    for network in (model.generator, model.discriminator, model.vgg):
+        network.double()
+    public, *networks = baselines.public_step(model, args)
+    pictures = torch.from_numpy(np.stack(measuring.smooth_noise(6, 32, 32))).permute(0, 3, 1, 2)
+    batch = utils.to_range(pictures).double().chunk(3)
+    weights = lambda network: torch.cat([weight.detach().flatten() for weight in network.parameters()])
+    starts = [*map(weights, networks)]
+    expected, terms = public(*batch), CartoonGAN.adversarial_step(model, args, *batch, place=(2, 1, 0))
+    for term, value in expected.items():
+        assert terms[term].item() == pytest.approx(value.item(), rel=1e-9)
+    for mine, theirs, start in zip((model.generator, model.discriminator), networks, starts, strict=True):
+        moved = weights(theirs) - start
+        assert moved.norm() > 0.01
+        assert (weights(mine) - weights(theirs)).norm() < 1e-6 * moved.norm()
+
+
+@pytest.mark.parametrize("what", ["training", "inference", "gpu"])
+def test_each_table_has_a_row_for_each_variant(what, monkeypatch, capsys, tmp_path):
+    load_vgg = checkpoints.load_vgg
+    monkeypatch.setattr(checkpoints, "load_vgg", lambda *_: load_vgg(str(VGG)))
+    monkeypatch.setattr(utils, "choose_device", lambda _: CPU)
+    monkeypatch.setattr(measuring, "memory_of_process", lambda make, name: 7.0 if make(name)() else 0)
+    checkpoints.save(tmp_path / "g.pth", checkpoints.generator_file(Generator(ngf=5, nb=1)))
+    words = (
+        f"{what} --size 16 --input_size 16 --ngf 4 --batch_size 2 --rounds 1 --checkpoint {tmp_path}/g.pth"
+    )
+    assert not benchmark.main(words.split())
+    output = capsys.readouterr().out
+    rows = [line.strip("| ").split(" | ") for line in output.splitlines() if line.startswith("| ")]
+    tables = [row[4] for row in rows if row[0] == "precision"]
+    titles = {"training": ["GFLOP an image"], "inference": ["PSNR to the baseline"]}
+    assert tables == titles.get(what, titles["training"] + titles["inference"])
+    names = [name or "baseline" for name in measuring.variants(CPU)]
+    assert [row[0] for row in rows] == ["precision", *names] * len(tables)
+    assert all(row[3] == "1.00" for row in rows if row[0] == "baseline")
+    assert all(row[5] == "7 MiB" for row in rows if row[0] != "precision")
+    if what != "inference":  # the public step computes G twice and weight gradients of VGG19
+        assert float(rows[1][4]) > float(rows[2][4]) > 0
+    if what != "training":
+        assert "A generator of ngf 5, " in output
+        assert all(float(row[4].removesuffix(" dB")) > 40 for row in rows[1 - len(names) :])
+
+
+def test_the_functions_take_turns_and_the_warm_up_does_not_count(monkeypatch):
+    order = []
+    monkeypatch.setattr(measuring, "memory_of_process", lambda make, name: 7.0)
+    monkeypatch.setattr(measuring, "run_once", lambda work, _: (work(), 0))
+    make = lambda name: lambda: order.append(name) or {1: 100, 2: 5, 3: 1, 4: 3}[order.count(name)]
+    assert measuring.measure(make, [None, "fp32"], 3, CPU) == {None: (3, 7.0), "fp32": (3, 7.0)}
+    assert order == [None, "fp32"] * 4
+
+
+def test_memory_is_the_growth_of_a_process():
+    taken = measuring.memory_of_process(functools.partial(functools.partial, os.urandom), 2**26)
+    assert 60 < taken < 140  # 64 MiB, twice where the second is made before the first is freed
+
+
+def test_wrong_use_is_one_line(run_cli):
+    done = run_cli("-m", "benchmark", "training", "--rounds", "none")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: argument --rounds") and done.stderr.count("\n") == 1

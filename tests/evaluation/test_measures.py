@@ -1,0 +1,160 @@
+"""Every measure against a value computed by hand, in closed form or by an independent formula."""
+
+import math
+
+import numpy as np
+import pytest
+
+from evaluation import measures
+from pictures import colour
+from pictures.images import cv2, luminance
+
+GREY = np.full((96, 128, 3), 128, np.uint8)
+
+
+def pattern(make, height=96, width=128):
+    """An image that is 128 + make(y, x) in all channels."""
+    values = np.rint(128 + make(*np.mgrid[:height, :width]))
+    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+
+
+# Areas and lines
+
+
+def grey(width=64, height=64, value=200):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_flat_is_the_share_without_texture_whatever_the_size():
+    image = grey(512, 512)
+    image[:, 256:] = np.random.default_rng(0).integers(0, 256, (512, 256, 3))
+    assert measures.flat(grey()) == 1
+    assert measures.flat(image) == pytest.approx(0.5, abs=0.02)
+    faint = grey(256, 256)
+    faint[::2] += 3  # a deviation of 1.5; of 5 it is 2.5
+    assert measures.flat(faint) == 1
+    faint[::2] += 2
+    assert measures.flat(faint) == 0
+
+
+def test_a_line_is_thin_dark_and_new():
+    photo = grey()
+    for width, ink, found in ((3, 0, True), (3, 149, True), (3, 150, False), (20, 0, False)):
+        result = cv2.line(photo.copy(), (32, 0), (32, 63), (ink,) * 3, width)
+        share = (result[..., 0] == ink).mean()
+        assert measures.lines(result) == measures.new_lines(result, photo) == (share if found else 0)
+    line = cv2.line(photo.copy(), (32, 0), (32, 63), (0, 0, 0), 3)
+    assert measures.new_lines(line, line) == measures.lines(photo) == 0
+    assert measures.new_lines(np.roll(line, 1, 1), line) == 0  # a pixel beside the photo's own
+    assert measures.new_lines(np.roll(line, 2, 1), line) == 1 / 64
+
+
+def test_lines_at_contours_and_by_chance():
+    photo = grey()
+    photo[:, 32:] = 80  # one contour, at column 31 or 32, and three pixels on each side of it
+    line = lambda column: cv2.line(photo.copy(), (column, 0), (column, 63), (0, 0, 0), 1)
+    assert measures.by_chance(photo) == pytest.approx(7 / 64)
+    assert measures.at_contours(line(30), photo) == 1 and measures.at_contours(line(10), photo) == 0
+    assert math.isnan(measures.at_contours(photo, photo))
+
+
+# Beside another
+
+
+def test_psnr_of_a_constant_shift():
+    assert measures.psnr(GREY, GREY + 10) == pytest.approx(20 * math.log10(255 / 10))
+    assert measures.psnr(GREY, GREY) == math.inf
+
+
+def test_ssim_is_wangs_formula_of_luminance():
+    """Means, variances and covariance under a Gaussian of 11x11 pixels, where it lies inside the image."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)
+    other = np.clip(0.2 * image + 100 + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+    mean = lambda values: cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5]
+    x, y = (luminance(each)[..., 0].astype(float) for each in (image, other))
+    first = (2 * mean(x) * mean(y) + (0.01 * 255) ** 2) / (mean(x) ** 2 + mean(y) ** 2 + (0.01 * 255) ** 2)
+    variances = mean(x**2) - mean(x) ** 2 + mean(y**2) - mean(y) ** 2
+    second = (2 * (mean(x * y) - mean(x) * mean(y)) + (0.03 * 255) ** 2) / (variances + (0.03 * 255) ** 2)
+    assert measures.ssim(image, other) == pytest.approx((first * second).mean(), rel=1e-6)
+    assert measures.ssim(GREY, GREY) == 1
+
+
+def test_colour_error_is_the_distance_of_chroma_alone():
+    lab = colour.to_lab(GREY)
+    lab[..., 1:] = (3, 4)
+    assert measures.colour_error(GREY, colour.to_rgb(lab)) == pytest.approx(5, abs=0.5)
+    assert measures.colour_error(GREY, GREY // 2) < 0.5  # another lightness
+
+
+# Artefacts
+
+
+@pytest.mark.parametrize(
+    ("make", "energy"),
+    [
+        (lambda y, x: 9 * (-1) ** (x + y), 81),
+        (lambda y, x: 9 * (-1) ** x, 81 / 2),
+        (lambda y, x: 9 * (-1) ** y, 81 / 2),
+        (lambda y, x: 9 * (-1) ** (x // 2), 81 / 2),  # every 4 pixels
+        (lambda y, x: 9 * np.cos(np.pi * x / 2), 81 / 4),  # values 9 0 -9 0
+        (lambda y, x: 9 + 0 * x, 0),
+    ],
+)
+def test_checkerboard_of_a_pattern_is_its_energy(make, energy):
+    assert measures.checkerboard(pattern(make)) == pytest.approx(energy, abs=1e-9)
+
+
+@pytest.mark.parametrize("width", [127, 130, 171])
+def test_checkerboard_does_not_depend_on_the_size(width):
+    image = pattern(lambda y, x: 9 * (-1) ** (x + y), 101, width)
+    assert measures.checkerboard(image) == pytest.approx(81)
+    image[..., :2] = 128  # each channel counts a third
+    assert measures.checkerboard(image) == pytest.approx(81 / 3)
+
+
+def test_checkerboard_is_found_on_a_picture_and_not_in_noise_or_at_other_frequencies():
+    rng = np.random.default_rng(0)
+    noise = np.repeat(rng.integers(100, 156, (256, 256, 1), dtype=np.uint8), 3, axis=2)
+    # The noise's variance is 261, and 30 of 256 frequencies are looked at.
+    assert abs(measures.checkerboard(noise)) < 3
+    assert abs(measures.checkerboard(pattern(lambda y, x: np.where(x < 50, 0, 100)))) < 1
+    assert abs(measures.checkerboard(pattern(lambda y, x: 20 * np.cos(2 * np.pi * x * 3 / 8)))) < 1e-1
+    picture = cv2.resize(rng.integers(20, 200, (4, 4, 3), dtype=np.uint8), (128, 128), interpolation=0)
+    painted = (picture + (6 * (-1) ** np.indices((128, 128)).sum(0))[..., None]).astype(np.uint8)
+    assert measures.checkerboard(painted) - measures.checkerboard(picture) == pytest.approx(36, rel=0.1)
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize(("period", "energy"), [(2, 36), (3, 32)])
+def test_stripes_have_their_energy(across, period, energy):
+    level = np.where(np.arange(120) % period == 0, 6, -6)
+    level = level - level.mean()
+    image = np.broadcast_to((128 + level)[:, None, None], (120, 120, 3)).round().astype(np.uint8)
+    image = image.transpose(1, 0, 2) if across else image
+    assert measures.stripes(image) == pytest.approx(energy, rel=0.1)
+
+
+def test_noise_a_checkerboard_and_flat_colour_have_no_stripes():
+    rng = np.random.default_rng(0)
+    noise = np.repeat(rng.normal(128, 6, (128, 128, 1)).clip(0, 255).astype(np.uint8), 3, 2)
+    for image in (noise, pattern(lambda y, x: 6 * ((x + y) % 2)), GREY):
+        assert abs(measures.stripes(image)) < 2
+
+
+# The table
+
+
+def test_each_measure_gets_the_views_that_it_is_of():
+    """A result of half the size of the photo, whose checkerboard is gone in the size of training."""
+    board = pattern(lambda y, x: 9 * (-1) ** (x + y))
+    views = measures.Views(result=GREY, photo=GREY + 10, clear=None, full=board, full_photo=GREY)
+    row = measures.measure(views)
+    assert row["checkerboard"] == pytest.approx(81) and abs(row["checkerboard_photo"]) < 1e-9
+    assert row["flat"] == 1 and row["ssim"] < 1 and row["new_lines"] == row["by_chance"] == 0
+    assert "psnr_clear" not in row and "at_contours" not in row  # no clear picture, no new lines
+    row = measures.measure(views._replace(clear=GREY + 10, photo=None, full_photo=None))
+    assert row["psnr_clear"] == measures.psnr(GREY, GREY + 10) and row["ssim_clear"] < 1
+    assert row.keys() == {"psnr_clear", "ssim_clear", "flat", "lines", "checkerboard", "stripes"}
+    tiny = views._replace(full=board[:11], full_photo=GREY[:11])
+    assert not {"checkerboard", "stripes", "stripes_photo"} & measures.measure(tiny).keys()

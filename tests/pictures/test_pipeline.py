@@ -1,0 +1,230 @@
+"""Pictures of every kind converted by a function in place of a network: what comes out, what is reported."""
+
+import concurrent.futures
+import errno
+import types
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageColor
+
+from pictures import images, pipeline
+from pictures.listing import Picture
+from utils import RunFailed
+
+
+def negative(photos):
+    """Stands for the network; like it, it takes only photos of one size."""
+    return list(255 - np.stack(photos))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Converts the pictures of tmp_path/in with `apply` to tmp_path/out; returns how many failed."""
+
+    def call(apply=negative, most=1, extension="", size=None, side_by_side=False):
+        pictures = []
+        for path in sorted((tmp_path / "in").iterdir()):
+            name = path.with_suffix(extension).name if extension else path.name
+            pictures.append(Picture(path, tmp_path / "out" / name))
+        args = types.SimpleNamespace(size=size, side_by_side=side_by_side)
+        return pipeline.run(pictures, apply, args, lambda height, width: most)
+
+    (tmp_path / "in").mkdir()
+    return call
+
+
+def noise(height, width, channels=3, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels)).astype(np.uint8)
+    return images.as_pillow(pixels)
+
+
+def rows(path, mode="RGB"):
+    with Image.open(path) as image:
+        return np.asarray(image.convert(mode))
+
+
+# Kinds of picture
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "options", "mode"),
+    [
+        ("a.JPEG", noise(33, 18, 1), {}, "RGB"),
+        ("cmyk.jpg", noise(20, 20).convert("CMYK"), {}, "RGB"),
+        ("a.webp", noise(33, 18), {}, "RGB"),
+        ("a.bmp", noise(33, 18), {}, "RGB"),
+        ("a.tif", noise(33, 18), {}, "RGB"),
+        ("still.gif", noise(33, 18).quantize(16), {}, "P"),
+        ("transparent.png", noise(33, 18).quantize(16), {"transparency": 3}, "RGBA"),
+        ("16 bits.png", Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 160), {}, "RGB"),
+        ("alpha.png", noise(33, 18, 4), {}, "RGBA"),
+        ("alpha.webp", noise(33, 18, 4), {"exact": True}, "RGBA"),
+        ("alpha.tif", noise(33, 18, 4), {}, "RGBA"),
+        ("pixel.png", noise(1, 1), {}, "RGB"),
+        ("column.webp", noise(100, 2), {}, "RGB"),
+    ],
+)
+def test_size_format_and_transparency_stay(run, tmp_path, name, image, options, mode):
+    image.save(tmp_path / "in" / name, **options)
+    assert run() == 0
+    with Image.open(tmp_path / "in" / name) as given, Image.open(tmp_path / "out" / name) as made:
+        assert (made.size, made.format, made.mode) == (given.size, given.format, mode)
+        if mode == "RGBA" and made.format != "WEBP":
+            assert (np.asarray(made)[..., 3] == np.asarray(given.convert("RGBA"))[..., 3]).all()
+
+
+@pytest.mark.parametrize("extension", ["gif", "png", "webp"])
+def test_every_frame_of_an_animation(run, tmp_path, extension):
+    colours = ("maroon", "teal", "gold")
+    frames = [Image.new("RGB", (24, 20), colour) for colour in colours]
+    options = {"save_all": True, "append_images": frames[1:], "duration": [100, 200, 300], "loop": 2}
+    frames[0].save(tmp_path / f"in/a.{extension}", **options)
+    assert run(most=2) == 0
+    with Image.open(tmp_path / f"out/a.{extension}") as made:
+        assert (made.n_frames, made.size, made.info["loop"]) == (3, (24, 20), 2)
+        for place, colour in enumerate(colours):
+            made.seek(place)
+            assert abs(255.0 - np.asarray(made.convert("RGB")) - ImageColor.getrgb(colour)).max() <= 4
+            assert made.info["duration"] == [100, 200, 300][place]  # WebP's is known after decoding
+
+
+def test_a_transparent_animation_stays_transparent(run, tmp_path):
+    frames = [Image.new("RGBA", (20, 20), (0, 0, 0, 0)) for _ in range(2)]
+    for place, frame in enumerate(frames):
+        frame.paste((200, 20, 20, 255), (place * 10, 0, place * 10 + 8, 20))
+    frames[0].save(tmp_path / "in/a.gif", save_all=True, append_images=frames[1:], disposal=2)
+    assert run() == 0
+    with Image.open(tmp_path / "out/a.gif") as made:
+        for place in range(2):
+            made.seek(place)
+            alpha = np.asarray(made.convert("RGBA"))[..., 3]
+            assert alpha[:, place * 10 : place * 10 + 8].min() == 255
+            assert alpha[:, (1 - place) * 10 : (1 - place) * 10 + 8].max() == 0
+
+
+def test_white_shows_through_in_a_format_without_transparency(run, tmp_path):
+    picture = Image.new("RGBA", (16, 16), (55, 105, 155, 255))
+    picture.paste((55, 105, 155, 51), (8, 0, 16, 16))
+    picture.save(tmp_path / "in/a.png")
+    assert run(extension=".jpg") == 0
+    made = rows(tmp_path / "out/a.jpg").astype(int)
+    assert abs(made[:, :8] - [200, 150, 100]).max() <= 3
+    assert abs(made[:, 8:] - [244, 234, 224]).max() <= 3
+
+
+def test_size_and_side_by_side(run, tmp_path):
+    noise(30, 60, 4).save(tmp_path / "in/a.png")
+    assert run(side_by_side=True) == 0
+    made, given = rows(tmp_path / "out/a.png", "RGBA"), rows(tmp_path / "in/a.png", "RGBA")
+    visible = given[..., 3] > 0
+    assert (made[:, :60][visible] == given[visible]).all()
+    assert (made[:, 60:, :3][visible] == 255 - given[..., :3][visible]).all()
+    assert (made[:, 60:, 3] == given[..., 3]).all()
+    for size, shape in ((40, (20, 40, 3)), (999, (30, 60, 3))):  # never enlarged
+        assert run(size=size) == 0
+        assert rows(tmp_path / "out/a.png").shape == shape
+
+
+# Many pictures
+
+
+def test_pictures_of_one_size_go_together_and_come_out_in_order(run, tmp_path):
+    sizes = [(16, 20), (16, 20), (16, 20), (24, 16), (16, 20)]
+    for place, size in enumerate(sizes):
+        noise(*size, seed=place).save(tmp_path / f"in/{place}.png")
+    together = []
+    assert run(lambda photos: together.append(len(photos)) or negative(photos), most=2) == 0
+    assert together == [2, 1, 1, 1]
+    for place in range(5):
+        assert (rows(tmp_path / f"out/{place}.png") == 255 - rows(tmp_path / f"in/{place}.png")).all()
+
+
+def test_work_ahead_keeps_its_order_and_its_distance():
+    started = []
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        results = pipeline.map_ahead(pool, lambda item: started.append(item) or item**2, range(20), 3)
+        assert next(results) == 0 and max(started) <= 2
+        assert list(results) == [item**2 for item in range(1, 20)]
+
+
+# Failures: each costs only its own picture
+
+
+def test_unreadable_files_are_named(run, tmp_path, capsys):
+    noise(16, 16).save(tmp_path / "in/b.png")
+    (tmp_path / "in/a.jpg").write_bytes(b"no picture")
+    noise(8, 8).save(tmp_path / "in/e.gif", save_all=True, append_images=[noise(8, 8, seed=1)])
+    (tmp_path / "in/e.gif").rename(tmp_path / "in/e.bmp")
+    (tmp_path / "in/f.png").symlink_to("gone")
+    (tmp_path / "in/g.xyz").write_bytes((tmp_path / "in/b.png").read_bytes())
+    assert run() == 4
+    assert [line.split("/in/")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "a.jpg: cannot be read: not an image",
+        "e.bmp: 2 frames do not fit a .bmp: use --format gif, png or webp",
+        "f.png: cannot be read: No such file or directory",
+        "g.xyz: cannot be written as .xyz: give a --format",
+    ]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+
+
+def out_of_memory(*_):
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def fail(error):
+    raise error
+
+
+FAULTS = {
+    "out of memory": out_of_memory,
+    "Expected canUse32BitIndexMath": lambda: fail(RuntimeError("Expected canUse32BitIndexMath(input) …")),
+    "in two lines": lambda: fail(ValueError("in two lines\nof text")),
+    "not finite": lambda: fail(RunFailed("not finite")),
+}
+
+
+@pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.parametrize("message", FAULTS)
+def test_a_failure_in_the_network(run, tmp_path, capsys, message, most):
+    for place, name in enumerate("abc"):
+        noise(16, 16, seed=place).save(tmp_path / f"in/{name}.png")
+    bad = rows(tmp_path / "in/b.png")
+
+    def faulty(photos):
+        if any((photo == bad).all() for photo in photos):
+            FAULTS[message]()
+        return negative(photos)
+
+    assert run(faulty, most=most) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"b.png: {message}" in line and "(it has 16x16 pixels)" in line
+    assert ("--tile" in line) == (message != "not finite")  # only then can a smaller size help
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+@pytest.mark.parametrize("fault", [ValueError("unforeseen"), MemoryError()], ids=repr)
+@pytest.mark.parametrize("where", ["fit_within", "side_by_side"])
+def test_a_failure_around_the_network(run, tmp_path, monkeypatch, capsys, fault, where):
+    for width in (16, 20):
+        noise(16, width).save(tmp_path / f"in/{width}.png")
+    working = getattr(images, where)
+    faulty = lambda image, other: fail(fault) if image.shape[1] == 16 else working(image, other)
+    monkeypatch.setattr(images, where, faulty)
+    assert run(side_by_side=True, size=20) == 1
+    message = "out of memory" if isinstance(fault, MemoryError) else "unforeseen"
+    assert "16.png: " in (line := capsys.readouterr().err) and message in line
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["20.png"]
+
+
+def test_a_result_that_cannot_be_written_is_reported_and_a_full_disk_ends_the_run(
+    run, tmp_path, monkeypatch, capsys
+):
+    noise(16, 16).save(tmp_path / "in/a.png")
+    monkeypatch.setattr(images, "write", lambda *_, **__: fail(OSError(errno.ENAMETOOLONG, "not here")))
+    assert run() == 1
+    assert f"a.png: cannot be written to {tmp_path}/out/a.png: not here" in capsys.readouterr().err
+    monkeypatch.setattr(images, "write", lambda *_, **__: fail(OSError(errno.ENOSPC, "not here")))
+    with pytest.raises(OSError, match="not here"):
+        run()
