@@ -1,7 +1,9 @@
-"""Edge-smoothed copies of drawings: what the discriminator must learn to call fake (CartoonGAN, Section 3.2).
+"""Edge-smoothed copies of drawings, which the discriminator must classify as fake (CartoonGAN, Section 3.2).
 
-A pair is one PNG: the drawing on the left, its smoothed copy on the right. It carries the digest of the
-drawing's file and of the settings, so it is made again only when one of them changed.
+    python edge_promoting.py DRAWINGS OUT
+
+A pair is one PNG: the drawing on the left, its smoothed copy on the right. It holds the digest of the
+drawing's file and the settings, so it is made again only when one of them has changed.
 """
 
 import errno
@@ -18,24 +20,24 @@ if sys.flags.safe_path:  # python -P does not search the folder of the script
 
 from pictures import decoding, images, listing
 from pictures.images import cv2
-from support import arguments
+from support.arguments import Parser, image_size, path
 from support.files import locked
 from utils import WrongUse, exit_status, first_line, report
 
-CANNY = (100, 200)  # thresholds of the old public script; the paper names the detector only
+CANNY = (100, 200)  # thresholds of the public PyTorch script; the paper names the detector only
+WIDTH = 5  # pixels: side of the dilation and of the Gaussian kernel 1-4-6-4-1
 BYTES = 2.2  # of a pair for each pixel of a square drawing, measured on the sample data at 256 pixels
 REPORTED = 1e8  # bytes of new pairs from which their size is reported
-WIDTH = 5  # side of the dilation and of the Gaussian kernel 1-4-6-4-1
 
 
 def smooth_edges(drawing):
-    """Blur a drawing near its edges only: uint8 H,W,C in, the same out.
+    """Blur a drawing near its edges only: uint8 H,W,3 in, the same out.
 
-    Canny edges, dilated by a 5x5 square, mark the pixels; those become a Gaussian mean of their 5x5
-    neighbourhood, the border reflected about the outermost pixel. Everything else stays as it was.
+    The pixels are the Canny edges dilated by a 5x5 square; they become the Gaussian mean of the 5x5 pixels
+    around them, the border reflected about the outermost pixel. All others stay as they are.
     """
-    grey = cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY)
-    near = cv2.dilate(cv2.Canny(grey, *CANNY), np.ones((WIDTH, WIDTH), np.uint8))
+    edges = cv2.Canny(cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY), *CANNY)
+    near = cv2.dilate(edges, np.ones((WIDTH, WIDTH), np.uint8))
     blurred = cv2.GaussianBlur(drawing, (WIDTH, WIDTH), 0, borderType=cv2.BORDER_REFLECT_101)
     return cv2.copyTo(blurred, near, drawing.copy())
 
@@ -51,8 +53,9 @@ def make_pairs(drawings, out, size, how="crop"):
     except OSError as error:
         raise _cannot_write(out, error) from None
     names = listing.find_images(drawings)
+    paths = [out / f"{name}.png" for name in names]
     with locked(out, wait=True):
-        new = sum(not os.path.exists(out / f"{name}.png") for name in names)
+        new = sum(not os.path.exists(path) for path in paths)
         if (needed := new * BYTES * size**2) >= REPORTED:
             free = shutil.disk_usage(out).free
             report(
@@ -60,10 +63,8 @@ def make_pairs(drawings, out, size, how="crop"):
                 f"where {free / 1e9:.1f} GB are free"
             )
         work = functools.partial(_make_pair, drawings, out, size=size, how=how)
-        made = images.for_each(work, names, "edge smoothing")
-    return images.Checked.of(
-        [out / f"{name}.png" for name in names], [drawings / name for name in names], made
-    )
+        results = images.for_each(work, names, "edge smoothing")
+    return images.Checked.of(paths, [drawings / name for name in names], results)
 
 
 def _make_pair(drawings, out, name, size, how):
@@ -78,13 +79,11 @@ def _make_pair(drawings, out, name, size, how):
         drawing = images.fit_training(decoding.decode(data, at_least=size), size, how)
     except (OSError, images.Unreadable) as error:
         return None, first_line(error)
-    info = PngImagePlugin.PngInfo()
+    pair, info = images.side_by_side(drawing, smooth_edges(drawing)), PngImagePlugin.PngInfo()
     info.add_text("pair", stamp)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(
-            path, images.side_by_side(drawing, smooth_edges(drawing)), pnginfo=info, compress_level=1
-        )
+        images.write(path, pair, pnginfo=info, compress_level=1)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise _cannot_write(out, error) from None
@@ -95,7 +94,7 @@ def _make_pair(drawings, out, name, size, how):
 
 
 def _stamp(path):
-    """The stamp of a pair; None where there is none, or a power loss has damaged the file."""
+    """The stamp of a pair; None if there is none or a power loss has damaged the file."""
     try:
         with Image.open(path) as image:
             image.verify()  # reads the whole file and compares its checksums
@@ -111,28 +110,18 @@ def _cannot_write(out, error):
 
 
 def main(argv=None):
-    parser = arguments.Parser(
-        "Write each drawing and its edge-smoothed copy side by side, one PNG a drawing."
-    )
-    parser.add_argument(
-        "drawings", type=arguments.path, help="folder of drawings, searched with its subfolders"
-    )
-    parser.add_argument("out", type=arguments.path, help="folder for the pairs")
-    parser.add_argument(
-        "--size", type=arguments.image_size, default=256, help="shorter side in pixels (%(default)s)"
-    )
-    parser.add_argument(
-        "--resize",
-        choices=("crop", "squash"),
-        default="crop",
-        help="as in training: keep the drawing's shape, or make it square (%(default)s)",
-    )
+    parser = Parser("Write each drawing and its edge-smoothed copy side by side, one PNG a drawing.")
+    parser.add_argument("drawings", type=path, help="folder of drawings, searched with its subfolders")
+    parser.add_argument("out", type=path, help="folder for the pairs")
+    add = parser.group()
+    add("size", 256, image_size, "shorter side in pixels")
+    add("resize", "crop", ("crop", "squash"), "as in training: keep the drawing's shape, or make it square")
     args = parser.parse_args(argv)
     if not args.drawings.is_dir():
         raise WrongUse(f"no folder {args.drawings}")
     pairs = make_pairs(args.drawings, args.out, args.size, args.resize)
-    for path, reason in pairs.unreadable.items():
-        report(f"cannot read {path}: {reason}")
+    for drawing, reason in pairs.unreadable.items():
+        report(f"cannot read {drawing}: {reason}")
     failed = f"; {len(pairs.unreadable)} drawings cannot be read" if pairs.unreadable else ""
     print(f"{len(pairs.paths)} pairs in {args.out}{failed}")
     return 1 if pairs.unreadable or not pairs.paths else 0

@@ -28,36 +28,27 @@ WIDTH = 110  # characters of the printed table
 
 def parse(argv):
     parser = Parser("Measure results beside their photographs and the drawings.")
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "results",
         nargs="+",
         type=path,
         help="run folders, checkpoints (applied to the photos at --input_size), folders written by test.py",
     )
-    add("--photos", type=path, help="folder of the results' photographs (the first run's test photographs)")
-    add("--drawings", type=path, help="folder of the drawings (the first run's)")
-    add(
-        "--train_photos",
-        type=path,
-        help="folder of photographs to fit the measure of style to (train or trainA beside --photos)",
-    )
-    add("--pairs", type=path, help="hazy and clear pictures (data/README.md), to measure PSNR and SSIM too")
-    add("--features", choices=("inception", "vgg19"), help="of KID and FID (inception if available)")
-    add("--input_size", type=image_size, help="side of the squares, pixels (the first run's, or 256)")
-    add(
-        "--load_size",
-        type=number(int, 16, 2**14),
-        help="shorter side to which pictures are resized first (the first run's; --input_size, if given)",
-    )
-    add("--resize", choices=("crop", "squash"), help="as in training (the first run's, or crop)")
-    add(
-        "--vgg_model",
-        type=one_line,
-        help="VGG19 weights: a file, or to try it 'small' or 'random' (torchvision's of ImageNet)",
-    )
-    add("--output", type=path, help="one JSON file of the whole table (one in or beside each of the results)")
-    add_device(parser.group())
+    add = parser.group()
+    add("photos", None, path, "folder of the results' photographs", "the first run's test photographs")
+    add("drawings", None, path, "folder of the drawings", "the first run's")
+    text = "folder of photographs to fit the measure of style to"
+    add("train_photos", None, path, text, "train or trainA beside --photos")
+    add("pairs", None, path, "hazy and clear pictures (data/README.md), to measure PSNR and SSIM too")
+    add("features", None, ("inception", "vgg19"), "of KID and FID", "inception if available")
+    add("input_size", None, image_size, "side of the squares, pixels", "the first run's, or 256")
+    text = "shorter side to which pictures are resized first"
+    add("load_size", None, number(int, 16, 2**14), text, "the first run's; --input_size, if given")
+    add("resize", None, ("crop", "squash"), "as in training", "the first run's, or crop")
+    text = "VGG19 weights: a file, or to try it 'small' or 'random'"
+    add("vgg_model", None, one_line, text, "torchvision's of ImageNet")
+    add("output", None, path, "one JSON file of the whole table", "one in or beside each of the results")
+    add_device(add)
     return parser.parse_args(argv)
 
 

@@ -1,18 +1,21 @@
-"""state_latest.pth, the weights beside it, and weights to start from."""
+"""state_latest.pth: everything is restored, damage changes nothing; weights to start from."""
 
 import math
+import os
+import shutil
 import types
 
 import pytest
 import torch
 from foreign import animegan_weights
-from helpers import TINY
+from helpers import TINY, make_data, tiny_run
+from states import same
 
 import CartoonGAN
-from networks import Discriminator
+from networks import Discriminator, Generator
 from pictures import checkpoints
 from training import options, state
-from training.config import STATE
+from training.config import FILE, STATE
 from utils import RunFailed, WrongUse
 
 CPU = torch.device("cpu")
@@ -22,9 +25,8 @@ SETTINGS = {"options": {"name": "x", "batch_size": 2}, "data": {"photographs": {
 def new_run(folder, text="", place=(1, 1, 0)):
     """What `save` and `restore` know of a run.Run: here one that begins."""
     args, _ = options.parse(f"{TINY} --con_lambda 1 --pool_size 2 {text}".split())
-    model = CartoonGAN.build(args, CPU, args.precision)
     return types.SimpleNamespace(
-        model=model,
+        model=CartoonGAN.build(args, CPU, args.precision),
         folder=folder,
         config=types.SimpleNamespace(folder=folder, method=options.CARTOONGAN, argv=[]),
         device=CPU,
@@ -39,135 +41,89 @@ def new_run(folder, text="", place=(1, 1, 0)):
     )
 
 
-def step(run):
-    """One step of a run's model, on the same pictures each time."""
+def step(run, number=0):
+    """One step of a run's model."""
     batch = [torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(n)) for n in range(3)]
     take = CartoonGAN.adversarial_step if run.model.discriminator else CartoonGAN.perceptual_step
-    take(run.model, run.args, *batch, place=(2, 1, 0))
+    take(run.model, run.args, *batch, place=(2, 1, number))
+    if run.model.ema:
+        run.model.ema.update_parameters(run.model.generator)
 
 
 def stepped(folder, text=""):
-    """A run after a step, at another place."""
+    """A run after two steps, at another place."""
     run = new_run(folder, text, place=(2, 3, 4))
-    step(run)
+    step(run), step(run, 1)
     run.seconds, run.sums = 5.0, {"content": 6.0}
     return run
 
 
-def equal(one, other):
-    """Whether two networks are the same to the bit."""
-    one, other = one.state_dict(), other.state_dict()
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+def content_of(model):
+    """Everything that a model's state consists of."""
+    parts = {name: getattr(model, name) for name in ("generator", "discriminator", "ema", "adam_g", "adam_d")}
+    content = {name: part.state_dict() for name, part in parts.items() if part}
+    return content | {"scaler": model.scaler.state_dict(), "pool": model.pool.batches}
 
 
-def one_line(error, *told):
-    text = str(error.value)
-    return "\n" not in text and all(part in text for part in told)
-
-
-@pytest.mark.parametrize("text", ["", "--adv_lambda 0", "--precision fp16", "--conv_bias none"])
-def test_a_state_puts_all_back(text, tmp_path):
+@pytest.mark.parametrize(
+    "text", ["", "--adv_lambda 0", "--precision fp16", "--conv_bias none", "--ema_decay 0.9"]
+)
+def test_a_state_restores_everything(text, tmp_path):
     before = stepped(tmp_path, text)
     state.save(before, {"pool": before.model.pool.batches})
     assert checkpoints.load_generator(tmp_path / "generator_latest.pth").architecture["ngf"] == 4
     assert (tmp_path / "discriminator_latest.pth").exists() == (text != "--adv_lambda 0")
-    assert state.load_state(tmp_path / STATE)["settings"] == SETTINGS
+    assert (tmp_path / "generator_ema.pth").exists() == ("ema" in text)
     after = new_run(tmp_path, text)
     state.restore(after, tmp_path / STATE)
     assert (after.phase, after.epoch, after.step) == (2, 3, 4)
     assert (after.seconds, after.sums, after.counts) == (5.0, {"content": 6.0}, {"content": 4})
-    pools = [run.model.pool.batches for run in (before, after)]
-    assert all(torch.equal(*pair) for pair in zip(*pools, strict=True))
-    assert before.model.scaler.state_dict() == after.model.scaler.state_dict()
+    assert same(content_of(before.model), content_of(after.model))
     for run in (before, after):
-        step(run)
-    assert equal(before.model.generator, after.model.generator)
-    if before.model.discriminator:
-        assert len(pools[0]) == 2
-        assert equal(before.model.discriminator, after.model.discriminator)
+        step(run, 2)
+    assert same(content_of(before.model), content_of(after.model))
+    assert len(after.model.pool.batches) == (0 if text == "--adv_lambda 0" else 2)
 
 
-@pytest.mark.parametrize("before", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("after", ["fp32", "bf16", "fp16"])
-def test_a_run_goes_on_in_another_precision(before, after, tmp_path):
-    run, fresh = stepped(tmp_path, f"--precision {before}"), new_run(tmp_path, f"--precision {after}")
+@pytest.mark.parametrize(("before", "after"), [("fp16", "bf16"), ("fp32", "fp16"), ("bf16", "fp32")])
+def test_a_run_resumes_in_another_precision(before, after, tmp_path):
+    run, resumed = stepped(tmp_path, f"--precision {before}"), new_run(tmp_path, f"--precision {after}")
+    fresh = resumed.model.scaler.state_dict()
     state.save(run, {"pool": run.model.pool.batches})
-    resumed = new_run(tmp_path, f"--precision {after}")
     state.restore(resumed, tmp_path / STATE)
-    wanted = run if before == after else fresh
-    assert resumed.model.scaler.state_dict() == wanted.model.scaler.state_dict()
-    assert equal(run.model.generator, resumed.model.generator)
+    assert resumed.model.scaler.state_dict() == fresh
+    assert same(run.model.generator.state_dict(), resumed.model.generator.state_dict())
     step(resumed)
 
 
 @pytest.mark.parametrize(("size", "batches", "steps"), [(1, 2, 8), (2, 2, 4), (3, 1, 2)])
-def test_a_run_resumes_with_another_batch_size(size, batches, steps, tmp_path):
-    """As many photographs of the epoch are done as before, and the pool holds batches of the new size."""
+def test_a_run_resumes_with_another_batch_size_and_learning_rate(size, batches, steps, tmp_path):
+    """The same photographs of the epoch are done; the pool holds batches of the new size, all finite."""
     run = stepped(tmp_path)
     whole = [torch.rand(2, 3, 16, 16) for _ in range(2)]
+    whole[0][0, 0, 0, 0] = math.nan  # as after an overflow of float16
+    run.counts = {"content": 3}  # of four steps float16 skipped one
     state.save(run, {"pool": whole})
-    after = new_run(tmp_path, f"--batch_size {size}")
+    after = new_run(tmp_path, f"--batch_size {size} --lrG 0.5 --beta1 0.25")
     state.restore(after, tmp_path / STATE)
-    assert after.step == steps
+    assert (after.step, after.counts) == (steps, {"content": 3})
     pool = after.model.pool.batches
     assert [len(batch) for batch in pool] == [size] * batches
-    assert torch.equal(torch.cat(pool), torch.cat(whole)[: size * batches])
+    assert torch.equal(torch.cat(pool), torch.cat(whole)[: size * batches].nan_to_num())
+    (group,) = after.model.adam_g.param_groups
+    assert (group["lr"], group["betas"]) == (0.5, (0.25, 0.999)) and after.model.adam_g.state
 
 
-def test_a_batch_of_the_pool_that_float16_lost_does_no_harm_later(tmp_path):
-    run = stepped(tmp_path)
-    state.save(run, {"pool": [batch * math.nan for batch in run.model.pool.batches]})
-    after = new_run(tmp_path)
-    state.restore(after, tmp_path / STATE)
-    assert after.model.pool.batches and all(batch.isfinite().all() for batch in after.model.pool.batches)
-
-
-def test_means_go_on_over_the_steps_that_were_counted(tmp_path):
-    run, after = stepped(tmp_path), new_run(tmp_path)
-    run.counts = {"content": 3}  # of four steps float16 left out one
+def test_phase_two_can_be_added_with_a_fresh_discriminator(tmp_path):
+    run = stepped(tmp_path, "--train_epoch 0 --pre_train_epoch 3")
+    run.place = (1, 4, 0)  # after the last epoch of phase one
     state.save(run, {"pool": []})
-    state.restore(after, tmp_path / STATE)
-    assert after.counts == {"content": 3}
-
-
-def test_a_run_that_had_no_discriminator_yet_goes_on_with_a_fresh_one(tmp_path):
-    state.save(stepped(tmp_path, "--train_epoch 0 --con_lambda 1"), {"pool": []})
-    extended, fresh = new_run(tmp_path), new_run(tmp_path)
+    extended, fresh = new_run(tmp_path, "--pre_train_epoch 3"), new_run(tmp_path)
     state.restore(extended, tmp_path / STATE)
-    assert equal(extended.model.discriminator, fresh.model.discriminator) and extended.phase == 2
-    assert not equal(extended.model.generator, fresh.model.generator)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda content: content.pop("place"),
-        lambda content: content.update(place=(1, 2)),
-        lambda content: content.update(pool=None),
-        lambda content: content.update(sums=[1]),
-        lambda content: content.update(generator=Discriminator(ndf=4).state_dict()),
-        lambda content: content["generator"].pop("down.0.bias"),
-        lambda content: content["discriminator"]["layers.0.bias"].fill_(math.nan),
-        lambda content: content.update(adam_g=None),
-        lambda content: content["adam_d"].pop("state"),
-    ],
-)
-def test_a_state_that_does_not_fit_is_one_line(tmp_path, change):
-    state.save(new_run(tmp_path), {"pool": []})
-    content = checkpoints.load(tmp_path / STATE)
-    change(content)
-    checkpoints.save(tmp_path / STATE, content)
-    with pytest.raises(WrongUse) as error:
-        state.restore(new_run(tmp_path), tmp_path / STATE)
-    assert one_line(error, str(tmp_path / STATE))
-
-
-@pytest.mark.parametrize("content", [[], {"settings": 1}, {"settings": {"options": []}}, {"weights": {}}])
-def test_a_file_of_something_else_is_no_state(content, tmp_path):
-    checkpoints.save(tmp_path / STATE, content)
-    with pytest.raises(WrongUse) as error:
-        state.load_state(tmp_path / STATE)
-    assert one_line(error, f"{tmp_path / STATE} is not a {STATE} of this program")
+    assert (extended.phase, extended.epoch, extended.step) == (2, 1, 0)
+    weights = lambda run, name: getattr(run.model, name).state_dict()
+    assert same(weights(extended, "discriminator"), weights(fresh, "discriminator"))
+    assert same(weights(extended, "generator"), weights(run, "generator"))
 
 
 @pytest.mark.parametrize("name", ["generator", "discriminator"])
@@ -180,59 +136,114 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
+# A damaged, foreign or harmful state is refused with one line, and nothing is changed.
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished tiny run."""
+    place = tmp_path_factory.mktemp("finished")
+    argv = tiny_run(make_data(place / "data"), place / "results", "--pre_train_epoch", 1, "--train_epoch", 1)
+    CartoonGAN.main(argv)
+    return next((place / "results").glob("Tiny*"))
+
+
+class Unpickled:
+    """Calls a function when it is unpickled the usual way."""
+
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call[0], self.call[1:]
+
+
+def changed(change):
+    """A damage: the content of the state is changed."""
+
+    def damage(path):
+        content = checkpoints.load(path)
+        change(content)
+        torch.save(content, path)
+
+    return damage
+
+
+def wider(content):
+    """The same run with other networks."""
+    content["generator"] = Generator(ngf=8, nb=1).state_dict()
+    content["discriminator"] = Discriminator(ndf=8).state_dict()
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "a generator": lambda path: shutil.copy(path.with_name("generator_latest.pth"), path),
+    "a text": lambda path: shutil.copy(path.with_name(FILE), path),
+    "a list": lambda path: torch.save([], path),
+    "code": lambda path: torch.save({"settings": Unpickled(os.mkdir, str(path.parent / "made"))}, path),
+    "10 TB": changed(lambda content: content.update(pool=Unpickled(bytearray, 10**13))),
+    "other networks": changed(wider),
+    "a discriminator as generator": changed(
+        lambda content: content.update(generator=content["discriminator"])
+    ),
+    "no weight": changed(lambda content: content["generator"].pop("down.0.bias")),
+    "NaN": changed(lambda content: content["discriminator"]["layers.0.bias"].fill_(math.nan)),
+    "no place": changed(lambda content: content.pop("place")),
+    "a short place": changed(lambda content: content.update(place=(1, 2))),
+    "no optimiser": changed(lambda content: content.pop("adam_g")),
+    "an empty optimiser": changed(lambda content: content["adam_d"].pop("state")),
+    "no pool": changed(lambda content: content.update(pool=None)),
+    "sums as a list": changed(lambda content: content.update(sums=[1])),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_state_is_refused_and_changes_nothing(finished, tmp_path, name):
+    folder = shutil.copytree(finished, tmp_path / finished.name)
+    DAMAGES[name](folder / STATE)
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with pytest.raises(WrongUse) as error:
+        CartoonGAN.main(["--resume", str(folder), "--train_epoch", "2"])
+    line = str(error.value)
+    assert line.isprintable() and f"{folder}/{STATE}" in line and len(line) < 1000
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
 # Weights to start from
-
-
-def test_without_the_options_nothing_is_loaded(tmp_path):
-    run = new_run(tmp_path)
-    assert state.start_from_weights(run.model, run.args) is False
-    assert equal(run.model.generator, new_run(tmp_path).model.generator)
 
 
 @pytest.mark.parametrize("kind", ["learned", "none"])
 def test_weights_to_start_from(kind, tmp_path):
-    """The discriminator's too; a generator's `eps` may be another, as in the authors' checkpoints."""
+    """The discriminator's too; a generator's `eps` may differ, as in the authors' checkpoints."""
+    fresh = new_run(tmp_path, f"--conv_bias {kind}")
+    assert state.start_from_weights(fresh.model, fresh.args) is False
     before = stepped(tmp_path, f"--conv_bias {kind}")
     before.model.generator.architecture["eps"] = 1e-9
     state.save(before, {"pool": []})
     start = f"--conv_bias {kind} --latest_generator_model {tmp_path}/generator_latest.pth"
     after = new_run(tmp_path, f"{start} --latest_discriminator_model {tmp_path}/discriminator_latest.pth")
     assert state.start_from_weights(after.model, after.args) is True
-    assert equal(before.model.generator, after.model.generator)
-    assert equal(before.model.discriminator, after.model.discriminator)
+    for name in ("generator", "discriminator"):
+        weights = [getattr(run.model, name).state_dict() for run in (before, after, fresh)]
+        assert same(weights[0], weights[1]) and not same(weights[1], weights[2])
     assert not after.model.adam_g.state
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("options", "message"),
     [
-        ("--ngf 8", "has ngf 4, but --ngf is 8"),
-        ("--nb 2", "has nb 1, but --nb is 2"),
-        ("--upsample resize", "has upsample deconv, but --upsample is resize"),
-        ("--conv_bias none", "has conv_bias learned, but --conv_bias is none"),
+        ("--latest_generator_model {}/generator_latest.pth --ngf 8", "has ngf 4, but --ngf is 8"),
+        ("--latest_generator_model {}/generator_latest.pth --nb 2", "has nb 1, but --nb is 2"),
+        ("--latest_generator_model {}/paprika.pt", "AnimeGANv2's network: a run can start from CartoonGAN's"),
+        ("--latest_discriminator_model {}/discriminator_latest.pth --ndf 8", "does not fit this network"),
     ],
 )
-def test_a_generator_of_another_architecture_is_refused(more, told, tmp_path):
+def test_weights_of_another_network_are_refused(options, message, tmp_path):
     state.save(new_run(tmp_path), {"pool": []})
-    run = new_run(tmp_path, f"--latest_generator_model {tmp_path}/generator_latest.pth {more}")
-    with pytest.raises(WrongUse) as error:
-        state.start_from_weights(run.model, run.args)
-    assert one_line(error, str(tmp_path / "generator_latest.pth"), told)
-
-
-def test_another_network_to_start_from_is_refused(tmp_path):
     torch.save(animegan_weights(), tmp_path / "paprika.pt")
-    run = new_run(tmp_path, f"--latest_generator_model {tmp_path}/paprika.pt")
+    run = new_run(tmp_path, options.format(tmp_path))
     with pytest.raises(WrongUse) as error:
         state.start_from_weights(run.model, run.args)
-    assert one_line(error, "paprika.pt holds AnimeGANv2's network: a run can start from CartoonGAN's alone")
-
-
-def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
-    state.save(new_run(tmp_path), {"pool": []})
-    path = tmp_path / "discriminator_latest.pth"
-    for other in ("--ndf 8", "--conv_bias none"):
-        run = new_run(tmp_path, f"--latest_discriminator_model {path} {other}")
-        with pytest.raises(WrongUse) as error:
-            state.start_from_weights(run.model, run.args)
-        assert one_line(error, f"{path} does not fit this network")
+    assert message in str(error.value) and "\n" not in str(error.value) and str(tmp_path) in str(error.value)
