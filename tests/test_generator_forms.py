@@ -75,5 +75,5 @@ def test_tiles_give_what_the_whole_gives(form):
     network = inference.prepare(generator(*form), torch.device("cpu"), "fp32")
     image = ((photo(96, 120)[0] + 0.5) * 255).byte().permute(1, 2, 0).numpy()
     (whole,) = inference.stylise(network, [image])
-    tiled = inference.stylise_in_tiles(network, image, 32)
+    (tiled,) = inference.stylise(network, [image], 32)
     assert abs(whole.astype(int) - tiled).max() <= 1
