@@ -1,8 +1,8 @@
-"""Write pages to browse runs with, print the table of runs, or slim finished runs.
+"""Write pages to browse runs with, print the table of runs, or free the disk space of finished runs.
 
 python -m pages results            writes results/index.html and results/RUN/index.html
 python -m pages results --list     prints the runs, the options in which they differ and their best measure
-python -m pages --slim RUN         removes what only resuming needs from a finished run, or with --remove more
+python -m pages --slim RUN         removes the state of a finished run, or with --remove other parts
 """
 
 import contextlib
@@ -25,27 +25,24 @@ def slim(folders, parts, confirm):
     Returns the number of bytes freed. Raises WrongUse if a run is not finished, or if there is nothing to
     remove.
     """
-    with contextlib.ExitStack() as stack:
-        found = {}
+    with contextlib.ExitStack() as locks:
+        files = {}
         for folder in folders:
-            files = [path for part in parts for path in _files(folder, part)]
-            if not files:
-                continue
-            stack.enter_context(lock_run(folder))
-            if run_state(folder)[0] != "finished":
-                raise WrongUse(f"{folder} is not finished by its log: resuming needs its state")
-            found[folder] = {path: path.stat().st_size for path in files}
-        if not found:
-            names = ", ".join(map(str, folders))
-            raise WrongUse(f"{names}: nothing to remove of {', '.join(parts)}")
-        freed = sum(sum(sizes.values()) for sizes in found.values())
-        what = next(iter(found)) if len(found) == 1 else f"{len(found)} runs"
-        question = f"remove {', '.join(parts)} of {what} ({size(freed)})?"
+            if found := [path for part in parts for path in _files(folder, part)]:
+                locks.enter_context(lock_run(folder))
+                if run_state(folder)[0] != "finished":
+                    raise WrongUse(f"{folder} is not finished by its log: resuming needs its state")
+                files[folder] = {path: path.stat().st_size for path in found}
+        if not files:
+            raise WrongUse(f"{', '.join(map(str, folders))}: nothing to remove of {', '.join(parts)}")
+        freed = sum(sum(sizes.values()) for sizes in files.values())
+        runs = next(iter(files)) if len(files) == 1 else f"{len(files)} runs"
+        question = f"remove {', '.join(parts)} of {runs} ({size(freed)})?"
         if "state" in parts:
-            question += " They can then not go on to more epochs"
+            question += " Runs without a state cannot be resumed"
         if not confirm(question):
             return 0
-        for folder, sizes in found.items():
+        for folder, sizes in files.items():
             log_event(folder, "slimmed", f"{', '.join(parts)} removed, {sum(sizes.values())} bytes")
             for path in sizes:
                 path.unlink()
@@ -58,11 +55,12 @@ def _files(folder, part):
         return [path for path in [folder / STATE] if path.exists()]
     if part == "events":
         return sorted(folder.glob("events.out.tfevents.*"))
-    from training import samples  # PyTorch, which the others do not wait for
+    if not (folder / "Transfer").is_dir():
+        return []
+    from training import samples  # loads PyTorch, which takes seconds
 
-    settings = read_settings(folder) or {"options": {}}
-    drawn = (folder / "Transfer").is_dir()
-    return samples.spare(folder, settings["options"].get("sample_every") or 1, 1) if drawn else []
+    options = (read_settings(folder) or {"options": {}})["options"]
+    return samples.spare(folder, options.get("sample_every") or 1, 1)
 
 
 def _is_confirmed(question):
@@ -75,21 +73,9 @@ def _is_confirmed(question):
 def main(argv=None):
     parser = Parser("Write pages to browse runs with, as index.html in the folder and in each run.")
     add = parser.add_argument
-    add(
-        "results",
-        nargs="?",
-        type=path,
-        default="results",
-        help="a folder of runs, or a run's (%(default)s)",
-    )
+    add("results", nargs="?", type=path, default="results", help="a folder of runs, or one run (%(default)s)")
     add("--list", action="store_true", help="print the table of runs, and write nothing")
-    add(
-        "--slim",
-        type=path,
-        nargs="+",
-        metavar="RUN",
-        help="remove from finished runs what --remove names",
-    )
+    add("--slim", type=path, nargs="+", metavar="RUN", help="remove parts of these finished runs")
     add(
         "--remove",
         nargs="+",
@@ -108,33 +94,31 @@ def main(argv=None):
         return
     folder = args.results
     if not folder.is_dir():
-        raise WrongUse(f"no folder {folder}: name a folder of runs, or one run's")
+        raise WrongUse(f"no folder {folder}: name a folder of runs, or one run")
     runs = [folder] if summaries.is_run(folder) else summaries.find_runs(folder)
     if not runs and (args.list or not summaries.find_surveys(folder)):
         raise WrongUse(
-            f"no run in {folder}: no folder named …_results, or with settings.json in it; name another "
+            f"no run in {folder}: no folder in it is named …_results or holds settings.json; name another "
             "folder, as python -m pages FOLDER"
         )
     if args.list:
-        print(listing([summaries.read(each) for each in runs]))
-        return
-
-    write_pages(folder)
-    print(f"open {folder / 'index.html'}")
+        print(listing([summaries.read(run) for run in runs]))
+    else:
+        write_pages(folder)
+        print(f"open {folder / 'index.html'}")
 
 
 def write_pages(folder):
-    """Write the pages of a folder of runs, or of one run, with the overview above it if there is one."""
-    from pages import writing  # Jinja and Plotly take half a second to load, which --list does not wait for
+    """Write the pages of a folder of runs, or of one run, and the overview above it if there is one."""
+    from pages import writing  # loads Jinja and Plotly, which take half a second
 
-    one = summaries.is_run(folder)
-    if one and writing.is_ours(folder.resolve().parent / "index.html"):
-        writing.update(folder)
-    elif one:
-        writing.write_plotly(folder)
-        writing.write_run(summaries.read(folder.resolve()), ".")
-    else:
+    if not summaries.is_run(folder):
         writing.write(folder)
+    elif writing.is_ours(folder.resolve().parent / "index.html"):
+        writing.update(folder)
+    else:
+        writing.write_plotly(folder)
+        writing.write_run(summaries.read(folder.resolve()), home=False)
 
 
 if __name__ == "__main__":

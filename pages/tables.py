@@ -1,141 +1,142 @@
 """The table of runs, for the overview page and for a terminal."""
 
+import math
 import shutil
 import unicodedata
 
-from training import columns
+from training import columns, history
 
-# Options that say how a run is recorded: they make no column.
+# Options about recording and speed, which are not compared.
 RECORDING = {"workers", "save_minutes", "eval_every", "checkpoint_every"}
 RECORDING |= {"sample_every", "sample_format", "sample_keep"}
-MAIN = 6  # settings that stand before the other facts; the rest come after them, and a phone leaves them out
-ENVIRONMENT = ("device", "precision", "code", "torch")  # settings that are no options
+ENVIRONMENT = ("device", "precision", "code", "torch")  # settings that are not options
+MAIN = 6  # settings in the front columns; the others come last, and a phone hides them
 
 
-def overview(found):
-    """What the overview shows of runs: {"columns", "rows", "equal", "data_differ", "best"}.
+def overview(runs):
+    """The table of the overview page, newest run first.
 
-    The newest run comes first. A column is (key, title, kind). A row is {"run", "cells": {key: (text, value
-    to sort by)}}. "equal" has the settings in which runs agree, and the data if all share them; "best" is the
-    measure by which the best epochs are chosen, or None.
+    {"columns": [(key, title, CSS class, hint)], "rows": [{"run", "cells": {key: (text, value to sort by)}}],
+    "equal": {setting or kind of data: text} of those in which the runs agree}
     """
-    found = newest_first(found)
-    settings = [run["page"]["settings"] for run in found]
-    differing = _differing(found)
-    losses = _keys(run["losses"] for run in found)
-    measures = columns.measures(_keys(run["last"] for run in found), losses)
-    rows = []
-    for run, own in zip(found, settings, strict=True):
-        cells = {key: (figure(own[key]), own[key]) for key in differing if key in own}
-        last = run["last"]
-        for key in measures:
-            cells[f"last {key}"] = with_deviation(last.get(key), last.get(f"{key}_std")), last.get(key)
-        rows.append({"run": run, "cells": cells})
-    titles = [(key, key, "setting") for key in differing[:MAIN]]
-    titles += [(key, key, "setting minor") for key in differing[MAIN:]]
-    titles += [(f"last {key}", key.replace("_", " "), "measure") for key in measures]
-    equal = _equal(found, differing)
-    data_differ = len({str(run["data"]) for run in found}) > 1
-    if found and not data_differ:
-        equal |= {kind: f"{count}, fingerprint {mark}" for kind, count, mark in found[0]["data"]}
-    shown = {"columns": titles, "rows": rows, "equal": equal, "data_differ": data_differ}
-    return shown | {"best": _best_by(found)}
+    runs = newest_first(runs)
+    differing, equal = compare_settings(runs)
+    lasts, losses = (_keys(run[name] for run in runs) for name in ("last", "losses"))
+    measures, measure = columns.measures(lasts, losses), _best_by(runs)
+    front = [
+        ("state", "State", "", ""),
+        ("epoch", "Epoch", "number", "of phase two, if not stated otherwise"),
+    ]
+    front += [(key, key, "setting", "") for key in differing[:MAIN]]
+    front += [("best", f"best {measure}", "number", "")] if measure else []
+    front += [("seconds", "s / epoch", "number", "median of the last five epochs, as images / s")]
+    front += [("speed", "images / s", "number minor", "")]
+    if len({str(run["data"]) for run in runs}) > 1:
+        front += [("data", "Data", "setting", "")]
+    elif runs:
+        equal |= {kind: f"{count}, fingerprint {mark}" for kind, count, mark in runs[0]["data"]}
+    front += [("size", "Disk", "number", ""), ("started", "Started", "", "")]
+    back = [(key, key, "setting minor", "") for key in differing[MAIN:]]
+    hint = "of the last epoch at which it was measured"
+    back += [(f"last {key}", key.replace("_", " "), "number measure", hint) for key in measures]
+    rows = [{"run": run, "cells": _cells(run, differing, measures)} for run in runs]
+    return {"columns": [*front, *back], "rows": rows, "equal": equal}
 
 
-def newest_first(found):
-    """Runs by the time at which they were first started; those of which nothing tells it come last."""
-    return sorted(found, key=lambda run: run["started"], reverse=True)
+def _cells(run, settings, measures):
+    """{key of a column: (text, value to sort by)} of a run."""
+    (first, first_planned), (second, _) = run["phases"]
+    data = ", ".join(f"{count} {kind} ({mark[:6]})" for kind, count, mark in run["data"])
+    cells = {
+        "state": (run["state"], run["state"]),
+        "epoch": (epoch(run), second or first - (first_planned or 0)),
+        "best": (best(run), run["best"] and run["best"].value),
+        "seconds": (figure(run["seconds"]), run["seconds"]),
+        "speed": (figure(run["speed"]), run["speed"]),
+        "data": (data or "–", data),
+        "size": (size(run["bytes"]), run["bytes"]),
+        "started": (run["started"][:16] or "–", run["started"]),
+    }
+    own, last = run["page"]["settings"], run["last"]
+    cells |= {key: (figure(own[key]), own[key]) for key in settings if key in own}
+    for key in measures:
+        cells[f"last {key}"] = with_deviation(last.get(key), last.get(f"{key}_std")), last.get(key)
+    return cells
 
 
-def listing(found):
-    """The runs as lines of text, newest first: name, state, epoch, options that differ, best measure, size.
+def newest_first(runs):
+    """Runs by the time of their first start; those with an unknown time come last."""
+    return sorted(runs, key=lambda run: run["started"], reverse=True)
 
-    They are as wide as the terminal, or 120 columns without one; options for which there is no room are named
-    in a line at the end.
+
+def listing(runs):
+    """The runs as lines of text, newest first: name, state, epoch, differing options, best measure, size.
+
+    The lines fit the terminal, or 120 columns without one; a last line names the options that do not fit.
     """
-    found, width = newest_first(found), shutil.get_terminal_size((120, 24)).columns
-    column = lambda title, text: [title, *(printable(text(run)) for run in found)]
-    shown = [column("run", lambda run: run["name"]), column("state", lambda run: run["state"])]
-    shown.append(column("epoch", epoch))
-    last = [column("size", lambda run: size(run["bytes"]))]
-    if measure := _best_by(found):
-        last.insert(0, column(f"best {measure}", best))
+    runs, width = newest_first(runs), shutil.get_terminal_size((120, 24)).columns
+    column = lambda title, texts: [title, *map(printable, texts)]
+    front = [
+        column("run", [run["name"] for run in runs]),
+        column("state", [run["state"] for run in runs]),
+        column("epoch", map(epoch, runs)),
+    ]
+    back = [column("size", [size(run["bytes"]) for run in runs])]
+    if measure := _best_by(runs):
+        back.insert(0, column(f"best {measure}", map(best, runs)))
     left_out = []
-    for key in _differing(found):
+    for key in compare_settings(runs)[0]:
         if key in ENVIRONMENT:
             continue
-        text = lambda run, key=key: figure(run["page"]["settings"].get(key))
-        if _wide([*shown, column(key, text), *last]) <= width:
-            shown.append(column(key, text))
+        new = column(key, [figure(run["page"]["settings"].get(key)) for run in runs])
+        if _width_of([*front, new, *back]) <= width:
+            front.append(new)
         else:
             left_out.append(key)
-    shown += last
-    widths = [_wide([each]) for each in shown]
-    pad = lambda text, width: text + " " * (width - _width(text))
-    lines = ["  ".join(map(pad, line, widths)).rstrip() for line in zip(*shown, strict=True)]
+    table = [*front, *back]
+    pad = lambda text, column: text + " " * (_width_of([column]) - _width(text))
+    lines = ["  ".join(map(pad, line, table)).rstrip() for line in zip(*table, strict=True)]
     if left_out:
-        lines.append(f"They also differ in {', '.join(left_out)}: a wider terminal, or the page, shows it.")
+        lines.append(f"They also differ in {', '.join(left_out)}: see a wider terminal, or the page.")
     return "\n".join(lines)
 
 
-def _best_by(found):
-    """The measure by which the best epochs of runs are; None if none was measured."""
-    return next((run["best"]["measure"] for run in found if run["best"]), None)
+def _best_by(runs):
+    """The measure by which the best epochs of runs are chosen; None if none was measured."""
+    return next((history.NAMES[run["best"].column] for run in runs if run["best"]), None)
 
 
-# In which settings runs differ
+def compare_settings(runs):
+    """([settings in which runs differ], {setting: text} of those in which the runs of each method agree).
 
-
-def _differing(found):
-    """The settings in which runs differ: the method first, then those with most values."""
-    keys = _keys(run["page"]["settings"] for run in found)
-    values = {key: len(set().union(*_values(key, found).values())) for key in keys if _differs(key, found)}
-    return sorted(values, key=lambda key: (key != "method", -values[key]))
-
-
-def _differs(key, found):
-    """Whether runs differ in a setting. What no command line gave may differ between methods: a default."""
-    if key in RECORDING:
-        return False
-    values = _values(key, found)
-    texts = {text for each in values.values() for text in each}
-    if key in ("method", *ENVIRONMENT):
-        return len(texts - {None}) > 1
-    if any(key in run["given"] for run in found):
-        return len(texts) > 1
-    return any(len(each - {None}) > 1 for each in values.values())
-
-
-def _values(key, found):
-    """{method: texts of a setting in its runs}; a method that lacks the setting is left out.
-
-    Where a run lacks what others of its method have, it is of an earlier version, and its text is None.
+    The method comes first, then the settings with the most values. Methods differ in a setting only if a
+    command line gave it: otherwise it is a default of theirs, or one lacks the option.
     """
-    values = {}
-    for run in found:
-        settings = run["page"]["settings"]
-        text = figure(settings[key]) if key in settings else None
-        values.setdefault(settings.get("method"), set()).add(text)
-    return {method: texts for method, texts in values.items() if texts != {None}}
-
-
-def _equal(found, differing):
-    """{setting: text} of those in which the runs of each method agree; methods that differ are named."""
-    settings, equal = [run["page"]["settings"] for run in found], {}
-    methods = {each["method"] for each in settings if each}
+    settings = [run["page"]["settings"] for run in runs]
+    given = {"method", *ENVIRONMENT}.union(*(run["given"] for run in runs))
+    counts, equal = {}, {}
     for key in _keys(settings):
-        own = {method: texts - {None} for method, texts in _values(key, found).items()}
-        if key in differing or any(len(texts) > 1 for texts in own.values()):
+        if key in RECORDING:
             continue
-        own = {method: texts.pop() for method, texts in own.items()}
-        shared = len({*own.values()}) == 1 and own.keys() == methods
-        equal[key] = (
-            own.popitem()[1] if shared else ", ".join(f"{text} ({method})" for method, text in own.items())
-        )
-    return equal
+        texts = {}  # {method: texts of the setting}
+        for each in settings:
+            texts.setdefault(each.get("method"), set()).add(figure(each[key]) if key in each else None)
+        lacking = {method for method, values in texts.items() if values == {None}}
+        if key in {"method", *ENVIRONMENT} or key not in given:  # older versions may lack it
+            texts = {method: values - {None} for method, values in texts.items()}
+        texts = {method: values for method, values in texts.items() if method not in lacking}
+        every = set().union(*texts.values())
+        if len(every) > 1 and (key in given or any(len(values) > 1 for values in texts.values())):
+            counts[key] = len(every)
+        elif len(every) == 1 and not lacking - {None}:
+            equal[key] = every.pop()
+        else:
+            equal[key] = ", ".join(f"{values.pop()} ({method})" for method, values in texts.items())
+    return sorted(counts, key=lambda key: (key != "method", -counts[key])), equal
 
 
 def _keys(dictionaries):
+    """The keys of dictionaries, each once."""
     return list(dict.fromkeys(key for each in dictionaries for key in each))
 
 
@@ -143,7 +144,7 @@ def _keys(dictionaries):
 
 
 def epoch(run):
-    """The epoch at which a run is: "18 of 18" in phase two, "1 of 2, phase one" before it."""
+    """The epoch that a run has reached: "18 of 18" in phase two, "1 of 2, phase one" before it."""
     (first, first_planned), (second, planned) = run["phases"]
     if not second and first_planned and (first < first_planned or planned == 0):
         return f"{first} of {first_planned}, phase one"
@@ -151,15 +152,15 @@ def epoch(run):
 
 
 def best(run):
-    """The best measure of a run, and of which epoch it is."""
-    if not run["best"]:
-        return "–"
-    return f"{with_deviation(run['best']['value'], run['best']['deviation'])}, epoch {run['best']['epoch']}"
+    """The best measure of a run, and its epoch."""
+    found = run["best"]
+    return f"{with_deviation(found.value, found.error)}, epoch {found.epoch}" if found else "–"
 
 
 def with_deviation(value, deviation):
-    """A measure as text, with its standard deviation where it has one."""
-    return figure(value) + (f" ± {deviation:.2g}" if value is not None and deviation is not None else "")
+    """A measure as text, with its standard deviation if it has one."""
+    known = None not in (value, deviation) and not math.isnan(deviation)
+    return figure(value) + (f" ± {deviation:.2g}" if known else "")
 
 
 def printable(text):
@@ -167,13 +168,13 @@ def printable(text):
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _wide(columns):
-    """Columns that a table takes in a terminal."""
+def _width_of(columns):
+    """Characters that a table takes in a terminal."""
     return sum(max(map(_width, column)) for column in columns) + 2 * (len(columns) - 1)
 
 
 def _width(text):
-    """Columns that a text takes in a terminal."""
+    """Characters that a text takes in a terminal; East Asian letters take two."""
     return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
 
 

@@ -3,58 +3,38 @@
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-/** An element with properties (those with a dash are attributes) and children; texts stay texts. */
+/** An element with properties and children; texts are added as text, never as HTML. */
 function make(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key.includes("-")) element.setAttribute(key, value);
-    else element[key] = value;
-  }
+  const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
 }
 
-/** Let the text of an element break after each _ and /, as long names and paths should; the element. */
-function breakable(element) {
-  element.replaceChildren(...element.textContent.split(/(?<=[_/])/).flatMap((part) => [part, make("wbr")]));
-  return element;
-}
-for (const element of $$(".run b, .setting span, th.setting button, .settings dd")) breakable(element);
-
 // Light and dark: what the system says, until the button is pressed.
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const isDark = () => (document.documentElement.dataset.theme || (dark.matches ? "dark" : "light")) === "dark";
-const remember = (...theme) => {
-  try {
-    return theme.length ? localStorage.setItem("theme", ...theme) : localStorage.getItem("theme");
-  } catch {
-    return null; // a browser may refuse storage to pages from the disk
-  }
-};
-document.documentElement.dataset.theme = remember() || "";
+const root = document.documentElement;
+const systemDark = matchMedia("(prefers-color-scheme: dark)");
+let redraw = () => {};
+let storage = {}; // a browser may refuse storage to pages from the disk
+try {
+  storage = localStorage;
+} catch {}
+root.dataset.theme = storage.theme || "";
 $("#theme").onclick = () => {
-  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-  remember(document.documentElement.dataset.theme);
+  const isDark = root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches;
+  storage.theme = root.dataset.theme = isDark ? "light" : "dark";
   redraw();
 };
-dark.addEventListener("change", () => redraw());
+systemDark.addEventListener("change", () => redraw());
 
-// Scripts beside the page, loaded when they are needed.
+/** Load a script that lies beside the page. */
+const load = (src) => new Promise((resolve, reject) => {
+  document.head.append(make("script", { src, onload: resolve, onerror: reject }));
+});
 
-const loading = {};
-function load(url) {
-  loading[url] ??= new Promise((resolve, reject) => {
-    window.PAGE = undefined;
-    // A script runs right before its load event, so PAGE is what this one has set.
-    document.head.append(make("script", { src: url, onload: () => resolve(window.PAGE), onerror: reject }));
-  });
-  return loading[url];
-}
+// Samples: the photo is the left half of an image, the result the right half.
 
-// Samples: the photo is the left half of a picture, the result the right half.
-
-/** Where the picture of a photo at an epoch lies ("recon": after phase one); null where there is none. */
+/** The URL of the image of a photo at an epoch ("recon": after phase one); null if there is none. */
 function address(photo, epoch) {
   if (epoch === "recon") return photo.recon;
   for (const [pattern, epochs] of Object.entries(photo.epochs)) {
@@ -64,7 +44,7 @@ function address(photo, epoch) {
   return null;
 }
 
-/** The epochs at which there are pictures, "recon" first if phase one left any. */
+/** The epochs at which there are images, "recon" first if phase one left any. */
 function epochsOf(photos) {
   const all = new Set(photos.flatMap((photo) => Object.values(photo.epochs).flat().map(Number)));
   const recon = photos.some((photo) => photo.recon) ? ["recon"] : [];
@@ -73,73 +53,66 @@ function epochsOf(photos) {
 
 const titleOf = (epoch) => (epoch === "recon" ? "phase one" : `epoch ${epoch}`);
 
-/** A picture in a frame: `part` is "swipe" (photo and result with a divider), "result" or "whole". */
+/** A frame for an image: `part` is "swipe" (photo and result with a divider), "result" or "whole". */
 function frame(part) {
-  const pictures = part === "swipe" ? ["result", "photo"] : [part];
-  const layers = pictures.map((layer) =>
-    make("span", { className: layer }, make("img", { draggable: false, decoding: "async", loading: part === "swipe" ? "eager" : "lazy" })));
+  const isSwipe = part === "swipe";
+  const layers = (isSwipe ? ["result", "photo"] : [part]).map((className) =>
+    make("span", { className }, make("img", { draggable: false, decoding: "async", loading: isSwipe ? "eager" : "lazy" })));
   const element = make("span", { className: `frame ${part}` }, ...layers);
-  if (part === "swipe") {
-    const divider = make("input", { type: "range", className: "divider", min: 0, max: 100, step: 0.5, value: 50 });
-    divider.setAttribute("aria-label", "Divider: photo left, result right");
+  if (isSwipe) {
+    const divider = make("input", { type: "range", className: "divider", min: 0, max: 100, step: 0.5, value: 50, ariaLabel: "Divider: photo left, result right" });
     divider.oninput = () => element.style.setProperty("--cut", `${divider.value}%`);
-    divider.onpointerup = () => divider.blur(); // so that the arrow keys go on changing epochs
+    divider.onpointerup = () => divider.blur(); // so that the arrow keys still change the epoch
     element.append(make("span", { className: "line" }), divider);
   }
-  const images = $$("img", element);
-  images[0].onload = () => {
-    const { naturalWidth, naturalHeight } = images[0];
-    element.style.setProperty("--ratio", naturalWidth / (part === "whole" ? 1 : 2) / naturalHeight);
+  const image = $("img", element);
+  image.onload = () => {
+    element.style.setProperty("--ratio", image.naturalWidth / (part === "whole" ? 1 : 2) / image.naturalHeight);
     element.classList.remove("broken");
   };
-  images[0].onerror = () => {
+  image.onerror = () => {
     element.classList.add("broken");
-    element.dataset.broken = `cannot show ${decodeURIComponent(element.dataset.url)}`;
+    element.dataset.broken = `cannot show ${decodeURIComponent(image.getAttribute("src"))}`;
   };
   return element;
 }
 
-/** Put the picture at `url` into a frame. */
+/** Put the image at `url` into a frame. */
 function show(element, url, alt) {
   element.classList.toggle("broken", !url);
-  element.dataset.url = url || "";
-  element.dataset.broken = url ? "" : "no picture at this epoch";
-  for (const [place, image] of $$("img", element).entries()) {
-    image.alt = place ? "" : alt;
+  element.dataset.broken = "no image at this epoch";
+  for (const [layer, image] of $$("img", element).entries()) {
+    image.alt = layer ? "" : alt;
     if (url) image.src = url;
     else image.removeAttribute("src");
   }
-  return element;
 }
 
 // Curves
 
-const COLOURS = ["--one", "--two", "--three", "--four"]; // after Okabe and Ito: told apart by most eyes
-const NO_CURVE = ["phase", "epoch"];
-const BESIDE = ["_std", "_photo", "_drawings"]; // columns that stand in the plot of another: its error, its references
-const AT_THE_END = ["seconds", "images_per_second", "learning_rate"];
-let redraw = () => {};
+const COLOURS = ["--one", "--two", "--three", "--four"]; // after Okabe and Ito: most people can tell them apart
+const BESIDE = ["_std", "_photo", "_drawings"]; // columns in the plot of another column: its error, its references
+const LAST = ["seconds", "images_per_second", "learning_rate"];
 
-/** One plot a column of metrics.csv into `place`, a curve a run; the runs are page.js's. */
+/** Draw one plot for each column of metrics.csv into `place`, a curve for each run; runs are page.js's. */
 async function plot(place, runs) {
-  const columns = new Set(runs.flatMap((run) => Object.keys(run.curves)).filter((key) => !NO_CURVE.includes(key)));
-  const beside = (key) => BESIDE.some((end) => key.endsWith(end) && columns.has(key.slice(0, -end.length)));
-  const ordered = [...columns].filter((key) => !beside(key)).sort((a, b) => AT_THE_END.indexOf(a) - AT_THE_END.indexOf(b));
+  const columns = new Set(runs.flatMap((run) => Object.keys(run.curves)).filter((key) => key !== "phase" && key !== "epoch"));
+  const isBeside = (key) => BESIDE.some((end) => key.endsWith(end) && columns.has(key.slice(0, -end.length)));
+  const keys = [...columns].filter((key) => !isBeside(key)).sort((a, b) => LAST.indexOf(a) - LAST.indexOf(b));
   place.replaceChildren();
-  if (!ordered.length) return place.append("no metrics.csv to draw");
+  if (!keys.length) return place.append("no metrics.csv to draw");
   try {
-    await load(PLOTLY);
+    if (!window.Plotly) await load(PLOTLY);
   } catch {
     return place.append("plotly.min.js is missing: python -m pages writes it again");
   }
-  redraw = () => ordered.forEach((key, at) => draw(places[at], key, runs));
-  const places = ordered.map((key) => {
-    const box = make("div", { className: "plot", role: "img" });
-    box.setAttribute("aria-label", `Curve of ${key}`);
+  const boxes = keys.map((key) => {
+    const box = make("div", { className: "plot", role: "img", ariaLabel: `Curve of ${key}` });
     const meaning = runs.map(({ meanings }) => meanings?.[key]).find(Boolean) || "";
     place.append(make("figure", {}, make("figcaption", {}, key.replaceAll("_", " ")), box, make("p", {}, meaning)));
     return box;
   });
+  redraw = () => keys.forEach((key, at) => draw(boxes[at], key, runs));
   redraw();
 }
 
@@ -149,52 +122,56 @@ function draw(place, key, runs) {
     return getComputedStyle(place).color;
   };
   const safe = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // plotly reads tags in labels
-  // Epochs count from 1 in phase two, as in the names of the samples; those of phase one are at 0 and below.
-  const firsts = runs.map(({ curves }) => curves.phase?.filter((phase) => phase === 1).length || 0);
+  // Epochs of phase two count from 1, as in the names of the samples; those of phase one are at 0 and below.
+  const offsets = runs.map(({ curves }) => curves.phase?.filter((phase) => phase === 1).length || 0);
   const traces = runs.flatMap(({ name, curves }, at) => {
-    const rows = (curves[key] || []).flatMap((value, row) => value === null ? [] : [row]); // not every epoch is measured
+    const rows = (curves[key] || []).flatMap((value, row) => value === null ? [] : [row]); // measured epochs
     if (!rows.length) return [];
-    const line = (column) => ({ x: rows.map((row) => row + 1 - firsts[at]), y: rows.map((row) => curves[column][row]) });
-    return [{
+    const line = (column) => ({ x: rows.map((row) => row + 1 - offsets[at]), y: rows.map((row) => curves[column][row]) });
+    const deviation = curves[`${key}_std`] && line(`${key}_std`).y;
+    const main = {
       ...line(key),
       text: rows.map((row) => `phase ${curves.phase?.[row]}, epoch ${curves.epoch?.[row]}`),
       hovertemplate: `%{y:.5g}<br>%{text}<extra>${runs.length > 1 ? safe(name) : ""}</extra>`,
       mode: rows.length < 40 ? "lines+markers" : "lines",
       line: { color: colour(COLOURS[at]), width: 2 },
       marker: { size: 5 },
-      error_y: { type: "data", array: `${key}_std` in curves ? line(`${key}_std`).y : [], visible: `${key}_std` in curves, thickness: 1 },
-    }, ...["photo", "drawings"].flatMap((of) => curves[`${key}_${of}`] ? [{
+      error_y: { type: "data", array: deviation || [], visible: Boolean(deviation), thickness: 1 },
+    };
+    const references = ["photo", "drawings"].filter((of) => curves[`${key}_${of}`]).map((of) => ({
       ...line(`${key}_${of}`),
-      hovertemplate: `%{y:.5g}, ${of === "photo" ? "the photographs" : of}<extra></extra>`,
+      hovertemplate: `%{y:.5g}, ${of === "photo" ? "the photographs" : "the drawings"}<extra></extra>`,
       mode: "lines",
       line: { color: colour("--soft"), width: 1, dash: of === "photo" ? "dot" : "dash" },
-    }] : [])];
+    }));
+    return [main, ...references];
   });
-  const [start, end] = [-Math.max(...firsts), Math.max(...runs.map(({ curves }, at) => (curves.phase || curves[key] || []).length - firsts[at]))];
-  const shade = { type: "rect", xref: "x", yref: "paper", x0: start + 0.5, x1: 0.5, y0: 0, y1: 1, line: { width: 0 } };
   const changes = runs.flatMap(({ name, changes = [] }, at) => changes.map(({ after, text }) => ({
-    x: after + 0.5 - firsts[at], text: (runs.length > 1 ? `${name}: ` : "") + text, colour: colour(runs.length > 1 ? COLOURS[at] : "--soft"),
+    x: after + 0.5 - offsets[at], text: (runs.length > 1 ? `${name}: ` : "") + text, colour: colour(runs.length > 1 ? COLOURS[at] : "--soft"),
   })));
+  const start = -Math.max(...offsets);
+  const end = Math.max(...runs.map(({ curves }, at) => (curves.phase || curves[key] || []).length - offsets[at]));
+  const [count, shift] = end > 0 ? [end, 0] : [-start, start]; // during phase one, the ticks count its epochs
+  const power = 10 ** Math.floor(Math.log10(count / 5));
+  const step = Math.max(1, [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= count / 5));
+  const ticks = Array.from({ length: Math.floor(count / step) }, (_, at) => (at + 1) * step);
   const values = traces.flatMap(({ y }) => y).filter((value) => value !== null);
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const flat = low === high && low ? { range: [low, high].map((value, at) => value + (at - 0.5) * Math.abs(value)) } : {};
-  const [last, shift] = end > 0 ? [end, 0] : [-start, start]; // while phase one lasts, its epochs are counted
-  const power = 10 ** Math.floor(Math.log10(last / 5));
-  const step = Math.max(1, ...[1, 2, 5, 10].map((factor) => factor * power).filter((step) => step >= last / 5).slice(0, 1));
-  const ticks = Array.from({ length: Math.floor(last / step) }, (_, at) => (at + 1) * step);
+  const flat = low === high && low ? { range: [low - Math.abs(low) / 2, low + Math.abs(low) / 2] } : {};
   const axis = { gridcolor: colour("--line"), zeroline: false, automargin: true, exponentformat: "e" };
+  const shape = { xref: "x", yref: "paper", y0: 0, y1: 1 };
   Plotly.react(place, traces, {
     height: 200, margin: { l: 48, r: 8, t: 8, b: 32 }, showlegend: false, hovermode: "closest",
-    paper_bgcolor: "transparent", plot_bgcolor: "transparent",
+    paper_bgcolor: "transparent", plot_bgcolor: "transparent", separators: ".",
     font: { family: "system-ui, sans-serif", size: 12, color: colour("--soft") },
     xaxis: {
       ...axis, showgrid: false, range: [start + 0.5, end + 0.5],
       tickmode: "array", tickvals: ticks.map((epoch) => epoch + shift), ticktext: ticks.map(String),
     },
-    yaxis: { ...axis, ...flat, nticks: 5 }, separators: ".",
+    yaxis: { ...axis, ...flat, nticks: 5 },
     shapes: [
-      ...(start ? [{ ...shade, fillcolor: colour("--shade"), layer: "below" }] : []),
-      ...changes.map(({ x, colour }) => ({ ...shade, type: "line", x0: x, x1: x, line: { width: 1, dash: "dot", color: colour } })),
+      { ...shape, type: "rect", x0: start + 0.5, x1: 0.5, line: { width: 0 }, fillcolor: colour("--shade"), layer: "below" },
+      ...changes.map(({ x, colour }) => ({ ...shape, type: "line", x0: x, x1: x, line: { width: 1, dash: "dot", color: colour } })),
     ],
     annotations: changes.map(({ x, text, colour }) => ({
       x, y: 1, yref: "paper", yanchor: "top", text: "▾", showarrow: false, font: { color: colour }, hovertext: safe(text),

@@ -1,29 +1,27 @@
 "use strict";
 
-const asked = new URLSearchParams(location.hash.slice(1)); // #compare=FOLDER&compare=FOLDER
 const body = $("#runs tbody");
 const rows = $$("tr", body);
 const heads = $$("#runs th");
 
-// A run a card where there is no room for the table: on a phone. One run is a card everywhere.
+// On a phone, and if there is only one, runs are cards and not rows.
 
 const phone = matchMedia("(max-width: 700px)");
 const layOut = () => $("#runs").classList.toggle("cards", rows.length === 1 || phone.matches);
 phone.addEventListener("change", layOut);
 layOut();
 
-// Sort: numbers as numbers, whatever has no value last.
+// Sort: numbers as numbers; cells without a value come last.
 
 function sort(column, descending) {
-  const value = (row) => row.cells[column].dataset.sort;
-  const nothing = (text) => text === "" || text === "nan";
-  const compare = (one, two) => {
-    const [a, b] = [value(one), value(two)];
-    if (nothing(a) || nothing(b)) return nothing(a) - nothing(b);
+  const isEmpty = (text) => text === "" || text === "nan";
+  rows.sort((one, two) => {
+    const [a, b] = [one, two].map((row) => row.cells[column].dataset.sort);
+    if (isEmpty(a) || isEmpty(b)) return isEmpty(a) - isEmpty(b);
     const order = isNaN(a) || isNaN(b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b;
     return descending ? -order : order;
-  };
-  body.append(...rows.sort(compare));
+  });
+  body.append(...rows);
   for (const [at, head] of heads.entries()) {
     head.ariaSort = at !== column ? null : descending ? "descending" : "ascending";
     for (const row of rows) row.cells[at].classList.toggle("sorted", at === column);
@@ -34,17 +32,14 @@ for (const [column, head] of heads.entries()) {
   const button = $("button", head);
   if (!button) continue;
   button.onclick = () => sort(column, head.ariaSort === "ascending");
-  $("#sort").append(make("option", { value: column }, button.textContent));
+  $("#sort").append(make("option", { value: column, selected: head.ariaSort !== null }, button.textContent));
 }
-// On a phone.
-const started = heads.findIndex((head) => head.dataset.key === "started");
-$("#sort").value = started;
-$("#sort").onchange = () => sort(Number($("#sort").value), Number($("#sort").value) === started);
+$("#sort").onchange = ({ target }) => sort(Number(target.value), heads[target.value].dataset.key === "started"); // on a phone
 
-// Filter: every word must be in the row.
+// Filter: show the rows that contain every word.
 
-$("#filter").oninput = () => {
-  const words = $("#filter").value.toLowerCase().split(/\s+/);
+$("#filter").oninput = ({ target }) => {
+  const words = target.value.toLowerCase().split(/\s+/);
   for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
 };
 
@@ -59,14 +54,13 @@ body.onchange = () => {
 };
 
 $("#compare").onclick = async () => {
-  let all;
   try {
-    all = await load("runs.js");
+    await load("runs.js");
   } catch {
     $("#hint").textContent = "runs.js is missing: python -m pages writes it again";
     return;
   }
-  const runs = ticked().map(({ dataset: { url } }) => ({ ...all[url], url }));
+  const runs = ticked().map(({ dataset: { url } }) => ({ ...window.PAGE[url], url }));
   comparePictures(runs);
   compareSettings(runs);
   $("#legend").replaceChildren(...runs.map(({ name }, at) => {
@@ -77,19 +71,17 @@ $("#compare").onclick = async () => {
   $("#comparison").showModal();
   plot($("#plots"), runs);
 };
-
-const opened = rows.filter((row) => asked.getAll("compare").includes(decodeURIComponent(row.dataset.url)));
-if (opened.length) {
-  for (const row of opened) $("input", row).checked = true;
-  body.onchange();
-  $("#compare").click();
-}
 $("#close").onclick = () => $("#comparison").close();
 
-/** The same photo at the same epoch; the slider goes over the epochs that all have (else that any has). */
+const opened = new URLSearchParams(location.hash.slice(1)).getAll("compare"); // #compare=FOLDER&compare=FOLDER
+for (const row of rows) $("input", row).checked = opened.includes(decodeURIComponent(row.dataset.url));
+body.onchange();
+if (opened.length) $("#compare").click();
+
+/** Show a photo at the same epoch of each run, of those epochs that all runs have, or else that any has. */
 function comparePictures(runs) {
   const own = runs.map(({ samples }) => epochsOf(samples.photos));
-  const every = [...new Set(own.flat())].sort((a, b) => (a === "recon" ? -1 : b === "recon" ? 1 : a - b));
+  const every = epochsOf(runs.flatMap(({ samples }) => samples.photos));
   const shared = every.filter((epoch) => own.every((epochs) => epochs.includes(epoch)));
   const epochs = shared.length ? shared : every;
   const names = [...new Set(runs.flatMap(({ samples }) => samples.photos.map(({ name }) => name)))];
@@ -100,7 +92,7 @@ function comparePictures(runs) {
   const at = make("output");
   const update = () => {
     const epoch = epochs[slider.value];
-    at.textContent = slider.ariaValueText = epoch === undefined ? "no pictures" : titleOf(epoch);
+    at.textContent = slider.ariaValueText = epoch === undefined ? "no images" : titleOf(epoch);
     for (const [place, { samples, name, url }] of runs.entries()) {
       const chosen = samples.photos.find((each) => each.name === photo.value);
       const found = chosen && address(chosen, epoch);
@@ -112,16 +104,17 @@ function comparePictures(runs) {
   update();
 }
 
+/** Fill the table of settings; a setting that one of two methods lacks does not differ between them. */
 function compareSettings(runs) {
   const text = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
   const keys = [...new Set(runs.flatMap(({ settings }) => Object.keys(settings)))];
   const lines = keys.map((key) => {
-    const methods = new Set(runs.filter(({ settings }) => key in settings).map(({ settings }) => settings.method));
+    const methods = runs.filter(({ settings }) => key in settings).map(({ settings }) => settings.method);
     const values = runs.map(({ settings }) => text(settings[key]));
-    const differs = new Set(values.filter((_, at) => methods.has(runs[at].settings.method))).size > 1; // a method may lack it
-    return make("tr", { className: differs ? "differs" : "equal" }, make("th", {}, key), ...values.map((value) => breakable(make("td", {}, value))));
+    const differs = new Set(values.filter((_, at) => methods.includes(runs[at].settings.method))).size > 1;
+    return make("tr", { className: differs ? "differs" : "equal" }, make("th", {}, key), ...values.map((value) => make("td", {}, value)));
   });
-  const head = make("tr", {}, make("th"), ...runs.map(({ name }) => breakable(make("th", {}, name))));
+  const head = make("tr", {}, make("th"), ...runs.map(({ name }) => make("th", {}, name)));
   const fill = () => $("#settings").replaceChildren(head, ...lines.filter((line) => $("#all").checked || line.className === "differs"));
   $("#all").onchange = fill;
   fill();

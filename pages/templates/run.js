@@ -3,43 +3,44 @@
 const page = window.PAGE;
 const { photos, others } = page ? page.samples : { photos: [], others: [] };
 const epochs = epochsOf(photos);
+const loaded = new Promise((resolve) => addEventListener("load", resolve)); // the large image comes first
 if (!page) $("main").prepend(make("p", { className: "problems" }, "page.js is missing: python -m pages writes it again"));
 
 // Samples
 
 const slider = $("#epoch");
-let photo = photos[0];
-let stage, timer;
-const loaded = new Promise((resolve) => addEventListener("load", resolve)); // the large picture comes first
+let photo, stage, timer, playing;
 const epoch = () => epochs[slider.value];
 const alt = (each) => `${each.name} at ${titleOf(epoch())}${each.pair ? ": photo left, result right" : ""}`;
 
-function choose(each) {
-  const part = each.pair ? "swipe" : "whole";
-  if (!stage || !stage.classList.contains(part)) $("#stage").replaceChildren((stage = frame(part)));
-  photo = each;
-  for (const button of $$("#photos button")) button.ariaPressed = String(button.photo === photo);
+/** A button with a small image and a title; `key` is the photo or the epoch that it chooses. */
+function imageButton(key, pair, title, onclick) {
+  return Object.assign(make("button", { onclick }, frame(pair ? "result" : "whole"), make("span", {}, title)), { key });
+}
+
+function choose(chosen) {
+  photo = chosen;
+  $("#stage").replaceChildren((stage = frame(photo.pair ? "swipe" : "whole")));
+  for (const button of $$("#photos button")) button.ariaPressed = String(button.key === photo);
   update();
   loaded.then(fillStrip);
 }
 
 function fillStrip() {
-  const strip = epochs.filter((at) => address(photo, at)).map((at) => {
-    const picture = show(frame(photo.pair ? "result" : "whole"), address(photo, at), `${photo.name}, ${titleOf(at)}`);
-    const button = make("button", { onclick: () => move(epochs.indexOf(at)) }, picture, make("span", {}, titleOf(at)));
-    button.epoch = at;
+  $("#strip").replaceChildren(...epochs.filter((at) => address(photo, at)).map((at) => {
+    const button = imageButton(at, photo.pair, titleOf(at), () => move(epochs.indexOf(at)));
+    show($(".frame", button), address(photo, at), `${photo.name}, ${titleOf(at)}`);
     return button;
-  });
-  $("#strip").replaceChildren(...strip);
+  }));
   $("#strip-of").textContent = photo.name;
   markStrip();
 }
 
 function markStrip() {
   for (const button of $$("#strip button")) {
-    const here = button.epoch === epoch();
-    button.ariaCurrent = String(here);
-    if (here) $("#strip").scrollLeft = button.offsetLeft - $("#strip").clientWidth / 2 + button.clientWidth / 2;
+    button.ariaCurrent = String(button.key === epoch());
+    if (button.key !== epoch()) continue;
+    $("#strip").scrollLeft = button.offsetLeft - $("#strip").clientWidth / 2 + button.clientWidth / 2;
   }
 }
 
@@ -52,67 +53,61 @@ function update() {
   $("#at").textContent = slider.ariaValueText = titleOf(epoch());
   show(stage, address(photo, epoch()), alt(photo));
   markStrip();
-  clearTimeout(timer); // the small pictures follow when the slider rests
-  timer = setTimeout(() => loaded.then(rest), 150);
+  clearTimeout(timer); // the small images follow when the slider rests
+  timer = setTimeout(() => loaded.then(updatePhotos), 150);
 }
 
-function rest() {
+function updatePhotos() {
   history.replaceState(null, "", `#${new URLSearchParams({ epoch: epoch(), photo: photo.name })}`); // for a reload
   $("#all-at").textContent = titleOf(epoch());
-  for (const button of $$("#photos button")) show($(".frame", button), address(button.photo, epoch()), alt(button.photo));
+  for (const button of $$("#photos button")) show($(".frame", button), address(button.key, epoch()), alt(button.key));
 }
 
-let playing;
-function play(on) {
+function togglePlay() {
   clearInterval(playing);
-  playing = on ? setInterval(() => $("img", stage).complete && move((Number(slider.value) + 1) % epochs.length), 400) : 0;
-  $("#play").textContent = on ? "❚❚" : "▶";
-  $("#play").ariaLabel = on ? "Pause" : "Play";
+  const next = () => $("img", stage).complete && move((Number(slider.value) + 1) % epochs.length);
+  playing = playing ? 0 : setInterval(next, 400);
+  $("#play").textContent = playing ? "❚❚" : "▶";
+  $("#play").ariaLabel = playing ? "Pause" : "Play";
 }
 
 if (epochs.length) {
   $("#samples").hidden = false;
   slider.max = epochs.length - 1;
   slider.oninput = update;
-  $("#play").onclick = () => play(!playing);
-  $("#photos").append(...photos.map((each) => {
-    const button = make("button", { onclick: () => choose(each) }, frame(each.pair ? "result" : "whole"), make("span", {}, each.name));
-    button.photo = each;
-    return button;
-  }));
-  const asked = new URLSearchParams(location.hash.slice(1));
-  const place = epochs.findIndex((each) => String(each) === asked.get("epoch"));
+  $("#play").onclick = togglePlay;
+  $("#photos").append(...photos.map((each) => imageButton(each, each.pair, each.name, () => choose(each))));
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  const place = epochs.findIndex((each) => String(each) === wanted.get("epoch"));
   slider.value = place < 0 ? epochs.length - 1 : place;
   const named = (name) => photos.find((each) => each.name === name);
-  choose(named(asked.get("photo")) || named(page.first) || photo);
+  choose(named(wanted.get("photo")) || named(page.first) || photos[0]);
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("input, .strip") || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step) move(Number(slider.value) + step);
-    else if (event.key === " " && !event.target.matches("button, a, summary")) play(!playing);
+    else if (event.key === " " && !event.target.matches("button, a, summary")) togglePlay();
     else return;
     event.preventDefault();
   });
 }
 
-// Pictures whose names tell no epoch
+// Images whose names give no epoch
 
-if (others.length) {
-  $("#others").hidden = false;
-  $("#others .grid").append(...others.map((url) => {
-    const name = decodeURIComponent(url);
-    return make("a", { href: url }, make("img", { loading: "lazy", decoding: "async", alt: name, src: url }), make("span", {}, name.split("/")[1]));
-  }));
-}
+$("#others").hidden = !others.length;
+$("#others .grid").append(...others.map((url) => {
+  const name = decodeURIComponent(url).split("/")[1];
+  return make("a", { href: url }, make("img", { loading: "lazy", decoding: "async", alt: name, src: url }), make("span", {}, name));
+}));
 
 // Curves, drawn when they come into view: plotly is a script of some megabytes.
 
 if (page) {
   $("#curves").hidden = false;
-  const curves = new IntersectionObserver((seen) => {
-    if (!seen.some((each) => each.isIntersecting)) return;
-    curves.disconnect();
+  const observer = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
     plot($("#curves .plots"), [page]);
   });
-  loaded.then(() => curves.observe($("#curves"))); // before, the pictures above have no height
+  loaded.then(() => observer.observe($("#curves"))); // before, the images above have no height
 }

@@ -245,7 +245,7 @@ def test_sort_and_filter(results, page):
     title("con_lambda").click()
     assert visible(page)[0] == NAMES[1]
     assert one(page, "th[data-key='con_lambda']").get_attribute("aria-sort") == "ascending"
-    title("epochs").click()
+    title("epoch").click()
     assert visible(page)[0] == NAMES[2]
     search = one(page, "#filter")
     search.send_keys("FINISHED 画像")
@@ -297,7 +297,7 @@ def test_an_address_opens_a_comparison(results, tmp_path, page):
     record = read_settings(folder)
     del record["options"]["con_lambda"]
     record["options"] |= {"cycle_lambda": 10, "batch_size": 1}
-    write_settings(folder, record | {"commands": ["python -m survey.cyclegan"]})
+    write_settings(folder, record | {"method": "survey.other"})
     writing.write(tmp_path)
     page = page(tmp_path / "index.html", fragment="compare=One_results&compare=%E7%94%BB%E5%83%8F_results")
     soon(page, lambda: one(page, "#comparison").is_displayed())

@@ -9,65 +9,71 @@ from pages import summaries, tables
 from training import history
 from training.config import read_settings, write_settings
 
+FACTS = {"state", "epoch", "seconds", "speed", "size", "started"}  # columns that every table has
+
+
+def read_all(results):
+    return [summaries.read(folder) for folder in summaries.find_runs(results)]
+
+
+def columns_of(runs):
+    """The keys of the columns of an overview, without those that every table has."""
+    return [key for key, *_ in tables.overview(runs)["columns"] if key not in FACTS]
+
 
 def test_the_overview_shows_the_settings_in_which_runs_differ(tmp_path):
-    found = [
-        summaries.read(leave_run(tmp_path, name, ngf=ngf, lrG=2e-4))
-        for name, ngf in (("One", 4), ("Two", 64))
-    ]
-    shown = tables.overview(found)
-    assert shown["columns"] == [("ngf", "ngf", "setting")]
-    cells = {row["run"]["name"]: row["cells"]["ngf"] for row in shown["rows"]}
-    assert cells == {"One": ("4", 4), "Two": ("64", 64)}
+    for name, ngf in (("One", 4), ("Two", 64)):
+        leave_run(tmp_path, name, ngf=ngf, lrG=2e-4, sample_every=ngf)
+    runs = read_all(tmp_path)
+    table = tables.overview(runs)
+    assert columns_of(runs) == ["ngf"]
+    cells = {row["run"]["name"]: row["cells"] for row in table["rows"]}
+    assert (cells["One"]["ngf"], cells["Two"]["ngf"]) == (("4", 4), ("64", 64))
+    assert cells["One"]["epoch"] == ("3 of 3", 3) and cells["One"]["seconds"] == ("2", 2)
     equal = {"method": "CartoonGAN", "pre_train_epoch": "1", "train_epoch": "3", "lrG": "0.0002"}
-    assert shown["equal"] == {**equal, "photographs": "6, fingerprint abcdef0123"}
-    assert not shown["data_differ"]
-    found[1]["data"] = [("photographs", 7, "abcdef0124")]
-    shown = tables.overview(found)
-    assert shown["data_differ"] and "photographs" not in shown["equal"]
+    assert table["equal"] == {**equal, "photographs": "6, fingerprint abcdef0123"}
+    runs[1]["data"] = [("photographs", 7, "abcdef0124")]
+    assert columns_of(runs) == ["ngf", "data"] and "photographs" not in tables.overview(runs)["equal"]
 
 
-def leave_cyclegan(results, name, **options):
+def leave_other(results, name, **options):
     """A run of another method: without --pre_train_epoch, with an option and a default of its own."""
     folder = leave_run(results, name, **options)
     record = read_settings(folder)
     del record["options"]["pre_train_epoch"]
     record["options"] |= {"cycle_lambda": 10, "batch_size": 1}
-    write_settings(folder, record | {"commands": ["python -m survey.cyclegan --name x"]})
-    return folder
+    write_settings(folder, record | {"method": "survey.other"})
 
 
-def test_another_method_adds_the_column_of_the_method_and_no_other(tmp_path):
+def test_methods_do_not_differ_in_defaults_or_in_options_that_one_lacks(tmp_path):
     for name in ("One", "Two"):
         record = read_settings(folder := leave_run(tmp_path, name, con_lambda=3.0))
         record["options"]["batch_size"] = 8  # a default
         write_settings(folder, record)
-    cycle = leave_cyclegan(tmp_path, "Cycle")
-    history.add(cycle / "metrics.csv", {"phase": 2, "epoch": 4, "cycle": 0.5, "cycle_back": 1})
-    shown = tables.overview([summaries.read(folder) for folder in summaries.find_runs(tmp_path)])
-    assert [key for key, *_ in shown["columns"]] == ["method"]
-    methods = [row["cells"]["method"][0] for row in shown["rows"]]
-    assert sorted(methods) == ["CartoonGAN", "CartoonGAN", "cyclegan"]
-    equal = shown["equal"]
-    assert equal["ngf"] == "4"
-    assert (equal["con_lambda"], equal["cycle_lambda"]) == ("3 (CartoonGAN)", "10 (cyclegan)")
-    assert {*equal["batch_size"].split(", ")} == {"8 (CartoonGAN)", "1 (cyclegan)"}
+    leave_other(tmp_path, "Other")
+    history.add(tmp_path / "Other_results/metrics.csv", {"phase": 2, "epoch": 4, "cycle": 0.5})
+    runs = read_all(tmp_path)
+    assert columns_of(runs) == ["method"]
+    table = tables.overview(runs)
+    assert sorted(row["cells"]["method"][0] for row in table["rows"]) == ["CartoonGAN", "CartoonGAN", "other"]
+    equal = table["equal"]
+    assert (equal["ngf"], equal["con_lambda"]) == ("4", "3 (CartoonGAN)")
+    assert equal["cycle_lambda"] == "10 (other)"
+    assert sorted(equal["batch_size"].split(", ")) == ["1 (other)", "8 (CartoonGAN)"]
 
 
-def test_what_a_command_gave_differs_between_methods_too_and_how_a_run_is_recorded_never(tmp_path):
+def test_methods_differ_in_given_options_and_never_in_how_a_run_is_recorded(tmp_path):
     leave_run(tmp_path, "One", input_size=128, sample_every=1)
-    leave_cyclegan(tmp_path, "Cycle", input_size=256, sample_every=5)
-    found = [summaries.read(folder) for folder in summaries.find_runs(tmp_path)]
-    assert {key for key, *_ in tables.overview(found)["columns"]} == {"method", "input_size"}
+    leave_other(tmp_path, "Other", input_size=256, sample_every=5)
+    assert columns_of(read_all(tmp_path)) == ["method", "input_size"]
 
 
 def test_a_new_measure_is_a_column_with_its_deviation(tmp_path):
-    folder = leave_run(tmp_path, "One")
     row = {"phase": 2, "epoch": 4, "adversarial": 1, "new": 0.5, "new_std": 0.125}
-    history.add(folder / "metrics.csv", row)
-    shown = tables.overview([summaries.read(folder)])
-    assert shown["columns"] == [("last new", "new", "measure")]
-    assert shown["rows"][0]["cells"]["last new"] == ("0.5 ± 0.12", 0.5)
+    history.add(leave_run(tmp_path, "One") / "metrics.csv", row)
+    runs = read_all(tmp_path)
+    assert columns_of(runs) == ["last new"]
+    assert tables.overview(runs)["rows"][0]["cells"]["last new"] == ("0.5 ± 0.12", 0.5)
 
 
 def test_the_newest_run_comes_first(tmp_path):
@@ -75,20 +81,19 @@ def test_the_newest_run_comes_first(tmp_path):
         log = leave_run(tmp_path, name) / "log.txt"
         log.write_text(f"{year}-01-01 00:00:00 +0000 started: \n{log.read_text()}")
     (tmp_path / "old_results").mkdir()
-    found = [summaries.read(folder) for folder in summaries.find_runs(tmp_path)]
-    assert [row["run"]["name"] for row in tables.overview(found)["rows"]] == ["C", "B", "A", "old"]
-    assert [line.split()[0] for line in tables.listing(found).splitlines()] == ["run", "C", "B", "A", "old"]
+    runs = read_all(tmp_path)
+    assert [row["run"]["name"] for row in tables.overview(runs)["rows"]] == ["C", "B", "A", "old"]
+    assert [line.split()[0] for line in tables.listing(runs).splitlines()] == ["run", "C", "B", "A", "old"]
 
 
-def test_the_list_fits_into_120_columns_and_names_the_options_without_room(tmp_path, monkeypatch):
+def test_the_list_fits_120_columns_and_names_the_options_without_room(tmp_path, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(tables.shutil.os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
     for number, name in enumerate(("One", "Two", "Three")):
         leave_run(tmp_path, name, ngf=number % 2, con_lambda=number, tgt_data="d" * 70 + str(number % 2))
         row = {"phase": 2, "epoch": 4, "kid_drawings": 0.5, "kid_drawings_std": 0.1}
         history.add(tmp_path / f"{name}_results/metrics.csv", row)
-    found = [summaries.read(folder) for folder in summaries.find_runs(tmp_path)]
-    *table, rest = tables.listing(found).splitlines()
+    *table, rest = tables.listing(read_all(tmp_path)).splitlines()
     assert table[0].split() == ["run", "state", "epoch", "con_lambda", "ngf", "best", "KID", "size"]
     assert "0.5 ± 0.1, epoch 4" in table[1] and max(map(len, table)) <= 120
     assert rest.startswith("They also differ in tgt_data:")
@@ -104,12 +109,10 @@ def test_the_list_fits_into_120_columns_and_names_the_options_without_room(tmp_p
         ([(0, 0), (7, None)], "7"),
     ],
 )
-def test_an_epoch_is_counted_as_in_the_names_of_samples(phases, text):
+def test_epochs_are_counted_as_in_the_names_of_samples(phases, text):
     assert tables.epoch({"phases": phases}) == text
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 bytes"), (999, "999 bytes"), (82_600_000, "82.6 MB"), (5.2e13, "52 TB")]
-)
-def test_sizes(count, text):
-    assert tables.size(count) == text
+def test_sizes():
+    texts = ["0 bytes", "999 bytes", "82.6 MB", "52 TB"]
+    assert [tables.size(count) for count in (0, 999, 82_600_000, 5.2e13)] == texts
