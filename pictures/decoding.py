@@ -121,9 +121,7 @@ def _kept(image):
         if isinstance(date := old.get(tags.DateTime), str):
             new[tags.DateTime] = date
         if tags.DateTime in new or dated:
-            found["exif"] = (
-                new.tobytes()
-            )  # given an Exif object, Pillow's TIFF writer writes its first part only
+            found["exif"] = new.tobytes()  # of an object, Pillow's TIFF writer writes the first part only
     return found
 
 

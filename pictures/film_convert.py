@@ -99,11 +99,12 @@ def _add_video(new, video, frame, picture):
     out = new.add_stream(new.default_video_codec, rate=film.frame_rate(video), options={"crf": "18"})
     out.height, out.width = picture.shape[:2]
     out.pix_fmt = "yuv420p"
-    out.codec_context.time_base = video.time_base
+    context = out.codec_context
+    context.time_base = video.time_base
     if aspect := video.sample_aspect_ratio:
-        out.codec_context.sample_aspect_ratio = 1 / aspect if film.orientation(frame)[0] else aspect
-    for tag, value in film.colour_tags(video, frame).items():
-        setattr(out.codec_context, tag, value)
+        context.sample_aspect_ratio = 1 / aspect if film.orientation(frame)[0] else aspect
+    context.colorspace, context.color_primaries, context.color_trc = film.colour_tags(video, frame)
+    context.color_range = film.LIMITED
     _copy_description(video, out)
     return out
 

@@ -1,4 +1,4 @@
-"""What the commands share on the command line: a parser, the types of arguments, `@file`."""
+"""The command line that all programs share: the parser, `@file`, and the types of arguments."""
 
 import argparse
 import contextlib
@@ -13,20 +13,22 @@ from pathlib import Path
 
 from utils import WrongUse
 
-# What starts Python in printed commands: README's .venv/bin/python, where that is what runs.
+# What starts Python in printed commands: README's .venv/bin/python if that is what runs.
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = os.path.relpath(sys.executable, ROOT) if Path(sys.executable).is_relative_to(ROOT) else "python"
 
+NAME_BYTES, PATH_BYTES = 255, 3000  # limits of file systems, with room for what is added to a path
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are WrongUse; `@file` stands for the arguments in a file."""
+    """A parser whose errors are WrongUse; `@file` is replaced by the arguments in the file."""
 
     def __init__(self, description):
         # None for a script; the notebook command %run leaves it out.
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         prog = f"{PYTHON} -m {spec.name.removesuffix('.__main__')}" if spec else None
         super().__init__(prog, description=description, allow_abbrev=False)
-        self.meanings = {}  # of the options that `group` added
+        self.meanings = {}  # {option: its help without the default}, of those that `group` added
 
     def group(self, title=None):
         """Start a group of options; returns `add(name, default, values, meaning, unset="")`.
@@ -38,13 +40,13 @@ class Parser(argparse.ArgumentParser):
         group = self.add_argument_group(title) if title else self
 
         def add(name, default, values, meaning, unset="", **more):
+            shown = "%(default)s" if default is not None and values is not bool else unset
             if values is bool:
-                kind, shown = {"action": argparse.BooleanOptionalAction}, unset
-            else:
-                shown = unset if default is None else "%(default)s"
-                kind = {"type": or_none(values) if default is None else values}
-            if isinstance(values, tuple):
+                kind = {"action": argparse.BooleanOptionalAction}
+            elif isinstance(values, tuple):
                 kind = {"type": type(values[0]), "choices": values}
+            else:
+                kind = {"type": values if default is not None else or_none(values)}
             text = f"{meaning} ({shown})" if shown else meaning
             group.add_argument(f"--{name}", default=default, help=text, **kind, **more)
             self.meanings[name] = meaning
@@ -59,48 +61,49 @@ class Parser(argparse.ArgumentParser):
             known, typed = (re.findall(r"--\w[\w-]*", text) for text in (self.format_help(), message))
             meant = {word: _closest(word, known) for word in typed}
             message += "".join(f"; for {word} did you mean {name}?" for word, name in meant.items() if name)
-        message = "".join("?" if _breaks(letter) else letter for letter in message)
+        message = "".join("?" if _is_control(letter) else letter for letter in message)
         raise WrongUse(f"{message} (see {self.prog} --help)")
 
 
-def expand(args, around=()):
-    """Arguments with each `@file` replaced by the words in the file: quotes as in a shell, `#` comments.
+def expand(args, parents=()):
+    """Replace each `@file` in `args` by the words in the file; `parents` are the files that include it.
 
-    A comment begins at the start of a line or after white space, and a backslash is a letter. Raises WrongUse
-    where a file cannot be read, or includes itself.
+    Quotes are as in a shell and a backslash is an ordinary letter; a comment begins with `#` at the start of
+    a line or after white space. Raises WrongUse if a file cannot be read, or includes itself.
     """
     expanded = []
     for arg in args:
         if not arg.startswith("@"):
             expanded.append(arg)
             continue
-        # settings.json records the command, and could not hold a name of broken bytes.
-        path = os.path.realpath(os.path.expanduser(arg[1:])) if "\0" not in arg else ""
-        if any(map(_breaks, arg)) or not os.path.isfile(path):
-            raise WrongUse(f"no file {arg[1:]}, or its name is not UTF-8{_preset(arg[1:])}")
-        if path in around:
-            raise WrongUse(f"{arg[1:]} includes itself")
+        name = arg[1:]
+        # settings.json records the command, and cannot hold a name of broken bytes.
+        path = os.path.realpath(os.path.expanduser(name)) if "\0" not in name else ""
+        if any(map(_is_control, name)) or not os.path.isfile(path):
+            raise WrongUse(f"no file {name}, or its name is not UTF-8{_similar_file(name)}")
+        if path in parents:
+            raise WrongUse(f"{name} includes itself")
         try:
             lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError:
-            raise WrongUse(f"{arg[1:]} is no text in UTF-8") from None
+            raise WrongUse(f"{name} is not a text in UTF-8") from None
         except OSError as error:
-            raise WrongUse(f"cannot read {arg[1:]}: {error.strerror}") from None
+            raise WrongUse(f"cannot read {name}: {error.strerror}") from None
         for line in lines:
             try:
-                expanded += expand([*_words(line)], (*around, path))
+                expanded += expand([*_words(line)], (*parents, path))
             except ValueError as error:
-                raise WrongUse(f"{arg[1:]}: {error} in the line {line!r}") from None
+                raise WrongUse(f"{name}: {error} in the line {line!r}") from None
     return expanded
 
 
-def _preset(path):
-    """What is said after a missing file of options: one of a similar name beside it or among the presets."""
+def _similar_file(path):
+    """The end of the message about a missing file of options: one of a similar name, if there is one."""
     folder, name = os.path.split(path.encode("utf-8", "replace").decode())
     known = {}
-    for place in ("experiments", folder):
+    for each in ("experiments", folder):
         with contextlib.suppress(OSError, ValueError):
-            known |= {x: os.path.join(place, x) for x in os.listdir(place or ".") if x.endswith(".txt")}
+            known |= {x: os.path.join(each, x) for x in os.listdir(each or ".") if x.endswith(".txt")}
     found = _closest(name, known)
     return f"; did you mean @{known[found]}?" if found else ""
 
@@ -113,24 +116,21 @@ def _words(line):
     """The words of a line of a file. Raises ValueError for a quotation without an end."""
     lexer = shlex.shlex(line, posix=True)
     lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
-    # After a word the lexer stands behind the one white space that ended it.
+    # The lexer has read a word and the one white space that ended it.
     while not line[lexer.instream.tell() :].lstrip().startswith("#"):
         if (word := lexer.get_token()) is None:
             return
         yield word
 
 
-def _breaks(letter):
-    """Whether a letter could break a line, a terminal or an encoding: controls, separators, broken bytes."""
+def _is_control(letter):
+    """Whether a letter may break a line, a terminal or an encoding: controls, separators, broken bytes."""
     return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
-
-
-NAME_BYTES, PATH_BYTES = 255, 3000  # what file systems take, with room for what is added to a path
 
 
 def one_line(text):
     """An argparse type: a text of one line that settings.json can hold and that can be a file's path."""
-    if any(map(_breaks, text)):
+    if any(map(_is_control, text)):
         raise argparse.ArgumentTypeError(f"{text!r} holds control characters, or is not UTF-8")
     if len(text.encode()) > PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in text.split("/")):
         raise argparse.ArgumentTypeError(f"'{text[:40]}…' is too long for a file's name")
@@ -148,7 +148,7 @@ def path(text):
 
 
 def or_none(kind):
-    """An argparse type: `kind`, or for the word "none" None, which takes back what a preset has set."""
+    """An argparse type: `kind`, or None for the word "none"."""
     return lambda text: None if text == "none" else kind(text)
 
 

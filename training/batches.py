@@ -213,7 +213,7 @@ def load_batches(dataset, batches, workers, device):
             report_lost(lost)
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
     except Exception as error:
-        if reason := failures.of_loading(error):
+        if reason := failures.loading_fault(error):
             raise RunFailed(reason) from error
         raise
     finally:

@@ -26,16 +26,16 @@ RATE, BETA = number(float, 0, above=True), number(float, 0, math.nextafter(1, 0)
 # Options that may differ when a run is resumed; `results_dir` and `resume` only say where its folder is.
 MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume", "eval_every"}
 MAY_CHANGE |= {"sample_every", "sample_format", "sample_keep", "checkpoint_every"}
-# Options that may differ if --resume names the folder; the change is recorded and reported.
-RECORDED = {"lrG", "lrD", "pre_lr", "lr_policy", "batch_size", "precision", "save_minutes", "vgg_model"}
-PLACES = {"src_data", "tgt_data", "pair_dir"}  # the same; their change is recorded with the data
+# Options that may differ if --resume names the folder, as every NAME_lambda may; the change is recorded.
+CHANGEABLE = {"lrG", "lrD", "pre_lr", "lr_policy", "batch_size", "precision", "save_minutes", "vgg_model"}
+CHANGEABLE |= {"src_data", "tgt_data", "pair_dir"}
 # Options of earlier versions, with the only value that this version can resume.
 REMOVED = {"content_norm": False}
 
 
-def changes_are_recorded(option):
-    """Whether --resume FOLDER may change an option, which is then recorded: one of RECORDED or a weight."""
-    return option in RECORDED or option.endswith("_lambda")
+def changeable(option):
+    """Whether --resume FOLDER may change an option: the weight of a loss, or one of CHANGEABLE."""
+    return option in CHANGEABLE or option.endswith("_lambda")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,15 +205,13 @@ def method_name(record):
 
 def settings_fault(record, method):
     """Why a run cannot be resumed with settings that were read from a file; "" if it can."""
-    for key in ("given", "commands"):
-        if not isinstance(record.get(key), list) or {*map(type, record[key])} - {str}:
-            return f"its {key} are not a list of texts"
-    data, before = record.get("data", {}), record.get("data before", [])
-    if not isinstance(data, dict) or {*map(type, data.values())} - {dict} or not isinstance(before, list):
+    record = {"data": {}, "data before": [], "changes": [], **record}
+    for key, kind in {"given": str, "commands": str, "data before": dict, "changes": dict}.items():
+        if not isinstance(record.get(key), list) or not all(isinstance(each, kind) for each in record[key]):
+            return f"its {key} are not a list of {'texts' if kind is str else 'records'}"
+    data = record["data"]
+    if not isinstance(data, dict) or not all(isinstance(each, dict) for each in data.values()):
         return "its data are not a record"
-    changes = record.get("changes", [])
-    if not isinstance(changes, list) or {*map(type, changes)} - {dict}:
-        return "its changes are not a list of records"
     return method.fault(record["options"])
 
 
@@ -281,7 +279,7 @@ def _changes(config, precision, place):
     changes = [
         {"option": key, "from": then[key], "to": value, **where}
         for key, value in now.items()
-        if (key == "train_epoch" or changes_are_recorded(key)) and value != then[key]
+        if (key == "train_epoch" or changeable(key)) and value != then[key]
     ]
     if changes:
         text = "; ".join("{option} is {to}, was {from}".format_map(change) for change in changes)

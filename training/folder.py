@@ -11,10 +11,9 @@ from training import data
 from training.config import (
     FILE,
     MAY_CHANGE,
-    PLACES,
     STATE,
     RunConfig,
-    changes_are_recorded,
+    changeable,
     method_name,
     read_settings,
     settings_fault,
@@ -42,7 +41,7 @@ def find_run(argv=None, method=CARTOONGAN):
         folder = _folder_to_resume(args)
         earlier = _settings_to_resume(folder, method)
         before = earlier["options"]
-        named = {key: vars(args)[key] for key in given if not _may_change_if_named(key)}
+        named = {key: vars(args)[key] for key in given if not changeable(key)}
         changed = differences(vars(args) if args.resume is True else named, before, method)
         if not changed:
             args, given = method.parse(argv, before)
@@ -51,7 +50,7 @@ def find_run(argv=None, method=CARTOONGAN):
             by_name = f"name --resume {folder} to change them, or "
             raise WrongUse(
                 f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): "
-                f"{by_name if all(map(_may_change_if_named, changed)) else ''}start a new run with --tag"
+                f"{by_name if all(map(changeable, changed)) else ''}start a new run with --tag"
             )
     elif not args.preview:
         _refuse_overwriting(folder, vars(args), method)
@@ -61,10 +60,6 @@ def find_run(argv=None, method=CARTOONGAN):
     data.find_data(args, method.fewest_drawings(args))
     # It is no setting, so it is not recorded.
     return RunConfig(argv, args, given, folder, earlier, method, preview=vars(args).pop("preview"))
-
-
-def _may_change_if_named(option):
-    return option in PLACES or changes_are_recorded(option)
 
 
 def run_name(args):

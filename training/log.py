@@ -1,4 +1,4 @@
-"""log.txt of a run, a line an event. The last start or end in it tells how the run stands."""
+"""log.txt of a run, one line per event. The state of the run follows from the last start or end in it."""
 
 import re
 import textwrap
@@ -15,12 +15,12 @@ _EVENT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}) (\w+): (.*)")
 
 
 def log_event(folder, event, text=""):
-    """Add an event to log.txt: "started", "said", "slimmed" or one of ENDS, and one line about it."""
+    """Append an event to log.txt: "started", "said", "slimmed" or one of ENDS, and one line about it."""
     append(folder / LOG, f"{time.strftime(TIME)} {event}: {' '.join(text.split())}\n")
 
 
 def log_traceback(folder, error):
-    """Add the traceback of an exception and of its causes to log.txt, indented below an event "traceback"."""
+    """Append the traceback of an exception and of its causes, indented below an event "traceback"."""
     log_event(folder, "traceback", first_line(error))
     append(folder / LOG, textwrap.indent("".join(traceback.format_exception(error)), "    "))
 
@@ -35,10 +35,10 @@ def read_log(folder):
 
 
 def run_state(folder):
-    """How a run stands: "running", "finished", "stopped", "failed" or "killed", and a reason.
+    """The state of a run, "running", "finished", "stopped", "failed" or "killed", and the reason.
 
-    Both are empty where nothing tells: no log and no process at work in the folder. Without locks a run that
-    did not end is "unknown".
+    Both are empty without a log and without a process in the folder. On a file system without locks a run
+    that has not logged its end is "unknown".
     """
     marks = [(event, text) for _, event, text in read_log(folder) if event in ("started", *ENDS)]
     if marks and marks[-1][0] in ENDS:
@@ -47,10 +47,10 @@ def run_state(folder):
         with locked(folder, wait=False) as free:
             if free is False:
                 return "running", ""
-    except OSError:  # it was removed meanwhile, or is another user's
+    except OSError:  # it was removed meanwhile, or belongs to another user
         return "", ""
     if not marks:
         return "", ""
     if free is None:
-        return "unknown", "running or killed: this file system has no locks, which would tell"
+        return "unknown", "running or killed: unknown on a file system without locks"
     return "killed", "the process died without logging an exit"

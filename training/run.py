@@ -13,7 +13,7 @@ import utils
 from training import data, history, preview, processes, samples, state
 from training.batches import load_batches, training_batches
 from training.config import STATE, make_settings, print_settings, write_settings
-from training.failures import another_try, one_line_errors, resuming, traced
+from training.failures import advice_after_nan, log_tracebacks, one_line_errors, resume_command
 from training.folder import find_run, lock_run
 from training.journal import Journal
 from training.options import CARTOONGAN
@@ -40,7 +40,7 @@ def open_run(argv=None, method=CARTOONGAN):
     device = utils.choose_device(config.args.device)
     with (
         preview.in_temporary_folder(config) as config,
-        traced(config),
+        log_tracebacks(config),
         one_line_errors(device, config),
         processes.init_distributed(device),
         contextlib.ExitStack() as stack,
@@ -217,7 +217,7 @@ class Run:
                 often = f", the {OVERFLOWS}th in a row" if self.overflows == OVERFLOWS else ""
                 raise RunFailed(
                     f"the {lost} loss is {terms[lost]} in phase {self.phase}, epoch {self.epoch}, "
-                    f"step {step}{often}: {another_try(self)}"
+                    f"step {step}{often}: {advice_after_nan(self)}"
                 )
             if lost:
                 overflowed, terms = True, {"skipped_steps": terms["skipped_steps"]}
@@ -242,7 +242,7 @@ class Run:
             if is_first():
                 self.journal.end("stopped", number.name)
             why = " because nobody reads the output" if number == signal.SIGPIPE else ""
-            text = f"stopped{why}, everything is saved; resume with: {resuming(self.config)}"
+            text = f"stopped{why}, everything is saved; resume with: {resume_command(self.config)}"
             raise Stopped(text, status=128 + number)
 
     def _save(self):

@@ -5,7 +5,7 @@ import torch
 from pictures import checkpoints
 from training import processes
 from training.config import STATE
-from training.failures import another_try
+from training.failures import advice_after_nan
 from training.steps import shown_generator
 from utils import RunFailed, WrongUse, first_line
 
@@ -34,7 +34,7 @@ def check_weights(run):
     for name, network in _networks(run.model).items():
         if not all(value.isfinite().all() for value in network.state_dict().values()):
             where = "phase {}, epoch {}, step {}".format(*run.place)
-            raise RunFailed(f"a weight of the {name} is not finite in {where}: {another_try(run)}")
+            raise RunFailed(f"a weight of the {name} is not finite in {where}: {advice_after_nan(run)}")
 
 
 def _networks(model):

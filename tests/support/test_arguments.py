@@ -129,7 +129,7 @@ def test_a_byte_order_mark_is_skipped_and_utf_16_told(tmp_path):
     (tmp_path / "a.txt").write_text("--ngf 3\n", encoding="utf-8-sig")
     assert parse(f"@{tmp_path}/a.txt").ngf == 3
     (tmp_path / "a.txt").write_text("--ngf 3\n", encoding="utf-16")
-    assert refusal(f"@{tmp_path}/a.txt") == f"{tmp_path}/a.txt is no text in UTF-8"
+    assert refusal(f"@{tmp_path}/a.txt") == f"{tmp_path}/a.txt is not a text in UTF-8"
 
 
 def test_a_file_may_include_another_and_one_twice(tmp_path):
@@ -147,7 +147,7 @@ def test_a_file_may_include_another_and_one_twice(tmp_path):
         (b"--ngf 16\n@experiment.txt\n", "experiment.txt includes itself"),
         (b"@link.txt\n", "experiment.txt includes itself"),
         (b"@other.txt\n", "no file other.txt"),
-        (bytes(range(256)), "experiment.txt is no text in UTF-8"),
+        (bytes(range(256)), "experiment.txt is not a text in UTF-8"),
     ],
 )
 def test_a_faulty_file_is_told(tmp_path, monkeypatch, content, told):

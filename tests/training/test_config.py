@@ -270,7 +270,7 @@ def test_an_option_that_was_removed_is_not_recorded_again():
         ({"commands": ["a", 1]}, "its commands are not a list of texts"),
         ({"data": []}, "its data are not a record"),
         ({"data": {"photographs": 6}}, "its data are not a record"),
-        ({"data before": {}}, "its data are not a record"),
+        ({"data before": {}}, "its data before are not a list of records"),
         ({"changes": {}}, "its changes are not a list of records"),
         ({"changes": ["lrG"]}, "its changes are not a list of records"),
     ],

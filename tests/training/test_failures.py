@@ -55,7 +55,7 @@ def test_the_whole_traceback_is_in_the_log(tmp_path, error):
     config = types.SimpleNamespace(**{**vars(CONFIG), "folder": tmp_path / "new"})
     with (
         pytest.raises((RunFailed, RuntimeError)),
-        failures.traced(config),
+        failures.log_tracebacks(config),
         failures.one_line_errors(CPU, config),
         failures.one_line_errors(CPU, config),
     ):
@@ -68,24 +68,22 @@ def test_the_whole_traceback_is_in_the_log(tmp_path, error):
 
 def test_what_a_person_can_mend_needs_no_traceback(tmp_path):
     config = types.SimpleNamespace(folder=tmp_path / "new", earlier=None)
-    with pytest.raises(WrongUse), failures.traced(config):
+    with pytest.raises(WrongUse), failures.log_tracebacks(config):
         raise WrongUse("no folder data")
     assert not config.folder.exists()
 
 
-def test_the_command_that_resumes_a_run_begins_it_where_nothing_was_saved(tmp_path):
+def test_the_command_that_resumes_a_run_starts_it_if_nothing_was_saved(tmp_path):
     config = types.SimpleNamespace(**{**vars(CONFIG), "folder": tmp_path})
-    assert failures.resuming(config, "--workers", "0") == f"{PYTHON} CartoonGAN.py --name Tiny --workers 0"
+    command = lambda: failures.resume_command(config, "--workers", "0")
+    assert command() == f"{PYTHON} CartoonGAN.py --name Tiny --workers 0"
     (tmp_path / "settings.json").touch()
-    assert (
-        failures.resuming(config, "--workers", "0")
-        == f"{PYTHON} CartoonGAN.py --resume {tmp_path} --workers 0"
-    )
+    assert command() == f"{PYTHON} CartoonGAN.py --resume {tmp_path} --workers 0"
 
 
 def test_a_loading_process_that_is_killed_while_it_hands_a_batch_over_is_explained():
-    assert failures.of_loading(EOFError()) == failures.KILLED  # as multiprocessing raises it
-    assert failures.of_loading(EOFError("Ran out of input")) is None  # of a file that is cut off
+    assert failures.loading_fault(EOFError()) == failures.KILLED  # as multiprocessing raises it
+    assert failures.loading_fault(EOFError("Ran out of input")) is None  # of a file that is cut off
 
 
 def test_a_process_that_is_gone_is_explained(monkeypatch):
@@ -115,6 +113,6 @@ def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, to
     args = types.SimpleNamespace(lrG=2e-4, lrD=1e-4, pre_lr=pre_lr)
     model = types.SimpleNamespace(discriminator=True)
     run = types.SimpleNamespace(args=args, model=model, config=CONFIG, phase=phase, precision=precision)
-    assert failures.another_try(run) == (
+    assert failures.advice_after_nan(run) == (
         f"the last saved state is untouched; resume with {PYTHON} CartoonGAN.py --name Tiny {told}"
     )
