@@ -91,7 +91,7 @@ def write_sheet(folder, methods):
 
 def table(methods):
     """The methods as a table in Markdown, its pictures beside it."""
-    lines = ["| method | year | what it makes small | seconds | |", "|---|---|---|---|---|"]
+    lines = ["| method | year | what it minimises | seconds | |", "|---|---|---|---|---|"]
     for each in methods:
         cells = [each["title"], each["year"], each["optimises"], each.get("seconds", "failed")]
         cells.append(f"![]({each['picture']})" if each["picture"] else "")
