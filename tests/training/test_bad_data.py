@@ -57,4 +57,4 @@ def test_a_judge_needs_one_picture_that_can_be_read(data):
     for path in drawings:
         path.write_bytes(b"")
     with pytest.raises(WrongUse, match="none of the 6 drawings can be read"):
-        judge.Judge([], drawings, checkpoints.load_vgg(VGG), CPU, "fp32", 16)
+        judge.Judge([], drawings, checkpoints.load_vgg(VGG), CPU, "fp32", 16, lambda image: image)
