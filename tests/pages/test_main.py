@@ -109,7 +109,7 @@ def test_the_commands_as_processes(tmp_path, run_cli):
     assert done.returncode == 0 and "finished" in done.stdout
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert "training.history" in loaded
-    assert not loaded & {"torch", "torchvision", "cv2", "numpy", "PIL", "matplotlib", "jinja2", "plotly"}
+    assert not loaded & {"torch", "torchvision", "matplotlib", "jinja2", "plotly"}
     done = run_cli("-m", "pages", "--slim", folder, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stderr) == (0, "") and "nothing removed" in done.stdout
     done = run_cli("-m", "pages", tmp_path / "none")
