@@ -13,15 +13,15 @@ from support import architecture
 from support.filters import Flatten, at_least_float32, guided_filter
 from support.norm import InstanceNorm, LayerNorm, PaddedConv2d
 
-# Of the way down and the residual blocks, and of the way up.
+# The norms of the downsampling half and the residual blocks, and of the upsampling half
 NORMS = {"instance": (InstanceNorm, InstanceNorm), "layer": (LayerNorm, LayerNorm)}
 NORMS["mixed"] = (InstanceNorm, LayerNorm)
-# With "change", a generator that adds nothing gives 0.9 of the photo: atanh of the whole would be infinite at
-# black and white, and tanh could not be moved away from there.
+# With predict "change", a generator that adds nothing returns 0.9 of the photo. With all of it, tanh would
+# saturate at black and white.
 KEPT = 0.9
 STRIDE = 4  # the generator halves a picture twice
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-# Places in VGG19.features: relu1_1, relu2_1, relu3_1 and relu4_1 (Gatys et al., CVPR 2016); conv4_4.
+# Indices in VGG19.features: relu1_1, relu2_1, relu3_1 and relu4_1 (Gatys et al., CVPR 2016); conv4_4.
 STYLE, CONTENT = (1, 6, 11, 20), (25,)
 RELU5_1 = 29
 SMALLEST = 16  # pixels a side: room for the reflection of 3 before the first layer and of 1 in the blocks
@@ -30,20 +30,22 @@ SMALLEST = 16  # pixels a side: room for the reflection of 3 before the first la
 class Generator(nn.Module):
     """Photo (N,in_ngc,H,W) to cartoon (N,out_ngc,H,W), both in [-1, 1]; H and W at least 16.
 
-    Two strided pairs of convolutions down, `nb` residual blocks, two pairs up. `res_convs` is the number of
-    convolutions in a residual block (2 in the paper). `upsample` is "deconv", the paper's transposed
-    convolution, or "resize", nearest neighbour and a convolution, which paints no checkerboard
-    (Odena et al., Distill 2016). `padding`, of the first and last convolution and of the blocks, is "reflect"
-    or "zeros", and `eps` the norms': other programs' checkpoints differ in both. `norm` is
-    "instance", the paper's, "layer", one mean and deviation of all channels (Ba et al., 2016), or "mixed",
-    which is "layer" on the way up alone. `predict` is "image", the paper's, or "change": what the last layer
-    gives is added to the photo (docs/colour.md). `flatten` is the number of passes of support/filters.py
-    that a photo goes through first, and `outline`, 0 to 1, how dark the lines are that it then gets: the
-    layers see no texture, and add to a picture that is flat and outlined before they learn. `guide` is the
-    radius in pixels of a guided filter that lets the result follow the borders of that picture; 0: none.
-    `conv_bias` is "learned", or "none": no convolution has a bias, as in the authors' code, which sets them
-    to 0. The result is float32, whatever the precision before tanh. Defaults and allowed
-    values are in support/architecture.py. Raises TypeError or ValueError for others.
+    Two strided pairs of convolutions down, `nb` residual blocks, two pairs up. The result is float32. The
+    arguments, their defaults and values are in support/architecture.py; TypeError or ValueError for others:
+
+    - `res_convs`: convolutions per residual block, 2 in the paper.
+    - `upsample`: "deconv", the paper's transposed convolution, or "resize", nearest neighbour and a
+      convolution, which paints no checkerboard (Odena et al., Distill 2016).
+    - `padding` of the first and last convolution and of the blocks, and `eps` of the norms: other programs'
+      checkpoints differ in both.
+    - `norm`: "instance", the paper's; "layer", one mean and deviation of all channels (Ba et al., 2016);
+      "mixed", which is "layer" in the upsampling half only.
+    - `predict`: "image", the paper's, or "change": the last layer's output is added to the photo
+      (docs/colour.md).
+    - `flatten`, `outline`: the passes and the darkness of filters.Flatten, through which a photo goes first.
+      The layers then see no texture, and with "change" add to a picture that is flat and outlined.
+    - `guide`: radius in pixels of a guided filter, by which the result follows the borders of that picture.
+    - `conv_bias`: "learned", or "none", as in the authors' code, which sets all biases to 0.
     """
 
     def __init__(self, **arguments):
@@ -79,18 +81,18 @@ class Generator(nn.Module):
         initialise(self, form.conv_bias)
 
     def forward(self, photo, flat=False):
-        """`flat` says that the photo went through self.flatten before."""
+        """With `flat` the photo has been through self.flatten before."""
         photo = photo if flat else self.flatten(photo)
         x = photo.to(self.down[0].weight.dtype)
-        # Layer by layer: a call of self.up as a whole would hold its input to the end (0.5 GB at 3840x2160).
+        # Layer by layer: a call of self.up would keep its input until the end (0.5 GB at 3840x2160).
         for layer in (*self.down, *self.blocks, *self.up):
             x = layer(x)
         return self.to_picture(x, photo)
 
     def to_picture(self, x, photo):
-        """The result (N,out_ngc,H,W), float32, of what the last layer gives (N,out_ngc,≥H,≥W).
+        """The result (N,out_ngc,H,W), float32, from the last layer's output (N,out_ngc,≥H,≥W).
 
-        Where a side is no multiple of 4, the layers that double it make up to three pixels more.
+        If a side is not a multiple of 4, the layers that double it add up to three pixels, which are cut off.
         """
         x = at_least_float32(x[..., : photo.shape[2], : photo.shape[3]])
         if self.architecture["predict"] == "change":
@@ -100,7 +102,7 @@ class Generator(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + f(x), f being `convs` padded 3x3 convolutions; norm alone before the sum."""
+    """x + f(x), where f is `convs` padded 3x3 convolutions; there is no ReLU before the sum."""
 
     def __init__(self, channels, convs, padding, norm_relu):
         super().__init__()
@@ -115,10 +117,7 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Picture (N,in_ndc,H,W) to logits (N,out_ndc,ceil(H/4),ceil(W/4)): a clear drawing, or not.
-
-    `conv_bias` is as the generator's.
-    """
+    """Picture (N,in_ndc,H,W) to logits (N,out_ndc,ceil(H/4),ceil(W/4)), high for a clear drawing."""
 
     def __init__(self, in_ndc=3, out_ndc=1, ndf=32, conv_bias="learned"):
         super().__init__()
@@ -151,9 +150,8 @@ class VGG19(nn.Module):
 
     The first author says "before relu" of this layer (Yijunmaverick/CartoonGAN-Test-Pytorch-Torch, issue 5).
     Keys are torchvision's, `features.0` to `features.25`; weights are frozen. Grey is fed as three equal
-    channels. The input is normalised as torchvision's ImageNet weights want it. `width` is the number of
-    channels of the first block, 64 in VGG19 itself. With `deeper` the last layer is relu5_1,
-    `features.29`, which some methods of survey/ look at.
+    channels. `width` is the number of channels of the first block, 64 in VGG19 itself. With `deeper` the last
+    layer is relu5_1, `features.29`, which some methods of survey/ need.
     """
 
     def __init__(self, width=64, deeper=False):
@@ -170,49 +168,46 @@ class VGG19(nn.Module):
         self.requires_grad_(False)
 
     def normalise(self, picture):
-        """[-1, 1] to what the ImageNet weights were trained on: ((x + 1) / 2 - mean) / std, RGB."""
+        """[-1, 1] to the input of torchvision's ImageNet weights: ((x + 1) / 2 - mean) / std, RGB."""
         return ((picture + 1) / 2 - self.mean) / self.std
 
     def forward(self, picture):
         return self.features(self.normalise(picture))
 
-    def maps(self, picture, places):
-        """The outputs of some layers of `features`, in one pass that ends at the last of them.
+    def maps(self, picture, layers):
+        """The outputs of some layers of `features`, by index, in one pass that ends at the last of them.
 
-        ReLUs work in place: a convolution's own output is there to be had only where the pass ends.
+        ReLUs work in place: the output of a convolution is correct only if it is the last.
         """
         x, maps = self.normalise(picture), []
-        for place, layer in enumerate(self.features[: max(places, default=-1) + 1]):
+        for index, layer in enumerate(self.features[: max(layers, default=-1) + 1]):
             x = layer(x)
-            if place in places:
+            if index in layers:
                 maps.append(x)
         return maps
 
 
 def gram(maps):
     """Gram matrices (N,C,C) of feature maps (N,C,H,W), over C H W (Johnson et al., ECCV 2016)."""
-    with torch.autocast(maps.device.type, enabled=False):  # it would multiply in half precision
+    with torch.autocast(maps.device.type, enabled=False):  # which would multiply in half precision
         flat = at_least_float32(maps).flatten(2)
         return flat @ flat.mT / flat[0].numel()
 
 
 def stylise(generator, photo):
-    """Apply the generator to photos (N,C,H,W) of any size: sides below 16 are padded by repeating the edge.
-
-    Other sizes are fed as they are, as in the test script of the authors' released models.
-    """
+    """Apply the generator to photos (N,C,H,W) of any size; sides below 16 are padded with the edge."""
     height, width = photo.shape[2:]
     around = (0, missing(width), 0, missing(height))
     return generator(F.pad(photo, around, mode="replicate"))[..., :height, :width]
 
 
 def missing(side):
-    """How many pixels a side of a photo lacks to be one that the generator takes."""
+    """How many pixels a side of a photo is too small for the generator."""
     return max(0, SMALLEST - side)
 
 
 def doubling(channels, out, how):
-    """Layers that double a picture's sides, and make its channels `out`; `how` is Generator's `upsample`."""
+    """Layers from `channels` to `out` channels that double the sides; `how` is Generator's `upsample`."""
     if how == "deconv":
         return (nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1),)
     return nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(channels, out, 3, padding=1)
@@ -226,14 +221,13 @@ def draw_scales(network):
 
 
 def initialise(network, conv_bias="learned"):
-    """Convolution weights from N(0, 0.02), biases 0 or "none"; norms stay at weight 1, bias 0.
+    """Draw convolution weights from N(0, 0.02) and set biases to 0 or "none"; norms keep weight 1, bias 0.
 
-    Learned biases before an instance norm change nothing. They stay, since earlier checkpoints and Adam's
-    states hold them.
+    Learned biases before an instance norm change nothing, but earlier checkpoints and states have them.
     """
     for layer in network.modules():
         if isinstance(layer, CONVOLUTIONS):
-            # On the meta device nothing can be filled, and PyTorch would load its compiler: seconds.
+            # On the meta device there is nothing to fill, and PyTorch would load its compiler for seconds.
             if not layer.weight.is_meta:
                 nn.init.normal_(layer.weight, 0, 0.02)
                 nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Apply a checkpoint to pictures, or to a video.
+"""Apply a checkpoint to pictures, or to a film.
 
 python test.py --pre_trained_model generator_latest.pth --image_dir photos --output_image_dir cartoons
 """
@@ -18,14 +18,14 @@ from support.arguments import Parser, add_device, command_line, image_size, numb
 from utils import RunFailed, WrongUse, exit_status, refuse_early, report
 
 GENERATOR_SHAPE = ("in_ngc", "out_ngc", "ngf", "nb")
-# Options of training that the old script's test.py took, and did not read.
-UNREAD = ("name", "src_data", "tgt_data", "vgg_model", "in_ndc", "out_ndc", "ndf", "train_epoch")
-UNREAD += ("pre_train_epoch", "lrD", "lrG", "con_lambda", "beta1", "beta2")
-UNREAD += ("latest_generator_model", "latest_discriminator_model")
+# Training options that the old script's test.py accepted and ignored.
+IGNORED = ("name", "src_data", "tgt_data", "vgg_model", "in_ndc", "out_ndc", "ndf", "train_epoch")
+IGNORED += ("pre_train_epoch", "lrD", "lrG", "con_lambda", "beta1", "beta2")
+IGNORED += ("latest_generator_model", "latest_discriminator_model")
 
 
 def source(text):
-    """An argparse type: as `one_line`, but of any encoding: pictures are called what they are called."""
+    """An argparse type: as `one_line`, but not only UTF-8, since names of pictures can be any bytes."""
     one_line(text.encode("utf-8", "replace").decode())
     return os.path.expanduser(text)
 
@@ -33,75 +33,53 @@ def source(text):
 def name_part(text):
     """An argparse type: a part of a file's name."""
     if {"/", os.sep} & set(one_line(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no part of a file's name")
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be part of a file's name")
     return text
 
 
 def parse(argv=None):
-    """(options, planned Pictures; none with --video), of a command line. Raises WrongUse."""
-    parser = Parser("Apply a generator to pictures, or to a video.")
-    add = parser.add_argument
-    add(
-        "--pre_trained_model",
-        type=one_line,
-        required=True,
-        metavar="CKPT",
-        help="a generator of any known layout, or a run's folder; one of a single channel changes luminance, "
-        "and colour stays",
+    """(options, planned Pictures; none with --video) of a command line. Raises WrongUse."""
+    parser = Parser("Apply a generator to pictures, or to a film.")
+    model = (
+        "a generator of any known layout, or a run's folder; one of a single channel changes the luminance "
     )
+    model += "and keeps the colours"
+    parser.add_argument("--pre_trained_model", type=one_line, required=True, metavar="CKPT", help=model)
 
     add = parser.add_argument_group("pictures").add_argument
-    add(
-        "--image_dir",
-        type=source,
-        nargs="+",
-        metavar="IN",
-        help="files, folders with subfolders, 'globs/**/*.jpg'",
-    )
+    sources = "files, folders with subfolders, 'globs/**/*.jpg'"
+    add("--image_dir", type=source, nargs="+", metavar="IN", help=sources)
     add("--output_image_dir", type=path, metavar="OUT", help="folder for the results")
-    add("--format", choices=("jpg", "png", "webp", "bmp", "tif", "gif"), help="write this (as the picture)")
-    add(
-        "--suffix",
-        type=name_part,
-        default="",
-        help="add this to the names, as _paprika to have a.jpg as a_paprika.jpg",
-    )
-    add("--skip_existing", action="store_true", help="leave out pictures whose result is there already")
+    formats = ("jpg", "png", "webp", "bmp", "tif", "gif")
+    add("--format", choices=formats, help="format of the results (default: as the picture)")
+    example = "add this to the names: with _paprika, a.jpg becomes a_paprika.jpg"
+    add("--suffix", type=name_part, default="", help=example)
+    add("--skip_existing", action="store_true", help="skip pictures whose result exists")
     add("--batch_size", type=number(int, 1), help="pictures of one size at a time (8 on a GPU, 1 on the CPU)")
 
-    add = parser.add_argument_group("video").add_argument
-    add("--video", type=path, metavar="IN.mp4", help="a video, in place of pictures")
+    add = parser.add_argument_group("film").add_argument
+    add("--video", type=path, metavar="IN.mp4", help="a film, instead of pictures")
     add("--output", type=path, metavar="OUT.mp4", help="the result of --video")
 
     add = parser.add_argument_group("size").add_argument
-    add("--size", type=number(int, 1), metavar="N", help="shrink so that the longer side is at most N pixels")
-    add("--tile", type=image_size, metavar="N", help="work in tiles of N pixels a side: less memory")
-    add("--side_by_side", action="store_true", help="the photo left, the result right")
+    add("--size", type=number(int, 1), metavar="N", help="shrink the longer side to at most N pixels")
+    add("--tile", type=image_size, metavar="N", help="work in tiles of N x N pixels, which needs less memory")
+    add("--side_by_side", action="store_true", help="put the photo left of the result")
 
     add = parser.add_argument_group("what stays of the photo").add_argument
-    add(
-        "--keep_colour",
-        choices=("off", "chroma", "mean"),
-        default="off",
-        help="its chroma, or the mean and deviation of its chroma (%(default)s)",
-    )
-    add(
-        "--strength",
-        type=number(float, 0, 1),
-        default=1,
-        help="share of the result; 0: the photo (%(default)s)",
-    )
+    colours = "its chroma, or the mean and deviation of its chroma (%(default)s)"
+    add("--keep_colour", choices=("off", "chroma", "mean"), default="off", help=colours)
+    share = "share of the result; 0: the photo (%(default)s)"
+    add("--strength", type=number(float, 0, 1), default=1, help=share)
 
     add_device(parser.group("running"))
 
-    add = parser.add_argument_group(
-        "of the old script",
-        f"Its options of training are accepted too, without effect: --{' --'.join(UNREAD)}.",
-    ).add_argument
+    ignored = f"Its training options are accepted too and have no effect: --{' --'.join(IGNORED)}."
+    add = parser.add_argument_group("options of the old script", ignored).add_argument
     for name in GENERATOR_SHAPE:
-        add(f"--{name}", type=number(int, 0), help="must be what the checkpoint holds")
-    add("--input_size", type=number(int, 1), help="without effect: pictures keep their size, see --size")
-    for name in UNREAD:
+        add(f"--{name}", type=number(int, 0), help="must agree with the checkpoint")
+    add("--input_size", type=number(int, 1), help="no effect: pictures keep their size, see --size")
+    for name in IGNORED:
         add(f"--{name}", help=argparse.SUPPRESS)
 
     args = parser.parse_args(argv)
@@ -117,7 +95,7 @@ def parse(argv=None):
     return args, plan_results(find_pictures(args.image_dir, out), out, args.format, args.suffix)
 
 
-if __name__ == "__main__":  # PyTorch takes seconds to load: what is wrong with the command is told before
+if __name__ == "__main__":  # PyTorch takes seconds to load: errors in the command are reported before that
     refuse_early(parse)
 
 import utils
@@ -127,29 +105,28 @@ GPU_BATCH = 8
 BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
 
 
-def check_shape(generator, args):
-    """Compare the options of the old script with the checkpoint. Raises WrongUse where they disagree."""
+def check_model(generator, args):
+    """Compare the options with the checkpoint's network. Raises WrongUse if they disagree."""
+    kind = generator.architecture.get("network")
     for name in GENERATOR_SHAPE:
-        given, held = (
-            getattr(args, name),
-            generator.architecture.get(name, "none: it is AnimeGANv2's network"),
-        )
-        if given not in (None, held):
-            raise WrongUse(f"--{name} is {given}, but {args.pre_trained_model} has {name} {held}")
+        given = getattr(args, name)
+        actual = generator.architecture.get(name, f"none: it is {kind}'s network")
+        if given not in (None, actual):
+            raise WrongUse(f"--{name} is {given}, but {args.pre_trained_model} has {name} {actual}")
+    if args.tile and not inference.works_in_tiles(generator):
+        network = f"{args.pre_trained_model} holds {kind}'s network"
+        raise WrongUse(f"{network}, which cannot work in tiles: limit the size with --size N, without --tile")
     if args.input_size:
         report("--input_size has no effect: pictures keep their size (--size N limits the longer side)")
-    if unread := [f"--{name}" for name in UNREAD if getattr(args, name) is not None]:
-        report(f"options of training have no effect here: {' '.join(unread)}")
+    if ignored := [f"--{name}" for name in IGNORED if getattr(args, name) is not None]:
+        report(f"training options have no effect here: {' '.join(ignored)}")
 
 
 def main(argv=None):
     args, pictures = parse(argv)
     device = utils.choose_device(args.device)
     generator = checkpoints.load_generator(args.pre_trained_model)
-    if args.tile and not inference.works_in_tiles(generator):
-        kind = f"{args.pre_trained_model} holds {generator.architecture['network']}'s network"
-        raise WrongUse(f"{kind}: it cannot work in tiles, so limit the size with --size N, not --tile")
-    check_shape(generator, args)
+    check_model(generator, args)
     inference.prepare(generator, device, utils.choose_precision(args.precision, device))
 
     def apply(photos):
@@ -157,10 +134,11 @@ def main(argv=None):
         pairs = zip(photos, results, strict=True)
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
-    about = images.describe_origin(checkpoints.in_run(args.pre_trained_model), command_line("test", argv))
+    model = checkpoints.in_run(args.pre_trained_model)
+    origin = images.describe_origin(model, command_line("test", argv))
     if args.video:
         change = functools.partial(change_frame, apply, args)
-        frames = film_convert.convert(args.video, args.output, change, images.origin_text(about))
+        frames = film_convert.convert(args.video, args.output, change, images.origin_text(origin))
         print(f"{frames} frames in {args.output}")
         return
 
@@ -170,17 +148,17 @@ def main(argv=None):
 
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
-    failed = pipeline.run(wanted, apply, args, most, about)
+    failed = pipeline.run(wanted, apply, args, most, origin)
     written = len(wanted) - failed
     speed = f", {written / (time.monotonic() - began):.2f} pictures/s" if written else ""
-    there = f", {len(pictures) - len(wanted)} were there already" if args.skip_existing else ""
-    print(f"{written} pictures written to {args.output_image_dir}{speed}{there}")
+    skipped = f", {len(pictures) - len(wanted)} existed already" if args.skip_existing else ""
+    print(f"{written} pictures written to {args.output_image_dir}{speed}{skipped}")
     if failed:
-        raise RunFailed(f"{failed} of {len(wanted)} pictures failed, each named above")
+        raise RunFailed(f"{failed} of {len(wanted)} pictures failed, see above")
 
 
 def change_frame(apply, args, frame):
-    """Apply the network to a frame of a video (RGB, uint8); returns RGB."""
+    """Apply the network to a frame of a film (RGB, uint8); returns RGB."""
     if args.size:
         frame = images.fit_within(frame, args.size)
     try:

@@ -21,77 +21,17 @@ from support.arguments import Parser, number
 from utils import RunFailed, WrongUse, exit_status, report
 
 
-def haze(image, depth, beta, airlight):
+def add_haze(image, depth, beta, airlight):
     """A hazy copy: uint8 H,W,C in, the same out. `depth` is H,W in [0, 1], `airlight` in [0, 1]."""
-    through = np.exp(-beta * depth)[..., None]
-    return np.rint(image * through + 255 * airlight * (1 - through)).astype(np.uint8)
+    transmission = np.exp(-beta * depth)[..., None]
+    return np.rint(image * transmission + 255 * airlight * (1 - transmission)).astype(np.uint8)
 
 
-def made_depth(height, width, rng):
+def make_depth(height, width, rng):
     """A made-up depth, H,W in [0, 1]: a ramp from the ground to the sky, and wide swells."""
     ramp = np.linspace(1, 0, height)[:, None] ** rng.uniform(0.7, 1.5)
     swells = cv2.resize(rng.uniform(-1, 1, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(0.1 + 0.8 * ramp + 0.2 * swells, 0, 1)
-
-
-def make(source, target, depth, name, betas, airlights, seed):
-    """Write the hazy copy of one file; returns (beta, airlight).
-
-    All that is random depends on `seed` and `name` alone. `depth` is a file (white is far), or None for a
-    made-up depth. Raises images.CannotRead, and OSError if the copy cannot be written.
-    """
-    rng = np.random.default_rng([seed, int(images.digest(os.fsencode(name)), 16)])
-    beta, airlight = rng.uniform(*betas), rng.uniform(*airlights)
-    image = images.read(source)
-    height, width = image.shape[:2]
-    if depth:
-        far = images.resize(images.read(depth, channels=1), width, height)[..., 0] / 255
-    else:
-        far = made_depth(height, width, rng)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    images.write(target, haze(image, far, beta, airlight))
-    return beta, airlight
-
-
-def parse(argv=None):
-    parser = Parser(
-        "Write hazy copies of clear pictures, by the scattering model, and which belong together."
-    )
-    add = parser.add_argument
-    real, share = number(float, 0), number(float, 0, 1)
-    add("clear_dir", type=Path, help="clear pictures, with subfolders train/ and test/ if they are to train")
-    add("out", type=Path, help="new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear")
-    add(
-        "--beta",
-        nargs=2,
-        type=real,
-        default=(0.6, 1.8),
-        metavar=("LO", "HI"),
-        help="density of the haze, drawn for each picture (0.6 1.8); thick haze: 2.5 4",
-    )
-    add(
-        "--airlight",
-        nargs=2,
-        type=share,
-        default=(0.7, 1.0),
-        metavar=("LO", "HI"),
-        help="light of the haze, drawn for each picture; 0 is black, 1 white (0.7 1.0)",
-    )
-    add("--seed", type=number(int, 0), default=0, help="of all that is drawn (%(default)s)")
-    add(
-        "--depth_dir",
-        type=Path,
-        metavar="DIR",
-        help="depths: grey pictures of the same names, white is far. Without it a smooth depth is made up, "
-        "from the ground to the sky; it stands in for measured depth and knows nothing of what is shown",
-    )
-    add("--disjoint", action="store_true", help="train on no picture both hazy and clear: half of them each")
-    args = parser.parse_args(argv)
-    for name in ("beta", "airlight"):
-        low, high = getattr(args, name)
-        if low > high:
-            parser.error(f"argument --{name}: {low:g} is more than {high:g}")
-    return args
 
 
 def find_depths(folder, names):
@@ -105,6 +45,33 @@ def find_depths(folder, names):
     return {name: files[name.with_suffix("")] for name in names}
 
 
+def parse(argv=None):
+    parser = Parser(
+        "Write hazy copies of clear pictures, by the scattering model, and which belong together."
+    )
+    text = "clear pictures, with subfolders train/ and test/ if they are to train"
+    parser.add_argument("clear_dir", type=Path, help=text)
+    text = "new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear"
+    parser.add_argument("out", type=Path, help=text)
+    add, two = parser.group(), {"nargs": 2, "metavar": ("LO", "HI")}
+    text = "density of the haze, drawn for each picture; thick haze: 2.5 4"
+    add("beta", (0.6, 1.8), number(float, 0), text, **two)
+    text = "light of the haze, drawn for each picture; 0 is black, 1 white"
+    add("airlight", (0.7, 1.0), number(float, 0, 1), text, **two)
+    add("seed", 0, number(int, 0), "of all that is drawn")
+    text = (
+        "depths: grey pictures of the same names, white is far; without it a smooth ramp from the ground to "
+    )
+    add("depth_dir", None, Path, f"{text}the sky, which does not depend on what the picture shows")
+    add("disjoint", False, bool, "train on no picture both hazy and clear: half of them each")
+    args = parser.parse_args(argv)
+    for name in ("beta", "airlight"):
+        low, high = getattr(args, name)
+        if low > high:
+            parser.error(f"argument --{name}: {low:g} is more than {high:g}")
+    return args
+
+
 def main(argv=None):
     args = parse(argv)
     if not args.clear_dir.is_dir():
@@ -112,32 +79,38 @@ def main(argv=None):
     names = listing.find_images(args.clear_dir)
     if not names:
         raise WrongUse(f"no images in {args.clear_dir}: {listing.looked_for()}")
-    twice = len(names) - len({name.with_suffix("") for name in names})
-    if twice:
+    if twice := len(names) - len({name.with_suffix("") for name in names}):
         raise WrongUse(f"{twice} pictures in {args.clear_dir} differ from another in their extension only")
     depths = find_depths(args.depth_dir, names)
     tests = {name for name in names if name.parts[0] == "test"}
     hazy, clear = pairs.halves([name for name in names if name not in tests], args.disjoint)
     pairs.new_folder(args.out, args.clear_dir)
 
-    def work(name):
-        row = {"hazy": args.out / "hazy" / name.with_suffix(".png"), "clear": args.clear_dir / name}
+    def make(name):
+        """Write a hazy copy and return its row of pairs.csv, or None. Only seed and name decide the haze."""
+        rng = np.random.default_rng([args.seed, int(images.digest(os.fsencode(name.as_posix())), 16)])
+        beta, airlight = rng.uniform(*args.beta), rng.uniform(*args.airlight)
+        source, target = args.clear_dir / name, args.out / "hazy" / name.with_suffix(".png")
         try:
-            beta, airlight = make(
-                row["clear"], row["hazy"], depths[name], name.as_posix(), args.beta, args.airlight, args.seed
-            )
+            image = images.read(source)
+            height, width = image.shape[:2]
+            if depths[name]:
+                depth = images.resize(images.read(depths[name], channels=1), width, height)[..., 0] / 255
+            else:
+                depth = make_depth(height, width, rng)
         except images.CannotRead as error:
-            report(f"left out {row['clear']}: {error.reason if error.path == row['clear'] else error}")
+            report(f"left out {source}: {error.reason if error.path == source else error}")
             return None
-        return {**row, "beta": f"{beta:.4f}", "airlight": f"{airlight:.4f}"}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        images.write(target, add_haze(image, depth, beta, airlight))
+        return {"hazy": target, "clear": source, "beta": f"{beta:.4f}", "airlight": f"{airlight:.4f}"}
 
     wanted = sorted(hazy | tests)
-    rows = images.for_each(work, wanted, "haze")
-    made = [row for row in rows if row]
-    lost = {name for name, row in zip(wanted, rows, strict=True) if not row}
+    rows = dict(zip(wanted, images.for_each(make, wanted, "haze"), strict=True))
+    made = [row for row in rows.values() if row]
     if not made:
         raise RunFailed(f"no image in {args.clear_dir} can be read")
-    for name in sorted((clear | tests) - lost):
+    for name in sorted((clear | tests) - {name for name, row in rows.items() if not row}):
         pairs.link(args.out / "clear" / name, args.clear_dir / name)
     pairs.write(args.out, made)
     print(f"{len(made)} hazy pictures in {args.out}/hazy, pairs in {args.out / pairs.NAME}")

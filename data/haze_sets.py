@@ -34,50 +34,88 @@ class Pair(NamedTuple):
 def find(folder, before=""):
     """(Pairs, number of hazy pictures without a clear one) of the data sets below `folder`.
 
-    Hazy pictures lie in a folder beside one of clear pictures, or in one folder with them. Raises WrongUse
-    without any pair; `before` is said before what is missing.
+    Hazy pictures lie in a folder beside one of clear pictures, or in one folder with them. `folder` may also
+    be one of the hazy folders. Raises WrongUse without any pair; `before` precedes what is missing.
     """
     if not folder.is_dir():
         raise WrongUse(f"no folder {folder}")
-    root = folder.parent if _clear_beside(folder) else folder
-    hazy_dirs = [folder] if root != folder else sorted(x for x in root.rglob("*") if _clear_of(x.name))
-    sides = {x: _clear_beside(x) for x in hazy_dirs if x.is_dir()}
-    pairs, alone = [], 0
-    for hazy_dir, clear_dir in sides.items():
-        more, left = _beside(hazy_dir, clear_dir, root) if clear_dir else ([], 0)
-        pairs, alone = pairs + more, alone + left
-    if root == folder:
-        more, left = _together(folder)
-        pairs, alone = pairs + more, alone + left
+    if clear_dir := _clear_beside(folder):
+        pairs, alone = _pair_folders(folder, clear_dir, folder.parent)
+        sides = {folder: clear_dir}
+    else:
+        pairs, alone = _pair_in_one_folder(folder)
+        hazy_dirs = sorted(path for path in folder.rglob("*") if path.is_dir() and _clear_pattern(path.name))
+        sides = {hazy_dir: _clear_beside(hazy_dir) for hazy_dir in hazy_dirs}
+        for hazy_dir, clear_dir in sides.items():
+            if clear_dir:
+                more, left = _pair_folders(hazy_dir, clear_dir, folder)
+                pairs, alone = pairs + more, alone + left
     if not pairs:
         raise WrongUse(f"no pairs in {folder}: {before}{_missing(folder, sides, alone)} (data/README.md)")
     return pairs, alone
 
 
-def _beside(hazy_dir, clear_dir, root):
+def _clear_pattern(name):
+    """The pattern of the names of clear pictures' folders, beside a hazy folder of this name; else None."""
+    return next((clear for hazy, clear in SIDES if hazy.fullmatch(name)), None)
+
+
+def _clear_beside(folder):
+    """The folder of clear pictures beside a folder of hazy ones; None if `folder` is not such a folder."""
+    if not (clear := _clear_pattern(folder.name)):
+        return None
+    beside = sorted(path for path in folder.parent.iterdir() if path.is_dir())
+    return next((path for path in beside if clear.fullmatch(path.name)), None)
+
+
+def _pair_folders(hazy_dir, clear_dir, root):
     """(Pairs, number of hazy pictures left) of a folder of hazy pictures and one of clear ones.
 
-    A hazy picture's clear one has the same name, or else one of whose `_names` the hazy name begins with, the
-    longest first. Where both hold folders of the same names, it lies in the one of the same name.
+    Where both hold folders of the same names, the pictures of a pair lie in folders of the same name.
     """
     hazy, clear = listing.find_images(hazy_dir), listing.find_images(clear_dir)
     nested = {path.parent for path in hazy} & {path.parent for path in clear} - {Path()}
-    place = lambda path: path.parent if nested else None
+    pairs = []
+    for path, found in _match(hazy, clear, bool(nested)).items():
+        # Frames of one film are one scene: those of its folder. Folders of parts are not scenes.
+        frames = nested and any(name.lower() not in PARTS for name in path.parent.parts)
+        clear_path = clear_dir / found
+        scene = clear_path.parent if frames else clear_path
+        pairs.append(Pair(hazy_dir.parent.relative_to(root) / path, hazy_dir / path, clear_path, scene))
+    return pairs, len(hazy) - len(pairs)
+
+
+def _pair_in_one_folder(root):
+    """(Pairs, number of hazy pictures left) of pictures NN_hazy and NN_GT that lie in one folder."""
+    images = listing.find_images(root)
+    clear = [path for path in images if CLEAR.fullmatch(path.stem)]
+    folders = {path.parent for path in clear}
+    hazy = [path for path in images if HAZY.fullmatch(path.stem) and path.parent in folders]
+    pairs = [
+        Pair(path, root / path, *[root / found] * 2) for path, found in _match(hazy, clear, True).items()
+    ]
+    return pairs, len(hazy) - len(pairs)
+
+
+def _match(hazy, clear, by_folder):
+    """{hazy path: its clear path}, of relative paths; `by_folder`: in folders of the same name alone.
+
+    The clear picture has the same name, or else one of whose `_names` the hazy name begins with, the longest
+    first. Where several clear ones fit equally the hazy one has none.
+    """
+    folder = lambda path: path.parent if by_folder else None
     clears = defaultdict(list)
     for path in clear:
         for name in {path.stem, *_names(path)}:
-            clears[place(path), name].append(clear_dir / path)
-    pairs = []
+            clears[folder(path), name].append(path)
+    found = {}
     for path in hazy:
         parts = _parts(path)
         names = [path.stem, *(parts[:count] for count in range(len(parts), 0, -1))]
-        found = next(filter(None, (clears.get((place(path), name)) for name in names)), [])
-        if len(found) == 1:
-            # Frames of one film are one scene: those of its folder. Folders of parts are none.
-            frames = nested and any(name.lower() not in PARTS for name in path.parent.parts)
-            name = hazy_dir.parent.relative_to(root) / path
-            pairs.append(Pair(name, hazy_dir / path, *found, found[0].parent if frames else found[0]))
-    return pairs, len(hazy) - len(pairs)
+        fitting = next(filter(None, (clears.get((folder(path), name)) for name in names)), [])
+        if len(fitting) == 1:
+            found[path] = fitting[0]
+    return found
 
 
 def _parts(path):
@@ -86,7 +124,7 @@ def _parts(path):
 
 
 def _names(path):
-    """What hazy names may begin with that belong to a clear picture, as _parts.
+    """The beginnings, as _parts, of the hazy names that belong to a clear picture.
 
     Its whole name; that without a last word, as GT or RGB; and the number with which it begins.
     """
@@ -98,24 +136,8 @@ def _names(path):
         yield parts[:1]
 
 
-def _together(folder):
-    """(Pairs, number of hazy pictures left) of pictures NN_hazy and NN_GT that lie in one folder."""
-    named = lambda pattern, path: pattern.fullmatch(path.stem) and path.parent / path.stem.rpartition("_")[0]
-    images = listing.find_images(folder)
-    clears = defaultdict(list)
-    for path in images:
-        if key := named(CLEAR, path):
-            clears[key].append(folder / path)
-    homes = {key.parent for key in clears}
-    hazy = {path: key for path in images if (key := named(HAZY, path)) and key.parent in homes}
-    pairs = [
-        Pair(path, folder / path, *clears[key] * 2) for path, key in hazy.items() if len(clears[key]) == 1
-    ]
-    return pairs, len(hazy) - len(pairs)
-
-
 def _missing(folder, sides, alone):
-    """What a folder without pairs lacks, in words. `sides`: {folder of hazy pictures: of clear ones}."""
+    """What a folder without pairs lacks, as a text. `sides`: {folder of hazy pictures: of clear ones}."""
     hazy, clear = next(iter(sides.items()), (folder, folder))
     if alone:
         wanted = "a clear one of its name, or number before the first _"
@@ -124,24 +146,7 @@ def _missing(folder, sides, alone):
         return f"{hazy} has no folder clear or gt beside it"
     if sides:
         return f"no pictures in {hazy}"
-    if any(
-        clear and clear.fullmatch(folder.name)
-        for clear in (_clear_of(x.name) for x in folder.parent.iterdir())
-    ):
-        return f"the hazy pictures lie beside it, so name {folder.parent}"
-    return "no folders hazy and clear or gt side by side in it, and no pictures NN_hazy and NN_GT"
-
-
-def _clear_of(name):
-    """The pattern of the names of clear pictures' folders, beside a hazy folder of this name; else None."""
-    return next((clear for hazy, clear in SIDES if hazy.fullmatch(name)), None)
-
-
-def _clear_beside(folder):
-    """The folder of clear pictures beside a folder of hazy ones; None if `folder` is no such folder."""
-    if not (clear := _clear_of(folder.name)):
-        return None
-    return next((x for x in sorted(folder.parent.iterdir()) if x.is_dir() and clear.fullmatch(x.name)), None)
+    return "it must hold folders hazy and clear or gt side by side, or pictures NN_hazy and NN_GT"
 
 
 def part_of(name):

@@ -28,7 +28,7 @@ def find_pairs(folder):
 
     A name is the hazy picture's path below its data set or its pairs.csv, without extension ("test/cat"), and
     also each end of that path that stands for one clear picture only ("cat"): so a result can be looked up by
-    its path below whatever folder test.py was given. `folder` may also be one of the hazy folders. Raises
+    its path below any folder that was given to test.py. `folder` may also be one of the hazy folders. Raises
     WrongUse if it has no pairs.
     """
     found = defaultdict(set)
@@ -68,7 +68,7 @@ def new_folder(out, source):
 
 
 def halves(training, disjoint):
-    """(what is trained on hazy, what clear): all of it both ways, or with `disjoint` every second one."""
+    """(what is trained on hazy, what clear): all of it both ways, or if `disjoint` every second one."""
     return (set(training[::2]), set(training[1::2])) if disjoint else (set(training), set(training))
 
 
@@ -84,13 +84,10 @@ def _listed(folder):
             with open(home / NAME, newline="", encoding="utf-8", errors="surrogateescape") as file:
                 rows = list(csv.DictReader(file))
             if not rows or not {"hazy", "clear"} <= rows[0].keys():
-                raise WrongUse(f"{home / NAME} is no table of pairs: its columns are hazy,clear and any more")
-            found = [
-                Pair(Path(row["hazy"]), *[home / row[key] for key in ("hazy", "clear", "clear")])
-                for row in rows
-            ]
-            # Path.resolve fails where a link leads in a circle.
-            real = lambda path: Path(os.path.realpath(path))
+                raise WrongUse(f"{home / NAME} is not a table of pairs, with columns hazy,clear")
+            real = lambda path: Path(os.path.realpath(path))  # Path.resolve fails at a circle of links
+            names = [(Path(row["hazy"]), home / row["clear"]) for row in rows]
+            found = [Pair(name, home / name, clear, clear) for name, clear in names]
             return [pair for pair in found if real(pair.hazy).is_relative_to(real(folder))]
     return []
 
@@ -110,25 +107,22 @@ def lay_out(folder, out, tests=None, disjoint=False):
     if tests is None and 0 < len(own) < len(scenes):
         report("the data set's own train and test parts are kept; --test N would choose others")
         pairs = [pair._replace(name=haze_sets.part_of(pair.name)[1]) for pair in pairs]
-        scenes = [scene for scene in scenes if scene not in own] + [scene for scene in scenes if scene in own]
+        scenes.sort(key=lambda scene: scene in own)
         tests = len(own)
     tests = tests or TESTS
-    if not tests < len(scenes):
-        many = "folders of frames" if scenes[0].is_dir() else "clear pictures"
-        raise WrongUse(
-            f"--test {tests}, but there are {len(scenes)} {many}, and some must be left to train on: "
-            "give a smaller --test"
-        )
+    if tests >= len(scenes):
+        many = f"{len(scenes)} {'folders of frames' if scenes[0].is_dir() else 'clear pictures'}"
+        raise WrongUse(f"--test {tests} leaves none of {many} to train on: give a smaller --test")
     new_folder(out, folder)
     train, test = scenes[:-tests], set(scenes[-tests:])
-    shown_hazy, shown_clear = halves(train, disjoint)
+    train_hazy, train_clear = halves(train, disjoint)
     rows, linked = [], set()
     for name, hazy, clear, scene in pairs:
         part = "test" if scene in test else "train"
-        if clear not in linked and (scene in test or scene in shown_clear):
+        if clear not in linked and scene in test | train_clear:
             link(out / "clear" / part / name.parent / clear.name, clear)
             linked.add(clear)
-        if scene in test or scene in shown_hazy:
+        if scene in test | train_hazy:
             rows.append({"hazy": out / "hazy" / part / name, "clear": clear})
             link(rows[-1]["hazy"], hazy)
     write(out, rows)
@@ -139,16 +133,13 @@ def lay_out(folder, out, tests=None, disjoint=False):
 
 def main(argv=None):
     parser = Parser("Lay out a data set of hazy and clear pictures for training, by links.")
-    add = parser.add_argument
-    add("dataset", type=Path, help="RESIDE, O-HAZE, REVIDE, …, as downloaded (data/README.md)")
-    add("out", type=Path, help="new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear")
-    add(
-        "--test",
-        type=number(int, 1),
-        metavar="N",
-        help=f"the last N scenes are for testing (the data set's own test part, or else {TESTS})",
-    )
-    add("--disjoint", action="store_true", help="train on no scene both hazy and clear: half of them each")
+    text = "RESIDE, O-HAZE, REVIDE, …, as downloaded (data/README.md)"
+    parser.add_argument("dataset", type=Path, help=text)
+    text = "new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear"
+    parser.add_argument("out", type=Path, help=text)
+    add, unset = parser.group(), f"the data set's own test part, or else {TESTS}"
+    add("test", None, number(int, 1), "number of scenes, the last, for testing", unset)
+    add("disjoint", False, bool, "train on no scene both hazy and clear: half of them each")
     args = parser.parse_args(argv)
     count = lay_out(args.dataset, args.out, args.test, args.disjoint)
     print(f"{count} hazy pictures in {args.out}/hazy, pairs in {args.out / NAME}")

@@ -136,9 +136,7 @@ def main(argv=None):
     choose_arithmetic(device, precision)
     inception = find_inception(args.features, device)
 
-    judge = Judge(
-        photos, drawings, vgg, device, precision, size, resize, load_size, inception, clear, training
-    )
+    judge = Judge(photos, drawings, vgg, device, precision, size, fit, inception, clear, training)
     rows = {"photos": judge.baseline, "drawings": judge.floor}
     rows |= {name: judge.measure(*each) for name, each in opened.items()}
     if clear:

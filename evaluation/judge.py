@@ -37,11 +37,11 @@ class FeatureSet(NamedTuple):
 class Judge:
     """Measures results beside photographs and drawings, whose features it computes once, when it is made.
 
-    All pictures are resized as in training, to a shorter side of `load_size` pixels (`size`), and cut into
-    squares of `size` for the networks, so that their scale makes no difference. `photos` and `drawings` are
-    lists of paths. `clear` is {hazy photo: its clear picture}, paths too. `vgg` is a VGG19 on `device`.
-    `inception` is None, or a network that takes uint8 N,3,H,W and gives N,d. `training` are the paths of
-    photographs to which, beside the drawings, the measure of style is fitted; without any it is left out.
+    All pictures are resized as in training, by `fit(image)`, and cut into squares of `size` pixels for the
+    networks, so that their scale makes no difference. `photos` and `drawings` are lists of paths. `clear` is
+    {hazy photo: its clear picture}, paths too. `vgg` is a VGG19 on `device`. `inception` is None, or a
+    network that takes uint8 N,3,H,W and gives N,d. `training` are the paths of photographs to which, beside
+    the drawings, the measure of style is fitted; without any it is left out.
 
     `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows: dictionaries of
     the numbers of measures.MEASURES, of `pictures` and `squares`, and with `_std` of errors. The floor's
@@ -51,23 +51,11 @@ class Judge:
     """
 
     def __init__(
-        self,
-        photos,
-        drawings,
-        vgg,
-        device,
-        precision,
-        size,
-        resize="crop",
-        load_size=None,
-        inception=None,
-        clear=None,
-        training=(),
+        self, photos, drawings, vgg, device, precision, size, fit, inception=None, clear=None, training=()
     ):
-        self.photos, self.clear, self.size = photos, clear or {}, size
+        self.photos, self.clear, self.size, self.fit = photos, clear or {}, size, fit
         self.vgg, self.inception, self.device = vgg, inception, device
         self.autocast = functools.partial(utils.autocast, device, precision)
-        self.fit = functools.partial(images.fit_training, size=load_size or size, how=resize)
         self.style = style.learn(training, drawings, self.describe_file) if training else None
         self.of_drawings, floor = self._measure_set(drawings, "drawings")
         self.of_photos, baseline = self._measure_set(photos, "photographs", scored=True)
@@ -186,17 +174,9 @@ def measure_of(run):
     drawings = images.check(data.require_images(folder, data.MEASURABLE, "drawings"), "drawings")
     drawings = data.readable(drawings, 1, "drawings", folder).paths
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
-    judge = Judge(
-        data.choosing(run.data.tests),
-        drawings,
-        vgg,
-        run.device,
-        run.precision,
-        args.input_size,
-        args.resize,
-        load_size(args),
-        training=run.data.photos,
-    )
+    fit = functools.partial(images.fit_training, size=load_size(args), how=args.resize)
+    photos, setup = data.choosing(run.data.tests), (vgg, run.device, run.precision, args.input_size, fit)
+    judge = Judge(photos, drawings, *setup, training=run.data.photos)
     references = {"photo": judge.baseline, "drawings": judge.floor}
     constant = {f"{key}_{of}": row[key] for key in ("flat", "lines") for of, row in references.items()}
 
@@ -204,7 +184,7 @@ def measure_of(run):
     def measure_generator():
         generator = inference.prepare(copy.deepcopy(shown_generator(run.model)), run.device, run.precision)
         try:
-            row = judge.measure(lambda _, photo: inference.convert(generator, [judge.fit(photo)])[0])
+            row = judge.measure(lambda _, photo: inference.convert(generator, [fit(photo)])[0])
         except WrongUse as error:
             listing.report_once(f"warning: nothing is measured: {error}")
             return {}

@@ -96,7 +96,7 @@ def _decode(file, video, others):
     if decoder.name in DECODERS_WITH_ALPHA and video.metadata.get("alpha_mode") == "1":
         decoder = av.CodecContext.create(DECODERS_WITH_ALPHA[decoder.name], "r")
     step = max(1, round(1 / (frame_rate(video) * video.time_base)))
-    ahead = _longest_pause(file) / video.time_base
+    ahead = AHEAD / video.time_base if clock_may_jump(file) else np.inf
     for packet in _continuous_packets(file, video, others):
         if packet.stream is not video:
             yield packet.stream, packet
@@ -116,18 +116,13 @@ def _decode(file, video, others):
         report(f"{file.name}: {damaged} damaged packets skipped")
 
 
-def _longest_pause(file):
-    """The most seconds between two packets of a stream that do not count as a jump of the clock."""
-    return AHEAD if clock_may_jump(file) else np.inf
-
-
 def _continuous_packets(file, video, others):
     """Yield the packets of these streams with times that start at 0 and do not jump.
 
     Streams jump one after the other. So each has its own shift, and after a jump takes the most recent shift
     of any stream if its time fits then. Subtitles have long pauses, so they always take the most recent.
     """
-    ahead = _longest_pause(file)
+    ahead = AHEAD if clock_may_jump(file) else np.inf
     newest = Fraction(-(file.start_time or 0), 10**6)  # seconds
     shifts, last = {}, {}  # by stream: its shift; begin and length of its last packet
 
@@ -277,18 +272,10 @@ def to_rgb(video, frame):
 
 
 def colour_tags(video, frame):
-    """{attribute of a codec context: value} with which an encoder of YUV tags the colours of `to_rgb`."""
-    context = video.codec_context
-    if context.color_trc in HDR:
-        found = [BT709] * 3
-    else:
-        found = [matrix(frame), context.color_primaries, context.color_trc]
-        if found[0] == BT709:  # as in a film without tags
-            found = [BT709 if value == UNKNOWN else value for value in found]
-    colorspace, primaries, transfer = found
-    return {
-        "colorspace": colorspace,
-        "color_primaries": primaries,
-        "color_trc": transfer,
-        "color_range": LIMITED,
-    }
+    """(matrix, primaries, transfer characteristics) of the colours of `to_rgb`, for an encoder of YUV."""
+    if video.codec_context.color_trc in HDR:
+        return BT709, BT709, BT709
+    tags = matrix(frame), video.codec_context.color_primaries, video.codec_context.color_trc
+    if tags[0] == BT709:  # as in a film without tags
+        return tuple(BT709 if value == UNKNOWN else value for value in tags)
+    return tags

@@ -1,16 +1,16 @@
-"""A generator applied to images: prepared for speed, and in tiles where an image is too large for the memory.
+"""Apply a generator to images: prepared for speed, and in tiles if an image is too large for the memory.
 
 Images are uint8 arrays of height x width x channels (images.py).
 """
 
 import contextlib
-import functools
 import itertools
 import math
 from fractions import Fraction
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import networks
@@ -22,8 +22,8 @@ from support.norm import InstanceNorm, LayerNorm, pooled
 from utils import RunFailed, first_line
 
 ADVICE = "limit the size with --size N, or work in tiles with --tile N"
-# What PyTorch's and OpenCV's allocators say of memory that they did not get, then cuDNN and cuBLAS. That no
-# engine or algorithm is found can have other causes: a missing kernel, a library of another version.
+# How PyTorch's and OpenCV's allocators, cuDNN and cuBLAS say that they got no memory. That no engine or
+# algorithm is found can have other causes: a missing kernel, a library of another version.
 NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "insufficient memory")
 NO_MEMORY += ("failed to allocate", "alloc_failed", "allocation_failed")
 
@@ -39,85 +39,40 @@ def prepare(generator, device, precision):
 
 
 def convert(generator, photos, tile=None):
-    """Apply a prepared generator to RGB images of one size, in tiles if told; returns as many RGB images.
+    """Apply a prepared generator to RGB images of one size, as `stylise`; returns as many RGB images.
 
-    A generator that takes one channel is given their luminance. Where it makes one channel, that is the
-    result's luminance, and the chroma is the photo's own. Raises RunFailed as `stylise`.
+    A generator with one input channel gets their luminance. If it has one output channel, that replaces the
+    luminance of the photo, whose chroma stays.
     """
     grey_in, grey_out = (generator.architecture[key] == 1 for key in ("in_ngc", "out_ngc"))
-    given = [images.luminance(photo) for photo in photos] if grey_in else photos
-    if tile:
-        results = [stylise_in_tiles(generator, photo, tile) for photo in given]
-    else:
-        results = stylise(generator, given)
+    results = stylise(generator, [images.luminance(photo) for photo in photos] if grey_in else photos, tile)
     if grey_out:
         results = [images.with_luminance(*pair) for pair in zip(photos, results, strict=True)]
     return results
 
 
-def stylise(generator, photos):
-    """Apply a prepared generator to images of one size, any size; returns as many of that size.
+def stylise(generator, photos, tile=None):
+    """Apply a prepared generator to images of one size, any size; returns as many images of that size.
 
-    What overflows in half precision is computed again in float32. Raises RunFailed where there are values
-    that are no numbers even so.
+    With `tile`, a multiple of 4, it works in tiles of so many pixels a side, if `works_in_tiles(generator)`.
+    The result is the same but for rounding: tiles overlap as far as the layers see, and norms use the
+    statistics of the whole image. Only the layers at a quarter of the size, the residual blocks, see it
+    whole. (Statistics of a reduced copy are not close enough: the results of the authors' network were off by
+    15 to 30 of 255 on average, with patches of wrong colour.)
+    A result that overflows in half precision is computed again in float32. Raises RunFailed if it is not
+    finite then either.
     """
-    return _finite(_whole, generator, photos)
-
-
-@torch.inference_mode()
-def _whole(generator, photos):
-    weight = next(generator.parameters())  # of the first convolution
-    batch = torch.from_numpy(np.stack(photos)).to(weight.device).permute(0, 3, 1, 2)
-    return networks.stylise(generator, utils.to_range(batch).to(weight.dtype))
-
-
-def works_in_tiles(generator):
-    """Whether a network is made of `flatten`, `down`, `blocks` and `up`, as networks.Generator is."""
-    return hasattr(generator, "blocks")
-
-
-def stylise_in_tiles(generator, photo, tile):
-    """Apply a prepared generator to one image of any size in tiles of `tile` pixels a side, a multiple of 4.
-
-    The result is that of `stylise` but for rounding: tiles are worked on with as much around them as they can
-    see, and the norms' statistics are those of the whole. Only the layers at a quarter of the size, the
-    residual blocks, see it whole. (Statistics of a reduced copy are not close enough: the results of the
-    authors' network were off by 15 to 30 of 255 on average, with patches of wrong colour.)
-    Raises RunFailed as `stylise`.
-    """
-    (result,) = _finite(functools.partial(_tiled, tile=tile), generator, [photo])
-    return result
-
-
-@torch.inference_mode()
-def _tiled(generator, photos, tile):
-    (photo,) = photos
-    height, width = photo.shape[:2]
-    right, below = networks.missing(width), networks.missing(height)
-    photo = np.pad(photo, ((0, below), (0, right), (0, 0)), mode="edge")
-    weight = generator.down[0].weight
-    x = utils.to_range(torch.from_numpy(photo).to(weight.device).permute(2, 0, 1)[None]).to(weight.dtype)
-    photo = _in_tiles(nn.Sequential(generator.flatten), x, tile)
-    x = _in_tiles(generator.down, photo.to(weight.dtype), tile)
-    for block in generator.blocks:
-        x = block(x)
-    x = _in_tiles(generator.up, x, tile // networks.STRIDE)
-    return generator.to_picture(x, photo)[..., :height, :width]
-
-
-def _finite(apply, generator, photos):
-    """What `apply(generator, photos)` makes (N,C,H,W) as images, in float32 where it is not finite."""
-    results, precision = apply(generator, photos), next(generator.parameters()).dtype
+    results, precision = _apply(generator, photos, tile), next(generator.parameters()).dtype
     finite = results.isfinite().flatten(1).all(1).tolist()
     if all(finite):
         return [utils.to_image(result) for result in results]
     if precision == torch.float32:
-        raise RunFailed("the result has values that are no numbers: try another checkpoint of the run")
+        raise RunFailed("the result has values that are not finite: try another checkpoint of the run")
     name = "fp16" if precision == torch.float16 else "bf16"
     listing.report_once(f"{name} overflows: such pictures are computed again in fp32 (--precision fp32: all)")
     with _in_float32(generator):
         return [
-            utils.to_image(result) if good else _finite(apply, generator, [photo])[0]
+            utils.to_image(result) if good else stylise(generator, [photo], tile)[0]
             for photo, result, good in zip(photos, results, finite, strict=True)
         ]
 
@@ -136,12 +91,45 @@ def _in_float32(generator):
             layer.to(precision)
 
 
-def reach(layers):
-    """How far, in pixels of their input, layers see to each side of a pixel, and their output's scale.
+@torch.inference_mode()
+def _apply(generator, photos, tile=None):
+    """What the network makes of images: N,C,H,W in [-1, 1], float32."""
+    weight = next(generator.parameters())  # of the first convolution
+    batch = torch.from_numpy(np.stack(photos)).to(weight.device).permute(0, 3, 1, 2)
+    batch = utils.to_range(batch).to(weight.dtype)
+    if tile:
+        return torch.cat([_apply_in_tiles(generator, photo, tile) for photo in batch.split(1)])
+    return networks.stylise(generator, batch)
 
-    Statistics of norms apart; both are fractions.
+
+# Tiles
+
+
+def works_in_tiles(generator):
+    """Whether a network consists of `flatten`, `down`, `blocks` and `up`, as networks.Generator does."""
+    return hasattr(generator, "blocks")
+
+
+def _apply_in_tiles(generator, photo, tile):
+    height, width = photo.shape[2:]
+    photo = F.pad(photo, (0, networks.missing(width), 0, networks.missing(height)), mode="replicate")
+    flat = _in_tiles(nn.Sequential(generator.flatten), photo, tile)
+    x = _in_tiles(generator.down, flat.to(photo.dtype), tile)
+    for block in generator.blocks:
+        x = block(x)
+    x = _in_tiles(generator.up, x, tile // networks.STRIDE)
+    return generator.to_picture(x, flat)[..., :height, :width]
+
+
+def reach(layers):
+    """How many pixels of their input layers see to each side of a pixel, and the scale of their output.
+
+    Both are fractions. Statistics of norms do not count.
     """
-    step, far = Fraction(1), Fraction(0)  # of two neighbours in a layer, in pixels of the input
+    step, far = (
+        Fraction(1),
+        Fraction(0),
+    )  # `step`: from a pixel of a layer to the next, in pixels of the input
     for layer in layers:
         if isinstance(layer, nn.ConvTranspose2d):
             step /= layer.stride[0]
@@ -186,7 +174,7 @@ def _in_tiles(layers, x, tile):
 
 
 def _tiles(layers, x, tile):
-    """Yield (top, left, part) of what layers make of x, tile by tile, in pixels of the result."""
+    """Yield (top, left, part) for each tile of the result of layers applied to x, in pixels of the result."""
     far, scale = reach(layers)
     margin = math.ceil(far / networks.STRIDE) * networks.STRIDE  # as the strides need it
     for top, left in itertools.product(range(0, x.shape[2], tile), range(0, x.shape[3], tile)):
@@ -195,6 +183,9 @@ def _tiles(layers, x, tile):
         down, across = int((top - above) * scale), int((left - before) * scale)
         side = int(tile * scale)
         yield int(top * scale), int(left * scale), part[..., down : down + side, across : across + side]
+
+
+# Failures
 
 
 def is_out_of_memory(error):
@@ -206,7 +197,7 @@ def is_out_of_memory(error):
 
 
 def reason(error):
-    """Why a picture could not be made, and what to try, in a line."""
+    """Why a picture could not be made, and what to try, in one line."""
     if isinstance(error, RunFailed):
         return str(error)
     return f"{'out of memory' if is_out_of_memory(error) else first_line(error)}: {ADVICE}"

@@ -170,7 +170,7 @@ def test_pictures_in_batches_and_tiles_are_those_of_the_cpu(device, kind):
     one_by_one = made("cpu", "fp32", lambda generator: [inference.stylise(generator, [p])[0] for p in photos])
     ways = {
         "batch": lambda generator: inference.stylise(generator, photos),
-        "tiles": lambda generator: [inference.stylise_in_tiles(generator, photo, 16) for photo in photos],
+        "tiles": lambda generator: inference.stylise(generator, photos, 16),
     }
     for name, way in ways.items():
         assert np.abs(made(device, "fp32", way) - one_by_one).max() <= 1, name

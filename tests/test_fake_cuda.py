@@ -1,7 +1,6 @@
 """What of a GPU can be looked at without one: by meta tensors, fake CUDA tensors and a log of operations."""
 
 import contextlib
-import functools
 import sys
 from unittest import mock
 
@@ -137,9 +136,8 @@ def test_a_generator_is_applied_on_a_gpu(kind, precision, tile):
     with FakeTensorMode():
         with torch.device("cuda:0"):
             generator = placed(Generator(ngf=4, nb=1, norm=kind), utils.dtype(precision))
-        apply = functools.partial(inference._tiled, tile=tile) if tile else inference._whole
-        photos = [np.zeros((40, 54, 3), np.uint8)] * (1 if tile else 2)
-        result = apply(generator, photos)
+        photos = [np.zeros((40, 54, 3), np.uint8)] * 2
+        result = inference._apply(generator, photos, tile)
     assert (result.device.type, result.dtype) == ("cuda", torch.float32)
     assert result.shape == (len(photos), 3, 40, 54)
 

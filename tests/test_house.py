@@ -70,8 +70,6 @@ COMMANDS = {
     "sweep option": ["experiments.sweep", "--ngf", "0,4"],
     "pages folder": ["pages", "no/such/folder", "--list"],
     "benchmark option": ["benchmark", "nothing"],
-    "survey file": ["survey", "no/such.jpg", "README.md", "no/out"],
-    "gatys file": ["survey.gatys", "README.md", "no/such.jpg", "no/out.png"],
     "cyclegan option": ["survey.cyclegan", "--con_lambda", "1"],
 }
 # Runs all commands in one process, so Python starts once.

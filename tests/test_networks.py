@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from helpers import VGG
 from PIL import Image
@@ -32,71 +33,110 @@ def layers(network, kinds, shape):
     return seen
 
 
+def norm(channels, side):
+    return ("InstanceNorm", 0, 0, (channels, side, side))
+
+
+def conv(kernel, channels, stride, side, kind="Conv2d"):
+    return (kind, kernel, stride, (channels, side, side))
+
+
 def test_generator_is_figure_2_layer_by_layer():
-    norm = lambda channels, side: ("InstanceNorm", 0, 0, (channels, side, side))
-    relu = lambda channels, side: ("ReLU", 0, 0, (channels, side, side))
-    conv = lambda kernel, channels, stride, side: ("Conv2d", kernel, stride, (channels, side, side))
-    transposed = lambda channels, side: ("ConvTranspose2d", 3, 2, (channels, side, side))
-    block = [conv(3, 256, 1, 8), norm(256, 8), relu(256, 8), conv(3, 256, 1, 8), norm(256, 8)]
+    transposed = lambda channels, side: conv(3, channels, 2, side, "ConvTranspose2d")
+    block = [conv(3, 256, 1, 8), norm(256, 8), conv(3, 256, 1, 8), norm(256, 8)]
     figure = [
-        *(conv(7, 64, 1, 32), norm(64, 32), relu(64, 32)),
-        *(conv(3, 128, 2, 16), conv(3, 128, 1, 16), norm(128, 16), relu(128, 16)),
-        *(conv(3, 256, 2, 8), conv(3, 256, 1, 8), norm(256, 8), relu(256, 8)),
+        *(conv(7, 64, 1, 32), norm(64, 32)),
+        *(conv(3, 128, 2, 16), conv(3, 128, 1, 16), norm(128, 16)),
+        *(conv(3, 256, 2, 8), conv(3, 256, 1, 8), norm(256, 8)),
         *(8 * block),
-        *(transposed(128, 16), conv(3, 128, 1, 16), norm(128, 16), relu(128, 16)),
-        *(transposed(64, 32), conv(3, 64, 1, 32), norm(64, 32), relu(64, 32)),
+        *(transposed(128, 16), conv(3, 128, 1, 16), norm(128, 16)),
+        *(transposed(64, 32), conv(3, 64, 1, 32), norm(64, 32)),
         conv(7, 3, 1, 32),
     ]
-    assert layers(Generator(), (*CONVOLUTIONS, InstanceNorm, nn.ReLU), (1, 3, 32, 32)) == figure
+    network = Generator()
+    assert layers(network, (*CONVOLUTIONS, InstanceNorm), (1, 3, 32, 32)) == figure
+    assert sum(parameter.numel() for parameter in network.parameters()) == 11_129_667
 
 
 def test_discriminator_is_figure_2_layer_by_layer():
-    norm = lambda channels, side: ("InstanceNorm", 0, 0, (channels, side, side))
-    leaky = lambda channels, side: ("LeakyReLU", 0, 0, (channels, side, side))
-    conv = lambda channels, stride, side: ("Conv2d", 3, stride, (channels, side, side))
     figure = [
-        *(conv(32, 1, 32), leaky(32, 32)),
-        *(conv(64, 2, 16), leaky(64, 16), conv(128, 1, 16), norm(128, 16), leaky(128, 16)),
-        *(conv(128, 2, 8), leaky(128, 8), conv(256, 1, 8), norm(256, 8), leaky(256, 8)),
-        *(conv(256, 1, 8), norm(256, 8), leaky(256, 8)),
-        conv(1, 1, 8),
+        *(conv(3, 32, 1, 32), conv(3, 64, 2, 16), conv(3, 128, 1, 16), norm(128, 16)),
+        *(conv(3, 128, 2, 8), conv(3, 256, 1, 8), norm(256, 8), conv(3, 256, 1, 8), norm(256, 8)),
+        conv(3, 1, 1, 8),
     ]
     network = Discriminator()
-    assert layers(network, (*CONVOLUTIONS, InstanceNorm, nn.LeakyReLU), (1, 3, 32, 32)) == figure
-    assert all(layer.negative_slope == 0.2 for layer in network.modules() if isinstance(layer, nn.LeakyReLU))
+    assert layers(network, (*CONVOLUTIONS, InstanceNorm), (1, 3, 32, 32)) == figure
+    assert sum(parameter.numel() for parameter in network.parameters()) == 1_129_665
 
 
-@pytest.mark.parametrize(("network", "count"), [(Generator, 11_129_667), (Discriminator, 1_129_665)])
-def test_parameter_counts(network, count):
-    assert sum(parameter.numel() for parameter in network().parameters()) == count
+class Plain:
+    """Layers in plain PyTorch, with the weights of a network by name."""
+
+    def __init__(self, network):
+        self.weights = network.state_dict()
+
+    def conv(self, x, name, pad=0, **more):
+        weight, bias = (self.weights[f"{name}.{part}"] for part in ("weight", "bias"))
+        return F.conv2d(F.pad(x, (pad,) * 4, "reflect") if pad else x, weight, bias, **more)
+
+    def norm(self, x, name, activation=F.relu):
+        weight, bias = (self.weights[f"{name}.{part}"] for part in ("weight", "bias"))
+        return activation(F.instance_norm(x, weight=weight, bias=bias, eps=1e-5))
+
+    def double(self, x, name):
+        weight, bias = (self.weights[f"{name}.{part}"] for part in ("weight", "bias"))
+        return F.conv_transpose2d(x, weight, bias, stride=2, padding=1, output_padding=1)
+
+    def generator(self, x):
+        x = self.norm(self.conv(x, "down.0", pad=3), "down.1")
+        for first, second, norm in (("down.3", "down.4", "down.5"), ("down.7", "down.8", "down.9")):
+            x = self.norm(self.conv(self.conv(x, first, stride=2, padding=1), second, padding=1), norm)
+        for block in ("blocks.0.layers", "blocks.1.layers"):
+            y = self.norm(self.conv(x, f"{block}.0", pad=1), f"{block}.1")
+            x = x + self.norm(self.conv(y, f"{block}.3", pad=1), f"{block}.4", activation=lambda y: y)
+        for first, second, norm in (("up.0", "up.1", "up.2"), ("up.4", "up.5", "up.6")):
+            x = self.norm(self.conv(self.double(x, first), second, padding=1), norm)
+        return torch.tanh(self.conv(x, "up.8", pad=3))
+
+    def discriminator(self, x):
+        leaky = lambda x: F.leaky_relu(x, 0.2)
+        x = leaky(self.conv(x, "layers.0", padding=1))
+        for first, second, norm in ((2, 4, 5), (7, 9, 10)):
+            x = leaky(self.conv(x, f"layers.{first}", stride=2, padding=1))
+            x = self.norm(self.conv(x, f"layers.{second}", padding=1), f"layers.{norm}", leaky)
+        x = self.norm(self.conv(x, "layers.12", padding=1), "layers.13", leaky)
+        return self.conv(x, "layers.15", padding=1)
+
+
+@pytest.mark.parametrize("kind", [Generator, Discriminator])
+def test_a_network_computes_what_plain_pytorch_does(kind):
+    torch.manual_seed(0)
+    network = (Generator(ngf=4, nb=2) if kind is Generator else Discriminator(ndf=4)).double()
+    for weight in network.parameters():
+        nn.init.normal_(weight, 0, 0.3)
+    picture = torch.rand(2, 3, 20, 24).double() * 2 - 1
+    plain = Plain(network)
+    expected = (plain.generator if kind is Generator else plain.discriminator)(picture)
+    assert expected.std() > 0.1
+    assert torch.allclose(network(picture), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("network", [Generator, Discriminator])
-def test_initial_weights(network):
-    torch.manual_seed(0)
-    made = [layer for layer in network().modules() if isinstance(layer, CONVOLUTIONS)]
-    weights = torch.cat([layer.weight.flatten() for layer in made])
-    assert abs(weights.std() - 0.02) < 2e-4
-    assert abs(weights.mean()) < 2e-4
-    assert all(layer.bias.eq(0).all() for layer in made)
-
-
-@pytest.mark.parametrize(("network", "count"), [(Generator, 11_124_352), (Discriminator, 1_128_800)])
-def test_without_biases_all_else_is_the_same(network, count):
-    """The weights that a seed draws too, so that both kinds can be compared."""
+def test_initial_weights_with_and_without_biases(network):
+    """A seed draws the same weights for both, so that they can be compared."""
     torch.manual_seed(0)
     learned = network()
     torch.manual_seed(0)
     without = network(conv_bias="none")
-    assert sum(parameter.numel() for parameter in without.parameters()) == count
-    kinds = (*CONVOLUTIONS, InstanceNorm)
-    assert layers(without, kinds, (1, 3, 32, 32)) == layers(learned, kinds, (1, 3, 32, 32))
-    convolutions = {name for name, layer in learned.named_modules() if isinstance(layer, CONVOLUTIONS)}
-    wanted, held = learned.state_dict(), without.state_dict()
-    assert wanted.keys() - held.keys() == {f"{name}.bias" for name in convolutions}
-    assert all(torch.equal(value, wanted[key]) for key, value in held.items())
+    convolutions = {name: x for name, x in learned.named_modules() if isinstance(x, CONVOLUTIONS)}
+    weights = torch.cat([layer.weight.flatten() for layer in convolutions.values()])
+    assert abs(weights.std() - 0.02) < 2e-4 and abs(weights.mean()) < 2e-4
+    assert all(layer.bias.eq(0).all() for layer in convolutions.values())
+    expected, state = learned.state_dict(), without.state_dict()
+    assert expected.keys() - state.keys() == {f"{name}.bias" for name in convolutions}
+    assert all(value.equal(expected[key]) for key, value in state.items())
     picture = torch.rand(1, 3, 32, 32) * 2 - 1
-    assert torch.allclose(without(picture), learned(picture), atol=1e-6)  # of biases that are still 0
+    assert torch.allclose(without(picture), learned(picture), atol=1e-6)
 
 
 def test_a_bias_before_an_instance_norm_changes_nothing():
@@ -111,7 +151,7 @@ def test_a_bias_before_an_instance_norm_changes_nothing():
 
 
 @pytest.mark.parametrize("make", [Discriminator, Generator, lambda: Generator(norm="layer")])
-def test_drawn_scales(make):
+def test_drawn_scales_are_uniform_and_all_else_stays(make):
     network = make()
     others = {key: value.clone() for key, value in network.state_dict().items()}
     torch.manual_seed(0)
@@ -124,111 +164,66 @@ def test_drawn_scales(make):
     assert len(changed) == len(norms) and all(key.endswith(".weight") for key in changed)
 
 
-def test_reflection_padding_where_the_authors_have_it():
-    modes = {
-        layer.kernel_size[0]: layer.padding_mode
-        for layer in Generator(nb=0).modules()
-        if isinstance(layer, nn.Conv2d)
-    }
-    assert modes == {7: "reflect", 3: "zeros"}
-    assert {layer.padding_mode for layer in Generator().blocks.modules() if isinstance(layer, nn.Conv2d)} == {
-        "reflect"
-    }
-
-
-@pytest.mark.parametrize("upsample", ["deconv", "resize"])
-@pytest.mark.parametrize("res_convs", [2, 3])
-def test_variants_keep_the_size(upsample, res_convs):
-    network = Generator(in_ngc=1, out_ngc=3, ngf=4, nb=2, res_convs=res_convs, upsample=upsample)
-    assert network(torch.zeros(2, 1, 16, 24)).shape == (2, 3, 16, 24)
-    kinds = [type(layer) for layer in network.up.modules()]
-    assert (nn.ConvTranspose2d in kinds) == (upsample == "deconv")
-    assert sum(isinstance(layer, nn.Conv2d) for layer in network.blocks[0].modules()) == res_convs
-
-
-def test_result_is_float32_in_range_whatever_the_precision():
-    with torch.autocast("cpu", torch.bfloat16):
-        result = Generator(ngf=4, nb=1)(torch.rand(1, 3, 16, 16) * 2 - 1)
-    assert result.dtype == torch.float32
-    assert result.abs().max() <= 1
-
-
 @pytest.mark.parametrize("size", [(1, 1), (3, 150), (16, 16), (18, 33), (40, 20)])
-def test_stylise_takes_any_size(size):
-    network = Generator(ngf=4, nb=1)
-    photo = torch.rand(1, 3, *size) * 2 - 1
+@pytest.mark.parametrize("upsample", ["deconv", "resize"])
+def test_stylise_takes_any_size(size, upsample):
+    """A side that is not a multiple of 4 loses what the upsampling adds; a small one is padded."""
+    network = Generator(in_ngc=1, ngf=4, nb=1, res_convs=3, upsample=upsample)
+    photo = torch.rand(2, 1, *size) * 2 - 1
+    padded = F.pad(photo, (0, max(0, 16 - size[1]), 0, max(0, 16 - size[0])), mode="replicate")
     result = stylise(network, photo)
-    assert result.shape == photo.shape
-    if min(size) >= SMALLEST:
-        assert torch.equal(result, network(photo))
+    assert result.shape == (2, 3, *size)
+    assert result.equal(network(padded)[..., : size[0], : size[1]]) and SMALLEST == 16
+    assert any(isinstance(layer, nn.ConvTranspose2d) for layer in network.up) == (upsample == "deconv")
+    assert sum(isinstance(layer, nn.Conv2d) for layer in network.blocks.modules()) == 3
 
 
-def test_features_are_conv4_4_before_its_relu_and_four_relus_for_style():
+def test_the_result_is_float32_in_any_precision():
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Generator(ngf=4, nb=1)(torch.zeros(1, 3, 16, 16)).dtype == torch.float32
+
+
+# VGG19
+
+
+def test_feature_maps_are_torchvisions():
+    """conv4_4 before its ReLU; relu1_1, relu2_1, relu3_1, relu4_1 of the style; relu5_1 of a deeper one."""
     torch.manual_seed(0)
     vgg = torchvision.models.vgg
     theirs = nn.ModuleDict({"features": vgg.make_layers(vgg.cfgs["E"])}).eval()
     for layer in theirs["features"]:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
-    seen = []
-    for place in (1, 6, 11, 20, 25):
-        theirs["features"][place].register_forward_hook(lambda _, __, output: seen.append(output.clone()))
-    ours = VGG19()
-    checkpoints.fill(ours, {key: theirs.state_dict()[key] for key in ours.state_dict()}, "torchvision")
-    picture = torch.rand(1, 3, 32, 32) * 2 - 1
-    theirs["features"](ours.normalise(picture))
-    features = ours(picture)
-    assert features.shape == (1, 512, 4, 4)
-    assert features.min() < 0, "a ReLU has run"
-    assert torch.allclose(features, seen[-1], rtol=1e-4, atol=1e-5)
-    assert [tuple(x.shape[1:]) for x in seen] == [
-        *((64, 32, 32), (128, 16, 16), (256, 8, 8)),
-        *((512, 4, 4), (512, 4, 4)),
-    ]
-    for got, wanted in zip(ours.maps(picture, STYLE + CONTENT), seen, strict=True):
-        assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-5)
+    ours, deeper = VGG19(), VGG19(deeper=True)
+    for network in (ours, deeper):
+        state = {key: theirs.state_dict()[key] for key in network.state_dict()}
+        checkpoints.fill(network, state, "torchvision")
+    picture = torch.rand(1, 3, 32, 48) * 2 - 1
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    x, expected = (picture / 2 + 0.5 - mean) / std, []
+    for place, layer in enumerate(theirs["features"][:30]):
+        x = layer(x)
+        if place in (1, 6, 11, 20, 25, 29):
+            expected.append(x.clone())
+    assert ours(picture).min() < 0 and ours(picture).shape == (1, 512, 4, 6)
+    made = [*ours.maps(picture, STYLE), ours(picture), *deeper.maps(picture, (29,))]
+    for mine, one in zip(made, expected, strict=True):
+        assert torch.allclose(mine, one, rtol=1e-4, atol=1e-5)
     assert not any(parameter.requires_grad for parameter in ours.parameters())
 
 
-def test_a_narrower_vgg_has_the_same_layers():
-    narrow, whole = VGG19(width=8), VGG19()
-    assert narrow.state_dict().keys() == whole.state_dict().keys()
-    shapes = {key: value.shape for key, value in narrow.state_dict().items()}
-    assert shapes["features.0.weight"] == (8, 3, 3, 3) and shapes["features.25.weight"] == (64, 64, 3, 3)
-    assert narrow(torch.zeros(2, 3, 32, 48)).shape == (2, 64, 4, 6)
-    assert [tuple(x.shape[1:]) for x in narrow.maps(torch.zeros(1, 3, 32, 32), STYLE)] == [
-        *((8, 32, 32), (16, 16, 16), (32, 8, 8), (64, 4, 4))
-    ]
-
-
-def test_a_deeper_vgg_goes_on_to_relu5_1():
-    torch.manual_seed(0)
-    vgg = torchvision.models.vgg
-    theirs = vgg.make_layers(vgg.cfgs["E"]).eval()
-    ours = VGG19(deeper=True)
-    weights = {f"features.{key}": value for key, value in theirs.state_dict().items()}
-    ours.load_state_dict({key: weights[key] for key in ours.state_dict()})
-    picture = torch.rand(1, 3, 32, 48) * 2 - 1
-    (relu5_1,) = ours.maps(picture, (29,))
-    assert relu5_1.shape == (1, 512, 2, 3) and relu5_1.min() == 0
-    assert torch.allclose(relu5_1, theirs[:30](ours.normalise(picture)), rtol=1e-4, atol=1e-5)
-
-
-def test_maps_run_once_and_end_at_the_last_that_is_wanted():
+def test_maps_run_once_and_end_at_the_last_layer_that_is_needed():
+    """Of a narrow VGG19, which has the same layers. Grey is fed as three equal channels."""
     vgg, ran = checkpoints.load_vgg(VGG), []
+    assert vgg.state_dict().keys() == VGG19().state_dict().keys()
     for place, layer in enumerate(vgg.features):
         layer.register_forward_hook(lambda *_, place=place: ran.append(place))
-    picture = torch.zeros(1, 3, 16, 16)
-    for places, wanted in ((STYLE, 21), (STYLE + CONTENT, 26), ((), 0)):
+    picture = torch.rand(1, 1, 16, 16) * 2 - 1
+    for places, layers_run in ((STYLE, 21), (STYLE + CONTENT, 26), ((), 0)):
         ran.clear()
-        assert len(vgg.maps(picture, places)) == len(places)
-        assert ran == list(range(wanted))
-
-
-def test_grey_is_fed_as_three_equal_channels():
-    vgg = checkpoints.load_vgg(VGG)
-    grey = torch.rand(1, 1, 16, 16) * 2 - 1
-    assert torch.equal(vgg(grey), vgg(grey.expand(1, 3, 16, 16)))
+        made = vgg.maps(picture, places)
+        assert ran == list(range(layers_run)) and len(made) == len(places)
+    assert vgg(picture).equal(vgg(picture.expand(1, 3, 16, 16)))
 
 
 def test_red_reaches_vgg_as_torchvision_would_feed_it(tmp_path):
@@ -236,6 +231,6 @@ def test_red_reaches_vgg_as_torchvision_would_feed_it(tmp_path):
     red.save(tmp_path / "red.png")
     picture = utils.to_batch(images.read(tmp_path / "red.png"), "cpu")
     assert picture[0, :, 0, 0].tolist() == [1, -1, -1]
-    wanted = torchvision.models.VGG19_Weights.IMAGENET1K_V1.transforms()(red)
-    assert torch.allclose(VGG19().normalise(picture)[0, :, 0, 0], wanted[:, 0, 0], atol=1e-6)
+    expected = torchvision.models.VGG19_Weights.IMAGENET1K_V1.transforms()(red)
+    assert torch.allclose(VGG19().normalise(picture)[0, :, 0, 0], expected[:, 0, 0], atol=1e-6)
     assert (utils.to_image(picture[0]) == [255, 0, 0]).all()

@@ -43,7 +43,7 @@ def put(path, *size, **more):
     return image
 
 
-def rows(path, mode="RGB"):
+def pixels(path, mode="RGB"):
     with Image.open(path) as image:
         return np.asarray(image.convert(mode)).astype(int)
 
@@ -55,7 +55,7 @@ def test_the_result_is_the_networks(command, ckpt, tmp_path, capsys):
     with torch.inference_mode():
         expected = generator(torch.tensor(photo).permute(2, 0, 1)[None] / 127.5 - 1)[0]
     expected = ((expected + 1) * 127.5).permute(1, 2, 0).numpy()
-    assert abs(rows(tmp_path / "out/a.png") - expected).max() <= 0.51
+    assert abs(pixels(tmp_path / "out/a.png") - expected).max() <= 0.51
     assert capsys.readouterr().out.startswith(f"1 pictures written to {tmp_path}/out, ")
 
 
@@ -64,9 +64,9 @@ def test_options_reach_the_work(command, ckpt, tmp_path):
     command("--format", "jpg", "--size", "40", "--side_by_side", "--tile", "16", "--suffix", "_x")
     with Image.open(tmp_path / "out/a_x.jpg") as made:
         assert (made.format, made.mode, made.size) == ("JPEG", "RGB", (80, 20))
-        about = made.info["comment"].decode()
-    assert f"Model: {tmp_path.name}/net.pth, SHA-256 " in about
-    assert f"Command: {PYTHON} test.py --pre_trained_model {ckpt} " in about and "--suffix _x" in about
+        origin = made.info["comment"].decode()
+    assert f"Model: {tmp_path.name}/net.pth, SHA-256 " in origin
+    assert f"Command: {PYTHON} test.py --pre_trained_model {ckpt} " in origin and "--suffix _x" in origin
 
 
 @pytest.mark.parametrize(
@@ -80,34 +80,23 @@ def test_options_reach_the_work(command, ckpt, tmp_path):
 def test_what_stays_of_the_photo(command, tmp_path, option, keeps, strength):
     photo = put(tmp_path / "in/a.png", 16, 20)
     command()
-    result = rows(tmp_path / "out/a.png").astype(np.uint8)
+    result = pixels(tmp_path / "out/a.png").astype(np.uint8)
     command(option)
-    kept = rows(tmp_path / "out/a.png")
+    kept = pixels(tmp_path / "out/a.png")
     assert (kept == colour.keep(photo, result, keeps, strength)).all() and (kept != result).any()
 
 
-def test_batches_change_nothing(command, tmp_path):
-    for place, size in enumerate([(16, 20), (16, 20), (16, 20), (24, 16), (16, 20)]):
-        put(tmp_path / f"in/{place}.png", *size, seed=place)
-    command()
-    alone = [rows(path) for path in sorted((tmp_path / "out").iterdir())]
-    command("--batch_size", "2")
-    together = [rows(path) for path in sorted((tmp_path / "out").iterdir())]
-    assert len(alone) == 5
-    assert max(abs(a - b).max() for a, b in zip(alone, together, strict=True)) <= 1
-
-
-def test_an_interrupted_run_is_finished_by_skip_existing(command, tmp_path, monkeypatch, capsys):
+def test_skip_existing_finishes_an_interrupted_run(command, tmp_path, monkeypatch, capsys):
     for place in range(6):
         put(tmp_path / f"in/{place}.png", 16, 16, seed=place)
     with monkeypatch.context() as patched:
         calls, stylise = [], inference.stylise
 
-        def interrupted(generator, photos):
-            calls.append(photos)
+        def interrupted(*args):
+            calls.append(args)
             if len(calls) == 4:
                 raise KeyboardInterrupt
-            return stylise(generator, photos)
+            return stylise(*args)
 
         patched.setattr(inference, "stylise", interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -116,66 +105,47 @@ def test_an_interrupted_run_is_finished_by_skip_existing(command, tmp_path, monk
     assert sorted(first) == ["0.png", "1.png", "2.png"]
     command("--skip_existing")
     out = capsys.readouterr().out
-    assert out.startswith("3 pictures written") and out.endswith(", 3 were there already\n")
+    assert out.startswith("3 pictures written") and out.endswith(", 3 existed already\n")
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     assert len(after) == 6
     assert first.items() <= after.items()
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--nb", "6"], "--nb is 6, but .*net.pth has nb 1"),
-        (["--ngf", "64"], "--ngf is 64, but .*net.pth has ngf 4"),
-        (["--out_ngc", "1"], "--out_ngc is 1, but .*net.pth has out_ngc 3"),
-    ],
-)
-def test_options_that_disagree_with_the_checkpoint(command, tmp_path, options, says):
+@pytest.mark.parametrize(("option", "actual"), [("--nb=6", 1), ("--ngf=64", 4), ("--out_ngc=1", 3)])
+def test_an_option_that_disagrees_with_the_checkpoint_is_an_error(command, tmp_path, option, actual):
     put(tmp_path / "in/a.png", 16, 16)
-    with pytest.raises(WrongUse, match=says):
-        command(*options)
+    name, given = option.split("=")
+    with pytest.raises(WrongUse, match=f"{name} is {given}, but .*net.pth has {name[2:]} {actual}"):
+        command(option)
     assert not (tmp_path / "out").exists()
 
 
-def test_options_of_the_old_script_that_agree_are_taken(command, tmp_path, capsys):
+def test_the_old_scripts_options_are_accepted(command, tmp_path, capsys):
     put(tmp_path / "in/a.png", 16, 16)
-    command("--nb", "1", "--ngf", "4", "--in_ngc", "3", "--out_ngc", "3", "--input_size", "256")
-    assert capsys.readouterr().err.startswith("--input_size has no effect")
-
-
-def test_options_of_training_that_the_old_script_took_have_no_effect(command, tmp_path, capsys):
-    put(tmp_path / "in/a.png", 16, 16)
-    command("--name", "Hayao", "--ndf", "32", "--in_ndc", "3", "--lrG", "0.0002", "--vgg_model", "none.pth")
-    told = "options of training have no effect here: --name --vgg_model --in_ndc --ndf --lrG\n"
-    assert capsys.readouterr().err == told
-
-
-def test_a_runs_folder_stands_for_its_generator(command, ckpt, tmp_path):
-    (tmp_path / "run").mkdir()
-    ckpt.rename(tmp_path / "run/generator_latest.pth")
-    put(tmp_path / "in/a.png", 16, 16)
-    command("--pre_trained_model", tmp_path / "run")
-    assert (tmp_path / "out/a.png").exists()
+    command("--nb", "1", "--ngf", "4", "--in_ngc", "3", "--out_ngc", "3")
+    assert capsys.readouterr().err == ""
+    command(
+        "--input_size", "256", "--name", "Hayao", "--ndf", "32", "--lrG", "0.0002", "--vgg_model", "none.pth"
+    )
+    size, ignored = capsys.readouterr().err.splitlines()
+    assert size.startswith("--input_size has no effect")
+    assert ignored == "training options have no effect here: --name --vgg_model --ndf --lrG"
 
 
 @pytest.mark.parametrize(
-    "given",
+    ("given", "message"),
     [
-        "--pre_trained_model x",
-        "--pre_trained_model x --image_dir x",
-        "--pre_trained_model x --output y",
-        "--pre_trained_model x --image_dir x --output_image_dir y --video z",
-        "--pre_trained_model x --image_dir x --output_image_dir y --video z --output w",
-        "--image_dir x --output_image_dir y",
-        "--pre_trained_model x --image_dir no/such --output_image_dir y",
-        "--pre_trained_model x --image_dir x --output_image_dir y --suffix a/b",
+        ("--pre_trained_model x", "give --image_dir and --output_image_dir, or --video"),
+        ("--pre_trained_model x --image_dir x", "give --image_dir"),
+        ("--pre_trained_model x --output y", "give --image_dir"),
+        ("--pre_trained_model x --image_dir x --output_image_dir y --video z", "give --image_dir"),
+        ("--pre_trained_model x --image_dir x --output_image_dir y --video z --output w", "give --image_dir"),
+        ("--image_dir x --output_image_dir y", "are required: --pre_trained_model"),
+        ("--pre_trained_model x --image_dir x --output_image_dir y --suffix a/b", "part of a file's name"),
     ],
 )
-def test_a_command_without_work_is_wrong_use(given):
-    with pytest.raises(
-        WrongUse,
-        match=r"give --image_dir|are required: --pre_|no file or folder no/such|no part of a file's name",
-    ):
+def test_an_incomplete_command_is_an_error(given, message):
+    with pytest.raises(WrongUse, match=message):
         test.parse(given.split())
 
 
@@ -189,29 +159,55 @@ def test_a_grey_network_changes_luminance_and_keeps_chroma_and_transparency(comm
     put(tmp_path / "in/grey.png", 16, 20, 1)
     command("--side_by_side")
     seen = given[..., 3] > 0
-    made = rows(tmp_path / "out/a.png", "RGBA").astype(np.uint8)
+    made = pixels(tmp_path / "out/a.png", "RGBA").astype(np.uint8)
     photo, result = made[:, :20], made[:, 20:]
     assert (photo[seen] == given[seen]).all()
     assert (result[..., 3] == given[..., 3]).all()
     result, given = result[..., :3], given[..., :3]
     assert (images.with_luminance(given, images.luminance(result)) == result)[seen].all()
     assert images.luminance(result)[seen].std() < 2 < images.luminance(given)[seen].std()
-    grey = rows(tmp_path / "out/grey.png")
+    grey = pixels(tmp_path / "out/grey.png")
     assert (grey == grey[..., :1]).all()
 
 
-def test_the_command_as_a_process(ckpt, tmp_path, run_cli):
+def test_a_picture_that_fails_is_named_and_the_others_are_done(ckpt, tmp_path, run_cli):
     (tmp_path / "in").mkdir()
     put(tmp_path / "in/a.png", 16, 16)
     (tmp_path / "in/b\udcff.jpg").write_bytes(b"no picture")
     argv = ["--image_dir", tmp_path / "in", "--output_image_dir", tmp_path / "out", "--device", "cpu"]
     end = run_cli("test.py", "--pre_trained_model", ckpt, *argv)
     assert (end.returncode, end.stdout[:20]) == (1, "1 pictures written t")
-    told = end.stderr.splitlines()
-    assert told[0].endswith(r"in/b\udcff.jpg: cannot be read: not an image")
-    assert told[1:] == ["error: 1 of 2 pictures failed, each named above"]
+    failure, *rest = end.stderr.splitlines()
+    assert failure.endswith(r"in/b\udcff.jpg: cannot be read: not an image")
+    assert rest == ["error: 1 of 2 pictures failed, see above"]
+
+
+def test_a_result_that_is_not_finite_is_a_failure_and_not_a_black_picture(command, ckpt, tmp_path, capsys):
+    network = Generator(ngf=4, nb=1)
+    torch.nn.init.constant_(network.down[0].weight, 1e38)
+    checkpoints.save(ckpt, checkpoints.generator_file(network))
+    put(tmp_path / "in/a.png", 16, 16)
     with pytest.raises(RunFailed, match="1 of 1 pictures failed"):
-        test.main(["--pre_trained_model", *map(str, [ckpt, *argv]), "--skip_existing"])
+        command()
+    assert "a.png: the result has values that are not finite" in capsys.readouterr().err
+    assert not (tmp_path / "out/a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (RuntimeError("Expected canUse32BitIndexMath(input) to be true"), "Expected canUse32BitIndexMath"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_a_frame_that_cannot_be_made_ends_the_film_with_one_line(fault, message, tmp_path):
+    def fail(_):
+        raise fault
+
+    (tmp_path / "y.mp4").touch()
+    argv = ["--pre_trained_model", "x", "--video", str(tmp_path / "y.mp4"), "--output", "z.mp4"]
+    with pytest.raises(RunFailed, match=f"^{message}.*: limit the size with --size N, or work in tiles"):
+        test.change_frame(fail, test.parse(argv)[0], noise(16, 16))
 
 
 OTHER_SYSTEM = """
@@ -231,41 +227,12 @@ runpy.run_path("test.py", run_name="__main__")
 """
 
 
-def test_it_runs_where_the_system_lacks_what_linux_has(ckpt, tmp_path, run_cli):
-    """macOS tells no affinity; Windows has no fcntl, opens no folder, and syncs no file opened to be read."""
+def test_it_runs_without_what_only_linux_has(ckpt, tmp_path, run_cli):
+    """macOS has no affinity; Windows has no fcntl, opens no folders and syncs no files opened for reading."""
     (tmp_path / "in").mkdir()
     put(tmp_path / "in/a.png", 16, 20)
     where = ["--image_dir", tmp_path / "in", "--output_image_dir", tmp_path / "out", "--device", "cpu"]
     done = run_cli("-c", OTHER_SYSTEM, tmp_path / "text", "--pre_trained_model", ckpt, *where)
     assert done.returncode == 0, done.stderr
-    assert rows(tmp_path / "out/a.png").shape == (16, 20, 3)
+    assert pixels(tmp_path / "out/a.png").shape == (16, 20, 3)
     assert (tmp_path / "text").read_text() == "written whole"
-
-
-def test_a_result_of_no_numbers_is_a_failure_and_no_black_picture(command, ckpt, tmp_path, capsys):
-    network = Generator(ngf=4, nb=1)
-    torch.nn.init.constant_(network.down[0].weight, 1e38)
-    checkpoints.save(ckpt, checkpoints.generator_file(network))
-    put(tmp_path / "in/a.png", 16, 16)
-    with pytest.raises(RunFailed, match="1 of 1 pictures failed"):
-        command()
-    assert "a.png: the result has values that are no numbers" in capsys.readouterr().err
-    assert not (tmp_path / "out/a.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        (RuntimeError("Expected canUse32BitIndexMath(input) to be true"), "Expected canUse32BitIndexMath"),
-        (MemoryError(), "out of memory"),
-    ],
-)
-def test_a_frame_that_cannot_be_made_ends_the_film_in_a_line(fault, told, tmp_path):
-    def faulty(_):
-        raise fault
-
-    (tmp_path / "y.mp4").touch()
-    film = ["--video", str(tmp_path / "y.mp4"), "--output", "z.mp4"]
-    args = test.parse(["--pre_trained_model", "x", *film])[0]
-    with pytest.raises(RunFailed, match=f"^{told}.*: limit the size with --size N, or work in tiles"):
-        test.change_frame(faulty, args, noise(16, 16))

@@ -35,7 +35,7 @@ LAYOUTS = {
         "train/hazy/2.jpg": "train/GT/2.jpg",
         "test/hazy/0001.jpg": "test/GT/0001.jpg",
     },
-    "NH-HAZE": {f"{n:02}_hazy.png": f"{n:02}_GT.png" for n in (1, 2, 55)},
+    "NH-HAZE": {f"NH-HAZE/{n:02}_hazy.png": f"NH-HAZE/{n:02}_GT.png" for n in (1, 2, 55)},
     "clear numbers without zeros": {
         "hazy/0001_0.8_0.2.jpg": "clear/1.png",
         "hazy/0010_0.8_0.2.jpg": "clear/10.png",
@@ -64,6 +64,11 @@ LAYOUTS = {
     },
     "same names": {"hazy/a_1.png": "clear/a_1.png", "hazy/a_2.png": "clear/a_2.png"},
 }
+REVIDE = {
+    f"{part}/hazy/{scene}/{frame:05}.JPG": f"{part}/gt/{scene}/{frame:05}.JPG"
+    for part, scene in (("Train", "C001"), ("Train", "C002"), ("Test", "E001"))
+    for frame in range(3)
+}
 
 
 def make(folder, layout):
@@ -71,6 +76,18 @@ def make(folder, layout):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(folder / name)
     return folder
+
+
+def laid_out(out):
+    """{part/side: names below it} of what lay_out made."""
+    return {
+        f"{part}/{side}": {path.as_posix() for path in listing.find_images(out / side / part)}
+        for part in ("train", "test")
+        for side in ("hazy", "clear")
+    }
+
+
+# Which clear picture belongs to which hazy one
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -92,34 +109,19 @@ def test_a_hazy_picture_without_its_clear_one_gets_no_other(tmp_path):
     }
 
 
-def test_parts_of_data_sets_are_kept(tmp_path):
-    for name, tests in (("SateHaze1k", 1), ("Foggy Cityscapes", 2)):
-        pairs.lay_out(make(tmp_path / name, LAYOUTS[name]), tmp_path / f"{name} out")
-        assert len(listing.find_images(tmp_path / f"{name} out/hazy/test")) == tests
-
-
-def test_names_are_the_ends_of_the_path(tmp_path):
+def test_names_are_the_ends_of_the_path_that_mean_one_picture(tmp_path):
     its = make(tmp_path / "ITS", LAYOUTS["ITS"])
     assert set(pairs.find_pairs(its)) == {"1_1_0.90179", "1_2_0.97842", "10_1_0.8", "2_1_0.99082"}
     assert pairs.find_pairs(its / "hazy") == pairs.find_pairs(its)
-    sots = pairs.find_pairs(make(tmp_path / "SOTS", LAYOUTS["SOTS"]))
-    assert set(sots) >= {"outdoor/0001_0.8_0.2", "0001_0.8_0.2"}
-
-
-def test_a_name_that_means_two_pictures_is_not_found_alone(tmp_path):
-    both = {f"{place}/hazy/1.png": f"{place}/gt/1.png" for place in ("a", "b")}
-    found = pairs.find_pairs(make(tmp_path, both))
-    assert found == {"a/1": tmp_path / "a/gt/1.png", "b/1": tmp_path / "b/gt/1.png"}
+    both = {f"{place}/hazy/{n}.png": f"{place}/gt/{n}.png" for place, n in (("a", 1), ("b", 1), ("b", 2))}
+    assert set(pairs.find_pairs(make(tmp_path / "both", both))) == {"a/1", "b/1", "b/2", "2"}
 
 
 def test_a_table_is_read_back(tmp_path):
     out, clear = tmp_path / "out", make(tmp_path / "photos", {"test/a.jpg": "test/b.jpg"})
     (out / "hazy/test").mkdir(parents=True)
-    rows = [
-        {"hazy": out / f"hazy/test/{name}.png", "clear": clear / f"test/{name}.jpg", "beta": 1}
-        for name in "ab"
-    ]
-    pairs.write(out, rows)
+    hazy = lambda name: out / f"hazy/test/{name}.png"
+    pairs.write(out, [{"hazy": hazy(x), "clear": clear / f"test/{x}.jpg", "beta": 1} for x in "ab"])
     assert (out / "pairs.csv").read_text().splitlines() == [
         "hazy,clear,beta",
         *(f"hazy/test/{name}.png,../photos/test/{name}.jpg,1" for name in "ab"),
@@ -128,59 +130,55 @@ def test_a_table_is_read_back(tmp_path):
         found = pairs.find_pairs(folder)
         assert set(found) >= {"hazy/test/a", "test/a", "a", "b"}
         assert found["a"].samefile(clear / "test/a.jpg")
+    (out / "pairs.csv").write_text("one,two\n1,2\n")
+    with pytest.raises(WrongUse, match="is not a table of pairs"):
+        pairs.find_pairs(out)
 
 
-def test_folders_without_pairs(tmp_path):
-    make(tmp_path / "photos", {"hazy/1.png": "hazy/2.png"})
-    lone = "no pairs in .*photos: no pairs.csv, and .*photos/hazy has no folder clear or gt beside it"
-    for folder, told in (("photos", lone), ("none", "no folder")):
-        with pytest.raises(WrongUse, match=told):
-            pairs.find_pairs(tmp_path / folder)
-    (tmp_path / "photos/pairs.csv").write_text("one,two\n1,2\n")
-    with pytest.raises(WrongUse, match="is no table of pairs"):
-        pairs.find_pairs(tmp_path / "photos")
+@pytest.mark.parametrize(
+    ("files", "folder", "message"),
+    [
+        (["hazy/a.png", "gt/b.png"], "", "none of 1 hazy pictures has a clear one of its name, .* in .*gt "),
+        (["01_hazy.png", "02_GT.png"], "", "none of 1 hazy pictures has a clear one"),
+        (["hazy/a.png"], "", "hazy has no folder clear or gt beside it"),
+        (["hazy/a.txt", "gt/a.png"], "", "no pictures in .*hazy"),
+        (["hazy/a.png", "gt/a.png"], "gt", "it must hold folders hazy and clear or gt side by side"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, files, folder, message):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(WrongUse, match=f"no pairs in {tmp_path / folder}: .*{message}"):
+        pairs.lay_out(tmp_path / folder, tmp_path.parent / f"{tmp_path.name}_out")
 
 
-REVIDE = {
-    f"{part}/hazy/{scene}/{frame:05}.JPG": f"{part}/gt/{scene}/{frame:05}.JPG"
-    for part, scene in (("Train", "C001"), ("Train", "C002"), ("Test", "E001"))
-    for frame in range(3)
-}
-
-
-def test_frames_of_a_scene_are_paired_within_their_folder(tmp_path):
-    found = pairs.find_pairs(make(tmp_path, REVIDE))
-    assert {f"{tmp_path}/{clear}" for clear in REVIDE.values()} == {*map(str, found.values())}
-    for hazy, clear in REVIDE.items():
-        assert found[hazy.replace("/hazy", "").removesuffix(".JPG")] == tmp_path / clear
-    (tmp_path / REVIDE["Train/hazy/C002/00001.JPG"]).unlink()  # no other scene's frame takes its place
-    assert "Train/C002/00001" not in pairs.find_pairs(tmp_path)
-
-
-def laid_out(out):
-    """{part/side: names below it} of what lay_out made."""
-    return {
-        f"{part}/{side}": {path.as_posix() for path in listing.find_images(out / side / part)}
-        for part in ("train", "test")
-        for side in ("hazy", "clear")
-    }
+# Laid out for training
 
 
 def test_a_data_sets_own_parts_are_kept(tmp_path, capsys):
     pairs.main([str(make(tmp_path / "6K", LAYOUTS["RESIDE-6K"])), str(tmp_path / "out")])
     train, test = {"1.jpg", "2.jpg"}, {"0001.jpg"}
-    assert laid_out(tmp_path / "out") == {
-        **{"train/hazy": train, "train/clear": train, "test/hazy": test, "test/clear": test}
-    }
+    sides = {"train/hazy": train, "train/clear": train, "test/hazy": test, "test/clear": test}
+    assert laid_out(tmp_path / "out") == sides
     assert capsys.readouterr().err == (
         "the data set's own train and test parts are kept; --test N would choose others\n"
     )
     pairs.lay_out(tmp_path / "6K", tmp_path / "other", tests=2)
     assert laid_out(tmp_path / "other")["train/hazy"] == {"train/1.jpg"}
+    for name, tests in (("SateHaze1k", 1), ("Foggy Cityscapes", 2)):
+        pairs.lay_out(make(tmp_path / name, LAYOUTS[name]), tmp_path / f"{name} out")
+        assert len(laid_out(tmp_path / f"{name} out")["test/hazy"]) == tests
+    layout = {f"{part}/hazy/1.png": f"{part}/gt/1.png" for part in ("train", "val", "test")}
+    pairs.lay_out(make(tmp_path / "val", layout), tmp_path / "val out")  # val keeps its name beside test
+    assert laid_out(tmp_path / "val out")["test/hazy"] == {"1.png", "val/1.png"}
 
 
-def test_scenes_of_frames_are_not_split(tmp_path):
+def test_scenes_of_frames_are_paired_within_their_folder_and_not_split(tmp_path):
     revide = make(tmp_path / "REVIDE", REVIDE)
+    found = pairs.find_pairs(revide)
+    for hazy, clear in REVIDE.items():
+        assert found[hazy.replace("/hazy", "").removesuffix(".JPG")] == revide / clear
     pairs.lay_out(revide, tmp_path / "own")
     made = laid_out(tmp_path / "own")
     assert made["test/hazy"] == made["test/clear"] == {f"E001/{frame:05}.JPG" for frame in range(3)}
@@ -189,39 +187,15 @@ def test_scenes_of_frames_are_not_split(tmp_path):
     made = laid_out(tmp_path / "one")
     assert {path.split("/")[0] for path in made["test/clear"]} == {"C002"} and len(made["test/clear"]) == 3
     assert {path.split("/")[0] for path in made["train/hazy"]} == {"C001"}
-    with pytest.raises(WrongUse, match="--test 5, but there are 2 folders of frames, and some must be left"):
+    with pytest.raises(WrongUse, match="--test 5 leaves none of 2 folders of frames to train on"):
         pairs.lay_out(revide / "Train", tmp_path / "two")
-
-
-def test_val_is_a_test_part_and_keeps_its_name_beside_another(tmp_path):
-    layout = {f"{part}/hazy/1.png": f"{part}/gt/1.png" for part in ("train", "val", "test")}
-    pairs.lay_out(make(tmp_path / "set", layout), tmp_path / "out")
-    assert laid_out(tmp_path / "out")["test/hazy"] == {"1.png", "val/1.png"}
-    assert laid_out(tmp_path / "out")["train/clear"] == {"1.png"}
-
-
-@pytest.mark.parametrize(
-    ("files", "folder", "told"),
-    [
-        (["hazy/a.png", "gt/b.png"], "", "none of 1 hazy pictures has a clear one of its name, .* in .*gt "),
-        (["01_hazy.png", "02_GT.png"], "", "none of 1 hazy pictures has a clear one"),
-        (["hazy/a.png"], "", "hazy has no folder clear or gt beside it"),
-        (["hazy/a.txt", "gt/a.png"], "", "no pictures in .*hazy"),
-        (["hazy/a.png", "gt/a.png"], "gt", "the hazy pictures lie beside it, so name"),
-        (["photos/a.png"], "", "no folders hazy and clear or gt side by side in it, and no pictures NN_hazy"),
-    ],
-)
-def test_the_advice_fits_what_was_found(tmp_path, files, folder, told):
-    for name in files:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    with pytest.raises(WrongUse, match=f"no pairs in {tmp_path / folder}: .*{told}"):
-        pairs.lay_out(tmp_path / folder, tmp_path.parent / f"{tmp_path.name}_out")
+    (revide / REVIDE["Train/hazy/C002/00001.JPG"]).unlink()  # another scene's frame does not replace it
+    assert "Train/C002/00001" not in pairs.find_pairs(revide)
 
 
 @pytest.fixture
 def its(tmp_path):
-    """Twelve scenes, twice hazy each, one hazy picture without its clear one."""
+    """Twelve scenes, two hazy pictures of each, and one hazy picture without its clear one."""
     layout = {f"hazy/{n}_{turn}_0.9.png": f"clear/{n}.png" for n in range(1, 13) for turn in (1, 2)}
     make(tmp_path / "ITS", layout)
     Image.new("L", (4, 4)).save(tmp_path / "ITS/hazy/99_1_0.9.png")
@@ -238,14 +212,10 @@ def test_command_lays_out_by_links(its, tmp_path, run_cli):
     assert end.returncode == 0 and end.stdout == f"24 hazy pictures in {out}/hazy, pairs in {out}/pairs.csv\n"
     assert end.stderr == "left out 1 hazy pictures that have no clear one\n"
     for side in ("hazy", "clear"):
-        assert scenes(out / side / "train") == set(range(1, 10)) and scenes(out / side / "test") == {
-            10,
-            11,
-            12,
-        }
-    assert len(listing.find_images(out / "hazy")) == 24 and len(listing.find_images(out / "clear")) == 12
-    assert all((out / name).is_symlink() and (out / name).exists() for name in listing.find_images(out))
-    assert not images.check([out / name for name in listing.find_images(out)], "links").unreadable
+        assert scenes(out / side / "train") == {*range(1, 10)} and scenes(out / side / "test") == {10, 11, 12}
+    links = [out / name for name in listing.find_images(out)]
+    assert len(listing.find_images(out / "hazy")) == 24 and len(links) == 24 + 12
+    assert all(path.is_symlink() for path in links) and not images.check(links, "links").unreadable
     found = pairs.find_pairs(out)
     assert found["test/11_2_0.9"].samefile(its / "clear/11.png") and len(set(found.values())) == 12
     moved = tmp_path / "elsewhere"
@@ -253,6 +223,8 @@ def test_command_lays_out_by_links(its, tmp_path, run_cli):
     for folder in (its, out):
         folder.rename(moved / folder.name)
     assert all((moved / "out" / name).exists() for name in listing.find_images(moved / "out"))
+    with pytest.raises(WrongUse, match="laid out already"):
+        pairs.lay_out(moved / "out", tmp_path / "again", tests=1)
 
 
 def test_disjoint_scenes(its, tmp_path):
@@ -262,31 +234,16 @@ def test_disjoint_scenes(its, tmp_path):
     assert scenes(tmp_path / "out/hazy/test") == scenes(tmp_path / "out/clear/test") == {11, 12}
 
 
-def test_a_scene_in_two_parts_is_linked_once(tmp_path):
-    layout = {f"hazy/part{part}/1_{part}.jpg": "clear/1.jpg" for part in (1, 2)} | {
-        "hazy/part1/2_1.jpg": "clear/2.jpg"
-    }
-    pairs.lay_out(make(tmp_path / "OTS", layout), tmp_path / "out", tests=1)
-    assert len(listing.find_images(tmp_path / "out/hazy/train")) == 2
-    assert len(listing.find_images(tmp_path / "out/clear/train")) == 1
-
-
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        ("{IN} {OUT} --test 12", "--test 12, but there are 12 clear pictures"),
+        ("{IN} {OUT} --test 12", "--test 12 leaves none of 12 clear pictures to train on"),
         ("{IN} {IN}/out", "lies in"),
         ("{IN} {IN}/..", "is not empty"),
         ("none {OUT}", "no folder none"),
         ("{IN}/clear {OUT}", "no pairs in"),
     ],
 )
-def test_wrong_use(arguments, told, its, tmp_path):
-    with pytest.raises(WrongUse, match=told):
+def test_wrong_use(arguments, message, its, tmp_path):
+    with pytest.raises(WrongUse, match=message):
         pairs.main(arguments.format(IN=its, OUT=tmp_path / "out").split())
-
-
-def test_what_is_laid_out_already(its, tmp_path):
-    pairs.lay_out(its, tmp_path / "out", tests=1)
-    with pytest.raises(WrongUse, match="laid out already"):
-        pairs.lay_out(tmp_path / "out", tmp_path / "again", tests=1)

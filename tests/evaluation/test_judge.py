@@ -1,5 +1,6 @@
 """KID and FID by hand, the rows of a Judge of tiny pictures with a small VGG19, and the measures of a run."""
 
+import functools
 import math
 import types
 
@@ -26,9 +27,14 @@ def vgg():
 
 @pytest.fixture
 def make_judge(data, vgg):
-    """make_judge(**more) -> a Judge of the tiny data's three test photographs and six drawings."""
-    photos, drawings = (sorted((data / part).iterdir()) for part in ("src_data/test", "tgt_data/train"))
-    return lambda **more: judge.Judge(photos, drawings, vgg, CPU, "fp32", SIZE, **more)
+    """make_judge(photos, drawings, load_size, resize, **more) -> a Judge; of the tiny data by default."""
+    folders = [sorted((data / part).iterdir()) for part in ("src_data/test", "tgt_data/train")]
+
+    def make(photos=folders[0], drawings=folders[1], load_size=SIZE, resize="crop", **more):
+        fit = functools.partial(images.fit_training, size=load_size, how=resize)
+        return judge.Judge(photos, drawings, vgg, CPU, "fp32", SIZE, fit, **more)
+
+    return make
 
 
 def unchanged(_, photo):
@@ -140,12 +146,12 @@ def test_content_change_is_the_mean_change_over_the_mean_size(make_judge, vgg):
     assert row["content_change"] == pytest.approx(float(change / size), rel=1e-4)
 
 
-def test_the_checkerboard_is_that_of_the_results_own_size(tmp_path, vgg):
+def test_the_checkerboard_is_that_of_the_results_own_size(tmp_path, make_judge):
     """Reduced to the size of training, as for the other measures, it would be gone."""
     for name in "ab":
         Image.new("RGB", (128, 96), "grey").save(tmp_path / f"{name}.png")
     paths = sorted(tmp_path.iterdir())
-    judging = judge.Judge(paths, paths, vgg, CPU, "fp32", SIZE)
+    judging = make_judge(paths, paths)
     painted = np.indices((96, 128)).sum(0)[..., None] % 2 * np.full(3, 20)
     row = judging.measure(lambda _, photo: photo + painted.astype(np.uint8))
     assert row["checkerboard"] == pytest.approx(100) and abs(row["checkerboard_photo"]) < 1e-6
@@ -153,19 +159,19 @@ def test_the_checkerboard_is_that_of_the_results_own_size(tmp_path, vgg):
     assert abs(row["checkerboard"]) < 1e-6
 
 
-def test_all_squares_of_a_photo_count_and_some_photos_may_be_measured(tmp_path, vgg):
+def test_all_squares_of_a_photo_count_and_some_photos_may_be_measured(tmp_path, make_judge):
     rng = np.random.default_rng(0)
     for name in "abc":
         images.write(tmp_path / f"{name}.png", rng.integers(0, 256, (SIZE, 3 * SIZE, 3), dtype=np.uint8))
     paths = sorted(tmp_path.iterdir())
-    judging = judge.Judge(paths, paths, vgg, CPU, "fp32", SIZE)
+    judging = make_judge(paths, paths)
     assert (judging.baseline["pictures"], judging.baseline["squares"]) == (3, 9)
     row = judging.measure(unchanged, paths[:1])
     assert (row["pictures"], row["squares"]) == (1, 3)
-    assert judge.Judge(paths, paths, vgg, CPU, "fp32", SIZE, resize="squash").baseline["squares"] == 3
-    larger = judge.Judge(paths, paths, vgg, CPU, "fp32", SIZE, load_size=2 * SIZE)
+    assert make_judge(paths, paths, resize="squash").baseline["squares"] == 3
+    larger = make_judge(paths, paths, load_size=2 * SIZE)
     assert larger.baseline["squares"] == 3 * 2 * 6
-    one = judge.Judge(paths[:1], paths[:1], vgg, CPU, "fp32", SIZE, resize="squash")
+    one = make_judge(paths[:1], paths[:1], resize="squash")
     assert "kid_drawings" not in one.floor and "kid_photos" not in one.measure(unchanged)
 
 

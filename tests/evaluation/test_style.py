@@ -49,10 +49,8 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def judging(folders):
-    vgg = checkpoints.load_vgg(str(VGG))
-    return judge.Judge(
-        folders["test"], folders["drawings"], vgg, CPU, "fp32", SIDE, training=folders["train"]
-    )
+    parts, vgg = (folders["test"], folders["drawings"]), checkpoints.load_vgg(str(VGG))
+    return judge.Judge(*parts, vgg, CPU, "fp32", SIDE, lambda image: image, training=folders["train"])
 
 
 def place_of(judging, change):

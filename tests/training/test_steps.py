@@ -1,0 +1,221 @@
+"""What the discriminator sees, steps in float16, and the running mean of the generator's weights."""
+
+import csv
+import math
+import os
+import signal
+import types
+
+import pytest
+import torch
+from helpers import at_step, tiny_run
+
+import CartoonGAN
+from pictures import checkpoints
+from training import processes
+from training.run import Run
+from training.steps import Pool, Scaler, add_noise, augment, running_mean, shown_generator
+from utils import Stopped
+
+PLACE = (2, 3, 4)
+DECAY = 0.75
+
+# The pool
+
+
+def test_an_empty_pool_gives_the_newest():
+    pool = Pool(0, 0)
+    assert all(pool.exchange(n, (2, 1, n)) == n for n in range(50)) and pool.batches == []
+
+
+def test_a_pool_fills_and_then_gives_an_older_batch_half_of_the_time():
+    """The newest batch replaces the one that is given, and each place of the pool is chosen alike."""
+    pool = Pool(4, 0)
+    assert [pool.exchange(n, (2, 1, n)) for n in range(4)] == pool.batches == [0, 1, 2, 3]
+    given, places = {}, [0] * 4
+    for n in range(4, 1004):
+        before = [*pool.batches]
+        given[n] = pool.exchange(n, (2, 1, n))
+        if given[n] != n:
+            place = before.index(given[n])
+            before[place] = n
+            places[place] += 1
+        assert pool.batches == before
+    assert 430 < sum(places) < 570 and min(places) > 90
+
+
+def test_the_choice_of_a_pool_is_a_function_of_seed_stream_and_place():
+    def given(*pool, epoch=1):
+        made = Pool(3, *pool)
+        return [made.exchange(n, (2, epoch, n)) for n in range(100)]
+
+    assert given(1) == given(1)
+    assert given(1) not in (given(2), given(1, 99), given(1, epoch=2))
+
+
+# Tones and noise
+
+
+def options(diffaugment="color", seed=0, smoothed_noise=0.1):
+    return types.SimpleNamespace(diffaugment=diffaugment, seed=seed, smoothed_noise=smoothed_noise)
+
+
+def batch(seed=0, count=4):
+    return torch.rand(count, 3, 8, 6, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+def tones(pictures, place=PLACE, **changes):
+    return augment(options(**changes), place, pictures)[0]
+
+
+def noisy(pictures, place=PLACE, **changes):
+    return add_noise(options(**changes), place, pictures)
+
+
+def test_without_diffaugment_and_noise_the_batches_are_left_alone():
+    batches = batch(0), batch(1)
+    assert augment(options("none"), PLACE, *batches) == batches
+    assert add_noise(options(smoothed_noise=0), PLACE, batches[0]) is batches[0]
+
+
+def test_tones_change_as_in_diffaugment():
+    """Brightness by -0.5 to 0.5, saturation by 0 to 2, contrast by 0.5 to 1.5, drawn for each picture."""
+    pictures, drawn = batch(count=400), []
+    (seen,) = augment(options(), PLACE, pictures)
+    for before, after in zip(pictures, seen, strict=True):
+        grey, grey_after = (x.mean(0, keepdim=True) for x in (before, after))
+        contrast = ((grey_after - grey_after.mean()) / (grey - grey.mean())).flatten()
+        saturation = ((after - grey_after) / (before - grey)).median() / contrast[0]
+        assert contrast == pytest.approx(contrast[0].item(), rel=2e-3)
+        drawn.append((after.mean() - before.mean(), saturation, contrast[0]))
+    drawn = torch.tensor(drawn)
+    for values, low, high in zip(drawn.T, (-0.5, 0, 0.5), (0.5, 2, 1.5), strict=True):
+        assert low - 1e-3 < values.min() < low + 0.05 and high - 0.05 < values.max() < high + 1e-3
+    assert drawn.T.corrcoef().sub(torch.eye(3)).abs().max() < 0.2
+
+
+def test_the_noise_is_gaussian_and_has_its_deviation():
+    flat = torch.zeros(4, 3, 64, 64)
+    noise = add_noise(options(smoothed_noise=0.2), PLACE, flat)
+    assert noise.std().item() == pytest.approx(0.2, rel=0.02) and abs(noise.mean()) < 0.01
+    assert (noise.abs() < 0.2).float().mean().item() == pytest.approx(0.683, abs=0.01)
+    assert not noise[0].equal(noise[1])
+    assert torch.allclose(add_noise(options(), PLACE, flat + 0.5) - 0.5, noise / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("change", [tones, noisy])
+def test_draws_follow_from_seed_and_place_in_any_number_of_processes(change, monkeypatch):
+    pictures = batch()
+    whole = change(pictures)
+    assert change(pictures).equal(whole)
+    assert not change(pictures, seed=1).equal(whole) and not change(pictures, (2, 3, 5)).equal(whole)
+    pictures = pictures.to(memory_format=torch.channels_last)
+    assert torch.allclose(change(pictures), whole, atol=1e-6)
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    for rank, part in enumerate(pictures.chunk(2)):
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        assert torch.allclose(change(part), whole[2 * rank : 2 * rank + 2], atol=1e-6)
+
+
+def test_the_batches_of_one_step_have_tones_of_their_own_and_gradients_pass():
+    pictures = batch().requires_grad_()
+    first, second = augment(options(), PLACE, pictures, pictures)
+    assert first.equal(tones(pictures)) and not first.equal(second)
+    second.square().sum().backward()
+    assert (pictures.grad != 0).any(dim=(1, 2, 3)).all()
+
+
+# Float16
+
+
+def one_weight():
+    weight = torch.nn.Parameter(torch.tensor([1.0]))
+    return weight, torch.optim.Adam([weight], 0.1)
+
+
+def test_a_step_descends_by_fresh_gradients_with_and_without_scaling():
+    ends = []
+    for enabled in (True, False):
+        scaler, (weight, adam) = Scaler("cpu", enabled=enabled), one_weight()
+        for _ in range(5):
+            scaler.descend(adam, weight.square().sum())
+            assert weight.grad.item() / scaler.get_scale() <= 2
+            scaler.update()
+        assert scaler.skipped == 0
+        ends.append(weight.item())
+    assert ends[0] == ends[1] < 0.6
+
+
+@pytest.mark.parametrize("lost", [math.inf, math.nan])
+def test_a_loss_that_is_not_finite_is_skipped_though_its_gradients_are_finite(lost):
+    scaler, (weight, adam) = Scaler("cpu", init_scale=1.0), one_weight()
+    scaler.descend(adam, weight.square().sum())
+    scaler.update()
+    before = weight.item()
+    scaler.descend(adam, weight.square().sum() + lost)
+    assert weight.item() == before < 1 and scaler.skipped == 1
+
+
+def test_steps_that_overflow_are_skipped_and_counted():
+    """Gradients that overflow are planted: of one network at one step, of both at another."""
+    scaler, networks, step = Scaler("cpu", init_scale=1.0), [one_weight(), one_weight()], 0
+    for (weight, _), bad in zip(networks, ((3, 5), (0, 5)), strict=True):
+        weight.register_hook(lambda gradient, bad=bad: gradient * (math.inf if step in bad else 1))
+    counts = []
+    for step in range(7):  # noqa: B007, the hooks read it
+        before = [weight.item() for weight, _ in networks]
+        for weight, adam in networks:
+            scaler.descend(adam, weight.square().sum())
+        scaler.update()
+        stayed = sum(weight.item() == was for (weight, _), was in zip(networks, before, strict=True))
+        assert stayed == scaler.skipped
+        counts.append(int(scaler.skipped))
+        scaler.skipped = 0
+    assert counts == [1, 0, 0, 1, 0, 2, 0]
+
+
+# The running mean
+
+
+def weights(folder, name):
+    return checkpoints.load(folder / name)["state_dict"]
+
+
+def test_the_running_mean_is_that_of_the_weights_of_phase_two(data, tmp_path, monkeypatch, capsys):
+    assert running_mean(torch.nn.Linear(1, 1), 0) is None
+    seen, log_step = [], Run.log_step
+
+    def note(run, terms):
+        assert (shown_generator(run.model) is run.model.generator) == (not seen)
+        if run.phase == 2:
+            seen.append({key: value.clone() for key, value in run.model.generator.state_dict().items()})
+        log_step(run, terms)
+
+    monkeypatch.setattr(Run, "log_step", note)
+    CartoonGAN.main(tiny_run(data, tmp_path, "--ema_decay", DECAY))
+    (folder,) = tmp_path.glob("Tiny*_results")
+    expected = seen[0]
+    for each in seen[1:]:
+        expected = {key: DECAY * expected[key] + (1 - DECAY) * each[key] for key in each}
+    mean = weights(folder, "generator_ema.pth")
+    assert capsys.readouterr().out.rstrip().endswith("weights in generator_ema.pth")
+    assert all(torch.allclose(mean[key], expected[key], atol=1e-7) for key in expected)
+    assert not mean["down.0.weight"].equal(weights(folder, "generator_latest.pth")["down.0.weight"])
+
+
+@pytest.mark.parametrize("step", [4, 8])  # in phase one, and in phase two
+def test_the_running_mean_is_resumed_to_the_bit(step, data, tmp_path, monkeypatch):
+    more = ("--ema_decay", DECAY, "--eval_every", 3)
+    CartoonGAN.main(tiny_run(data, tmp_path / "whole", *more))
+    with monkeypatch.context() as patch:
+        at_step(patch, step, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Stopped):
+            CartoonGAN.main(tiny_run(data, tmp_path / "stopped", *more))
+    (folder,) = (tmp_path / "stopped").glob("Tiny*_results")
+    CartoonGAN.main(["--resume", str(folder)])
+    (whole,) = (tmp_path / "whole").glob("Tiny*_results")
+    for name in ("generator_ema.pth", "generator_best.pth"):
+        mine, theirs = weights(folder, name), weights(whole, name)
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+    last = [list(csv.DictReader((each / "metrics.csv").open()))[-1] for each in (folder, whole)]
+    assert last[0]["kid_drawings"] == last[1]["kid_drawings"]
