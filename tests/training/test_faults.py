@@ -174,7 +174,7 @@ def test_a_file_system_without_locks_and_syncs_of_folders(whole, command, tmp_pa
         sync(handle)
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    monkeypatch.setattr(files, "_lacks", set())
+    monkeypatch.setattr(files, "_warned", set())
     monkeypatch.setattr(os, "fsync", no_folders)
     CartoonGAN.main(command(tmp_path))
     output = capfd.readouterr().err
