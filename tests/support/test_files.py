@@ -10,7 +10,7 @@ import pytest
 from helpers import ROOT
 
 from support import files
-from support.files import append, let_go, locked, replacing, sweep, write_text
+from support.files import append, close_inherited_locks, locked, replacing, sweep, write_text
 
 KILLED_WHILE_WRITING = """
 import os, signal, sys
@@ -108,7 +108,7 @@ def test_a_forked_process_can_let_go_of_what_its_parent_holds(tmp_path):
     with locked(tmp_path, wait=False):
         child = os.fork()
         if not child:
-            let_go()
+            close_inherited_locks()
             with locked(tmp_path, wait=False) as free:
                 os._exit(free)  # the parent holds it alone, and still does
         assert os.waitpid(child, 0)[1] == 0
@@ -123,7 +123,7 @@ def lacking(number):
 
 @pytest.fixture
 def nothing_warned(monkeypatch):
-    monkeypatch.setattr(files, "_lacks", set())
+    monkeypatch.setattr(files, "_warned", set())
 
 
 def test_a_file_system_without_locks_is_warned_of_once(tmp_path, monkeypatch, capsys, nothing_warned):
