@@ -17,6 +17,7 @@ from states import same
 import CartoonGAN
 import test
 import utils
+from evaluation.measures import MEASURES
 from pictures import checkpoints, images
 from support import architecture
 from survey.cyclegan_options import CYCLEGAN
@@ -45,6 +46,12 @@ def rows(folder, without=()):
 
 def places(folder):
     return [(int(row["phase"]), int(row["epoch"])) for row in rows(folder)]
+
+
+def without_meaning(folder):
+    """The columns of metrics.csv about which the pages have no line."""
+    losses = settings(folder)["losses"]
+    return [key for key in [*rows(folder)[0]][2:] if not history.meaning(key, MEASURES, losses)]
 
 
 def settings(folder):
@@ -129,6 +136,7 @@ def test_what_a_run_records(undisturbed):
     steps_taken = [next(iter(content[adam]["state"].values()))["step"] for adam in ("adam_g", "adam_d")]
     assert steps_taken == [15, 9]  # G's moments carry over into phase two
     assert content["ema"]["n_averaged"] == 9 and content["place"] == (2, 4, 0)  # a mean over phase two alone
+    assert without_meaning(folder) == []
     record = settings(folder)
     assert record["options"]["ngf"] == 4 and record["vgg"] == str(VGG)
     assert "pool_size" in record["given"] and "lrG" not in record["given"]
@@ -144,6 +152,7 @@ def test_a_run_of_content_style_and_total_variation(data, tmp_path):
     first, last = rows(folder, without=(*TIMES, "phase", "epoch", "learning_rate"))
     assert len(last) == 4 and all(float(value) > 0 for value in last.values())
     assert [key for key, value in first.items() if value] == ["content"]
+    assert without_meaning(folder) == []
     assert settings(folder)["data"]["drawings"]["count"] == 6
 
 
@@ -155,6 +164,7 @@ def test_a_grey_run_without_biases_is_measured_resumed_and_applied(data, tmp_pat
     found = rows(folder)
     assert [bool(row["kid_drawings"]) for row in found] == [False, False, True]  # every 2 epochs
     assert all(np.isfinite(float(found[2][name])) for name in ("kid_photos", "content_change", "flat"))
+    assert without_meaning(folder) == []
     assert -1 <= float(found[2]["ssim"]) <= 1 and (folder / "generator_best.pth").exists()
     weights = checkpoints.load(folder / "generator_latest.pth")["state_dict"]
     scales = weights["blocks.0.layers.1.weight"]
