@@ -242,7 +242,7 @@ def test_ten_lost_images_in_a_row_are_a_lost_disk():
 @pytest.mark.parametrize(
     ("error", "raised", "message"),
     [
-        (MemoryError(), RunFailed, "no memory is left for a process that loads images: try fewer --workers"),
+        (MemoryError(), RunFailed, "a process that loads images ran out of memory: try fewer --workers"),
         (
             OSError(24, "Too many open files"),
             RunFailed,
