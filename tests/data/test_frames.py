@@ -129,7 +129,7 @@ def test_a_sheet_has_pages(tmp_path):
 
 
 def test_interval_part_and_format_and_frames_are_never_overwritten(film, tmp_path):
-    part = [str(film), str(tmp_path), *"--every 0.5 --start 2 --end 7 --format jpg".split()]
+    part = f"{film}\n{tmp_path}\n--every=0.5\n--start=2\n--end=7\n--format=jpg".split("\n")
     frames.main(part)
     assert written(tmp_path) == [f"My film_{second:06}_000.jpg" for second in (2, 3, 6)]
     with pytest.raises(WrongUse, match="already holds frames of My film: name another folder"):
