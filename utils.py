@@ -1,6 +1,6 @@
-"""What all programs depend on: one-line errors, device and precision, pictures as tensors.
+"""Shared helpers: one-line errors, devices and precision, pictures as tensors.
 
-PyTorch takes seconds to load, so only the functions that compute import it: a wrong option is told at once.
+PyTorch takes seconds to load, so only functions that need it import it: a wrong option is reported at once.
 """
 
 import collections
@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import signal
+import subprocess
 import sys
 import warnings
 
@@ -18,19 +19,19 @@ import warnings
 
 
 class WrongUse(Exception):
-    """Something that the person can mend before the program starts: an option, a folder, a file."""
+    """Something that the person can fix before the program starts: an option, a folder, a file."""
 
     status = 2
 
 
 class RunFailed(Exception):
-    """Something that went wrong during the work."""
+    """Something that failed during the work."""
 
     status = 1
 
 
 class Stopped(Exception):
-    """The program ends here without a fault, with an exit `status`; the text says how to go on."""
+    """The program ends without a fault, with an exit `status`; the text says how to continue."""
 
     def __init__(self, text, status):
         super().__init__(text)
@@ -38,18 +39,18 @@ class Stopped(Exception):
 
 
 def first_line(error):
-    """What an error says in its first line, or its kind where it says nothing. A file's name is left out."""
+    """The first line of an error's message, without a file's name; its class if there is no message."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
-unlogged = collections.deque(maxlen=1000)  # what a run has yet to write into its log
-unread = set()  # standard streams whose reader is gone, as after `| head` or a closed terminal
+unlogged = collections.deque(maxlen=1000)  # reported lines that a run has not yet written into its log
+unread = set()  # names of standard streams whose reader is gone, as after `| head` or a closed terminal
 
 
 def report(line, everywhere=False):
-    """Print one line to standard error, above a progress bar, control characters escaped.
+    """Print one line to standard error, above a progress bar, with control characters escaped.
 
-    Of several processes only the first does; with `everywhere` each, for what it alone has met.
+    Of several processes only the first prints; with `everywhere` each does, for what concerns it alone.
     """
     from tqdm import tqdm
 
@@ -63,7 +64,7 @@ def report(line, everywhere=False):
 
 
 def print_line(line):
-    """Print one line to standard output, at once. Without a reader it is lost, which `unread` then tells."""
+    """Print one line to standard output and flush it. Without a reader it is lost, and noted in `unread`."""
     with _unless_unread(sys.stdout):
         print(line, flush=True)
 
@@ -73,14 +74,14 @@ def _unless_unread(stream):
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: of a terminal that is gone
+        if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal is gone
             raise
         unread.add(stream.name)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what follows is lost silently
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # discard all further output
 
 
 def refuse_early(check):
-    """End the program at once where `check()` finds its command wrong, or answers it, as --help."""
+    """End the program now if `check()` refuses its command, or answers it, as --help."""
     if status := exit_status(lambda: check() and 0):
         sys.exit(status)
 
@@ -88,13 +89,13 @@ def refuse_early(check):
 def exit_status(main):
     """Call main() and return its exit status; known errors become one line on standard error.
 
-    Ctrl-C gives 130. An operating system error (disk full, no permission) gives 1. Anything else is a
-    fault of the program and keeps its traceback.
+    Ctrl-C returns 130, an operating system error (disk full, no permission) 1. Any other exception is a bug
+    and keeps its traceback.
     """
     for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:  # started without it, as by `2>&-`: what goes there is lost
+        if getattr(sys, stream) is None:  # closed at the start, as by `2>&-`
             setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
-    with contextlib.suppress(AttributeError):  # names of files need not be UTF-8
+    with contextlib.suppress(AttributeError):  # file names need not be UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return main() or 0
@@ -114,7 +115,7 @@ def exit_status(main):
 
 
 def end_on_signals():
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: what is half written is then removed."""
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, so that partly written files are removed."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
@@ -129,14 +130,14 @@ def _end(number, _):
 
 
 def cores():
-    """How many cores this process may use, or where the system does not tell, how many there are."""
+    """How many cores this process may use; on a system that does not say, how many there are."""
     if hasattr(os, "sched_getaffinity"):  # not macOS, nor Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def rank():
-    """The number of this process among those that torchrun started together, from 0."""
+    """The number of this process among those that torchrun started together, counted from 0."""
     return int(os.environ.get("RANK", 0))
 
 
@@ -145,8 +146,21 @@ def is_first():
     return rank() == 0
 
 
+def code_commit():
+    """The git commit of this code, "+changes" if files differ from it; None outside a git checkout."""
+    git = ["git", "-C", os.path.dirname(__file__)]
+    try:
+        found, changed = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found + ("+changes" if changed else "")
+
+
 def restarts():
-    """How often torchrun has started the processes again, after one had failed (--max-restarts)."""
+    """How often torchrun has restarted the processes after one failed (--max-restarts)."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
@@ -159,14 +173,14 @@ def launcher():
     return os.environ.get("TORCHELASTIC_RUN_ID")
 
 
-# The newest PyTorch whose wheels have code for a V100, and are made for a driver of CUDA 12.
+# The newest PyTorch whose wheels have code for a V100 and need a driver for CUDA 12 only
 V100 = "`pip install torch==2.10.0 torchvision==0.25.0`"
 
 
 def choose_device(name):
-    """The torch device that `name` asks for; "auto" is the first GPU if there is one. Raises WrongUse."""
+    """The torch device of that name; "auto" is the first GPU if there is one. Raises WrongUse."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch's, of several lines: what is wrong is told here in one
+        warnings.simplefilter("ignore")  # PyTorch's, of several lines; one line is reported here
         return _choose_device(name)
 
 
@@ -176,7 +190,7 @@ def _choose_device(name):
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
         if why := unused_gpu():
-            report(f"warning: {why}; this goes on with the CPU")
+            report(f"warning: {why}; continuing on the CPU")
     if "LOCAL_RANK" in os.environ and name.startswith("cuda"):
         if name != "cuda":
             raise WrongUse(
@@ -186,15 +200,15 @@ def _choose_device(name):
     try:
         device = torch.device(name)
         if device.type == "cuda":
-            torch.cuda.set_device(device.index or 0)  # else what names no device would take memory of GPU 0
-            wanted, has = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
-            if not runs_on(wanted, has):
+            torch.cuda.set_device(device.index or 0)  # else code that names no device would use GPU 0
+            needed, has = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
+            if not runs_on(needed, has):
                 raise WrongUse(
                     f"PyTorch {torch.__version__} has no code for {torch.cuda.get_device_name(device)} "
-                    f"(sm_{wanted[0]}{wanted[1]}; it has {' '.join(has)}): for a V100 {V100}, "
+                    f"(sm_{needed[0]}{needed[1]}; it has {' '.join(has)}): for a V100 {V100}, "
                     "or use --device cpu"
                 )
-        torch.zeros(1, device=device).cpu()  # "meta" takes a tensor, but gives none back
+        torch.zeros(1, device=device).cpu()  # "meta" accepts a tensor, but returns none
     except (RuntimeError, AssertionError) as error:
         why = unused_gpu() or first_line(error)
         raise WrongUse(f"--device {name} cannot be used: {why}: try --device cpu") from None
@@ -202,7 +216,7 @@ def _choose_device(name):
 
 
 def unused_gpu():
-    """Why PyTorch, made for CUDA, does not see the NVIDIA GPU of this machine, and the mend; else ""."""
+    """Why PyTorch's CUDA build cannot use this machine's NVIDIA GPU, and what to install; else ""."""
     import torch
 
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
@@ -220,18 +234,18 @@ def unused_gpu():
 def runs_on(capability, architectures):
     """Whether a GPU of compute `capability` (major, minor) runs code built for torch.cuda.get_arch_list().
 
-    Machine code (sm_XY) runs on the same major and at least that minor; compute_XY also on all that is newer.
+    Machine code (sm_XY) runs on the same major and at least that minor version; compute_XY on all newer ones.
     """
     built_for = [found.groups() for name in architectures if (found := re.match(r"(sm|compute)_(\d+)", name))]
     for kind, digits in built_for:
         built = (int(digits[:-1]), int(digits[-1]))
         if built <= capability and (kind == "compute" or built[0] == capability[0]):
             return True
-    return bool(architectures) and not built_for  # AMD's names, gfx…, say nothing of capabilities
+    return bool(architectures) and not built_for  # AMD's names, gfx…, have no capability
 
 
 def choose_precision(name, device):
-    """Resolve "auto": bf16 where the processor has it natively, else fp16 on a GPU, else fp32."""
+    """Resolve "auto": bf16 if the processor has it natively, else fp16 on a GPU, else fp32."""
     import torch
 
     if name != "auto":

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from evaluation.measures import MEASURES
 from pages.tables import figure
-from training import columns, history
+from training import history
 from training.config import method_name, read_settings
 from training.log import read_log, run_state
 from utils import WrongUse
@@ -96,7 +96,7 @@ def read(folder):
             "name": name,
             "settings": _settings(record),
             "curves": curves,
-            "meanings": {key: columns.meaning(key, MEASURES, losses) for key in curves},
+            "meanings": {key: history.meaning(key, MEASURES, losses) for key in curves},
             "changes": _changes(record, rows),
             "samples": samples,
         },

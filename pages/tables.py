@@ -4,7 +4,7 @@ import math
 import shutil
 import unicodedata
 
-from training import columns, history
+from training import history
 
 # Options about recording and speed, which are not compared.
 RECORDING = {"workers", "save_minutes", "eval_every", "checkpoint_every"}
@@ -22,7 +22,7 @@ def overview(runs):
     runs = newest_first(runs)
     differing, equal = compare_settings(runs)
     lasts, losses = (_keys(run[name] for run in runs) for name in ("last", "losses"))
-    measures, measure = columns.measures(lasts, losses), _best_by(runs)
+    measures, measure = history.measures(lasts, losses), _best_by(runs)
     front = [
         ("state", "State", "", ""),
         ("epoch", "Epoch", "number", "of phase two, if not stated otherwise"),

@@ -30,7 +30,7 @@ BEGINNINGS = {
     rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ": "a packed file: unpack it, and name the file of weights in it",
 }
 OTHER_LIBRARIES = {".t7": "Lua Torch", ".onnx": "ONNX", ".h5": "Keras", ".pb": "TensorFlow"}
-IS_CODE = "which {} run code: refused; where it comes from, save model.state_dict() alone"
+IS_CODE = "which could run code: refused; where it comes from, save model.state_dict() alone"
 EXTRAS = {"epoch", "kid_drawings", "drawn", "chosen_by"}  # what generator_best.pth holds besides
 # Keys under which programs keep a generator's weights, and prefixes of a generator inside of another module.
 WRAPPERS = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_dict")
@@ -61,12 +61,16 @@ def load(path):
     try:
         _refuse_by_content(path)
         if _is_safetensors(path):
-            return _load_safetensors(path)
+            from safetensors.torch import load_file
+
+            return load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one line about a refused file is enough
             return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except WrongUse:
         raise
+    except ModuleNotFoundError:
+        raise WrongUse(f"{path} is a safetensors file: pip install safetensors to read it") from None
     except FileNotFoundError:
         raise WrongUse(f"no file {path}") from None
     except OSError as error:
@@ -93,14 +97,14 @@ def _refuse_by_content(path):
             records = zipfile.ZipFile(file).infolist()
             names = [record.filename for record in records]
             if any(name.endswith("/constants.pkl") for name in names):
-                raise WrongUse(f"{path} is TorchScript, {IS_CODE.format('would')}")
+                raise WrongUse(f"{path} is TorchScript, {IS_CODE}")
             if not any(name.endswith("/data.pkl") for name in names):
                 raise WrongUse(f"{path} is a ZIP archive: unpack it, and name the file of weights in it")
             # torch.save stores its records uncompressed, one after the other.
             larger |= any(record.compress_type for record in records)
             larger |= sum(record.file_size for record in records) > len(content)
         if re.search(rb"ctorch\.nn\.modules\.[\w.]+\n", content):  # how a pickle names a class
-            raise WrongUse(f"{path} is a whole model of torch.save(model), {IS_CODE.format('would')}")
+            raise WrongUse(f"{path} is a whole model of torch.save(model), {IS_CODE}")
     if larger:
         raise WrongUse(f"{path} would grow in memory, as no file of torch.save does: refused")
 
@@ -112,18 +116,10 @@ def _is_safetensors(path):
     return first == b"{" and int.from_bytes(length, "little") < os.path.getsize(path)
 
 
-def _load_safetensors(path):
-    try:
-        from safetensors.torch import load_file
-    except ModuleNotFoundError:
-        raise WrongUse(f"{path} is a safetensors file: pip install safetensors to read it") from None
-    return load_file(path)
-
-
 def _fault(path, error):
     """Why reading a file raised `error`, as the rest of a sentence that begins with the file's name."""
     if code := re.search(r"GLOBAL ([\w.]+)", str(error)):  # a name that PyTorch does not let a file use
-        return f"holds more than weights ({code[1]}), {IS_CODE.format('could')}"
+        return f"holds more than weights ({code[1]}), {IS_CODE}"
     if kind := OTHER_LIBRARIES.get(Path(path).suffix.lower()):
         return f"is a model of {kind}, which is not read here: take one in PyTorch's format"
     with open(path, "rb") as file:
@@ -228,9 +224,8 @@ def _in_our_layout(content, path):
             return foreign.convert(layout, weights, path)
     if foreign.ANIMEGAN in weights:
         return {"network": "AnimeGANv2"}, weights
-    if (
-        "down.0.weight" in weights and "settings" not in content
-    ):  # the state of a run has an architecture apart
+    is_state = "settings" in content  # of a run, which records the architecture in generator_latest.pth
+    if "down.0.weight" in weights and not is_state:
         return _guess_architecture(weights, path), weights
     programs = [f"{layout.program} ({mark}, …)" for mark, layout in foreign.LAYOUTS.items()]
     raise WrongUse(
@@ -241,10 +236,10 @@ def _in_our_layout(content, path):
 
 
 def _guess_architecture(weights, path):
-    """The architecture of this program's weights: what shapes do not tell is taken as the paper's."""
+    """The architecture of this program's weights: what their shapes do not show is taken as the default."""
     report(
-        f"{path} holds weights alone: taken as a generator with the default --norm and --predict; a run's "
-        "generator_latest.pth says which it has"
+        f"{path} holds weights alone: options that shapes do not show, as --norm and --predict, get their "
+        "defaults; a run's generator_latest.pth records them"
     )
     deconv = "up.0.weight" in weights
     try:

@@ -16,15 +16,15 @@ def keep(photo, result, colour="off", strength=1):
     et al., Color Transfer between Images, 2001). `strength` in [0, 1] is the share of the result.
     """
     if colour != "off":
-        lab, wanted = to_lab(result), to_lab(photo)
+        lab, target = to_lab(result), to_lab(photo)
         if colour == "chroma":
             guide, radius = lab[..., 0] / 100, max(1, round(RADIUS * min(photo.shape[:2])))
             for channel in (1, 2):
-                lab[..., channel] = guided_filter(guide, wanted[..., channel], radius, EPS)
+                lab[..., channel] = guided_filter(guide, target[..., channel], radius, EPS)
         else:
             mean, deviation = lab[..., 1:].mean((0, 1)), lab[..., 1:].std((0, 1))
-            scale = wanted[..., 1:].std((0, 1)) / np.maximum(deviation, 1e-3)
-            lab[..., 1:] = (lab[..., 1:] - mean) * scale + wanted[..., 1:].mean((0, 1))
+            scale = target[..., 1:].std((0, 1)) / np.maximum(deviation, 1e-3)
+            lab[..., 1:] = (lab[..., 1:] - mean) * scale + target[..., 1:].mean((0, 1))
         result = to_rgb(lab)
     if strength == 1:
         return result

@@ -105,14 +105,14 @@ def decode_frames(data, longest=None):
 
 
 def _kept(image):
-    """Pillow's options that keep the dates and the resolution of a photograph, which Pillow has opened."""
-    found, tags = {}, ExifTags.Base
+    """Pillow's options that keep the dates and the resolution of a photograph."""
+    kept, tags = {}, ExifTags.Base
     dates = [tags.DateTimeOriginal, tags.DateTimeDigitized, tags.OffsetTime, tags.OffsetTimeOriginal]
     dates += [tags.OffsetTimeDigitized, tags.SubsecTime, tags.SubsecTimeOriginal, tags.SubsecTimeDigitized]
     with contextlib.suppress(Exception):  # damaged EXIF can fail in any way, and does the picture no harm
         resolution = tuple(float(value) for value in image.info["dpi"])
         if all(0 < value < 2**16 for value in resolution):
-            found["dpi"] = resolution
+            kept["dpi"] = resolution
     with contextlib.suppress(Exception):
         old, new = image.getexif(), Image.Exif()
         inner = old.get_ifd(ExifTags.IFD.Exif)
@@ -121,8 +121,8 @@ def _kept(image):
         if isinstance(date := old.get(tags.DateTime), str):
             new[tags.DateTime] = date
         if tags.DateTime in new or dated:
-            found["exif"] = new.tobytes()  # of an object, Pillow's TIFF writer writes the first part only
-    return found
+            kept["exif"] = new.tobytes()  # of an object, Pillow's TIFF writer writes the first part only
+    return kept
 
 
 def refuse_long(width, height):

@@ -275,7 +275,7 @@ def colour_tags(video, frame):
     """(matrix, primaries, transfer characteristics) of the colours of `to_rgb`, for an encoder of YUV."""
     if video.codec_context.color_trc in HDR:
         return BT709, BT709, BT709
-    found = matrix(frame), video.codec_context.color_primaries, video.codec_context.color_trc
-    if found[0] == BT709:  # as in a film without tags
-        return tuple(BT709 if value == UNKNOWN else value for value in found)
-    return found
+    tags = matrix(frame), video.codec_context.color_primaries, video.codec_context.color_trc
+    if tags[0] == BT709:  # as in a film without tags
+        return tuple(BT709 if value == UNKNOWN else value for value in tags)
+    return tags

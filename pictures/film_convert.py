@@ -52,11 +52,11 @@ def convert(source, target, change, about=""):
     try:
         with film.open_film(source) as old, replacing(target) as part:
             with open(part, "wb") as file, av.open(file, "w", format=kind) as new:
-                made = _convert(old, new, change, about)
-            held = _count_frames(part, kind)
-            if held != made:
-                raise RunFailed(f"{target} would hold {held} of the {made} frames: try another container")
-            return made
+                count = _convert(old, new, change, about)
+            kept = _count_frames(part, kind)
+            if kept != count:
+                raise RunFailed(f"{target} would have {kept} of the {count} frames: try another container")
+            return count
     except (KeyboardInterrupt, Stopped) as stop:
         raise Stopped(f"stopped: {target} is not written", getattr(stop, "status", 130)) from None
     except av.FFmpegError as error:
@@ -111,10 +111,10 @@ def _add_video(new, video, frame, picture):
 
 def _to_yuv(frame, picture, matrix):
     """An RGB picture as a frame to encode, with the YUV `matrix`, at the time of another frame."""
-    made = av.VideoFrame.from_ndarray(picture, format="rgb24")
-    made = made.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=film.LIMITED)
-    made.pts, made.time_base, made.duration = frame.pts, frame.time_base, frame.duration
-    return made
+    rgb = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    yuv = rgb.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=film.LIMITED)
+    yuv.pts, yuv.time_base, yuv.duration = frame.pts, frame.time_base, frame.duration
+    return yuv
 
 
 def _count_frames(path, kind):
@@ -206,9 +206,7 @@ def _sound_encoder(new, track):
     context = track.codec_context
     layout = LAYOUTS.get(context.layout.nb_channels, "stereo")
     rate = context.sample_rate if context.sample_rate in codec.audio_rates else 48_000
-    report(
-        f"the sound ({context.name}) is encoded again ({codec.name}): the new file cannot hold it as it is"
-    )
+    report(f"the sound ({context.name}) is encoded again ({codec.name}): the new file cannot hold it")
     stream = new.add_stream(codec.name, rate=rate, layout=layout)
     stream.codec_context.bit_rate = BITS_PER_CHANNEL * stream.codec_context.layout.nb_channels
     form, resampler, end = None, None, None
@@ -248,10 +246,10 @@ def _subtitle_encoder(new, track):
     def write(packet):
         with contextlib.suppress(av.FFmpegError):  # damaged
             if packet.dts is not None and (subtitle := decoder.decode2(packet)):
-                made = stream.codec_context.encode_subtitle(subtitle)
-                made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
-                made.time_base, made.stream = packet.time_base, stream
-                new.mux(made)
+                encoded = stream.codec_context.encode_subtitle(subtitle)
+                encoded.pts, encoded.dts, encoded.duration = packet.pts, packet.dts, packet.duration
+                encoded.time_base, encoded.stream = packet.time_base, stream
+                new.mux(encoded)
 
     return write
 

@@ -12,8 +12,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from pictures.decoding import Unreadable, decode, refuse_long
 from support.files import replacing
-from support.version import commit
-from utils import WrongUse, cores, first_line
+from utils import WrongUse, code_commit, cores, first_line
 
 try:
     import cv2
@@ -168,7 +167,7 @@ def describe_origin(checkpoint, command):
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     command = command.encode("utf-8", "backslashreplace").decode()  # names of files can be any bytes
     return {
-        "Software": f"CartoonGAN {commit() or ''}".strip(),
+        "Software": f"CartoonGAN {code_commit() or ''}".strip(),
         "Model": f"{Path(checkpoint.resolve().parent.name, checkpoint.name)}, SHA-256 {sha256[:16]}",
         "Command": command if len(command) <= LONGEST else command[:LONGEST] + "…",
     }

@@ -27,21 +27,8 @@ FILMS = {
 OTHERS = {
     *(".gif", ".svg", ".psd", ".xcf", ".jp2", ".jxl", ".tga", ".exr", ".hdr", ".ppm", ".pgm", ".ico"),
     *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw"),
-    *(
-        ".pcx",
-        ".dib",
-        ".pnm",
-        ".pbm",
-        ".pam",
-        ".j2k",
-        ".jpf",
-        ".jpx",
-        ".jxr",
-        ".wdp",
-        ".sgi",
-        ".dds",
-        ".icns",
-    ),
+    *(".pcx", ".dib", ".pnm", ".pbm", ".pam", ".j2k", ".jpf", ".jpx", ".jxr", ".wdp", ".sgi", ".dds"),
+    ".icns",
     *(HEIF | FILMS),
 }
 # Folders of thumbnails, resource forks and deleted files that network drives, macOS and Windows create.
@@ -86,11 +73,8 @@ def _report_folder(error):
 
 def _readable(paths, extensions, where):
     """Those of the paths that have one of the extensions. One line, once, counts other kinds of picture."""
-    left_out = collections.Counter(
-        kind
-        for path in paths
-        if path.suffix.lower() not in extensions and (kind := _other_kind(path, extensions))
-    )
+    left_out = collections.Counter(_other_kind(path, extensions) for path in paths)
+    del left_out[None]
     if left_out:
         advice = "; `pip install pillow-heif` to read HEIC" if HEIF & left_out.keys() else ""
         if FILMS & left_out.keys():
@@ -105,7 +89,7 @@ def _readable(paths, extensions, where):
 def _other_kind(path, extensions):
     """The extension of a picture of another kind (also .jpg_large), or NAMELESS; None for other files."""
     kind = path.suffix.lower()
-    if kind in OTHERS or kind.startswith(tuple(extensions)):
+    if kind not in extensions and (kind in OTHERS or kind.startswith(tuple(extensions))):
         return kind
     try:
         if kind or not path.is_file():  # a pipe would block

@@ -129,7 +129,7 @@ def write(picture, side_by_side, origin=None):
 
 def _write(picture, side_by_side, origin):
     kind = Image.registered_extensions()[picture.target.suffix.lower()]
-    made = []
+    frames = []
     for frame, result in zip(picture.frames, picture.results, strict=True):
         alpha = frame[..., 3:]
         if side_by_side:
@@ -139,11 +139,11 @@ def _write(picture, side_by_side, origin):
             result = np.rint(result + (255.0 - result) * (1 - alpha / 255)).astype(np.uint8)
         else:
             result = np.concatenate([result, alpha], axis=2)
-        made.append(result)
+        frames.append(result)
     options = SAVING.get(kind, {}) | picture.info
-    if len(made) > 1:
-        options |= {"save_all": True, "append_images": [images.as_pillow(frame) for frame in made[1:]]}
+    if len(frames) > 1:
+        options |= {"save_all": True, "append_images": [images.as_pillow(frame) for frame in frames[1:]]}
     if origin:
         options |= images.origin_options(kind, origin, picture.info.get("exif", b""))
     picture.target.parent.mkdir(parents=True, exist_ok=True)
-    images.write(picture.target, made[0], **options)
+    images.write(picture.target, frames[0], **options)

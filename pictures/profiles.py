@@ -53,29 +53,31 @@ def to_srgb(image, profile):
         transform = _transform(bytes(profile), "RGB")
     if not transform:
         return image
-    made = transform.apply(colours)
+    converted = transform.apply(colours)
     if has_alpha:
-        made.putalpha(image.getchannel("A"))
-    return made
+        converted.putalpha(image.getchannel("A"))
+    return converted
 
 
 @functools.lru_cache(maxsize=32)  # the pictures of a folder come from a few cameras
 def _transform(profile, mode):
     """The ImageCms transform to sRGB, or None where nothing is to be done."""
     try:
-        given = ImageCms.getOpenProfile(io.BytesIO(profile))
-        if given.profile.xcolor_space.strip() != SPACES[mode]:
+        source = ImageCms.getOpenProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != SPACES[mode]:
             return None
         intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-        transform = ImageCms.buildTransform(given, ImageCms.createProfile("sRGB"), mode, "RGB", intent, flags)
+        transform = ImageCms.buildTransform(
+            source, ImageCms.createProfile("sRGB"), mode, "RGB", intent, flags
+        )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
     if mode == "CMYK":
         return transform
     steps = np.arange(0, 256, 15, dtype=np.uint8)  # 18 of each channel, black and white among them
     grid = np.stack(np.meshgrid(*[steps] * len(mode)), axis=-1).reshape(1, -1, len(mode))
-    made = np.asarray(transform.apply(Image.fromarray(grid.squeeze(-1) if mode == "L" else grid)))
-    return None if np.abs(made.astype(int) - grid).max() <= EQUAL else transform
+    converted = np.asarray(transform.apply(Image.fromarray(grid.squeeze(-1) if mode == "L" else grid)))
+    return None if np.abs(converted.astype(int) - grid).max() <= EQUAL else transform
 
 
 def add_declared(image, data):
@@ -126,17 +128,19 @@ def _by_number(info, primaries, curve):
 
 def _profile(curve, primaries):
     """The sRGB profile with other primaries and, unless `curve` is SRGB, a power in place of its curve."""
-    made = bytearray(SRGB_PROFILE)
+    profile = bytearray(SRGB_PROFILE)
 
     def put(tag, skip, numbers):
-        (start,) = struct.unpack_from(">I", made, made.index(tag, 128) + 4)
-        struct.pack_into(f">{len(numbers)}i", made, start + skip, *(round(65536 * each) for each in numbers))
+        (start,) = struct.unpack_from(">I", profile, profile.index(tag, 128) + 4)
+        struct.pack_into(
+            f">{len(numbers)}i", profile, start + skip, *(round(65536 * each) for each in numbers)
+        )
 
     for colour, column in zip((b"r", b"g", b"b"), _to_d50(primaries).T, strict=True):
         put(colour + b"XYZ", 8, column)
         if curve != SRGB:
             put(colour + b"TRC", 12, (curve, 1, 0, 0, 0))
-    return bytes(made)
+    return bytes(profile)
 
 
 def _to_d50(primaries):

@@ -17,7 +17,10 @@ from utils import first_line
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes of a file
 SAVE_AS = "save it as grey or RGB of 8 or 16 bits, uncompressed"
-WHITE_IS_0 = 0  # of the tag PhotometricInterpretation
+BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, PLANAR, FORMAT = 258, 259, 262, 274, 284, 339  # tags
+SUBSAMPLING, PROFILE = 530, 34675
+WHITE_IS_0 = 0  # a value of PHOTOMETRIC
+UNSIGNED, FLOAT, UNKNOWN = 1, 3, 4  # values of FORMAT
 COLOURS = {WHITE_IS_0: "L", 1: "L", 2: "RGB", 5: "CMYK"}
 PACKED = 1032  # the most by which deflate reduces data
 
@@ -42,8 +45,8 @@ def open_tiff(image, data, limit):
     except (NotImplementedError, ValueError, tifffile.TiffFileError) as error:
         if isinstance(error, ValueError) and "imagecodecs" not in str(error):  # a compression such as LZW
             raise
-        if image and (made := _by_pillow(image)):
-            return made
+        if image and (decoded := _by_pillow(image)):
+            return decoded
         reason = first_line(error).strip("\"'")
         raise ValueError(f"a kind of TIFF that cannot be read ({reason}): {SAVE_AS}") from None
 
@@ -60,16 +63,17 @@ def eight_bits(values, white=65535):
 
 def _pillow_reads_correctly(tags):
     """Whether a TIFF has at most 8 bits, unsigned, the channels of a pixel together and chroma not halved."""
-    halved = tags.get(262) == 6 and tags.get(259, 1) == 1 and tuple(tags.get(530, (2, 2))) != (1, 1)
-    unsigned = set(tags.get(339, (1,))) <= {1, 4}
-    return max(tags.get(258, (1,))) <= 8 and unsigned and tags.get(284, 1) == 1 and not halved
+    uncompressed_ycbcr = tags.get(PHOTOMETRIC) == 6 and tags.get(COMPRESSION, 1) == 1
+    halved = uncompressed_ycbcr and tuple(tags.get(SUBSAMPLING, (2, 2))) != (1, 1)
+    unsigned = set(tags.get(FORMAT, (UNSIGNED,))) <= {UNSIGNED, UNKNOWN}
+    return max(tags.get(BITS, (1,))) <= 8 and unsigned and tags.get(PLANAR, 1) == 1 and not halved
 
 
 def _by_tifffile(data, limit):
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         kind, mode = page.dtype, COLOURS.get(page.photometric)
-        mixed = len(set(np.atleast_1d(page.tags.valueof(258, default=1)))) > 1
+        mixed = len(set(np.atleast_1d(page.tags.valueof(BITS, default=1)))) > 1
         if kind is None or mode is None or mixed or page.imagedepth > 1:
             colours = getattr(page.photometric, "name", "unknown")
             raise NotImplementedError(f"{page.bitspersample} bits, colours {colours}")
@@ -84,30 +88,32 @@ def _by_tifffile(data, limit):
         planes = planes.transpose(1, 2, 0, 3).reshape(*planes.shape[1:3], -1)
         alpha = {1: "a", 2: "A"}.get(next(iter(page.extrasamples), 0), "") if mode != "CMYK" else ""
         planes, white = planes[..., : len(mode) + len(alpha)], 2**page.bitspersample - 1
-        made = _tiff_image(planes, mode + alpha, page.photometric, white)
-        made.info["icc_profile"] = page.tags.valueof(34675)
-        made.getexif()[274] = page.tags.valueof(274, default=1)  # the orientation
-    return made
+        image = _tiff_image(planes, mode + alpha, page.photometric, white)
+        image.info["icc_profile"] = page.tags.valueof(PROFILE)
+        image.getexif()[ORIENTATION] = page.tags.valueof(ORIENTATION, default=1)
+    return image
 
 
 def _by_pillow(image):
     """A TIFF that tifffile cannot unpack, if Pillow reads its kind correctly: compressed or of 12 bits."""
     tags = image.tag_v2
-    bits, kind, packed = tags.get(258, (1,))[0], tags.get(339, (1,))[0], tags.get(259, 1) != 1
+    bits, kind = tags.get(BITS, (1,))[0], tags.get(FORMAT, (UNSIGNED,))[0]
+    packed = tags.get(COMPRESSION, 1) != 1
     if bits <= 8:
-        right = kind == 1 and packed and image.mode in ("L", "P", "RGB", "RGBA", "CMYK")
-    elif kind == 1:
-        right = bits == 12 or (bits == 16 and packed)
+        correct = kind == UNSIGNED and packed and image.mode in ("L", "P", "RGB", "RGBA", "CMYK")
+    elif kind == UNSIGNED:
+        correct = bits == 12 or (bits == 16 and packed)
     else:
-        right = kind == 3 and tags.prefix == b"II"
-    if not right:
+        correct = kind == FLOAT and tags.prefix == b"II"
+    if not correct:
         return None
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
-    made = _tiff_image(np.asarray(image)[..., None], "L", tags.get(262), 4095 if bits == 12 else 65535)
-    made.info["icc_profile"] = image.info.get("icc_profile")
-    return made
+    values, white = np.asarray(image)[..., None], 4095 if bits == 12 else 65535
+    decoded = _tiff_image(values, "L", tags.get(PHOTOMETRIC), white)
+    decoded.info["icc_profile"] = image.info.get("icc_profile")
+    return decoded
 
 
 def _tiff_image(values, mode, colours, white):
@@ -117,5 +123,5 @@ def _tiff_image(values, mode, colours, white):
     values = values if white == 255 else eight_bits(values, white)
     if colours == WHITE_IS_0:
         values = np.concatenate([255 - values[..., :1], values[..., 1:]], axis=2)
-    made = Image.frombytes(mode, values.shape[1::-1], np.ascontiguousarray(values).tobytes())
-    return made.convert(mode.upper()) if "a" in mode else made
+    image = Image.frombytes(mode, values.shape[1::-1], np.ascontiguousarray(values).tobytes())
+    return image.convert(mode.upper()) if "a" in mode else image

@@ -1,1 +1,1 @@
-"""What networks.py and the commands are built on: the norm, a GPU's settings, and arguments."""
+"""What networks.py and the commands depend on: norms, filters, arguments, atomic writes, GPU settings."""

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and folders locked against other processes."""
+"""Atomic writes, and locks of folders against other processes."""
 
 import contextlib
 import errno
@@ -9,18 +9,18 @@ from utils import report
 
 try:
     import fcntl
-except ImportError:  # Windows, where training does not run, but test.py does
+except ImportError:  # Windows, where test.py runs, but training does not
     fcntl = None
 
-LONG = 128  # bytes of a file's name: file systems take 255, eCryptfs 143, and `replacing` adds some
+LONG = 128  # bytes of a file's name: file systems allow 255, eCryptfs 143, and `replacing` adds some
 
 
 @contextlib.contextmanager
 def replacing(path, sync=True):
-    """Yield a path beside `path` to write to; when the block ends without error it takes `path`'s place.
+    """Yield a temporary path to write to, which replaces `path` when the block ends without an error.
 
-    A process killed at any moment leaves the old file or the new one, never a part of one. With `sync` the
-    same holds when the machine loses power.
+    A process killed at any moment leaves the old file or the new one, never a part of one. With `sync` this
+    also holds if the machine loses power.
     """
     name = path.name
     if len(os.fsencode(name)) > LONG:
@@ -38,13 +38,13 @@ def replacing(path, sync=True):
 
 
 def write_text(path, text):
-    """Write a UTF-8 text file whole. What is no UTF-8, as a file's name may be, is escaped."""
+    """Write a UTF-8 text file atomically. Bytes that are not UTF-8, as in a file's name, are escaped."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def append(path, text):
-    """Append lines to a UTF-8 text file and sync it. Where that fails (a full disk), nothing is added."""
+    """Append lines to a UTF-8 text file and sync it. If that fails (a full disk), nothing is added."""
     data = text.encode("utf-8", "replace")
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     try:
@@ -55,7 +55,7 @@ def append(path, text):
             while data:
                 data = data[os.write(handle, data) :]
             _flush(handle, path)
-            if not size:  # its name is new too
+            if not size:  # the file is new
                 _sync(path.parent)
         except OSError as error:
             os.ftruncate(handle, size)
@@ -66,40 +66,43 @@ def append(path, text):
 
 
 def sweep(folder):
-    """Remove what a killed process left of `replacing` below a folder that no other process writes to."""
+    """Remove the temporary files of killed processes below a folder that no other process writes to."""
     for part in folder.rglob(".*.part"):
         part.unlink(missing_ok=True)
 
 
-_held = set()  # handles of the folders that this process holds
-# How network drives and FUSE say that they lack a call; what a failing disk says is not among it.
-LACKING = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.ENOLCK}
-LACKING |= {errno.EPERM, errno.EACCES}
-_lacks = set()  # what was warned of
-_CONSEQUENCE = {
+_locks = set()  # handles of the folders that this process has locked
+# The errors by which network drives and FUSE report that they lack a call; a failing disk has others.
+UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.ENOLCK}
+UNSUPPORTED |= {errno.EPERM, errno.EACCES}
+CONSEQUENCE = {
     "locked": "take care that no other process writes there",
     "synced": "a power loss may damage what was written last",
 }
+_warned = set()
 
 
-def _warn_lacking(what, path, error):
-    if what not in _lacks:
-        _lacks.add(what)
-        report(f"warning: {path} cannot be {what} ({error.strerror}): {_CONSEQUENCE[what]}")
+def _warn_unsupported(what, path, error):
+    """Warn once that nothing can be "locked" or "synced". Raises `error` if it has another reason."""
+    if error.errno not in UNSUPPORTED:
+        raise error
+    if what not in _warned:
+        _warned.add(what)
+        report(f"warning: {path} cannot be {what} ({error.strerror}): {CONSEQUENCE[what]}")
 
 
 @contextlib.contextmanager
 def locked(folder, wait):
     """Lock `folder` against other processes. A killed process leaves no lock.
 
-    Yields True if it was free, False if another process holds it, and None where the system, or the file
-    system, has no locks; the latter gives a warning, once.
+    Yields True if it was free, False if another process has locked it, and None if the system or the file
+    system has no locks; the latter is warned of once.
     """
     if not fcntl:
         yield None
         return
     handle = os.open(folder, os.O_RDONLY)
-    _held.add(handle)
+    _locks.add(handle)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -107,30 +110,27 @@ def locked(folder, wait):
         except BlockingIOError:
             free = False
         except OSError as error:
-            if error.errno not in LACKING:
-                raise
-            _warn_lacking("locked", folder, error)
+            _warn_unsupported("locked", folder, error)
             free = None
         yield free
     finally:
-        _held.discard(handle)
+        _locks.discard(handle)
         os.close(handle)
 
 
-def let_go():
-    """Let go of the folders that the parent of a forked process holds: the parent alone then holds them."""
-    while _held:
-        os.close(_held.pop())
+def close_inherited_locks():
+    """Close the lock files that a forked process inherited, so that its parent alone holds the locks."""
+    while _locks:
+        os.close(_locks.pop())
 
 
 def _sync(path):
-    if not fcntl:  # Windows opens no folder, and syncs no file that was opened to be read
+    if not fcntl:  # Windows opens no folder, and syncs no file that is open for reading
         return
     try:
         handle = os.open(path, os.O_RDONLY)
-    except PermissionError as error:  # a folder may be written to and not be read
-        _warn_lacking("synced", path, error)
-        return
+    except PermissionError as error:  # a folder may be writable and not readable
+        return _warn_unsupported("synced", path, error)
     try:
         _flush(handle, path)
     finally:
@@ -141,6 +141,4 @@ def _flush(handle, path):
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in LACKING:
-            raise
-        _warn_lacking("synced", path, error)
+        _warn_unsupported("synced", path, error)

@@ -1,4 +1,4 @@
-"""Image filters: a photograph turned into flat, outlined areas, and the guided filter."""
+"""Image filters: flattening and outlining of photographs, and the guided filter."""
 
 import math
 
@@ -7,35 +7,34 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-SECTORS, RADIUS = 8, 3  # of the Kuwahara filter; pixels
-SHARPNESS = 4  # exponent of the inverse variances that weight the sectors
-# Of the bilateral filter: its deviations, in pixels and in distance of colours in [-1, 1], and its radius.
+# Kuwahara filter: number of sectors, radius in pixels, exponent of the inverse variances that weight sectors
+SECTORS, RADIUS, SHARPNESS = 8, 3, 4
+# Bilateral filter: standard deviations in pixels and in colour distance in [-1, 1], radius in pixels
 SPATIAL, RANGE, WINDOW = 2.0, 0.2, 2
-# Of the outlines: deviation of the narrower Gaussian and radius of both, in pixels; the response, in [-1, 1],
-# from which there is ink, and how fast it grows from there.
+# Outlines: deviation of the narrower Gaussian and radius of both, in pixels; the response, in [-1, 1], at
+# which ink begins, and its slope from there
 LINE, LINE_RADIUS, THRESHOLD, SLOPE = 1.0, 5, 0.03, 30
-AROUND = 3  # pixels around each, in which the coherence of borders is looked at
-COHERENT = 0.35, 0.65  # the coherence up to which there is no ink, and from which all of it
+COHERENCE_RADIUS = 3  # pixels
+COHERENT = 0.35, 0.65  # the coherence below which there is no ink, and above which all of it
 SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8  # the derivative from left to right
-SMOOTHNESS = 0.01  # variance of the guide, in [-1, 1], from which the guided filter keeps borders
+SMOOTHNESS = 0.01  # variance of the guide, in [-1, 1], above which the guided filter keeps borders
 
 
 class Flatten(nn.Module):
-    """Makes photos (N,C,H,W in [-1, 1]) flat within areas, and outlines the areas; gives float32.
+    """Flatten the areas of photos (N,C,H,W in [-1, 1]) and outline them. Returns float32, without gradients.
 
     Each of `passes` is a generalised Kuwahara filter (Papari et al., IEEE Trans. Image Processing 2007),
     which simplifies shapes and keeps borders sharp, then a bilateral filter (Tomasi and Manduchi, ICCV 1998),
-    which evens out what that left within areas. Then the dark side of each border is darkened, by `outline`
-    from 0, nothing, to 1, black, where a difference of Gaussians responds (Winnemöller et al., SIGGRAPH
-    2006). `reach` is how many pixels it sees to each side. No gradients pass. Without both it gives back the
-    photo.
+    which smooths the rest within areas. Then the dark side of each border, where a difference of Gaussians
+    responds (Winnemöller et al., SIGGRAPH 2006), is darkened by `outline`, 0 (not) to 1 (black). `reach` is
+    the radius in pixels of all of it. With both at 0 the photo is returned.
     """
 
     def __init__(self, passes, outline=0):
         super().__init__()
         self.passes, self.outline = passes, outline
         self.reach = passes * (RADIUS + WINDOW) + (LINE_RADIUS if outline else 0)
-        # No buffers: DistributedDataParallel would send them. "cpu", since weights may be made on "meta".
+        # Not buffers, which DistributedDataParallel would send. "cpu": modules may be built on "meta".
         kernels = {"sectors": _sectors(), "lines": _difference_of_gaussians(), "sobel": SOBEL}
         self.kernels = {name: torch.tensor(each, device="cpu").float() for name, each in kernels.items()}
 
@@ -50,13 +49,13 @@ class Flatten(nn.Module):
             return self._outlined(x) if self.outline else x
 
     def _kernel(self, name, x):
-        """A kernel on the device of `x`, where it stays: a copy at each step would make a GPU wait."""
+        """A kernel on the device of `x`, kept there: a copy in each step would wait for the GPU."""
         if self.kernels[name].device != x.device:
             self.kernels[name] = self.kernels[name].to(x.device)
         return self.kernels[name].to(x.dtype)
 
     def _kuwahara(self, x):
-        """Each pixel becomes the mean of the sectors around it, those of little variance counting most."""
+        """Each pixel becomes a mean of the sectors around it, weighted by the inverse of their variance."""
         channels = x.shape[1]
         padded = F.pad(x, (RADIUS,) * 4, mode="reflect")
         padded = torch.cat([padded, padded.square().sum(1, keepdim=True)], 1)
@@ -64,12 +63,12 @@ class Flatten(nn.Module):
         sums = sums.unflatten(1, (channels + 1, SECTORS))
         means, squares = sums[:, :-1], sums[:, -1:]
         variance = (squares - means.square().sum(1, keepdim=True)).clamp(min=0)
-        # 1e-4 is a grey level and a half: sectors that vary less all count the same.
+        # 1e-4 is a grey level and a half: sectors that vary less count alike.
         weight = (1e-4 / (variance + 1e-4)) ** SHARPNESS
         return (means * weight).sum(2) / weight.sum(2)
 
     def _outlined(self, x):
-        """Darken pixels along contours that are darker than their surroundings in one of the channels."""
+        """Darken pixels along contours that are darker than their surroundings in a channel."""
         channels = x.shape[1]
         padded = F.pad(x, (LINE_RADIUS,) * 4, mode="reflect")
         kernel = self._kernel("lines", x).repeat(channels, 1, 1, 1)
@@ -80,19 +79,21 @@ class Flatten(nn.Module):
         return (x + 1) * (1 - self.outline * ink) - 1
 
     def _coherence(self, x):
-        """How far the borders around a pixel have one direction: 0 in rough texture, 1 along a line.
+        """How far the borders around a pixel share one direction: 0 in rough texture, 1 along a line.
 
-        It is that of the structure tensor, by which Kang et al. (NPAR 2007) let lines follow contours.
+        The coherence of the structure tensor, by which Kang et al. (NPAR 2007) let lines follow contours.
         """
         channels = x.shape[1]
-        padded = F.pad(x, (AROUND + 1,) * 4, mode="reflect")
+        padded = F.pad(x, (COHERENCE_RADIUS + 1,) * 4, mode="reflect")
         sobel = self._kernel("sobel", x)
         across, down = (
             F.conv2d(padded, kernel.repeat(channels, 1, 1, 1), groups=channels)
             for kernel in (sobel, sobel.mT)
         )
         products = across.square(), across * down, down.square()
-        xx, xy, yy = (F.avg_pool2d(each.sum(1, keepdim=True), 2 * AROUND + 1, stride=1) for each in products)
+        xx, xy, yy = (
+            F.avg_pool2d(each.sum(1, keepdim=True), 2 * COHERENCE_RADIUS + 1, stride=1) for each in products
+        )
         return ((xx - yy).square() + 4 * xy.square()).sqrt() / (xx + yy + 1e-4)
 
 
@@ -105,13 +106,13 @@ def _sectors():
     for sector in range(SECTORS):
         angle = (np.arctan2(y, x) - sector * 2 * math.pi / SECTORS + math.pi) % (2 * math.pi)
         kernel = disc * np.cos((2 * (angle - math.pi)).clip(-math.pi / 2, math.pi / 2)) ** 2
-        kernel[RADIUS, RADIUS] = 1 / SECTORS  # of the centre every sector has a share
+        kernel[RADIUS, RADIUS] = 1 / SECTORS  # all sectors share the centre
         kernels.append(kernel / kernel.sum())
     return np.stack(kernels)[:, None]
 
 
 def _bilateral(x):
-    """A weighted mean of the window around each pixel: near pixels of a like colour count most."""
+    """A mean of the window around each pixel, weighted by nearness in space and colour."""
     height, width = x.shape[2:]
     padded = F.pad(x, (WINDOW,) * 4, mode="reflect")
     total, weights = torch.zeros_like(x), torch.zeros_like(x[:, :1])
@@ -127,11 +128,11 @@ def _bilateral(x):
 
 
 def _difference_of_gaussians():
-    """Kernel (1,1,side,side) of a narrow Gaussian less a wide one, of sum 0."""
-    place = np.arange(-LINE_RADIUS, LINE_RADIUS + 1)
+    """Kernel (1,1,side,side) of a narrow Gaussian minus a wide one, of sum 0."""
+    offsets = np.arange(-LINE_RADIUS, LINE_RADIUS + 1)
     gaussians = []
     for deviation in (LINE, 1.6 * LINE):
-        row = np.exp(-0.5 * (place / deviation) ** 2)
+        row = np.exp(-0.5 * (offsets / deviation) ** 2)
         gaussians.append(np.outer(row, row) / row.sum() ** 2)
     return (gaussians[0] - gaussians[1])[None, None]
 
@@ -139,9 +140,9 @@ def _difference_of_gaussians():
 def guided_filter(guide, picture, radius):
     """Make `picture` follow the borders of `guide` (both N,C,H,W): the guided filter (He et al., ECCV 2010).
 
-    Within a window of `radius` pixels to each side, a channel of the result is a linear function of the
-    channel of the guide, the one nearest to the picture. What the guide lacks, such as fringes or hatching
-    along lines, is averaged out. White-box Cartoonization (Wang and Yu, CVPR 2020) cleans its results so.
+    Within `radius` pixels each channel of the result is the linear function of the guide's channel that is
+    nearest to the picture, so what the guide lacks, such as fringes or hatching along lines, is averaged out.
+    White-box Cartoonization (Wang and Yu, CVPR 2020) cleans its results in this way.
     """
     mean = lambda x: F.avg_pool2d(F.pad(x, (radius,) * 4, mode="reflect"), 2 * radius + 1, stride=1)
     guide, picture = at_least_float32(guide), at_least_float32(picture)
@@ -153,5 +154,5 @@ def guided_filter(guide, picture, radius):
 
 
 def at_least_float32(x):
-    """float16 and bfloat16 become float32; wider types stay."""
+    """Convert float16 and bfloat16 to float32; wider types stay."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

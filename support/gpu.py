@@ -1,4 +1,4 @@
-"""What NVIDIA's libraries are told: TF32 or not, and when to search for the fastest convolutions."""
+"""cuDNN and TF32 settings."""
 
 import contextlib
 
@@ -8,17 +8,17 @@ from utils import WrongUse
 
 
 def for_training(device, precision):
-    """How networks lie that are trained on `device`, as Module.to takes it. cuDNN searches from now on."""
+    """Let cuDNN search for its fastest convolutions; returns the arguments of Module.to for training."""
     choose_arithmetic(device, precision)
     torch.backends.cudnn.benchmark = True
     return {"device": device, "memory_format": torch.channels_last}
 
 
 def choose_arithmetic(device, precision):
-    """Compute float32 in TF32 (10 bits of mantissa) where `precision` is "tf32", and nowhere else.
+    """Compute float32 in TF32 (10 bits of mantissa) if `precision` is "tf32", else in float32.
 
-    PyTorch's own choice on an A100 and later is TF32 for all float32 convolutions. Raises WrongUse for "tf32"
-    on a device without it.
+    PyTorch's default from the A100 on is TF32 for all float32 convolutions. Raises WrongUse for "tf32" on a
+    device without it.
     """
     if precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
         raise WrongUse("--precision tf32 needs an A100 or a later NVIDIA GPU: use --precision fp32")
@@ -27,10 +27,7 @@ def choose_arithmetic(device, precision):
 
 @contextlib.contextmanager
 def no_search():
-    """In this context, or a function that it decorates, cuDNN takes convolutions without a search.
-
-    The search that training turns on takes seconds for each new shape, and pictures have many shapes.
-    """
+    """A context or a decorator in which cuDNN does not search: it takes seconds for each new shape."""
     before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
     try:
         yield

@@ -2,69 +2,131 @@
 
 python -m survey PHOTO DRAWING OUT
 
-leaves in the folder OUT a picture and a record of each, survey.json, sheet.png, table.md and index.html. With
-OUT in a folder of runs, `python -m pages` shows it beside them.
+writes a picture and a record of each method, survey.json, sheet.png, table.md and index.html into the folder
+OUT. If OUT is in a folder of runs, `python -m pages` lists it with them.
 """
 
 import datetime
 import importlib
 import math
 import sys
-
-from pages import summaries
-from support.arguments import Parser, path
-from survey import options
-from survey.methods import METHODS
-from utils import RunFailed, exit_status, first_line, refuse_early, report
-
-
-def parse(argv=None):
-    made = Parser("Run every method on the same photograph, drawing and VGG19.")
-    options.add_inputs(made.add_argument)
-    made.add_argument("output", type=path, help="the folder for the pictures, the sheet and the page")
-    options.add_work(made.add_argument_group("work").add_argument)
-    args = made.parse_args(argv)
-    if args.output.exists() and not args.output.is_dir():
-        made.error(f"{args.output} is no folder")
-    for file in (args.photo, args.drawing):
-        if file.parent.resolve() == args.output.resolve():
-            made.error(f"{file} lies in {args.output}, where pictures are written: name another folder")
-    if summaries.is_run(args.output):
-        made.error(f"{args.output} is the folder of a training run, or is named like one: name another")
-    return args
-
-
-if __name__ == "__main__":
-    refuse_early(parse)
+from typing import NamedTuple
 
 import matplotlib.figure
 
-from pages import writing
+from pages import summaries, writing
 from pictures import images
+from support.arguments import command_line
 from support.files import replacing, write_text
 from survey import command
+from utils import RunFailed, exit_status, first_line, report
+
+
+class Method(NamedTuple):
+    """A row of the survey; `words` is a module of survey/ and its options."""
+
+    name: str
+    title: str
+    year: int
+    optimises: str
+    words: str
+
+
+METHODS = (
+    Method(
+        "texture",
+        "Texture (Gatys et al.)",
+        2015,
+        "Gram matrices, from noise, without a photograph",
+        "texture",
+    ),
+    Method("gatys", "Gatys et al.", 2016, "content features and Gram matrices", "gatys"),
+    Method(
+        "colour_histogram",
+        "Gatys et al., colours matched",
+        2016,
+        "the same, with a drawing of the photograph's colours",
+        "gatys --keep_colour histogram",
+    ),
+    Method(
+        "colour_luminance",
+        "Gatys et al., luminance only",
+        2016,
+        "the same, of luminance alone",
+        "gatys --keep_colour luminance",
+    ),
+    Method(
+        "mmd_linear",
+        "Li et al., linear kernel",
+        2017,
+        "content features and the channels' means",
+        "gatys --statistics mmd_linear",
+    ),
+    Method(
+        "mmd_gaussian",
+        "Li et al., Gaussian kernel",
+        2017,
+        "content features and how the places' features are distributed",
+        "gatys --statistics mmd_gaussian",
+    ),
+    Method(
+        "mean_std",
+        "Li et al., batch norm's statistics",
+        2017,
+        "content features and the channels' means and deviations",
+        "gatys --statistics mean_std",
+    ),
+    Method(
+        "mrf",
+        "Li and Wand",
+        2016,
+        "content features and distances to the drawing's patches of features",
+        "mrf",
+    ),
+    Method(
+        "analogy",
+        "Liao et al., deep image analogy",
+        2017,
+        "nothing: patches of features are matched both ways, from coarse to fine",
+        "analogy",
+    ),
+)
 
 COLUMNS, PANEL = 4, 2.6  # of the sheet; inches a side of a picture
 
 
+def parse(argv=None):
+    made = command.parser("Run every method on the same photograph, drawing and VGG19.", folder=True)
+    args = made.parse_args(argv)
+    if args.output.exists() and not args.output.is_dir():
+        made.error(f"{args.output} is not a folder")
+    for file in (args.photo, args.drawing):
+        if file.parent.resolve() == args.output.resolve():
+            made.error(f"{file} is in {args.output}, where pictures are written: name another folder")
+    if summaries.is_run(args.output):
+        made.error(f"{args.output} is the folder of a training run, or is named like one: name another")
+    writing.refuse_foreign(args.output / "index.html")
+    return args
+
+
 def perform(method, args, vgg, device):
-    """Run one method; returns its record; where it failed that says why, and has no picture."""
-    module, *words = method.words.split()
+    """Run one method. Returns its record, which says why if it failed; its picture is then None."""
+    module, *options = method.words.split()
     output = args.output / f"{method.name}.png"
     for earlier in (output, output.with_suffix(".json")):
-        earlier.unlink(missing_ok=True)  # of a run into the same folder
-    places = {"photo": args.photo, "drawing": args.drawing, "output": output}
-    argv = [word.format_map(places) for word in words]
+        earlier.unlink(missing_ok=True)  # of an earlier survey
+    inputs = [args.drawing] if module == "texture" else [args.photo, args.drawing]
+    argv = [*map(str, inputs), str(output), *options]
     for name in ("size", "steps", "seed", "vgg_model", "device"):
         if (value := getattr(args, name)) is not None:
             argv += [f"--{name}", str(value)]
-    line = command.typed(f"survey.{module}", argv)
+    line = command_line(f"survey.{module}", argv)
     record = {"name": method.name, "title": method.title, "year": method.year}
     record |= {"optimises": method.optimises, "command": line, "picture": output.name, "failed": None}
     try:
         made = importlib.import_module(f"survey.{module}")
         done = command.perform(module, made.parse(argv), made.paint, vgg, device, line)
-    except Exception as error:  # of any kind: the other methods go on
+    except Exception as error:  # the other methods still run
         report(f"{method.name} failed: {type(error).__name__}: {first_line(error)}")
         return record | {"failed": first_line(error), "picture": None}
     report(f"{output}: {done['seconds']:.1f} s")
@@ -90,8 +152,8 @@ def write_sheet(folder, methods):
 
 
 def table(methods):
-    """The methods as a table in Markdown, its pictures beside it."""
-    lines = ["| method | year | what it makes small | seconds | |", "|---|---|---|---|---|"]
+    """The methods as a table in Markdown with their pictures."""
+    lines = ["| method | year | what it minimises | seconds | |", "|---|---|---|---|---|"]
     for each in methods:
         cells = [each["title"], each["year"], each["optimises"], each.get("seconds", "failed")]
         cells.append(f"![]({each['picture']})" if each["picture"] else "")
@@ -101,15 +163,14 @@ def table(methods):
 
 def main(argv=None):
     args = parse(argv)
-    writing.refuse_foreign(args.output / "index.html")  # before the work
     device = command.choose_device(args)
     vgg = command.load_vgg(args, device)
-    inputs = {name: command.read(getattr(args, name), args.size, "cpu") for name in ("photo", "drawing")}
-    for name, picture in inputs.items():
+    for name in ("photo", "drawing"):
+        picture = command.read(getattr(args, name), args.size, "cpu")
         command.write(args.output / f"{name}.png", picture)
     started = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
     methods = [perform(method, args, vgg, device) for method in METHODS]
-    record = {"command": command.typed("survey", argv), "started": started, "size": args.size}
+    record = {"command": command_line("survey", argv), "started": started, "size": args.size}
     record |= {"seed": args.seed, "vgg_model": args.vgg_model or "torchvision's ImageNet weights"}
     record["methods"] = methods
     command.write_json(args.output / "survey.json", record)
@@ -117,7 +178,7 @@ def main(argv=None):
     write_text(args.output / "table.md", table(methods))
     writing.write_survey(args.output, record)
     print(f"open {args.output / 'index.html'}")
-    if failed := [each["name"] for each in methods if each["failed"]]:
+    if failed := [method["name"] for method in methods if method["failed"]]:
         raise RunFailed(f"{len(failed)} of {len(methods)} methods failed: {', '.join(failed)}")
 
 

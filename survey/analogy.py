@@ -1,7 +1,7 @@
 """Liao, Yao, Yuan, Hua, Kang: Visual Attribute Transfer through Deep Image Analogy, SIGGRAPH 2017.
 
-A photograph A and a drawing B' are given. A' has the content of A, and B that of B', each in the look of the
-other: A : A' = B : B'. Features F at the layers L of VGG19, relu5_1 to relu1_1, are matched both ways:
+A photograph A and a drawing B' are given. A' has the content of A, and B that of B', each in the look of
+the other: A : A' = B : B'. Features F at the layers L of VGG19, relu5_1 to relu1_1, are matched both ways:
 
     field_ab(p) = argmin_q sum over x in N(p), y in N(q) of |nF_A(x) - nF_B(y)|^2 + |nF_A'(x) - nF_B'(y)|^2
     nF = F / |F| at each place                                                                (4), (5)
@@ -9,23 +9,28 @@ other: A : A' = B : B'. Features F at the layers L of VGG19, relu5_1 to relu1_1,
     R = argmin |CNN from L-1 to L (R) - F_B'(field_ab) at L|^2, by L-BFGS                     (7)
     W = alpha / (1 + exp(-300 (|F_A|^2 - 0.05))), |F_A|^2 scaled to [0, 1]
 
-with alpha 0.8, 0.7, 0.6, 0.1 at L-1 = 4 to 1, and B likewise from A. At the top F_A' is F_A, F_B is F_B', and
-the field is random. A field is enlarged for the next layer and searched within 6, 6, 4, 4 places, L = 4 to 1.
-At last A'(p) is the mean of the pixels that the 5x5 patches around p put there.
+with alpha 0.8, 0.7, 0.6, 0.1 at L-1 = 4 to 1, and B likewise from A. At the top F_A' is F_A, F_B is F_B',
+and the field is random. A field is enlarged for the next layer and searched within 6, 6, 4, 4 places, L = 4
+to 1. Finally A'(p) is the mean of the pixels that the 5x5 patches around p put there.
 
-Open in the paper, and chosen here: five rounds of PatchMatch. F_B'(field_ab) is the mean of overlapping
-patches, as in the authors' code. R starts from the finer features of B' moved by the enlarged field, and its
-losses are relative to the size of what is sought. Where the weights end at conv4_4, relu4_1 is the top. B is
-what the command makes of the two pictures exchanged.
+The paper leaves some choices open. Here PatchMatch has five rounds. F_B'(field_ab) is the mean of
+overlapping patches, as in the authors' code. R starts from the finer features of B' moved by the enlarged
+field, and its losses are relative to the size of the target. For weights that end at conv4_4, relu4_1 is
+the top. B is what the command makes of the two pictures exchanged.
 """
 
 import sys
 
-from support.arguments import number
-from survey import options
-from utils import exit_status, refuse_early
+import torch
+import torch.nn.functional as F
 
-# From coarse to fine: the patch's side, the radius of the search (the top's is without limit), alpha.
+from support.arguments import number
+from survey import command, layers, patchmatch
+from survey.descent import lbfgs
+from survey.style import TINY
+from utils import exit_status
+
+# From coarse to fine: the patch's side, the radius of the search (unlimited at the top), alpha.
 LAYERS = {"relu5_1": (3, None, 1), "relu4_1": (3, 6, 0.8), "relu3_1": (3, 6, 0.7), "relu2_1": (5, 4, 0.6)}
 LAYERS |= {"relu1_1": (5, 4, 0.1)}
 KAPPA, TAU = 300, 0.05
@@ -34,32 +39,22 @@ EVERYWHERE = 1 << 16  # a radius larger than any picture
 
 
 def parse(argv=None):
-    counted = "evaluations of (7) a layer and way"
-    made = options.parser(__doc__.split("\n")[0], steps=30, drawings=None, counted=counted)
-    made.add_argument("--rounds", type=number(int, 1), default=5, help="of PatchMatch a layer (%(default)s)")
+    counted = "evaluations of (7) in each layer and direction"
+    made = command.parser(__doc__.split("\n")[0], 30, counted=counted)
+    made.group("method")("rounds", 5, number(int, 1), "of PatchMatch in each layer")
     return made.parse_args(argv)
-
-
-if __name__ == "__main__":
-    refuse_early(parse)
-
-import torch
-import torch.nn.functional as F
-
-from survey import command, layers, patchmatch
-from survey.style import TINY
 
 
 def paint(args, vgg, photo, drawings):
     """The photo (1,3,H,W) in the look of the drawing, with patches of the drawing; and the losses.
 
-    The losses are the mean squared distances of matched patches at relu1_1, both ways, and those of (7).
-    `--steps` evaluations of (7) are made a layer and way.
+    The losses are the mean squared distances of matched patches at relu1_1, both ways, and those of (7),
+    which is evaluated `--steps` times in each layer and direction.
     """
     (drawing,) = drawings
     generator = torch.Generator().manual_seed(args.seed)
-    names = layers.held(vgg, LAYERS)
-    plain, styled = layers.look(vgg, photo, names), layers.look(vgg, drawing, names)  # F_A, F_B'
+    names = layers.available(vgg, LAYERS)
+    plain, styled = layers.features(vgg, photo, names), layers.features(vgg, drawing, names)  # F_A, F_B'
     a, b = plain[names[0]], styled[names[0]]
     a_styled, b_plain = a, b  # F_A', F_B
     to_drawing = patchmatch.random_field(a, b, generator)
@@ -67,36 +62,33 @@ def paint(args, vgg, photo, drawings):
     losses = {}
     for name, finer in zip(names, [*names[1:], None], strict=True):
         patch, radius, _ = LAYERS[name]
-        work = patch, EVERYWHERE if name == names[0] else radius, args.rounds, generator
+        search = patch, EVERYWHERE if name == names[0] else radius, args.rounds, generator
         photos = torch.cat([F.normalize(a), F.normalize(a_styled)], 1)
         draws = torch.cat([F.normalize(b_plain), F.normalize(b)], 1)
-        to_drawing, distances = patchmatch.search(photos, draws, to_drawing, *work)
-        to_photo, back = patchmatch.search(draws, photos, to_photo, *work)
+        to_drawing, distances = patchmatch.search(photos, draws, to_drawing, *search)
+        to_photo, distances_back = patchmatch.search(draws, photos, to_photo, *search)
         if finer is None:
             break
-        ahead = patchmatch.vote(to_drawing, b, patch), patchmatch.vote(to_photo, a, patch)
+        target_a, target_b = patchmatch.vote(to_drawing, b, patch), patchmatch.vote(to_photo, a, patch)
         coarse_a, coarse_b, a, b = a, b, plain[finer], styled[finer]
         to_drawing = patchmatch.enlarge(to_drawing, a, b, coarse_a)
         to_photo = patchmatch.enlarge(to_photo, b, a, coarse_b)
         start_a, start_b = patchmatch.vote(to_drawing, b, patch), patchmatch.vote(to_photo, a, patch)
-        found_a, loss_a = deconvolve(vgg, ahead[0], name, finer, start_a, args.steps)
-        found_b, loss_b = deconvolve(vgg, ahead[1], name, finer, start_b, args.steps)
-        losses |= {f"{finer} of A'": loss_a, f"{finer} of B": loss_b}
+        found_a, losses[f"{finer} of A'"] = deconvolve(vgg, target_a, name, finer, start_a, args.steps)
+        found_b, losses[f"{finer} of B"] = deconvolve(vgg, target_b, name, finer, start_b, args.steps)
         a_styled, b_plain = blend(a, found_a, finer), blend(b, found_b, finer)
-    losses |= {"photo to drawing": distances[-1], "drawing to photo": back[-1]}
+    losses |= {"photo to drawing": distances[-1], "drawing to photo": distances_back[-1]}
     return patchmatch.vote(to_drawing, drawing, PATCH), losses
 
 
 def deconvolve(vgg, target, coarser, finer, start, steps):
     """Features (1,C,H,W) at `finer` that VGG19 turns into the target at `coarser` (7), and their loss.
 
-    It is the squared error over the target's square; L-BFGS evaluates it `steps` times from `start`.
+    The loss is the squared error over the target's square; L-BFGS evaluates it `steps` times from `start`.
     """
     between = vgg.features[layers.PLACES[finer] + 1 : layers.PLACES[coarser] + 1]
     found, size = start.clone().requires_grad_(), target.square().mean().clamp(min=TINY)
-    # Its tolerances would take the small gradients of a mean over many features for an end.
-    none = {"tolerance_grad": 0, "tolerance_change": 0}
-    search = torch.optim.LBFGS([found], 1, steps, steps, **none, line_search_fn="strong_wolfe")
+    search = lbfgs(found, steps)
 
     def evaluate():
         search.zero_grad()

@@ -2,21 +2,21 @@
 
 Two ways to keep the photograph's colours. Pictures are float32 (1,3,H,W) in [-1, 1].
 
-Colour histogram matching: before the transfer the drawing's colours x become A x + b, so that their mean and
-covariance are the photograph's (the paper's Eq. 3 to 5),
+Colour histogram matching: before the transfer the drawing's colours x become A x + b, so that their mean
+and covariance are the photograph's (Eq. 3 to 5),
 
     b = mu_P - A mu_D    A = S_P^(1/2) S_D^(-1/2)
 
 with the symmetric roots of Hertzmann's Image Analogies, which the paper found better than Cholesky's.
 
-Luminance only: the style is transferred between the luminances, the drawing's made alike in mean and
-deviation, (sigma_P / sigma_D) (L - mu_D) + mu_P, and the result gets the photograph's chroma in YIQ.
+Luminance only: the style is transferred between luminances, after the drawing's got the photograph's mean
+and deviation, (sigma_P / sigma_D) (L - mu_D) + mu_P; the result keeps the photograph's chroma in YIQ.
 """
 
 import torch
 
 LUMINANCE = (0.299, 0.587, 0.114)  # Y of YIQ, of R, G and B
-TINY = 1e-6  # least variance of a drawing's colours: a flat one has no inverse
+TINY = 1e-6  # the least variance of a drawing's colours: that of a flat one has no inverse
 
 
 def match_colours(drawing, photo):
@@ -28,18 +28,18 @@ def match_colours(drawing, photo):
 
 
 def match_luminance(drawing, photo):
-    """Luminance (1,1,H,W) with the mean and deviation of the photo's, both (1,1,H,W)."""
+    """A luminance (1,1,H,W) with the mean and deviation of the photo's, both (1,1,H,W)."""
     deviations = photo.std() / drawing.std().clamp(min=TINY**0.5)
     return (drawing - drawing.mean()) * deviations + photo.mean()
 
 
 def luminance(picture):
-    """The luminance (1,1,H,W) of a picture."""
+    """The luminance (N,1,H,W) of pictures."""
     return torch.einsum("c,nchw->nhw", picture.new_tensor(LUMINANCE), picture)[:, None]
 
 
 def with_luminance(photo, wanted):
-    """The photo with another luminance (1,1,H,W). I and Q stay where R, G and B change alike."""
+    """The photo with another luminance (1,1,H,W). An equal change of R, G and B leaves I and Q."""
     return (photo + wanted - luminance(photo)).clamp(-1, 1)
 
 

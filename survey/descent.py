@@ -1,4 +1,4 @@
-"""The search for one picture that makes an objective small, by its own pixels."""
+"""Optimise the pixels of a picture."""
 
 import math
 
@@ -7,16 +7,17 @@ from tqdm import tqdm
 
 from utils import RunFailed
 
-RATE = 0.02  # Adam's, in units of the range [-1, 1]
-OUTSIDE = 3  # weight of the mean squared distance from the range: what lies outside is cut off at last
+OPTIMISERS = ("adam", "lbfgs")
+RATE = 0.02  # Adam's learning rate, for the range [-1, 1]
+OUTSIDE = 3  # weight of the mean squared distance from the range, to which the result is clamped
 
 
 def descend(start, objective, steps, optimiser="lbfgs", description=""):
-    """Change a picture (N,C,H,W) from `start` on, and return it, clamped to [-1, 1], and its losses.
+    """Minimise an objective over the pixels of a picture (N,C,H,W); returns it in [-1, 1], and its losses.
 
-    `objective(picture)` gives {name: weighted loss}, whose sum is made small in `steps` evaluations of it, or
-    some more, where L-BFGS is in a line search. What lies outside [-1, 1] is drawn back. A bar shows the sum.
-    Raises RunFailed where it is not finite.
+    `objective(picture)` returns {name: weighted loss}; their sum is evaluated `steps` times, or a few more
+    during a line search of L-BFGS. Values outside [-1, 1] are penalised. Raises RunFailed if the loss is not
+    finite.
     """
     picture = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
     with tqdm(total=steps, desc=description, unit="step", disable=None, leave=False) as bar:
@@ -25,20 +26,18 @@ def descend(start, objective, steps, optimiser="lbfgs", description=""):
             search.zero_grad()
             outside = (picture - picture.clamp(-1, 1)).square().mean()
             total = sum(objective(picture).values()) + OUTSIDE * outside
-            # Losses are means: a pixel of a large picture would have a gradient that both take for none.
-            whole = total * picture.numel()
-            whole.backward()
+            # Losses are means: the gradient of one pixel of a large picture would be too small for both.
+            scaled = total * picture.numel()
+            scaled.backward()
             loss = total.item()
             if not math.isfinite(loss):
                 raise RunFailed(f"the loss is {loss} after {bar.n} steps: lower a weight")
             bar.set_postfix_str(f"{loss:.4g}", refresh=False)
             bar.update()
-            return whole
+            return scaled
 
         if optimiser == "lbfgs":
-            # Tolerances know no scale of a loss, and only a line search makes the first steps long enough.
-            none = {"tolerance_grad": 0, "tolerance_change": 0}
-            search = torch.optim.LBFGS([picture], 1, steps, steps, **none, line_search_fn="strong_wolfe")
+            search = lbfgs(picture, steps)
             search.step(evaluate)
         else:
             search = torch.optim.Adam([picture], RATE)
@@ -47,3 +46,12 @@ def descend(start, objective, steps, optimiser="lbfgs", description=""):
     with torch.no_grad():
         picture = picture.clamp(-1, 1)
         return picture, {name: loss.item() for name, loss in objective(picture).items()}
+
+
+def lbfgs(tensor, steps):
+    """L-BFGS for one call of `step` with at most about `steps` evaluations.
+
+    Its tolerances depend on the scale of the loss, so they are 0; the first steps need a line search.
+    """
+    tolerances = {"tolerance_grad": 0, "tolerance_change": 0}
+    return torch.optim.LBFGS([tensor], 1, steps, steps, **tolerances, line_search_fn="strong_wolfe")

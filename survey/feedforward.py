@@ -1,4 +1,4 @@
-"""What the methods that train a network share: photographs to learn from, losses, the steps."""
+"""What the methods that train a network share: photographs, losses, training."""
 
 import math
 
@@ -14,25 +14,25 @@ from survey import layers, style
 from training.data import readable
 from utils import RunFailed
 
-RATE = 1e-3  # Adam's, that of Wang et al. and of Huang et al.
-LAST = 0.1  # of the steps: the part whose mean losses are told
+RATE = 1e-3  # Adam's learning rate, that of Wang et al. and of Huang et al.
+LAST = 0.1  # share of the steps, at the end, whose mean losses are reported
 
 
 def photographs(folder):
-    """The image files below a folder that can be read; the others are told. Raises WrongUse for none."""
+    """The readable images in a folder and below; reports the others. Raises WrongUse if there are none."""
     paths = [folder / name for name in find_images(folder)]
     return readable(images.check(paths, "photographs"), 1, "photographs", folder).paths
 
 
 def random_photo(paths, side, random):
-    """One of the photographs, its shorter side `side` pixels, flipped or not: uint8 H,W,3."""
+    """One of the photographs, its shorter side `side` pixels, flipped at random: uint8 H,W,3."""
     path = paths[random.integers(len(paths))]
     photo = images.fit_training(images.read(path, at_least=side), side, "crop")
     return photo[:, ::-1] if random.random() < 0.5 else photo
 
 
 def random_place(photo, height, width, random):
-    """The upper left corner (row, column) of a window somewhere in a photo (H,W,3)."""
+    """The upper left corner (row, column) of a random window of a photo (H,W,3)."""
     free = photo.shape[0] - height, photo.shape[1] - width
     return tuple(int(random.integers(most + 1)) for most in free)
 
@@ -43,24 +43,24 @@ def to_batch(pictures, device):
 
 
 def make_loss(vgg, drawing, content, names):
-    """A function of results and their photos (N,3,H,W) that gives two losses, means over the pictures.
+    """The function of results and their photos (N,3,H,W) that returns two losses, means over the pictures.
 
     {"content": the mean squared error of the layer `content` over the mean square of the drawing's features
     there; "style": that of style.py by Gram matrices over the layers `names`}. The photo's own features, by
     which gatys.py divides, are nearly 0 for a window on a plain sky.
     """
-    drawn = layers.look(vgg, drawing, [*names, content])
+    drawn = layers.features(vgg, drawing, [*names, content])
     size = drawn[content].square().mean().clamp(min=style.TINY)
-    distances = {name: style.distance_to(drawn[name], "gram") for name in names}
+    losses_of = {name: style.loss_to(drawn[name], "gram") for name in names}
 
     def losses(results, photos):
-        maps = layers.look(vgg, results, [*names, content])
-        wanted = layers.look(vgg, photos, [content])[content]
-        each = [
-            style.style_loss({name: maps[name][n : n + 1] for name in names}, distances)
+        maps = layers.features(vgg, results, [*names, content])
+        target = layers.features(vgg, photos, [content])[content]
+        styles = [
+            style.style_loss({name: maps[name][n : n + 1] for name in names}, losses_of)
             for n in range(len(results))
         ]
-        return {"content": F.mse_loss(maps[content], wanted) / size, "style": sum(each) / len(each)}
+        return {"content": F.mse_loss(maps[content], target) / size, "style": sum(styles) / len(styles)}
 
     return losses
 
@@ -68,7 +68,7 @@ def make_loss(vgg, drawing, content, names):
 def train(network, batches, objective, steps, description):
     """Train a network with Adam; returns {name: weighted loss}, means over the last tenth of the steps.
 
-    `objective(*batch)` gives {name: weighted loss}, whose sum is made small. Raises RunFailed where it is not
+    `objective(*batch)` returns {name: weighted loss}, whose sum is minimised. Raises RunFailed if it is not
     finite.
     """
     adam, last = torch.optim.Adam(network.parameters(), RATE, fused=True), []

@@ -1,7 +1,7 @@
-"""Consecutive frames, and the optical flow between them: made pans, whose flow is known, and films.
+"""Consecutive frames and the optical flow between them: synthetic pans, whose flow is known, and films.
 
-A flow (N,2,H,W) says for each pixel of a frame where it was in the frame before: pixels to add to x and y.
-A mask (N,1,H,W) is 1 where that holds and 0 where the pixel could not be seen before.
+A flow (N,2,H,W) gives for each pixel of a frame where it was in the frame before, as pixels to add to x and
+y. A mask (N,1,H,W) is 1 where that is valid and 0 where the pixel was not visible before.
 """
 
 import itertools
@@ -11,27 +11,27 @@ import torch
 import torch.nn.functional as F
 
 from pictures import film, images
-from survey.options import SMALLEST
+from survey.command import SMALLEST
 from utils import WrongUse
 
 
 def warp(before, flow):
-    """The frame before (N,C,H,W), moved as the flow says; between pixels bilinear, its edge repeated."""
+    """The frame before (N,C,H,W), moved by the flow: bilinear, with the border repeated."""
     grid = _places(flow) * 2 / _last(flow) - 1
     return F.grid_sample(before, grid.permute(0, 2, 3, 1), padding_mode="border", align_corners=True)
 
 
 def inside(flow):
-    """The mask of what lay within the frame before."""
+    """The mask of the pixels that were within the frame before."""
     places = _places(flow)
     return ((places > -0.5) & (places < _last(flow) + 0.5)).all(1, keepdim=True).float()
 
 
 def visible(flow, back):
-    """The mask by the forward-backward check of Sundaram et al. (ECCV 2010), as Ruder et al. (GCPR 2016) do.
+    """The mask by the forward-backward check of Sundaram et al. (ECCV 2010), as in Ruder et al. (GCPR 2016).
 
-    `back` (N,2,H,W) is the flow of the frame before to this one. A way there and back that does not end near
-    its beginning leads through something hidden.
+    `back` (N,2,H,W) is the flow of the frame before to this one. Where following both does not end near the
+    start, the pixel was hidden.
     """
     there_and_back = flow + warp(back, flow)
     bound = 0.01 * (_square(flow) + _square(warp(back, flow))) + 0.5
@@ -49,7 +49,7 @@ def find(before, now):
 
 
 def pan(photo, height, width, most, random):
-    """A window's way over a photo (H,W,3), at most `most` pixels: two frames, their flow and mask."""
+    """Two windows of a photo (H,W,3), at most `most` pixels apart: two frames, their flow and mask."""
     free = np.subtract(photo.shape[:2], (height, width))
     first = random.integers(free + 1)
     second = np.clip(first + random.integers(-most, most + 1, 2), 0, free)
@@ -65,8 +65,8 @@ def read_film(file, size, most):
     try:
         with film.open_film(file) as opened:
             video = film.video_stream(opened)
-            shown = itertools.islice(film.play(opened, video), most)
-            frames = [images.fit_within(film.to_rgb(video, frame), size) for _, frame in shown]
+            first = itertools.islice(film.play(opened, video), most)
+            frames = [images.fit_within(film.to_rgb(video, frame), size) for _, frame in first]
     except film.av.FFmpegError as error:
         raise WrongUse(f"cannot read {file}: {error.strerror}") from None
     if len(frames) < 2 or min(frames[0].shape[:2]) < SMALLEST:

@@ -1,7 +1,7 @@
 """Li, Wand: Combining Markov Random Fields and Convolutional Neural Networks for Image Synthesis, CVPR 2016.
 
-A picture x is sought whose features F at relu4_2 are those of the photograph, and whose patches of features
-at relu3_1 and relu4_1 each resemble one of the drawing:
+A picture x is optimised whose features F at relu4_2 are those of the photograph, and whose patches of
+features at relu3_1 and relu4_1 each resemble one of the drawing:
 
     E(x) = E_s + alpha_1 E_c + alpha_2 T                                   (1)
     E_s = sum over patches i of |P_i(F(x)) - P_NN(i)(F(drawing))|^2        (2)
@@ -9,89 +9,78 @@ at relu3_1 and relu4_1 each resemble one of the drawing:
     E_c = |F(x) - F(photo)|^2                                              (4)
     T = sum of (x(i,j+1) - x(i,j))^2 + (x(i+1,j) - x(i,j))^2               (5)
 
-Patches are 3x3, one at every place, and are matched anew at each evaluation. The sizes rise by two to the
-full one, and the result at one is the start at the next; the first start is the photograph.
+Patches are 3x3, one at every place, and are matched again at each evaluation. The size doubles up to the
+full one, each time starting from the last result; the first start is the photograph.
 
-Open in the paper, and chosen here: losses are means, those of features relative to the mean square of the
-drawing's or the photograph's, so that a weight means the same for any VGG19. Borders are repeated around a
-map, so that small ones have patches too. Turned and zoomed copies of the drawing, in which a patch finds
-more, are options, and off, as in the authors' code. A texture without a photograph is left out.
+The paper leaves some choices open. Here losses are means, those of features relative to the mean square of
+the drawing's or the photograph's, so that a weight means the same for any VGG19. Borders of maps are
+repeated, so that small ones have patches too. Rotated and scaled copies of the drawing, which offer more
+patches, are options and off, as in the authors' code. Textures without a photograph are left out.
 """
 
 import math
 import sys
 
+import torch
+import torch.nn.functional as F
+
 from support.arguments import number
-from survey import options
-from utils import exit_status, refuse_early
+from survey import command, descent, layers
+from survey.style import TINY, total_variation
+from utils import exit_status
 
 STYLE, CONTENT = ("relu3_1", "relu4_1"), "relu4_2"
 PATCH = 3
-COARSEST = 64  # pixels: below it the few patches that are left copy the drawing's layout
+COARSEST = 64  # pixels: below it the few patches copy the drawing's layout
 CHUNK = 512  # patches of the drawing that are matched at once
 TURN, ZOOM = math.pi / 24, 1.05  # a step of --turns and of --zooms, as in the authors' code
 
 
 def parse(argv=None):
-    counted = "evaluations of the objective at each of the sizes"
-    made = options.parser(__doc__.split("\n")[0], steps=100, drawings=None, counted=counted)
-    add = made.add_argument_group("method").add_argument
-    weight = number(float, 0)
-    add("--style", type=weight, default=1, help="weight of the patches (%(default)s)")
-    add("--content", type=weight, default=1, help="weight of the photo's features (%(default)s)")
-    add("--tv", type=weight, default=3, help="weight of the total variation (%(default)s)")
-    add("--scales", type=number(int, 1, 8), default=3, help="sizes, each twice the last (%(default)s)")
-    add(
-        "--turns",
-        type=number(int, 0, 8),
-        default=0,
-        help="copies each way, 7.5 degrees apart (%(default)s)",
-    )
-    add("--zooms", type=number(int, 0, 8), default=0, help="copies 5%% larger, and smaller (%(default)s)")
+    made = command.parser(__doc__.split("\n")[0], 100, counted="evaluations of the objective at each size")
+    add = made.group("method")
+    add("style", 1, command.WEIGHT, "weight of the patches")
+    add("content", 1, command.WEIGHT, "weight of the content loss")
+    add("tv", 3, command.WEIGHT, "weight of the total variation")
+    add("scales", 3, number(int, 1, 8), "sizes, each twice the last")
+    add("turns", 0, number(int, 0, 8), "rotated copies in each direction, 7.5 degrees apart")
+    add("zooms", 0, number(int, 0, 8), "copies 5%% larger, and as many smaller")
     return made.parse_args(argv)
-
-
-if __name__ == "__main__":
-    refuse_early(parse)
-
-import torch
-import torch.nn.functional as F
-
-from survey import command, descent, layers
-from survey.style import TINY, total_variation
 
 
 def paint(args, vgg, photo, drawings):
     """The photo (1,3,H,W) made of the drawing's patches, and the weighted losses at its full size.
 
-    `--steps` evaluations are made at each size. Sizes less than 64 pixels long, or 16 wide, are left out.
+    Each size has `--steps` evaluations. Sizes less than 64 pixels long, or 16 wide, are left out.
     """
     (drawing,) = drawings
     picture = None
     for halvings in reversed(range(args.scales)):
         sizes = [[round(side / 2**halvings) for side in each.shape[2:]] for each in (photo, drawing)]
-        if halvings and (min(map(max, sizes)) < COARSEST or min(map(min, sizes)) < options.SMALLEST):
+        if halvings and (min(map(max, sizes)) < COARSEST or min(map(min, sizes)) < command.SMALLEST):
             continue
         small, style = (resize(each, size) for each, size in zip((photo, drawing), sizes, strict=True))
         start = small if picture is None else resize(picture, sizes[0])
         objective = make_objective(args, vgg, small, style)
-        about = f"{sizes[0][1]} x {sizes[0][0]}"
-        picture, losses = descent.descend(start, objective, args.steps, description=about)
+        description = f"{sizes[0][1]} x {sizes[0][0]}"
+        picture, losses = descent.descend(start, objective, args.steps, description=description)
     return picture, losses
 
 
 def make_objective(args, vgg, photo, drawing):
-    """The function that gives the weighted terms of (1) for a picture (1,3,H,W)."""
-    content = layers.look(vgg, photo, [CONTENT])[CONTENT]
-    maps = [layers.look(vgg, copy, STYLE) for copy in copies(drawing, args.turns, args.zooms)]
+    """The function that returns the weighted terms of (1) for a picture (1,3,H,W)."""
+    target = layers.features(vgg, photo, [CONTENT])[CONTENT]
+    maps = [layers.features(vgg, copy, STYLE) for copy in copies(drawing, args.turns, args.zooms)]
     patches = {name: torch.cat([patches_of(each[name]) for each in maps]) for name in STYLE}
 
     def objective(picture):
-        seen = layers.look(vgg, picture, [*STYLE, CONTENT])
-        style = sum(style_loss(seen[name], patches[name]) for name in STYLE)
-        kept = F.mse_loss(seen[CONTENT], content) / mean_square(content)
-        variation = total_variation(picture)
-        return {"style": args.style * style, "content": args.content * kept, "tv": args.tv * variation}
+        maps = layers.features(vgg, picture, [*STYLE, CONTENT])
+        terms = {
+            "style": sum(style_loss(maps[name], patches[name]) for name in STYLE),
+            "content": F.mse_loss(maps[CONTENT], target) / mean_square(target),
+            "tv": total_variation(picture),
+        }
+        return {name: vars(args)[name] * loss for name, loss in terms.items()}
 
     return objective
 
@@ -99,12 +88,12 @@ def make_objective(args, vgg, photo, drawing):
 def style_loss(maps, patches):
     """Mean squared error of a map's patches (1,C,H,W) to their matches (2), over the patches' mean square."""
     with torch.no_grad():
-        wanted = patches[match(maps, patches)]
-    return F.mse_loss(patches_of(maps), wanted) / mean_square(patches)
+        targets = patches[match(maps, patches)]
+    return F.mse_loss(patches_of(maps), targets) / mean_square(patches)
 
 
 def match(maps, patches, chunk=CHUNK):
-    """The most correlated one of the drawing's patches (N,C*9) for each place of a map (1,C,H,W), (H*W) (3).
+    """The index (H*W) of the most correlated of the patches (N,C*9) for each place of a map (1,C,H,W) (3).
 
     A place's own |P_i| does not change which is the largest.
     """
@@ -122,19 +111,19 @@ def match(maps, patches, chunk=CHUNK):
 
 
 def patches_of(maps):
-    """The 3x3 patch around each place of a map (1,C,H,W), borders repeated, (H*W,C*9)."""
+    """The 3x3 patch around each place of a map (1,C,H,W), borders repeated: (H*W,C*9)."""
     return F.unfold(F.pad(maps, (PATCH // 2,) * 4, mode="replicate"), PATCH)[0].T
 
 
 def copies(drawing, turns, zooms):
-    """The drawing (1,3,H,W) in all turns and zooms, itself among them, reflected beyond its borders."""
+    """The drawing (1,3,H,W) in all rotations and scales, itself included, reflected beyond its borders."""
     height, width = drawing.shape[2:]
     for turn in range(-turns, turns + 1):
         for zoom in range(-zooms, zooms + 1):
             cos, sin = (f(turn * TURN) / ZOOM**zoom for f in (math.cos, math.sin))
             # In units of half a side, which differ between the axes.
-            around = [[cos, sin * height / width, 0], [-sin * width / height, cos, 0]]
-            grid = F.affine_grid(drawing.new_tensor([around]), drawing.shape, align_corners=False)
+            matrix = [[cos, sin * height / width, 0], [-sin * width / height, cos, 0]]
+            grid = F.affine_grid(drawing.new_tensor([matrix]), drawing.shape, align_corners=False)
             yield F.grid_sample(drawing, grid, padding_mode="reflection", align_corners=False)
 
 

@@ -1,11 +1,11 @@
 """PatchMatch: for every patch of one feature map a similar patch of another, as tensor operations.
 
-Barnes, Shechtman, Finkelstein, Goldman: PatchMatch, SIGGRAPH 2009. A field (2,H,W) of whole numbers says, for
-each place of a map A (1,C,H,W), how many rows down and columns right its match in a map B (1,C,H',W') lies.
-Two steps take turns. Propagation: a place tries what its neighbours have. Random search: it tries places
-around its match, in squares that halve. Barnes et al. go through the picture in scan order. Here all places
-try at once, and neighbours at distances of 8, 4, 2 and 1 make up for it (jump flooding; Rong, Tan, I3D 2006).
-A patch that reaches over the border of a map repeats the border there.
+Barnes, Shechtman, Finkelstein, Goldman: PatchMatch, SIGGRAPH 2009. A field (2,H,W) of integers gives, for
+each place of a map A (1,C,H,W), how many rows down and columns right its match in a map B (1,C,H',W') is.
+Two steps alternate. Propagation: a place tries the offsets of its neighbours. Random search: it tries
+places around its match, in squares of halving size. Barnes et al. visit places in scan order. Here all
+places are updated at once, with neighbours at distances of 8, 4, 2 and 1 instead (jump flooding; Rong, Tan,
+I3D 2006). Patches beyond the border of a map repeat the border.
 """
 
 import itertools
@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 
 JUMPS = (8, 4, 2, 1)
-AT_ONCE = 1 << 20  # numbers of a feature map in one operation
+AT_ONCE = 1 << 20  # values of a feature map in one operation
 
 
 def random_field(a, b, generator):
-    """A field from feature map A to B in which every match is as likely; `generator` is of the CPU."""
+    """A field from feature map A to B with uniformly random matches; `generator` is of the CPU."""
     (height, width), size_b = a.shape[2:], b.shape[2:]
     matches = [torch.randint(side, (height, width), generator=generator) for side in size_b]
     return torch.stack(matches).to(a.device) - _places(height, width, a.device)
@@ -32,10 +32,10 @@ def enlarge(field, a, b, coarse_a):
 
 
 def search(a, b, field, patch, radius, iterations, generator):
-    """Improve a field from A to B. Returns it and the mean squared distance of patches before and after each.
+    """Improve a field from A to B; returns it and the mean squared distances of patches, one an iteration.
 
-    `patch` is a patch's side, odd, `radius` that of the largest square that is searched around a match. Where
-    no try is nearer than what a place has, the place keeps it, so the distance never rises.
+    The first distance is that of the start. `patch` is the side of a patch, odd; `radius` that of the largest
+    square that is searched around a match. A match changes only to a nearer one: no distance rises.
     """
     places = _places(*a.shape[2:], a.device)
     sides = _Patches(a, patch), _Patches(b, patch)
@@ -55,7 +55,7 @@ def search(a, b, field, patch, radius, iterations, generator):
     for _ in range(iterations):
         for jump, axis, sign in itertools.product(JUMPS, (1, 2), (1, -1)):
             if jump < field.shape[axis]:
-                attempt(field.roll(sign * jump, axis))  # along a border, places try the other border's
+                attempt(field.roll(sign * jump, axis))  # places at a border try those of the opposite border
         reach = min(radius, max(b.shape[2:]))
         while reach:
             step = torch.randint(-reach, reach + 1, field.shape, generator=generator)
@@ -66,7 +66,7 @@ def search(a, b, field, patch, radius, iterations, generator):
 
 
 def vote(field, b, patch):
-    """B (1,C,H',W') as a field (2,H,W) places it, (1,C,H,W): the mean of what the patches put at each place.
+    """B (1,C,H',W') rearranged by a field (2,H,W) into (1,C,H,W): the mean of the overlapping patches.
 
     A'(p) = mean over x in N(p) of B(p + field(x)), which is B at the place that p has in x's match.
     """
@@ -82,7 +82,7 @@ def vote(field, b, patch):
 
 
 class _Patches:
-    """A feature map with its borders repeated, as rows of channels, to take patches from."""
+    """A feature map with its borders repeated, as rows of channels, from which patches are read."""
 
     def __init__(self, maps, patch):
         padded = F.pad(maps, (patch // 2,) * 4, mode="replicate")
@@ -103,13 +103,13 @@ def _distances(a, b, at, to, limits=None):
 def _part(a, b, at, to, limits):
     first_a, first_b = at[0] * a.width + at[1], to[0] * b.width + to[1]
     distances = torch.zeros(len(first_a), device=first_a.device)
-    going = torch.arange(len(first_a), device=first_a.device)
+    active = torch.arange(len(first_a), device=first_a.device)
     for number, (step_a, step_b) in enumerate(zip(a.offsets, b.offsets, strict=True)):
-        difference = a.rows.index_select(0, first_a[going] + step_a)
-        difference -= b.rows.index_select(0, first_b[going] + step_b)
-        distances[going] += torch.linalg.vecdot(difference, difference)
+        difference = a.rows.index_select(0, first_a[active] + step_a)
+        difference -= b.rows.index_select(0, first_b[active] + step_b)
+        distances[active] += torch.linalg.vecdot(difference, difference)
         if limits is not None and number % 3 == 2:
-            going = going[distances[going] < limits[going]]
+            active = active[distances[active] < limits[active]]
     return distances
 
 
@@ -120,7 +120,7 @@ def _places(height, width, device):
 
 
 def _inside(field, b):
-    """A field whose matches lie in B: those outside move to its border."""
+    """A field whose matches are in B: those outside move to its border."""
     places = _places(*field.shape[1:], field.device)
     last = torch.tensor(b.shape[2:], device=field.device)[:, None, None] - 1
     return (places + field).clamp(min=torch.zeros_like(last), max=last) - places

@@ -1,31 +1,33 @@
-"""What style is to a method: statistics of VGG19's feature maps, and how far two pictures' are apart.
+"""Definitions of style: statistics of VGG19's feature maps, and how far those of two pictures are apart.
 
 Gram matrices (Gatys, Ecker, Bethge, NIPS 2015, Eq. 1 and 2; here over the number of places, M):
 
     G_ij = sum over places k of F_ik F_jk / M
     E = |G - A|^2 / (4 N^2), N channels
 
-The others see style as how features are distributed over the places (Li, Wang, Liu, Hou: Demystifying Neural
+The others compare how features are distributed over the places (Li, Wang, Liu, Hou: Demystifying Neural
 Style Transfer, IJCAI 2017), by the squared maximum mean discrepancy of two sets of places,
 
     MMD^2 = mean k(f, f') + mean k(s, s') - 2 mean k(f, s)
 
-with the kernels k(x, y) = x.y, where it is the squared distance of the means; (x.y)^2, where it is |G - A|^2,
-4 N^2 times E; and exp(-|x - y|^2 / (2 sigma^2)), estimated without bias from random pairs (Gretton et al.,
-JMLR 2012, Lemma 14). Or they compare means and deviations of the channels, as batch norm knows them:
+with the kernels k(x, y) = x.y, for which it is the squared distance of the means; (x.y)^2, for which it is
+|G - A|^2, 4 N^2 times E; and exp(-|x - y|^2 / (2 sigma^2)), estimated without bias from random pairs
+(Gretton et al., JMLR 2012, Lemma 14). Or they compare means and deviations of the channels, as in batch
+norm:
 
     mean over channels of (mu_F - mu_S)^2 + (sigma_F - sigma_S)^2
 
-Gatys et al. scaled VGG19's weights so that each channel is 1 in the mean; Li et al. have a factor 1/Z for
-each kernel, and weigh by trial. Here each loss is relative to the size of the drawing's own statistics: it is
-1 for a picture without features, whatever the weights, the layer and the statistics, and both E and MMD^2 of
-the second kernel become |G - A|^2 / |A|^2. The Gaussian kernel's values lie in [0, 1] already.
+Gatys et al. rescaled VGG19's weights so that each channel has mean 1; Li et al. have a factor 1/Z for each
+kernel, and choose weights by trial. Here each loss is relative to the size of the drawing's own statistics:
+it is 1 for a picture without features, for any weights, layer and statistics, and both E and MMD^2 of the
+second kernel become |G - A|^2 / |A|^2. The Gaussian kernel's values are in [0, 1] already.
 """
 
 import torch
 
+STATISTICS = ("gram", "mmd_linear", "mmd_poly", "mmd_gaussian", "mean_std")
 TINY = 1e-12  # the least size that a loss is relative to
-PAIRS = 4096  # the paper's M are few at relu4_1, and what they say changes from one draw to the next
+PAIRS = 4096  # the paper's M are few at relu4_1, and their estimate varies much between draws
 DEVIATION_EPS = 1e-5  # batch norm's
 
 
@@ -53,31 +55,31 @@ def mean_std(maps):
 MOMENTS = {"gram": gram, "mmd_poly": gram, "mmd_linear": mean, "mean_std": mean_std}
 
 
-def distance_to(drawing, statistics):
-    """A function that gives the loss of feature maps (1,C,H,W) beside the drawing's; sizes may differ."""
+def loss_to(drawing, statistics):
+    """The function that returns the loss of feature maps (1,C,H,W) to those of a drawing, of any size."""
     if statistics == "mmd_gaussian":
         places = drawing[0].flatten(1).T
-        # The mean square distance of two places; the paper takes that of the pairs that it draws.
+        # The mean square distance of two places; the paper uses that of the sampled pairs.
         width = 2 * places.var(0, correction=0).sum()
         return lambda maps: gaussian_mmd(maps[0].flatten(1).T, places, width.clamp(min=TINY))
     moments = MOMENTS[statistics]
-    wanted = moments(drawing)
-    size = wanted.square().sum().clamp(min=TINY)
-    return lambda maps: (moments(maps) - wanted).square().sum() / size
+    target = moments(drawing)
+    size = target.square().sum().clamp(min=TINY)
+    return lambda maps: (moments(maps) - target).square().sum() / size
 
 
-def style_loss(maps, distances):
-    """The mean over layers of the losses of {name: feature maps} by {name: what `distance_to` gave}."""
-    return sum(distances[name](maps[name]) for name in distances) / len(distances)
+def style_loss(maps, losses):
+    """The mean over layers of the losses of {name: feature maps} by {name: function of loss_to}."""
+    return sum(losses[name](maps[name]) for name in losses) / len(losses)
 
 
-def gaussian_mmd(found, wanted, width):
+def gaussian_mmd(places, targets, width):
     """An estimate of MMD^2 of places (M,C) and (M',C), by a Gaussian kernel of variance `width`.
 
-    It draws new pairs at each call, M of them but PAIRS at least. Its mean is right, but one may be below 0.
+    Each call samples new pairs, M of them but PAIRS at least. It is unbiased, so one value may be negative.
     """
-    count = max(len(found), PAIRS)
-    draw = lambda places: places[torch.randint(len(places), (count,), device=places.device)]
+    count = max(len(places), PAIRS)
+    sample = lambda rows: rows[torch.randint(len(rows), (count,), device=rows.device)]
     kernel = lambda a, b: torch.exp((a - b).square().sum(1) / (-2 * width))
-    x, x_other, y, y_other = draw(found), draw(found), draw(wanted), draw(wanted)
+    x, x_other, y, y_other = sample(places), sample(places), sample(targets), sample(targets)
     return (kernel(x, x_other) + kernel(y, y_other) - kernel(x, y_other) - kernel(x_other, y)).mean()

@@ -1,50 +1,45 @@
 """Gatys, Ecker, Bethge: Texture Synthesis Using Convolutional Neural Networks, NIPS 2015.
 
-From noise a picture x is sought whose Gram matrices G are those of the drawing, A, in five layers of VGG19:
+Starting from noise, a picture x is optimised until its Gram matrices G are those of the drawing, A, in five
+layers of VGG19:
 
     G_ij = sum over places k of F_ik F_jk                 (1)
     E = |G - A|^2 / (4 N^2 M^2), N channels, M places     (2)
     L(x) = sum over layers of w E                         (3)
 
-by L-BFGS, with the layers relu1_1 and pool1 to pool4, and means in place of maxima in the poolings.
+by L-BFGS, with the layers relu1_1 and pool1 to pool4, and average pooling.
 
-Open in the paper: the weights w, the noise and the number of steps. Here E is relative to |A|^2, as style.py
-says, for weights that the authors did not scale; all w are equal, the noise is Gaussian with the deviation of
-NOISE, and the texture is as large as the drawing. Where the weights end at conv4_4, pool4 is left out: what
-is larger than some 30 pixels is then not arranged.
+The paper leaves open the weights w, the noise and the number of steps. Here E is relative to |A|^2
+(style.py), because the weights are not rescaled as the authors' are; all w are equal, the noise is Gaussian
+with the deviation NOISE, and the texture is as large as the drawing. Weights that end at conv4_4 have no
+pool4: then nothing larger than some 30 pixels is arranged.
 """
 
 import sys
 
-from survey import options
-from utils import exit_status, refuse_early
-
-LAYERS = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
-NOISE = 0.2  # of the range [-1, 1]
-
-
-def parse(argv=None):
-    made = options.parser(__doc__.split("\n")[0], steps=300, photo=False, drawings=None)
-    return made.parse_args(argv)
-
-
-if __name__ == "__main__":
-    refuse_early(parse)
-
 import torch
 
 from survey import command, descent, layers, style
+from utils import exit_status
+
+LAYERS = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
+NOISE = 0.2  # in the range [-1, 1]
+
+
+def parse(argv=None):
+    made = command.parser(__doc__.split("\n")[0], 300, photo=False, counted="evaluations of the objective")
+    return made.parse_args(argv)
 
 
 def paint(args, vgg, photo, drawings):
     """A texture (1,3,H,W) as large as the drawing, and {"style": the mean of the layers' losses}."""
     (drawing,) = drawings
     vgg = layers.pool_by_average(vgg)
-    wanted = layers.look(vgg, drawing, layers.held(vgg, LAYERS))
-    distances = {name: style.distance_to(maps, "gram") for name, maps in wanted.items()}
+    targets = layers.features(vgg, drawing, layers.available(vgg, LAYERS))
+    losses = {name: style.loss_to(maps, "gram") for name, maps in targets.items()}
 
     def objective(picture):
-        return {"style": style.style_loss(layers.look(vgg, picture, distances), distances)}
+        return {"style": style.style_loss(layers.features(vgg, picture, losses), losses)}
 
     start = NOISE * torch.randn(drawing.shape).to(drawing)
     return descent.descend(start, objective, args.steps, description="texture")

@@ -5,51 +5,56 @@
     python test.py --pre_trained_model OUT.pth --video FILM.mp4 --output STYLISED.mp4
 
 A network that sees one frame at a time learns to give consecutive frames x_1 and x_2 the drawing's style in
-the same way. Its results y_1 and y_2 make small
+the same way. Its results y_1 and y_2 minimise
 
     L = sum over both of (alpha L_content + beta L_style + gamma R_TV) + lambda L_temporal
     L_temporal = sum over pixels of c (y_2 - w(y_1))^2 / D
 
 where w moves y_1 along the optical flow, and c is 0 where a pixel of x_2 was hidden in x_1. Content is
-relu4_2 of VGG19, style the Gram matrices of relu1_2, relu2_2, relu3_2 and relu4_2. No flow is needed to apply
-the network, which OUT.pth keeps. PHOTO is the picture to paint.
+relu4_2 of VGG19, style the Gram matrices of relu1_2, relu2_2, relu3_2 and relu4_2. The network, which is
+written to OUT.pth, needs no flow when it is applied.
 
-The frames are those of a film, with flow by DIS and c by a forward-backward check (the paper takes DeepFlow),
-or windows that move over photographs, whose flow is known exactly. Told at the end, and in OUT.json, is the
-temporal error, L_temporal over the visible pixels, of frames and of results: on the last tenth of the film,
-which is not learned from, or on windows that move over PHOTO. `--temporal 0` gives that of a network without.
+The frames are those of a film, with flow by DIS and c by a forward-backward check (the paper uses
+DeepFlow), or windows that move over photographs, whose flow is known exactly. The command reports, also in
+OUT.json, the temporal error, L_temporal over the visible pixels, of frames and of results: on the last
+tenth of the film, which is not trained on, or on windows that move over PHOTO. `--temporal 0` trains
+without L_temporal.
 
-Chosen here: networks.Generator with 16 channels in the first layer and 5 blocks is the network, so that
-test.py applies it; the paper's is much alike, with 16, 32 and 48 channels and kernels of 3. It predicts a
-change to the frame: without, faces were a blur after 800 steps, and sharp with it. Content and style
-are relative as feedforward.py says, R_TV is that of CartoonGAN.py, and means take the place of the sum
-over both and of D. So the weights (2, 1, 0.01, 10) are others than the paper's 1, 10, 1e-3 and 1e4.
+Chosen here: the network is networks.Generator with 16 channels in the first layer and 5 blocks, so that
+test.py applies it; the paper's is similar, with 16, 32 and 48 channels and kernels of 3. It predicts a
+change to the frame: without, faces were blurred after 800 steps, and sharp with it. Content and style are
+relative as in feedforward.py, R_TV is the total variation of training, and means replace the sum over both
+and D. So the weights (2, 1, 0.01, 10) differ from the paper's 1, 10, 1e-3 and 1e4.
 """
 
 import argparse
 import itertools
 import sys
 
-from pictures import film
+import numpy as np
+import torch
+
+import networks
+from CartoonGAN import total_variation
+from pictures import checkpoints, film
 from support.arguments import number, path
-from survey import options
-from utils import exit_status, refuse_early
+from survey import command, feedforward, flow, layers
+from utils import exit_status, to_image
 
 CONTENT = "relu4_2"
 STYLE = ("relu1_2", "relu2_2", "relu3_2", "relu4_2")
 SHAPE = {"ngf": 16, "nb": 5, "upsample": "resize", "predict": "change"}
-FARTHEST = 1 / 8  # of a window's side: how far it moves
+FARTHEST = 1 / 8  # of a window's side: the longest step of a pan
 MEASURED = 20  # pairs of frames
 
 
 def parse(argv=None):
-    made = options.parser(__doc__.split("\n")[0], steps=2000, drawings=None, counted="steps of training")
-    add = made.add_argument_group("method").add_argument
-    options.add_training(add)
-    add("--film", type=_film, metavar="FILE", help="a film to learn from, in place of --photos")
-    add("--frames", type=number(int, 2), default=1000, help="of the film, from its start (%(default)s)")
-    add("--temporal", type=number(float, 0), default=10, help="weight of the temporal loss (%(default)s)")
-    add("--tv", type=number(float, 0), default=0.01, help="weight of the total variation (%(default)s)")
+    made = command.parser(__doc__.split("\n")[0], 2000, counted="steps of training")
+    add = command.add_training(made)
+    add("film", None, _film, "a film to learn from, in place of --photos", metavar="FILE")
+    add("frames", 1000, number(int, 2), "of the film, from its start")
+    add("temporal", 10, command.WEIGHT, "weight of the temporal loss")
+    add("tv", 0.01, command.WEIGHT, "weight of the total variation")
     args = made.parse_args(argv)
     if (args.film is None) == (args.photos is None):
         made.error("--photos DIR or --film FILE is needed to learn from, not both")
@@ -63,25 +68,12 @@ def _film(text):
     return path(text)
 
 
-if __name__ == "__main__":
-    refuse_early(parse)
-
-import numpy as np
-import torch
-
-import networks
-from CartoonGAN import total_variation
-from pictures import checkpoints
-from survey import command, feedforward, flow, layers
-from utils import to_image
-
-
 def paint(args, vgg, photo, drawings):
     """The photo (1,3,H,W) in the drawing's style; the weighted losses, and the temporal errors."""
     network = networks.Generator(**SHAPE).to(photo.device)
-    learned, measured = pairs_of(args, photo)
+    training, measured = pairs_of(args, photo)
     objective = make_objective(args, vgg, network, drawings[0])
-    batches = (to_batch(itertools.islice(learned, args.batch_size), photo.device) for _ in itertools.count())
+    batches = (to_batch(itertools.islice(training, args.batch_size), photo.device) for _ in itertools.count())
     losses = feedforward.train(network, batches, objective, args.steps, "video")
     feedforward.save(args.output, checkpoints.generator_file(network))
     with torch.no_grad():
@@ -92,8 +84,8 @@ def paint(args, vgg, photo, drawings):
 
 
 def make_objective(args, vgg, network, drawing):
-    """The function that gives the weighted terms of L for pairs of frames, their flow and mask."""
-    perceptual = feedforward.make_loss(vgg, drawing, CONTENT, layers.held(vgg, STYLE))
+    """The function that returns the weighted terms of L for pairs of frames, their flow and mask."""
+    perceptual = feedforward.make_loss(vgg, drawing, CONTENT, layers.available(vgg, STYLE))
 
     def objective(before, now, moved, mask):
         frames = torch.cat([before, now])
@@ -107,8 +99,8 @@ def make_objective(args, vgg, network, drawing):
 
 def temporal_error(before, now, moved, mask):
     """The mean squared difference of pictures and those before them, moved, over the visible pixels."""
-    seen = (mask * (now - flow.warp(before, moved)).square()).sum()
-    return seen / (mask.sum() * now.shape[1]).clamp(min=1)
+    error = (mask * (now - flow.warp(before, moved)).square()).sum()
+    return error / (mask.sum() * now.shape[1]).clamp(min=1)
 
 
 def measure(network, before, now, *motion):
@@ -118,24 +110,24 @@ def measure(network, before, now, *motion):
 
 
 def pairs_of(args, photo):
-    """(endless pairs to learn from, pairs to measure); a pair is two uint8 frames, their flow and mask."""
+    """(endless pairs to train on, pairs to measure on); a pair is two uint8 frames, their flow and mask."""
     random, others = np.random.default_rng(args.seed), np.random.default_rng(args.seed + 1)
-    side = max(options.SMALLEST, args.size // 2)
+    side = max(command.SMALLEST, args.size // 2)
     farthest = max(1, round(FARTHEST * side))
     if args.photos:
         paths = feedforward.photographs(args.photos)
         photos = (feedforward.random_photo(paths, max(side, args.size), random) for _ in itertools.count())
-        learned = (flow.pan(each, side, side, farthest, random) for each in photos)
+        training = (flow.pan(each, side, side, farthest, random) for each in photos)
         sides = [min(side, full) for full in photo.shape[2:]]
         measured = [flow.pan(to_image(photo[0]), *sides, farthest, others) for _ in range(MEASURED)]
-        return learned, measured
+        return training, measured
     frames = flow.read_film(args.film, args.size, args.frames)
     pairs = [*itertools.pairwise(frames)]
-    found = lambda pair: (*pair, *flow.find(*pair))
+    with_flow = lambda pair: (*pair, *flow.find(*pair))
     held_out = -(-len(pairs) // 10)
-    known = pairs[:-held_out] or pairs  # a film of two frames has one pair
-    learned = (found(known[random.integers(len(known))]) for _ in itertools.count())
-    return learned, [found(pair) for pair in pairs[-held_out:][:MEASURED]]
+    first = pairs[:-held_out] or pairs  # a film of two frames has one pair
+    training = (with_flow(first[random.integers(len(first))]) for _ in itertools.count())
+    return training, [with_flow(pair) for pair in pairs[-held_out:][:MEASURED]]
 
 
 def to_batch(pairs, device):

@@ -134,6 +134,17 @@ def test_links_and_files_of_a_page_exist(page):
         assert (ROOT / name).is_file() or list(ROOT.glob(f"*/{name}")), name
 
 
+def test_functions_named_in_the_page_on_the_code_exist():
+    paths = (path for depth in ("*.py", "[a-z]*/*.py", "tests/*/*.py") for path in ROOT.glob(depth))
+    code = "\n".join(path.read_text() for path in paths)
+    named = re.findall(
+        r"`([\w.]+)`", re.sub(r"```.*?```", "", (ROOT / "docs/code.md").read_text(), flags=re.S)
+    )
+    names = [name.split(".")[-1] for name in named if not name.endswith((".py", ".md", ".csv", ".json"))]
+    missing = [name for name in names if not re.search(rf"\b{name}\b", code)]
+    assert names and missing == []
+
+
 MODULES = """CartoonGAN test edge_promoting data.frames data.haze data.pairs evaluation.__main__
 pages.__main__ benchmark.__main__ pictures.export experiments.sweep survey.__main__
 survey.texture survey.gatys survey.mrf survey.analogy survey.multimodal survey.video survey.cyclegan"""

@@ -86,17 +86,6 @@ def test_what_stays_of_the_photo(command, tmp_path, option, keeps, strength):
     assert (kept == colour.keep(photo, result, keeps, strength)).all() and (kept != result).any()
 
 
-def test_batches_change_nothing(command, tmp_path):
-    for place, size in enumerate([(16, 20), (16, 20), (16, 20), (24, 16), (16, 20)]):
-        put(tmp_path / f"in/{place}.png", *size, seed=place)
-    command()
-    alone = [pixels(path) for path in sorted((tmp_path / "out").iterdir())]
-    command("--batch_size", "2")
-    together = [pixels(path) for path in sorted((tmp_path / "out").iterdir())]
-    assert len(alone) == 5
-    assert max(abs(a - b).max() for a, b in zip(alone, together, strict=True)) <= 1
-
-
 def test_skip_existing_finishes_an_interrupted_run(command, tmp_path, monkeypatch, capsys):
     for place in range(6):
         put(tmp_path / f"in/{place}.png", 16, 16, seed=place)

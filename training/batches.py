@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 import utils
 from pictures import images, listing
-from support.files import let_go
+from support.files import close_inherited_locks
 from training import failures, processes
 from training.config import load_size
 from training.processes import STOPPING
@@ -233,4 +233,4 @@ def _start_worker(_):
     images.cv2.setNumThreads(1)
     if sys.platform == "linux":  # a worker that waits for a lock would outlive a killed program for ever
         ctypes.CDLL(None).prctl(SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
-    let_go()  # of the run's lock: elsewhere a worker outlives a killed program by seconds
+    close_inherited_locks()  # of the run's lock: elsewhere a worker outlives a killed program by seconds

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from support.arguments import Parser, add_device, command_line, image_size, number, one_line, place
 from support.files import write_text
-from support.version import commit
 from training.log import TIME
-from utils import WrongUse, launcher, print_line, report
+from utils import WrongUse, code_commit, launcher, print_line, report
 
 FILE = "settings.json"
 STATE = "state_latest.pth"  # which holds the settings too
@@ -250,7 +249,7 @@ def make_settings(config, device, precision, data, place):
             "opencv": cv2.__version__,
             "numpy": numpy.__version__,
         },
-        "code": commit(),
+        "code": code_commit(),
     }
 
 

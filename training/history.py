@@ -1,4 +1,4 @@
-"""metrics.csv, a row an epoch: reading and writing it, its best epoch, and the plot of its losses."""
+"""metrics.csv, a row an epoch: its columns, its rows, its best epoch, and the plot of its losses."""
 
 import contextlib
 import csv
@@ -13,8 +13,68 @@ from utils import WrongUse, first_line
 FILE = "metrics.csv"
 DRAWN, KID = "drawn", "kid_drawings"  # the columns that choose generator_best.pth: style, or else KID
 NAMES = {DRAWN: "style", KID: "KID"}
-BESIDE = ("_std", "_photo", "_drawings")  # suffixes: the error or the references of another column
-NOT_PLOTTED = ("phase", "epoch", "seconds", "images_per_second", "learning_rate")
+
+# The columns. Each line is what the pages print under a curve.
+
+# The losses of every step, without their weights; the help of the option NAME_lambda explains any other.
+LOSSES = {
+    "content": "mean absolute difference of VGG19's conv4_4 features between result and photograph",
+    "style": "difference of VGG19's Gram matrices between results and drawings; lower is nearer",
+    "total_variation": "mean absolute difference of neighbouring pixels of the result; lower is smoother",
+    "discriminator": "the discriminator's loss; it falls as the discriminator recognises drawings",
+    "adversarial": "the generator's loss; it rises as the discriminator recognises results",
+    "pixel": "mean absolute difference of the pixels of result and flattened photograph",
+    "cycle": "mean absolute difference between a photograph and its result translated back",
+    "identity": "mean absolute difference between a drawing and the generator's result for it",
+}
+RUNNING = {
+    "seconds": "seconds that the steps of the epoch took, without samples and measures",
+    "images_per_second": "photographs a second in the steps of the epoch",
+    "learning_rate": "learning rate of the generator in this epoch",
+}
+OTHERS = {
+    "auc_result": "how well the discriminator separates drawings from results, by patches; 0.5: chance; 1: "
+    "always, which teaches the generator little",
+    "auc_smoothed": "how well the discriminator separates drawings from their edge-smoothed copies; 0.5: it "
+    "has not learned outlines yet",
+    "change_from_photo": "mean absolute difference between result and photograph in grey levels of 255; "
+    "below 1 nothing is learned",
+    "skipped_steps": "steps of the epoch that were skipped because a number in float16 overflowed",
+    "line_edges": "share of the strong edges that are drawn lines, thin and dark",  # of earlier versions
+}
+COMPANIONS = {  # suffixes of columns that belong to another one
+    "_back": "the same for the way from drawings to photographs",
+    "_std": "standard deviation of the value of this name",
+    "_photo": "the photographs' own value, to compare",
+    "_drawings": "the drawings' own value, to compare",
+}
+
+
+def meaning(column, measures, losses):
+    """One line about a column; "" for one that is not known.
+
+    `measures` are evaluation.measures.MEASURES, of --eval_every. `losses`, {name: meaning}, are those in the
+    run's settings.json, from the help of its options.
+    """
+    column = column.removeprefix("measured_")  # the measure with the name of a loss
+    if column in measures:
+        return measures[column].meaning
+    if line := (losses | LOSSES | OTHERS | RUNNING).get(column):
+        return line
+    return next((line for end, line in COMPANIONS.items() if column.endswith(end)), "")
+
+
+def measures(columns, losses):
+    """Those of `columns` that measure results: no losses, no companions, nothing of the run itself.
+
+    `losses` is as in `meaning`. A column that is not known is a measure.
+    """
+    others = {"phase", "epoch", "pictures", "squares", *losses, *LOSSES, *RUNNING}
+    return [column for column in columns if column not in others and not _is_companion(column, columns)]
+
+
+def _is_companion(column, columns):
+    return any(column.removesuffix(end) in columns for end in COMPANIONS if column.endswith(end))
 
 
 # The table
@@ -149,11 +209,10 @@ def plot_losses(table, path):
     rows = read(table)
     if not rows:  # as after the folder was removed
         return
-    terms = [
-        key
-        for key in rows[0]
-        if key not in NOT_PLOTTED and not (key.endswith(BESIDE) and key.rpartition("_")[0] in rows[0])
-    ][:20]  # too many columns, added by hand, must not make a picture too large to draw
+    columns = rows[0].keys()
+    terms = [key for key in columns if key not in ("phase", "epoch", *RUNNING)]
+    # Too many columns, added by hand, must not make a picture too large to draw.
+    terms = [key for key in terms if key.endswith("_back") or not _is_companion(key, columns)][:20]
     before = sum(row["phase"] == "1" for row in rows)
     height = 2.4 * len(terms)
     figure = matplotlib.figure.Figure(figsize=(8, height))

@@ -137,7 +137,7 @@ def overlapping():
 
 WEIGHTS = {"weight": torch.zeros(50, 50)}
 LAYER = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1))
-CODE = "which would run code: refused; where it comes from, save model.state_dict() alone"
+CODE = "which could run code: refused; where it comes from, save model.state_dict() alone"
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit")

@@ -27,6 +27,8 @@ def test_chroma_is_the_photos_and_lightness_the_results():
     kept, given, made = (colour.to_lab(x) for x in (colour.keep(photo, result, "chroma"), photo, result))
     assert abs(kept[..., 0] - made[..., 0]).max() < 1
     assert abs(kept[..., 1:] - given[..., 1:]).max() < 1.5
+    red, green, blue = colour.to_rgb(np.float32([[[80, 100, 60]]]))[0, 0]  # redder than RGB can show
+    assert red == 255 and max(green, blue) < 100
 
 
 def test_mean_gives_the_photos_mean_and_deviation_of_chroma():

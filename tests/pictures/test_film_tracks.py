@@ -48,7 +48,7 @@ def test_sound_that_the_container_cannot_hold_is_encoded_again(
     out = tmp_path / f"out.{extension}"
     convert(tmp_path / given, out, keep)
     encoder = codec.replace("opus", "libopus")
-    expected = f"the sound ({sound}) is encoded again ({encoder}): the new file cannot hold it as it is\n"
+    expected = f"the sound ({sound}) is encoded again ({encoder}): the new file cannot hold it\n"
     assert capsys.readouterr().err == expected
     name, channels, begin, samples = films.hear(out)
     assert (name, channels) == (codec, made) and abs(begin) < 0.03
@@ -56,6 +56,14 @@ def test_sound_that_the_container_cannot_hold_is_encoded_again(
     assert len(samples) / rate == pytest.approx(2, abs=0.1)
     tone = np.abs(np.fft.rfft(samples[rate // 2 :][:rate])).argmax()  # in Hz: one second
     assert tone == pytest.approx(0.3 / (2 * np.pi) * hertz, abs=2)
+
+
+@pytest.mark.parametrize("extension", ["mp4", "webm"])  # copied, encoded again
+def test_sound_that_begins_late_stays_late(tmp_path, extension):
+    make(tmp_path / "in.mkv", times=EVEN, hertz=48_000, sound_at=0.5)
+    convert(tmp_path / "in.mkv", tmp_path / f"out.{extension}", keep)
+    _, _, begin, samples = films.hear(tmp_path / f"out.{extension}")
+    assert begin == pytest.approx(0.5, abs=0.03) and len(samples) / 48_000 == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.parametrize(("given", "extension"), [("in.mp4", "mkv"), ("in.ts", "mp4"), ("in.mkv", "mov")])

@@ -13,6 +13,7 @@ from pictures import decoding, listing, profiles
 COLOURS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 D65 = 0.3127, 0.329
 BT709 = 0.64, 0.33, 0.3, 0.6, 0.15, 0.06, *D65  # x, y of red, green, blue, white
+NEAR_BT709 = 0.6405, *BT709[1:]  # colours change by 1 of 255
 ADOBE = 0.64, 0.33, 0.21, 0.71, 0.15, 0.06, *D65
 P3 = 0.68, 0.32, 0.265, 0.69, 0.15, 0.06, *D65
 
@@ -123,7 +124,7 @@ def test_inks_are_those_of_the_profile():
 
 
 @pytest.mark.parametrize(
-    "profile", [b"no profile", b"", WIDE[:200], of_inks(), of_grey(1.8), profiles._profile(None, BT709)]
+    "profile", [b"no profile", b"", WIDE[:200], of_inks(), of_grey(1.8), profiles._profile(None, NEAR_BT709)]
 )
 def test_a_profile_that_is_damaged_of_other_colours_or_srgb_is_ignored(profile):
     assert (decoding.decode(encoded(Image.fromarray(COLOURS), icc_profile=profile)) == COLOURS).all()

@@ -1,4 +1,4 @@
-"""What flattening and outlining do to plain areas, texture and borders, and how far they see."""
+"""What flattening and outlining do to flat areas, texture and borders; the guided filter."""
 
 import cv2
 import pytest
@@ -18,10 +18,7 @@ def photo(height=40, width=48, seed=0):
 def test_a_plain_picture_stays(value):
     plain = torch.full((2, 3, 16, 20), float(value))
     assert torch.allclose(Flatten(3, outline=1)(plain), plain, atol=1e-6)
-
-
-def test_no_passes_give_back_the_photo():
-    assert torch.equal(Flatten(0)(photo()), photo())
+    assert Flatten(0)(plain) is plain
 
 
 def test_texture_goes_and_the_border_stays_sharp():
@@ -44,8 +41,10 @@ def test_an_outline_is_a_thin_dark_line_on_the_dark_side_of_a_border():
     flat, inked = Flatten(2)(photo()), Flatten(2, outline=1)(photo())
     change = (inked - flat).mean((0, 1, 2))  # column by column
     assert change[22:24].min() < -0.4 and (change > -0.05).sum() >= 44
-    half = Flatten(2, outline=0.5)(photo())
-    assert torch.allclose(half, (flat + inked) / 2, atol=1e-5)
+    assert torch.allclose(Flatten(2, outline=0.5)(photo()), (flat + inked) / 2, atol=1e-5)
+    colours = torch.zeros(1, 3, 32, 40)  # of one brightness
+    colours[:, 0, :, :20], colours[:, 1, :, 20:] = 0.6, 0.6
+    assert Flatten(0, outline=1)(colours).amin(1)[..., 19:21].max() < -0.4
 
 
 def test_a_rough_texture_gets_less_ink_than_a_contour():
@@ -57,35 +56,24 @@ def test_a_rough_texture_gets_less_ink_than_a_contour():
     assert ink(rough).quantile(0.9) < 0.3 < ink(border)[..., 22:24].amax()
 
 
-def test_colours_of_one_brightness_are_outlined_too():
-    picture = torch.zeros(1, 3, 32, 40)
-    picture[:, 0, :, :20], picture[:, 1, :, 20:] = 0.6, 0.6
-    assert Flatten(0, outline=1)(picture).amin(1)[..., 19:21].max() < -0.4
-
-
 @pytest.mark.parametrize(("passes", "outline"), [(1, 0), (2, 0), (0, 1), (1, 1)])
-def test_it_sees_as_far_as_it_says_and_no_farther(passes, outline):
+def test_reach_is_how_far_it_sees(passes, outline):
     flatten, picture = Flatten(passes, outline), photo(64, 64)
     other = picture.clone()
     other[..., 32, 32] = 1
-    places = (flatten(picture) - flatten(other)).abs().amax((0, 1)).nonzero()
-    assert 2 * passes + 2 * outline <= (places - 32).abs().max() <= flatten.reach
+    changed = (flatten(picture) - flatten(other)).abs().amax((0, 1)).nonzero()
+    assert 2 * passes + 2 * outline <= (changed - 32).abs().max() <= flatten.reach
 
 
-def test_each_picture_of_a_batch_and_a_grey_one_are_flattened_alone():
-    pictures = torch.cat([photo(seed=seed) for seed in range(3)])
-    for one, flat in zip(pictures, Flatten(1)(pictures), strict=True):
+def test_each_picture_is_flattened_alone_in_float32_and_without_gradients():
+    pictures = torch.cat([photo(seed=seed) for seed in range(3)]).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        together = Flatten(1)(pictures)
+    for one, flat in zip(pictures, together, strict=True):
         assert torch.allclose(Flatten(1)(one[None])[0], flat, atol=1e-6)
+    assert not together.requires_grad and Flatten(1)(photo().bfloat16()).dtype == torch.float32
     grey = pictures[:, :1]
     assert Flatten(2)(grey).std() < grey.std()
-
-
-def test_it_computes_in_float32_and_lets_no_gradient_through():
-    picture = photo().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
-        flat = Flatten(1)(picture)
-    assert torch.equal(flat, Flatten(1)(photo())) and not flat.requires_grad
-    assert Flatten(1)(photo().bfloat16()).dtype == torch.float32
 
 
 def test_the_guided_filter_keeps_what_follows_the_guide_and_drops_what_does_not():
@@ -104,6 +92,6 @@ def test_the_guided_filter_is_its_definition_in_box_blurs():
     guide, picture = (photo(seed=seed)[0, 0].numpy() for seed in (1, 2))
     blur = lambda x: cv2.blur(x, (9, 9), borderType=cv2.BORDER_REFLECT_101)
     slope = (blur(guide * picture) - blur(guide) * blur(picture)) / (blur(guide**2) - blur(guide) ** 2 + 0.01)
-    wanted = blur(slope) * guide + blur(blur(picture) - slope * blur(guide))
-    made = guided_filter(*(torch.from_numpy(x)[None, None] for x in (guide, picture)), 4)
-    assert torch.allclose(made[0, 0], torch.from_numpy(wanted), atol=1e-5)
+    expected = blur(slope) * guide + blur(blur(picture) - slope * blur(guide))
+    result = guided_filter(*(torch.from_numpy(x)[None, None] for x in (guide, picture)), 4)
+    assert torch.allclose(result[0, 0], torch.from_numpy(expected), atol=1e-5)

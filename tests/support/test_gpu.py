@@ -1,4 +1,4 @@
-"""What NVIDIA's libraries are told. The flags can be set and read without a GPU."""
+"""cuDNN and TF32 settings. They can be set and read without a GPU."""
 
 import pytest
 import torch
@@ -15,15 +15,15 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.fixture(autouse=True)
-def _flags():
-    """PyTorch's own flags at the start of each test, and those of before at its end."""
+def _settings():
+    """PyTorch's own settings at the start of each test; they are restored at its end."""
     before = torch.backends.cudnn.benchmark, *tf32()
-    set_flags(False, True, False)
+    set_all(False, True, False)
     yield
-    set_flags(*before)
+    set_all(*before)
 
 
-def set_flags(benchmark, convolutions, products):
+def set_all(benchmark, convolutions, products):
     torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = benchmark, convolutions
     torch.backends.cuda.matmul.allow_tf32 = products
 
@@ -34,42 +34,36 @@ def tf32():
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_float32_is_float32_in_training_and_in_applying(precision):
-    assert tf32() == (True, False)
     inference.prepare(Generator(ngf=4, nb=1), CPU, precision)
     assert tf32() == (False, False) and not torch.backends.cudnn.benchmark
-    torch.backends.cudnn.allow_tf32 = True
+    set_all(False, True, True)
     CartoonGAN.build(options.parse(TINY.split())[0], CPU, precision)
     assert tf32() == (False, False) and torch.backends.cudnn.benchmark
 
 
-def test_tf32_is_a_choice_where_the_gpu_has_it(monkeypatch):
-    with pytest.raises(WrongUse, match="tf32 needs an A100 or a later NVIDIA GPU: use --precision fp32"):
-        gpu.choose_arithmetic(CPU, "tf32")
-    for capability, has in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
-        if has:
-            gpu.choose_arithmetic(GPU, "tf32")
-            assert tf32() == (True, True)
-        else:
-            with pytest.raises(WrongUse):
-                gpu.choose_arithmetic(GPU, "tf32")
-        gpu.choose_arithmetic(GPU, "fp32")
-        assert tf32() == (False, False)
+@pytest.mark.parametrize(("device", "capability"), [(CPU, None), (GPU, (7, 5)), (GPU, (8, 0)), (GPU, (9, 0))])
+def test_tf32_is_a_choice_from_the_a100_on(device, capability, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    if not capability or capability < (8, 0):
+        with pytest.raises(WrongUse, match="tf32 needs an A100 or a later NVIDIA GPU: use --precision fp32"):
+            gpu.choose_arithmetic(device, "tf32")
+        return
+    gpu.choose_arithmetic(device, "tf32")
+    assert tf32() == (True, True)
+    gpu.choose_arithmetic(device, "fp32")
+    assert tf32() == (False, False)
 
 
-def test_a_search_is_taken_up_again_even_after_an_error():
-    torch.backends.cudnn.benchmark = True
+@pytest.mark.parametrize("search", [True, False])
+def test_without_search_is_undone_even_after_an_error(search):
+    torch.backends.cudnn.benchmark = search
     with pytest.raises(ZeroDivisionError), gpu.no_search():
         assert not torch.backends.cudnn.benchmark
         raise ZeroDivisionError
-    assert torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False
-    with gpu.no_search():
-        pass
-    assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark == search
 
 
-def test_a_run_searches_while_it_trains_and_not_while_it_draws_or_measures(data, tmp_path, monkeypatch):
+def test_a_run_searches_while_it_trains_and_not_for_samples_and_measures(data, tmp_path, monkeypatch):
     searched = {"steps": [], "pictures": []}
     forward = Generator.forward
 

@@ -35,7 +35,7 @@ def test_blending_by_hand():
 
 
 def test_features_that_are_already_right_stay(vgg):
-    maps = layers.look(vgg, scene(64, 64), ["relu2_1", "relu3_1"])
+    maps = layers.features(vgg, scene(64, 64), ["relu2_1", "relu3_1"])
     found, loss = analogy.deconvolve(vgg, maps["relu3_1"], "relu3_1", "relu2_1", maps["relu2_1"], 5)
     assert found.equal(maps["relu2_1"]) and loss == 0
 
@@ -43,8 +43,8 @@ def test_features_that_are_already_right_stay(vgg):
 @pytest.mark.parametrize(("coarser", "finer"), [("relu5_1", "relu4_1"), ("relu2_1", "relu1_1")])
 def test_deconvolution_halves_its_error(vgg, coarser, finer):
     names = [finer, coarser]
-    target = layers.look(vgg, scene(64, 64), names)[coarser]
-    start = layers.look(vgg, -scene(64, 64).flip(3), names)[finer]
+    target = layers.features(vgg, scene(64, 64), names)[coarser]
+    start = layers.features(vgg, -scene(64, 64).flip(3), names)[finer]
     between = vgg.features[layers.PLACES[finer] + 1 : layers.PLACES[coarser] + 1]
     relative = lambda maps: ((between(maps) - target).square().sum() / target.square().sum()).item()
     found, loss = analogy.deconvolve(vgg, target, coarser, finer, start, 30)

@@ -1,5 +1,6 @@
-"""What a method's command leaves, and what it refuses."""
+"""The command of a method of one picture: what it writes and what it refuses; the smallest pictures."""
 
+import importlib
 import json
 import shutil
 from unittest import mock
@@ -7,7 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from helpers import VGG
+from helpers import GPU, VGG
 from PIL import Image
 
 from pictures import images
@@ -18,7 +19,7 @@ from utils import RunFailed, WrongUse
 QUICK = ["--size", "32", "--steps", "2", "--vgg_model", str(VGG), "--device", "cpu"]
 
 
-def test_a_picture_and_its_record_are_left_and_told(pair, tmp_path, capsys):
+def test_a_picture_and_its_record_are_written_and_reported(pair, tmp_path, capsys):
     photo, drawing = map(str, pair)
     words = [photo, drawing, drawing, f"{tmp_path}/new folder/x.png", *QUICK]
     gatys.main(words)
@@ -33,82 +34,100 @@ def test_a_picture_and_its_record_are_left_and_told(pair, tmp_path, capsys):
     assert f"x.png: {record['seconds']} s; content {record['losses']['content']:.4g}, style" in last
 
 
-def test_the_seed_and_the_settings_make_the_picture(pair, tmp_path):
-    made = {}
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        texture.main([str(pair[1]), f"{tmp_path}/{name}.png", *QUICK, "--seed", str(seed)])
-        made[name] = (tmp_path / f"{name}.png").read_bytes()
-    assert made["a"] == made["b"] != made["c"]
+def test_the_seed_and_the_options_determine_the_picture(pair, tmp_path):
+    pictures = []
+    for seed in ("0", "0", "1"):
+        texture.main([str(pair[1]), f"{tmp_path}/x.png", *QUICK, "--seed", seed])
+        pictures.append((tmp_path / "x.png").read_bytes())
+    assert pictures[0] == pictures[1] != pictures[2]
 
 
 def test_the_drawing_has_its_own_size(pair, tmp_path, monkeypatch, vgg):
-    seen = []
-    monkeypatch.setattr(command, "read", lambda file, size, device: seen.append(size) or torch.zeros(1))
+    sizes = []
+    monkeypatch.setattr(command, "read", lambda file, size, device: sizes.append(size) or torch.zeros(1))
     args = gatys.parse([*map(str, pair), f"{tmp_path}/x.png", "--size", "50", "--style_scale", "0.5"])
     command.perform("gatys", args, lambda *_: (torch.zeros(1, 3, 16, 16), {}), vgg, torch.device("cpu"), "")
-    assert seen == [50, 25]
+    assert sizes == [50, 25]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["no/such.jpg", "{drawing}", "{out}"], "no file no/such.jpg"),
         (["{photo}", "{folder}", "{out}"], "no file {folder}"),
         (["{photo}", "{drawing}", "{folder}/x.txt"], "must end in .png"),
         (["{photo}", "{text}", "{out}"], "cannot read {text}"),
-        (["{photo}", "{thin}", "{out}"], "{thin} is 40 x 8 pixels at --size 64: at least 16"),
+        (["{photo}", "{thin}", "{out}"], "{thin} is 40 x 8 pixels at --size 64: a side needs at least 16"),
         (["{photo}", "{drawing}", "{out}", "--vgg_model", "no.pth"], "no file no.pth"),
         (["{photo}", "{drawing}", "{out}", "--device", "abacus"], "--device abacus cannot be used"),
+        (["{photo}", "{drawing}", "{photo}"], "{photo} would overwrite {photo}: name another file"),
+        (["{photo}", "{drawing}", "{link}"], "{link} would overwrite {drawing}: name another file"),
     ],
 )
-def test_wrong_use_is_one_line(pair, tmp_path, words, told):
-    names = {"photo": pair[0], "drawing": pair[1], "out": tmp_path / "x.png", "folder": tmp_path}
-    names |= {"text": tmp_path / "text.jpg", "thin": tmp_path / "thin.png"}
-    names["text"].write_text("no picture")
+def test_wrong_use_is_a_one_line_error(pair, tmp_path, words, message):
+    names = {name: tmp_path / f"{name}.jpg" for name in ("photo", "drawing", "text", "thin", "link", "out")}
+    names["folder"] = tmp_path
+    for name, file in zip(("photo", "drawing"), pair, strict=True):
+        shutil.copy(file, names[name])
+    names["text"].write_text("not a picture")
+    names["link"].symlink_to(names["drawing"])
     Image.new("RGB", (40, 8)).save(names["thin"])
+    before = names["drawing"].read_bytes()
     more = ["--size", "64", "--steps", "1", "--device", "cpu", "--vgg_model", str(VGG)]
     with pytest.raises(WrongUse) as error:
         gatys.main([*[word.format_map(names) for word in words[:3]], *more, *words[3:]])
-    assert told.format_map(names) in str(error.value) and "\n" not in str(error.value)
-    assert not names["out"].exists()
+    assert message.format_map(names) in str(error.value) and "\n" not in str(error.value)
+    assert not names["out"].exists() and names["drawing"].read_bytes() == before
 
 
-NO_MEMORY = (
-    torch.OutOfMemoryError("CUDA out of memory"),
-    images.cv2.error("Failed to allocate 99 bytes in function 'OutOfMemoryError'"),
-    MemoryError(),
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory")
+OUT_OF_MEMORY_CV2 = images.cv2.error("Failed to allocate 99 bytes in function 'OutOfMemoryError'")
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("torch.nn.Module.to", OUT_OF_MEMORY),
+        ("survey.command.read", OUT_OF_MEMORY_CV2),
+        ("survey.texture.paint", MemoryError()),
+    ],
 )
-
-
-@pytest.mark.parametrize("error", NO_MEMORY)
-@pytest.mark.parametrize("where", ["torch.nn.Module.to", "survey.command.read", "survey.texture.paint"])
-def test_no_memory_is_told(pair, tmp_path, monkeypatch, where, error):
+def test_out_of_memory_is_reported(pair, tmp_path, monkeypatch, where, error):
     monkeypatch.setattr(where, mock.Mock(side_effect=error))
     with pytest.raises(RunFailed, match="out of memory at --size 32"):
         texture.main([str(pair[1]), f"{tmp_path}/x.png", *QUICK])
 
 
-def test_other_faults_are_not_hidden(pair, tmp_path, monkeypatch):
+def test_other_errors_are_not_hidden(pair, tmp_path, monkeypatch):
     monkeypatch.setattr(texture, "paint", mock.Mock(side_effect=RuntimeError("a fault")))
     with pytest.raises(RuntimeError, match="a fault"):
         texture.main([str(pair[1]), f"{tmp_path}/x.png", *QUICK])
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_an_input_is_not_written_over(pair, tmp_path, which):
-    files = [shutil.copy(file, tmp_path / f"{name}.jpg") for name, file in zip("ab", pair, strict=True)]
-    before = files[which].read_bytes()
-    (tmp_path / "link.jpg").symlink_to(files[which])
-    for output in (files[which], tmp_path / "link.jpg"):
-        with pytest.raises(WrongUse, match=r"would be written over .*: name another file"):
-            gatys.main([*map(str, files), str(output), *QUICK])
-    assert files[which].read_bytes() == before
-
-
-def test_pictures_come_and_go_as_they_are(tmp_path):
+def test_pictures_are_read_and_written_unchanged(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
     picture = command.read(tmp_path / "a.png", 64, "cpu")
     assert picture.shape == (1, 3, 16, 20) and picture.min() >= -1 and picture.max() <= 1
     command.write(tmp_path / "b.png", picture)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), image)
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+@pytest.mark.parametrize("name", ["texture", "gatys", "mrf", "analogy", "multimodal", "video"])
+def test_the_smallest_picture_on_each_device(name, device, data, tmp_path, vgg):
+    """With all of VGG19's layers; the last sees one place."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3), dtype=np.uint8)
+    files = [tmp_path / "photo.png", tmp_path / "drawing.png"]
+    for file, image in zip(files, noise, strict=True):
+        Image.fromarray(image).save(file)
+    method = importlib.import_module(f"survey.{name}")
+    words = [*files[name == "texture" :], tmp_path / "out.png", "--size=16", "--steps=2", "--device", device]
+    words += ["--photos", data / "src_data/train"] if name in ("multimodal", "video") else []
+    args = method.parse([*map(str, words)])
+    on = command.choose_device(args)
+    record = command.perform(name, args, method.paint, vgg.to(on), on, "")
+    vgg.to("cpu")  # other tests use it too
+    assert record["losses"] and all(np.isfinite([*record["losses"].values()]))
+    made = np.asarray(Image.open(tmp_path / "out.png"))
+    assert made.shape == (16, 16, 3) and made.std() > 1

@@ -86,6 +86,7 @@ def test_what_a_run_leaves(undisturbed):
     assert record["data"]["drawings"]["count"] == 6 and record["vgg"] is None
     assert [(row["phase"], row["epoch"]) for row in rows(folder)] == [("2", "1"), ("2", "2"), ("2", "3")]
     assert [float(row["learning_rate"]) for row in rows(folder)] == pytest.approx([2e-4, 2e-4, 1e-4])
+    assert all(history.meaning(column, {}, record["losses"]) for column in [*rows(folder)[0]][2:])
     for term in ("discriminator", "adversarial", "cycle", "identity"):
         assert all(float(row[f"{term}{way}"]) > 0 for row in rows(folder) for way in ("", "_back"))
 

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from survey.descent import descend
-from survey.options import OPTIMISERS
+from survey.descent import OPTIMISERS, descend
 from utils import RunFailed
 
 WANTED = torch.linspace(-0.9, 0.9, 3 * 8 * 8).view(1, 3, 8, 8)

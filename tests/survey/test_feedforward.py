@@ -21,13 +21,13 @@ def test_losses_are_those_of_each_picture(vgg):
     results, photos = torch.rand(2, 2, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     drawing = torch.rand(1, 3, 40, 20) * 2 - 1
     losses = feedforward.make_loss(vgg, drawing, "relu4_2", NAMES)(results, photos)
-    seen = (layers.look(vgg, each, ["relu4_2"])["relu4_2"] for each in (results, photos, drawing))
+    seen = (layers.features(vgg, each, ["relu4_2"])["relu4_2"] for each in (results, photos, drawing))
     found, wanted, drawn = seen
     content = (found - wanted).square().mean() / drawn.square().mean()
     assert losses["content"].item() == pytest.approx(content.item(), rel=1e-5)
     expected = 0
     for result in results.split(1):
-        maps, drawn = (layers.look(vgg, each, NAMES) for each in (result, drawing))
+        maps, drawn = (layers.features(vgg, each, NAMES) for each in (result, drawing))
         for name in NAMES:
             a, b = style.gram(maps[name]), style.gram(drawn[name])
             expected += (a - b).square().sum() / b.square().sum() / 6  # three layers, two pictures

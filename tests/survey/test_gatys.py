@@ -39,7 +39,7 @@ def test_the_photograph_is_a_fixed_point_without_style(vgg, options, pictures, w
     assert torch.equal(made, photo) and total(losses) == 0
 
 
-@pytest.mark.parametrize("statistics", gatys.STATISTICS)
+@pytest.mark.parametrize("statistics", style.STATISTICS)
 def test_the_objective_is_halved(vgg, options, pictures, statistics):
     photo, drawing = pictures
     args = options("--statistics", statistics, "--steps", "60")
@@ -103,10 +103,11 @@ def test_the_terms_by_hand(vgg, options, pictures):
     args = options("--content", "2", "--style", "3", "--tv", "5")
     picture = torch.rand_like(photo)
     terms = gatys.make_objective(args, vgg, photo, [drawing])(picture)
-    mine, own = (layers.look(vgg, x, ["relu4_2"])["relu4_2"] for x in (picture, photo))
+    mine, own = (layers.features(vgg, x, ["relu4_2"])["relu4_2"] for x in (picture, photo))
     content = F.mse_loss(mine, own) / own.square().mean()
     grams = [
-        [style.gram(each) for each in layers.look(vgg, x, gatys.STYLE).values()] for x in (picture, drawing)
+        [style.gram(each) for each in layers.features(vgg, x, gatys.STYLE).values()]
+        for x in (picture, drawing)
     ]
     errors = [(g - a).square().sum() / a.square().sum() for g, a in zip(*grams, strict=True)]
     variation = ((picture[..., 1:, :] - picture[..., :-1, :]) ** 2).mean()
@@ -159,7 +160,7 @@ def test_wrong_options_are_told(options, words, told):
         options(*words)
 
 
-@pytest.mark.parametrize("statistics", gatys.STATISTICS)
+@pytest.mark.parametrize("statistics", style.STATISTICS)
 def test_all_is_on_the_pictures_device(options, statistics):
     """Of fake CUDA tensors: one on the CPU among them would be refused."""
     with FakeTensorMode(), torch.device("cuda"):

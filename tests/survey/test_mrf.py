@@ -60,7 +60,7 @@ def test_the_terms_of_the_objective(vgg):
     args = options("--style", "2", "--content", "3", "--tv", "4")
     terms = mrf.make_objective(args, vgg, photo, drawing)(picture)
     names = [*mrf.STYLE, mrf.CONTENT]
-    seen, photo_maps, drawn = (layers.look(vgg, each, names) for each in (picture, photo, drawing))
+    seen, photo_maps, drawn = (layers.features(vgg, each, names) for each in (picture, photo, drawing))
     style = 0
     for name in mrf.STYLE:
         patches = mrf.patches_of(drawn[name])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from survey import style
-from survey.gatys import STATISTICS
+from survey.style import STATISTICS
 
 torch.manual_seed(0)
 F, S = (
@@ -45,12 +45,12 @@ def test_the_mmd_of_the_polynomial_kernel_is_the_gram_loss_up_to_its_factor():
     gatys = distance(style.gram, F, S) / (4 * channels**2)  # E of the 2015 paper, by places
     torch.testing.assert_close(mmd, 4 * channels**2 * gatys)
     for name in ("gram", "mmd_poly"):
-        torch.testing.assert_close(style.distance_to(S, name)(F), mmd / style.gram(S).square().sum())
+        torch.testing.assert_close(style.loss_to(S, name)(F), mmd / style.gram(S).square().sum())
 
 
 def test_the_mmd_of_the_linear_kernel_is_the_distance_of_the_means():
     mmd = squared_mmd(lambda x, y: x @ y, F, S)
-    torch.testing.assert_close(style.distance_to(S, "mmd_linear")(F), mmd / style.mean(S).square().sum())
+    torch.testing.assert_close(style.loss_to(S, "mmd_linear")(F), mmd / style.mean(S).square().sum())
 
 
 def test_the_estimate_for_the_gaussian_kernel_is_right_in_the_mean(monkeypatch):
@@ -66,7 +66,7 @@ def test_the_estimate_for_the_gaussian_kernel_is_right_in_the_mean(monkeypatch):
 def test_the_width_of_the_gaussian_kernel_is_the_mean_square_distance_of_two_places(monkeypatch):
     asked = []
     monkeypatch.setattr(style, "gaussian_mmd", lambda found, wanted, width: asked.append(width))
-    style.distance_to(S, "mmd_gaussian")(F)
+    style.loss_to(S, "mmd_gaussian")(F)
     both = [(x - y).square().sum() for x, y in itertools.product(places(S), places(S))]
     torch.testing.assert_close(asked[0], sum(both) / len(both))
 
@@ -75,13 +75,13 @@ def test_means_and_deviations_by_hand():
     maps = torch.tensor([[[[1.0, 3.0]], [[5.0, 5.0]]]])
     torch.testing.assert_close(style.mean_std(maps), torch.tensor([[2.0, 5.0], [1.0, 0.0031623]]))
     other = torch.tensor([[[[0.0, 8.0]], [[6.0, 6.0]]]])  # means 4 and 6, deviations 4 and 0
-    loss = style.distance_to(maps, "mean_std")(other)
+    loss = style.loss_to(maps, "mean_std")(other)
     torch.testing.assert_close(loss, torch.tensor((4 + 1 + 9) / (4 + 25 + 1)), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("statistics", STATISTICS[:3] + STATISTICS[4:])
 def test_a_loss_is_0_for_the_drawing_and_1_without_features(statistics):
-    loss = style.distance_to(S, statistics)
+    loss = style.loss_to(S, statistics)
     assert loss(S) == 0
     assert loss(torch.zeros_like(F)).item() == pytest.approx(1, abs=0.01)  # batch norm's eps is no 0
 
@@ -90,7 +90,7 @@ def test_a_loss_is_0_for_the_drawing_and_1_without_features(statistics):
 def test_a_flat_drawing_has_finite_losses_and_gradients(statistics):
     maps = F.clone().requires_grad_()
     for drawing in (torch.full_like(S, 0.5), torch.zeros_like(S)):
-        loss = style.distance_to(drawing, statistics)(maps)
+        loss = style.loss_to(drawing, statistics)(maps)
         loss.backward()
         assert loss.isfinite() and maps.grad.isfinite().all()
 

@@ -30,7 +30,7 @@ def test_the_loss_is_that_of_the_papers_layers_and_is_halved(vgg, options, pictu
     made, after = texture.paint(options(20), vgg, None, [drawing])
     assert made.shape == drawing.shape and after["style"] < before["style"] / 2
     vgg, names = layers.pool_by_average(vgg), ["relu1_1", "pool1", "pool2", "pool3", "pool4"]
-    grams = [[style.gram(each) for each in layers.look(vgg, x, names).values()] for x in (made, drawing)]
+    grams = [[style.gram(each) for each in layers.features(vgg, x, names).values()] for x in (made, drawing)]
     errors = [(g - a).square().sum() / a.square().sum() for g, a in zip(*grams, strict=True)]
     assert after["style"] == pytest.approx(sum(errors).item() / 5, rel=1e-4)
 

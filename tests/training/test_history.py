@@ -1,7 +1,8 @@
-"""metrics.csv: each epoch once, in one table for both phases; the best epoch; the plot."""
+"""metrics.csv: each epoch once, in one table for both phases; its columns; the best epoch; the plot."""
 
 import pytest
 
+from evaluation.measures import MEASURES
 from pictures import images
 from training import history
 from utils import WrongUse
@@ -62,6 +63,16 @@ def test_a_damaged_row_is_reported_and_left_in_place(tmp_path, damage):
     path.write_bytes(b"\xff\xfe\n")
     with pytest.raises(WrongUse, match=r"metrics.csv cannot be read: .*fix it, or move it away"):
         history.read(path)
+
+
+def test_columns_are_losses_measures_and_their_companions():
+    found = ["phase", "epoch", "content", "content_change", "new", "new_std", "checkerboard_photo", "seconds"]
+    assert history.measures(found, {}) == ["content_change", "new", "checkerboard_photo"]
+    assert history.measures(["nce", "new"], {"nce": "the PatchNCE loss"}) == ["new"]
+    meaning = lambda column, **losses: history.meaning(column, MEASURES, losses)
+    assert meaning("new") == "" and "deviation" in meaning("new_std")
+    assert meaning("new", new="the PatchNCE loss") == "the PatchNCE loss"
+    assert meaning("measured_ssim") == meaning("ssim") == MEASURES["ssim"].meaning
 
 
 def test_losses_are_plotted(path, tmp_path):

@@ -1,4 +1,4 @@
-"""Memory, open files, threads and temporary files of a run that lasts: they stay as they are."""
+"""Memory, open files, threads and temporary files do not grow during a long run."""
 
 import gc
 import os
@@ -10,14 +10,14 @@ import pytest
 from helpers import SLOW, TINY
 
 import CartoonGAN
-from training import journal
+from training.journal import Journal
 
 OPTIONS = f"{TINY} --batch_size 6 --pool_size 2 --name Long --pre_train_epoch 0 --workers 1"
 OPTIONS += " --save_minutes 0.005 --sample_format jpg --sample_every 25 --sample_keep 2"
 
 
-def look(place):
-    """What this process and its files take: numbers by name."""
+def resources(place):
+    """What this process and its files use: numbers by name."""
     gc.collect()
     temporary = [*Path(tempfile.gettempdir()).iterdir(), *place.rglob("*.part")]
     return {
@@ -31,7 +31,7 @@ def look(place):
 
 @pytest.fixture
 def frozen():
-    """What earlier tests left is not looked at."""
+    """Objects from earlier tests are not counted."""
     gc.collect()
     gc.freeze()
     yield
@@ -43,30 +43,29 @@ def frozen():
     "epochs", [100, pytest.param(max(100, round(2000 * SLOW)), marks=pytest.mark.slow, id="long")]
 )
 def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, monkeypatch):
-    """Epochs of one step, a look every 5 of them."""
+    """Epochs of one step; the resources are measured every 5 of them."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    looks, epoch = [], journal.Journal.epoch
+    measured, epoch = [], Journal.epoch
 
     def watched(journal, epochs):
         epoch(journal, epochs)
         if journal.run.epoch % 5 == 0:
-            looks.append({"epoch": journal.run.epoch, **look(tmp_path)})
+            measured.append({"epoch": journal.run.epoch, **resources(tmp_path)})
 
-    monkeypatch.setattr(journal.Journal, "epoch", watched)
+    monkeypatch.setattr(Journal, "epoch", watched)
     folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data"]
     more = ["--results_dir", tmp_path / "results", "--train_epoch", epochs]
     CartoonGAN.main([*map(str, [*folders, *more]), *OPTIONS.split()])
-    settled = looks[len(looks) // 2 :]
+    later = measured[len(measured) // 2 :]
     for name in ("open files", "threads", "temporary files"):
-        assert len({each[name] for each in settled}) == 1, (name, [each[name] for each in looks])
-    places = [each["epoch"] for each in settled]
+        assert len({each[name] for each in later}) == 1, (name, [each[name] for each in measured])
     for name, unit in (("memory", 1e6), ("objects", 1)):
-        slope = np.polyfit(places, [each[name] / unit for each in settled], 1)[0] * 1000
-        last = settled[-1][name] / unit
-        print(f"{epochs} epochs: {name} {slope:+.2f} in 1000 epochs, {last:.0f} at the end")
-    grown = settled[-1]["objects"] - settled[0]["objects"]
+        values = [each[name] / unit for each in later]
+        slope = np.polyfit([each["epoch"] for each in later], values, 1)[0] * 1000
+        print(f"{epochs} epochs: {name} {slope:+.2f} in 1000 epochs, {values[-1]:.0f} at the end")
+    grown = later[-1]["objects"] - later[0]["objects"]
     assert grown < epochs, f"{grown} more objects after {epochs // 2} epochs"
-    memory = np.array_split([each["memory"] for each in settled], 2)
-    assert memory[1].min() - memory[0].max() < 20e6, [each["memory"] for each in looks]
+    memory = np.array_split([each["memory"] for each in later], 2)
+    assert memory[1].min() - memory[0].max() < 20e6, [each["memory"] for each in measured]
