@@ -1,4 +1,4 @@
-"""Images that are unusual, too long or damaged, and what must be said of them."""
+"""Images that are unusual, too long or damaged, and the message about each."""
 
 import io
 import os
@@ -85,16 +85,16 @@ LINKS = {  # what they lead to
 def fill(folder, *, long=True):
     """Write every kind into a folder; returns {path: reason} of those that cannot be used."""
     folder.mkdir(parents=True, exist_ok=True)
+    reasons = {}
     for name, data in UNUSUAL.items():
         (folder / name).write_bytes(data)
-    told = {}
     for name, (data, reason) in (LONG | DAMAGED).items():
         (folder / name).write_bytes(data)
-        told |= {folder / name: reason} if long or name not in LONG else {}
+        reasons |= {folder / name: reason} if long or name not in LONG else {}
     for name, (target, reason) in LINKS.items():
         (folder / name).symlink_to(target)
-        told[folder / name] = reason
-    return told
+        reasons[folder / name] = reason
+    return reasons
 
 
 def fill_with_links_to_folders(folder):
@@ -103,12 +103,12 @@ def fill_with_links_to_folders(folder):
     return {folder / "loop": "a link to a folder", folder / "outside.jpg": "a link to a folder"}
 
 
-def assert_told(stderr, told, before="left out "):
+def assert_reported(stderr, reasons, before="left out "):
     """One line for each, with the path and the reason, and nothing else."""
-    others = "using ", "style is not measured"
+    others = "using ", "style is not measured", "warning: "
     lines = [line for line in stderr.splitlines() if not line.startswith(others)]
-    for path, reason in told.items():
-        # Python's own stderr writes what is no UTF-8 as \\udcf6, pytest's as a question mark.
+    for path, reason in reasons.items():
+        # Python's own stderr writes what is not UTF-8 as \\udcf6, pytest's as a question mark.
         begins = [f"{before}{path}: ".encode("utf-8", how) for how in ("backslashreplace", "replace")]
         found = [line for line in lines if line.encode().startswith(tuple(begins))]
         assert len(found) == 1 and reason in found[0], (path, reason, lines)

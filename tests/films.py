@@ -37,6 +37,7 @@ def make(
     layout="mono",
     hertz=8000,
     start=0,
+    sound_at=0,
     codec=None,
     options=None,
     **tags,
@@ -44,7 +45,7 @@ def make(
     """Write a film that shows one picture at `times` (milliseconds), with a tone of 0.3 rad a sample.
 
     `picture` is uint8 RGB, or a frame of PyAV that is stored as it is. `start` (seconds) is added to all
-    times, `tags` (colorspace, …) go to the stream, `options` to the video's `codec`.
+    times, `sound_at` to those of the sound; `tags` (colorspace, …) go to the stream, `options` to `codec`.
     """
     picture = halves() if picture is None else picture
     if isinstance(picture, np.ndarray):
@@ -67,7 +68,7 @@ def make(
                 length = max(3 * 1024, (times[-1] + 40) * hertz // 1000)
                 tone = np.tile(8000 * np.sin(np.arange(length) * 0.3), (channels, 1)).astype(np.int16)
                 samples = av.AudioFrame.from_ndarray(tone, format="s16p", layout=layout)
-                samples.sample_rate, samples.pts = hertz, start * hertz
+                samples.sample_rate, samples.pts = hertz, round((start + sound_at) * hertz)
                 samples.time_base = Fraction(1, hertz)
                 file.mux(audio.encode(samples))
         file.mux(stream.encode())

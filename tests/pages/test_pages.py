@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from urllib.parse import unquote
 
 import pytest
 from helpers import TINY, leave_run, make_data
@@ -46,10 +47,10 @@ def copy_run(results, name, train_epoch=3, **options):
     record["options"] |= {"train_epoch": train_epoch, **options}
     write_settings(folder, record)
     history.cut(folder / "metrics.csv", 2, train_epoch + 1)
-    for picture in list(folder.glob("*/*.png")):
-        picture.rename(picture.with_name(picture.name.replace(NAMES[0], name)))
-    for picture in folder.glob(f"Transfer/{train_epoch + 1}_*"):
-        picture.unlink()
+    for image in list(folder.glob("*/*.png")):
+        image.rename(image.with_name(image.name.replace(NAMES[0], name)))
+    for image in folder.glob(f"Transfer/{train_epoch + 1}_*"):
+        image.unlink()
 
 
 @pytest.fixture(scope="session")
@@ -64,234 +65,275 @@ def browser():
     driver.quit()
 
 
+class Page:
+    """A page in the browser."""
+
+    def __init__(self, browser):
+        self.browser = browser
+
+    def open(self, path, width=1400, scheme="light", fragment=""):
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        media = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+        self.browser.get("about:blank")
+        self.browser.get(f"{path.as_uri()}#{fragment}")
+
+    def one(self, selector):
+        return self.browser.find_element("css selector", selector)
+
+    def all(self, selector):
+        return self.browser.find_elements("css selector", selector)
+
+    def texts(self, selector):
+        return [element.text for element in self.all(selector)]
+
+    def run(self, script):
+        return self.browser.execute_script(script)
+
+    def press(self, key):
+        self.one("body").send_keys(key)
+
+    def wait(self, condition):
+        """Wait until condition() is true; what it returns."""
+        return WebDriverWait(self.browser, 20).until(lambda _: condition())
+
+    def plots(self):
+        """Scroll to the curves and wait until they are drawn; plotly's (data, layout) of each."""
+        self.run("document.querySelector('#curves').scrollIntoView()")
+        self.wait(
+            lambda: self.all(".plot") and len(self.all(".plot")) == len(self.all(".plot.js-plotly-plot"))
+        )
+        return self.run(
+            "return [...document.querySelectorAll('.plot')].map(plot => [plot.data, plot.layout])"
+        )
+
+    def runs(self):
+        """The names of the runs in the table that are not filtered out."""
+        rows = [row for row in self.all("#runs tbody tr") if row.is_displayed()]
+        return [row.find_element("css selector", ".run b").text for row in rows]
+
+    def image(self):
+        """The file name of the large image; empty until it is loaded."""
+        if not self.all("#stage img") or not self.all_loaded("#stage .result img"):
+            return ""
+        return unquote(self.one("#stage img").get_attribute("src")).split("/")[-1]
+
+    def all_loaded(self, selector):
+        images = f"[...document.querySelectorAll('{selector}')]"
+        return self.run(f"return {images}.every(image => image.complete && image.naturalWidth > 0)")
+
+    def scroll_width(self):
+        return self.run("return document.documentElement.scrollWidth")
+
+
 @pytest.fixture
 def page(browser):
-    """page(path, width=, scheme=, fragment=) opens a page. It complains of nothing, asks for files alone."""
+    """A Page, which at the end has logged no errors and requested nothing but files."""
     browser.execute_cdp_cmd("Network.enable", {})
-
-    def open_page(path, width=1400, scheme="light", fragment=""):
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        media = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
-        browser.get("about:blank")
-        browser.get(f"{path.as_uri()}#{fragment}")
-        return browser
-
-    yield open_page
+    yield Page(browser)
     assert [entry["message"] for entry in browser.get_log("browser")] == []
-    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [
-        each["params"]["request"]["url"] for each in asked if each["method"] == "Network.requestWillBeSent"
-    ]
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    requests = [each["params"] for each in messages if each["method"] == "Network.requestWillBeSent"]
+    urls = [each["request"]["url"] for each in requests]
     assert urls and all(url.startswith(("file:", "data:", "about:")) for url in urls), urls
 
 
-def columns(results):
+def curve_count(results):
     """How many columns of a run's metrics.csv have a curve: all but phase and epoch."""
     header = (results / f"{NAMES[0]}_results/metrics.csv").read_text().splitlines()[0]
     return len(header.split(",")) - 2
 
 
-def one(page, selector):
-    return page.find_element("css selector", selector)
-
-
-def every(page, selector):
-    return page.find_elements("css selector", selector)
-
-
-def soon(page, condition):
-    """Wait until condition() is true; what it returns."""
-    return WebDriverWait(page, 20).until(lambda _: condition())
-
-
-def visible(page):
-    """The names of the runs in the table, those that are filtered away left out."""
-    return [one(row, ".run b").text for row in every(page, "#runs tbody tr") if row.is_displayed()]
-
-
-def shown(page):
-    """The file name of the picture in the viewer; empty until it is there."""
-    return page.execute_script(
-        "const image = document.querySelector('#stage img');"
-        "return image?.complete && image.naturalWidth ? decodeURIComponent(image.src).split('/').pop() : ''"
-    )
+# The page of a run
 
 
 def test_the_slider_and_the_keys_change_the_epoch(results, page):
-    page = page(results / f"{NAMES[0]}_results" / "index.html")
+    page.open(results / f"{NAMES[0]}_results/index.html")
     name = lambda epoch: f"{epoch}_epoch_Alpha_1_3_2_test_1.png"
-    soon(page, lambda: shown(page) == name(3))
-    assert one(page, "#at").text == "epoch 3"
-    body = one(page, "body")
-    for key, place, file in (
+    page.wait(lambda: page.image() == name(3))
+    assert page.one("#at").text == "epoch 3"
+    for key, epoch, file in (
         (Keys.ARROW_LEFT, "epoch 2", name(2)),
-        (Keys.ARROW_RIGHT, "epoch 3", name(3)),
-        (Keys.ARROW_RIGHT, "epoch 3", name(3)),
+        (Keys.ARROW_RIGHT * 2, "epoch 3", name(3)),
         (Keys.ARROW_LEFT * 3, "phase one", "Alpha_1_3_2_test_recon_1.png"),
     ):
-        body.send_keys(key)
-        assert one(page, "#at").text == place
-        soon(page, lambda file=file: shown(page) == file)
-    one(page, "#epoch").send_keys(Keys.HOME, Keys.ARROW_RIGHT)  # the slider by its own keys
-    soon(page, lambda: shown(page) == name(1))
-    soon(page, lambda: page.current_url.endswith("#epoch=1&photo=test+1"))
-    assert "test 1 at epoch 1" in one(page, "#stage img").get_attribute("alt")
-    page.refresh()
-    soon(page, lambda: shown(page) == name(1))
-    body = one(page, "body")
-    body.send_keys(" ")
-    soon(page, lambda: one(page, "#at").text == "epoch 2")
-    body.send_keys(" ")
-    assert one(page, "#play").get_attribute("aria-label") == "Play"
+        page.press(key)
+        assert page.one("#at").text == epoch
+        page.wait(lambda file=file: page.image() == file)
+    page.one("#epoch").send_keys(Keys.HOME, Keys.ARROW_RIGHT)  # the slider by its own keys
+    page.wait(lambda: page.image() == name(1))
+    page.wait(lambda: page.browser.current_url.endswith("#epoch=1&photo=test+1"))
+    assert "test 1 at epoch 1" in page.one("#stage img").get_attribute("alt")
+    page.browser.refresh()
+    page.wait(lambda: page.image() == name(1))
+    page.press(" ")
+    page.wait(lambda: page.one("#at").text == "epoch 2")
+    page.press(" ")
+    assert page.one("#play").get_attribute("aria-label") == "Play"
 
 
-def test_photos_and_the_strip_choose_the_picture(results, page):
-    page = page(results / f"{NAMES[1]}_results" / "index.html")
-    assert NAMES[1] in one(page, "h1").text
-    photos = every(page, "#photos button")
-    assert [photo.text for photo in photos] == [f"test {n}" for n in (1, 2, 3)] + [
-        f"train {n}" for n in range(1, 6)
-    ]
-    photos[4].click()
-    soon(page, lambda: shown(page) == f"3_epoch_{NAMES[1]}_train_2.png")
-    strip = every(page, "#strip button")
-    assert [each.text for each in strip] == ["phase one", "epoch 1", "epoch 2", "epoch 3"]
-    strip[1].click()
-    soon(page, lambda: shown(page) == f"1_epoch_{NAMES[1]}_train_2.png")
-    current = [each.get_attribute("aria-current") for each in every(page, "#strip button")]
+def test_photos_and_the_strip_choose_the_image(results, page):
+    page.open(results / f"{NAMES[1]}_results/index.html")
+    assert NAMES[1] in page.one("h1").text
+    names = [*(f"test {number}" for number in (1, 2, 3)), *(f"train {number}" for number in range(1, 6))]
+    assert page.texts("#photos button") == names
+    page.all("#photos button")[4].click()
+    page.wait(lambda: page.image() == f"3_epoch_{NAMES[1]}_train_2.png")
+    assert page.texts("#strip button") == ["phase one", "epoch 1", "epoch 2", "epoch 3"]
+    page.all("#strip button")[1].click()
+    page.wait(lambda: page.image() == f"1_epoch_{NAMES[1]}_train_2.png")
+    current = [button.get_attribute("aria-current") for button in page.all("#strip button")]
     assert current == ["false", "true", "false", "false"]
 
 
 def test_the_divider_uncovers_photo_or_result(results, page):
-    page = page(results / f"{NAMES[0]}_results" / "index.html")
-    soon(page, lambda: shown(page))
-    photo, divider = one(page, "#stage .photo"), one(page, "#stage .divider")
-    cut = lambda: float(
-        photo.value_of_css_property("clip-path").split()[1].split("%")[0].removeprefix("calc(")
-    )
-    width = divider.size["width"]
+    page.open(results / f"{NAMES[0]}_results/index.html")
+    page.wait(page.image)
+    photo, divider = page.one("#stage .photo"), page.one("#stage .divider")
     for part in (-0.25, 0.25):
-        middle = ActionChains(page).move_to_element(divider).click_and_hold()
-        middle.move_by_offset(int(part * width), 0).release().perform()
-        assert cut() == pytest.approx(100 * (0.5 - part), abs=3)
-    one(page, "body").send_keys(Keys.ARROW_LEFT)  # the keys are the slider's again
-    assert one(page, "#at").text == "epoch 2"
+        drag = ActionChains(page.browser).move_to_element(divider).click_and_hold()
+        drag.move_by_offset(int(part * divider.size["width"]), 0).release().perform()
+        right = photo.value_of_css_property("clip-path").split()[1]  # the part of the photo that is cut off
+        assert float(right.split("%")[0].removeprefix("calc(")) == pytest.approx(100 * (0.5 - part), abs=3)
+    page.press(Keys.ARROW_LEFT)  # the keys still change the epoch
+    assert page.one("#at").text == "epoch 2"
 
 
 def test_curves_settings_command_and_log(results, page):
-    page = page(results / f"{NAMES[0]}_results" / "index.html")
-    assert not every(page, "script[src*=plotly]")
-    page.execute_script("document.querySelector('#curves').scrollIntoView()")
-    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == columns(results))
-    titles = [each.text for each in every(page, "#curves figcaption")]
-    assert titles[:3] == ["content", "discriminator", "adversarial"]
-    lines = [each.text for each in every(page, "#curves figure p")]
-    assert len(lines) == columns(results) and all(lines) and "conv4_4" in lines[0]
-    # A curve that stays the same has its value on the axis.
-    page.execute_script("draw($('#curves .plot'), 'rate', [{name: '', curves: {rate: [2e-4, 2e-4]}}])")
-    soon(page, lambda: "2e−4" in [each.text for each in every(page, "#curves figure:first-child .ytick")])
-    given = [each.text for each in every(page, ".settings .given dt")]
+    page.open(results / f"{NAMES[0]}_results/index.html")
+    assert not page.all("script[src*=plotly]")
+    assert len(page.plots()) == curve_count(results)
+    assert page.texts("#curves figcaption")[:3] == ["content", "discriminator", "adversarial"]
+    meanings = page.texts("#curves figure p")
+    assert len(meanings) == curve_count(results) and all(meanings) and "conv4_4" in meanings[0]
+    # A constant curve has its value on the axis.
+    page.run("draw($('#curves .plot'), 'rate', [{name: '', curves: {rate: [2e-4, 2e-4]}}])")
+    page.wait(lambda: "2e−4" in page.texts("#curves figure:first-child .ytick"))
+    given = page.texts(".settings .given dt")
     assert "con_lambda" in given and "lrG" not in given
-    text = one(page, "main").text
+    text = page.one("main").text
     assert "--con_lambda 10" in text and f"--resume {results / NAMES[0]}_results" in text
-    assert "started" in one(page, ".log").text
-    assert every(page, ".problems") == [] and one(page, ".state").text == "finished"
+    assert "started" in page.one(".log").text
+    assert page.all(".problems") == [] and page.one(".state").text == "finished"
 
 
-def test_what_changed_on_the_way_is_marked_on_the_curves(results, page, tmp_path):
-    folder = shutil.copytree(results / f"{NAMES[0]}_results", tmp_path / "Changed <i>_results")
-    record = read_settings(folder)
-    where = {"phase": 2, "epoch": 2, "step": 1}
-    record["changes"] = [{"option": "lrG", "from": 2e-4, "to": 1e-5, **where}, "damaged", {"option": "lrD"}]
-    write_settings(folder, record)
-    writing.write(tmp_path)
-    page = page(folder / "index.html")
-    told = "phase 2, epoch 2, after step 1: lrG 1e-05, was 0.0002"
-    assert [each.text for each in every(page, "#curves .changes li")] == [told]
-    page.execute_script("document.querySelector('#curves').scrollIntoView()")
-    soon(page, lambda: len(every(page, "#curves .plot .annotation")) == len(every(page, "#curves .plot")) > 0)
-    shapes = page.execute_script("return document.querySelector('#curves .plot').layout.shapes")
-    (line,) = [shape for shape in shapes if shape["type"] == "line"]
-    assert line["x0"] == line["x1"] == 1.5  # after epoch 1 of phase two
-
-
-def test_a_curve_joins_what_is_not_measured_every_epoch_and_counts_epochs_as_the_samples(tmp_path, page):
-    folder = leave_run(tmp_path, "P", epochs=1)
+def test_curves_with_gaps_errors_references_and_changes(tmp_path, page):
+    folder = leave_run(tmp_path, "P <i>", epochs=1)
     for epoch in range(2, 101):
-        measured = {"ssim": epoch / 100} if epoch % 10 == 0 else {}
-        history.add(folder / "metrics.csv", {"phase": 2, "epoch": epoch, **measured})
+        row = {"phase": 2, "epoch": epoch, "content": 1}
+        if epoch % 10 == 0:
+            row |= {"drawn": epoch / 100, "drawn_std": 0.05, "drawn_photo": 0.3, "drawn_drawings": 0.5}
+        history.add(folder / "metrics.csv", row)
+    record = read_settings(folder)
+    change = {"option": "lrG", "from": 2e-4, "to": 1e-5, "phase": 2, "epoch": 2, "step": 1}
+    record["changes"] = [change, "damaged", {"option": "lrD"}]
+    write_settings(folder, record)
     writing.update(folder)
-    page = page(folder / "index.html")
-    page.execute_script("document.querySelector('#curves').scrollIntoView()")
-    soon(page, lambda: every(page, "#curves figure:nth-child(2) .main-svg"))
-    data, axis = page.execute_script(
-        "const plot = document.querySelector('#curves figure:nth-child(2) .plot');"
-        "return [plot.data[0], plot.layout.xaxis]"
-    )
-    assert (data["x"], data["y"][-1]) == ([*range(10, 101, 10)], 1)
-    assert axis["range"] == [-0.5, 100.5] and axis["ticktext"] == ["20", "40", "60", "80", "100"]
+    page.open(folder / "index.html")
+    assert page.texts(".changes li") == ["phase 2, epoch 2, after step 1: lrG 1e-05, was 0.0002"]
+    assert "highest style: 1.000 ± 0.050 after epoch 100" in page.one(".facts").text
+    (content, layout), (drawn, _), *_ = page.plots()
+    assert page.texts("#curves figcaption")[:2] == ["content", "drawn"]
+    assert content[0]["x"] == [*range(101)]  # the epoch of phase one is 0
+    assert layout["xaxis"]["range"] == [-0.5, 100.5]
+    assert layout["xaxis"]["ticktext"] == ["20", "40", "60", "80", "100"]
+    ends = [(shape["type"], shape["x0"], shape["x1"]) for shape in layout["shapes"]]
+    assert ends == [("rect", -0.5, 0.5), ("line", 1.5, 1.5)]  # phase one; after epoch 1 of phase two
+    assert [note["hovertext"].split(":")[0] for note in layout["annotations"]] == [
+        "phase 2, epoch 2, after step 1"
+    ]
+    assert (drawn[0]["x"], drawn[0]["y"][-1]) == ([*range(10, 101, 10)], 1)
+    assert drawn[0]["error_y"]["array"] == [0.05] * 10
+    assert [curve["y"][0] for curve in drawn[1:]] == [0.3, 0.5]
+
+
+def test_a_run_opens_on_a_test_photograph_that_is_not_small(tmp_path, page):
+    folder = leave_run(tmp_path, "First", photos=("test_1", "test_2", "test_3", "train_1"))
+    for name, size in (
+        ("test*_1", (16, 8)),
+        ("test*_2", (80, 30)),
+        ("test*_3", (80, 40)),
+        ("train", (200, 100)),
+    ):
+        for path in folder.glob(f"*/*{name}*.png"):
+            Image.new("RGB", size).save(path)
+    writing.update(folder)
+    page.open(folder / "index.html")
+    page.wait(lambda: page.image() == "3_epoch_First_test_2.png")
+    assert page.texts("#photos [aria-pressed=true]") == ["test 2"]
+
+
+def test_images_of_any_name_and_damaged_ones(tmp_path, page):
+    folder = leave_run(tmp_path, "Old")
+    for name in ("settings.json", "metrics.csv", "log.txt"):
+        (folder / name).unlink()
+    image = folder / "Transfer/2_epoch_Old_test_1.png"
+    others = ["100% #1?.png", "a'\"b.png", "画像.png", "画像 2.png"]
+    for name in others:
+        shutil.copy(image, folder / "Transfer" / name)
+    (folder / "Transfer/3_epoch_Old_test_1.png").write_bytes(b"damaged")
+    writing.update(folder)
+    page.open(folder / "index.html")
+    message = lambda: page.one("#stage .frame").get_attribute("data-broken")
+    page.wait(lambda: message().endswith("3_epoch_Old_test_1.png"))
+    page.press(Keys.ARROW_LEFT)
+    page.wait(lambda: page.image() == image.name)
+    assert sorted(page.texts("#others a")) == sorted(others)
+    page.run("document.querySelector('#others').scrollIntoView()")
+    page.wait(lambda: page.all_loaded("#others img"))
+    assert "settings.json is missing" in page.one(".problems").text
+
+
+# The overview
 
 
 def test_sort_and_filter(results, page):
-    page = page(results / "index.html")
-    soon(page, lambda: visible(page) == NAMES)  # all began at the same time
-    assert one(page, "th[data-key='started']").get_attribute("aria-sort") == "descending"
-    title = lambda key: one(page, f"#runs th[data-key='{key}'] button")
+    page.open(results / "index.html")
+    page.wait(lambda: page.runs() == NAMES)  # all were started at the same time
+    title = lambda key: page.one(f"#runs th[data-key='{key}'] button")
+    order = lambda key: page.one(f"th[data-key='{key}']").get_attribute("aria-sort")
+    assert order("started") == "descending"
     title("name").click()
     title("name").click()
-    assert visible(page) == NAMES[::-1]
+    assert page.runs() == NAMES[::-1]
     title("con_lambda").click()
-    assert visible(page)[0] == NAMES[1]
-    assert one(page, "th[data-key='con_lambda']").get_attribute("aria-sort") == "ascending"
+    assert page.runs()[0] == NAMES[1] and order("con_lambda") == "ascending"
     title("epoch").click()
-    assert visible(page)[0] == NAMES[2]
-    search = one(page, "#filter")
-    search.send_keys("FINISHED 画像")
-    assert visible(page) == [NAMES[2]]
-    search.clear()
-    search.send_keys("<b>")
-    assert visible(page) == [NAMES[1]]
-    search.send_keys(" nothing")
-    assert visible(page) == []
+    assert page.runs()[0] == NAMES[2]
+    search = page.one("#filter")
+    for text, found in (("FINISHED 画像", [NAMES[2]]), ("<b>", [NAMES[1]]), ("<b> nothing", [])):
+        search.clear()
+        search.send_keys(text)
+        assert page.runs() == found
 
 
 def test_compare(results, page):
-    page = page(results / "index.html")
-    button, boxes = one(page, "#compare"), every(page, ".pick input")
+    page.open(results / "index.html")
+    button, boxes = page.one("#compare"), page.all(".pick input")
     boxes[0].click()
     assert not button.is_enabled()
     boxes[1].click()
     boxes[2].click()
+    assert button.text == "Compare 3 runs"
     button.click()
-    frames = lambda: [
-        image.get_attribute("src").split("/")[-1] for image in every(page, "#pictures .result img")
-    ]
-    soon(page, lambda: len(frames()) == 3)
-    assert all(
-        name.startswith("2_epoch_") and name.endswith("test_1.png") for name in frames()
-    )  # the last of all
-    one(page, "#place input").send_keys(Keys.ARROW_LEFT)
-    one(page, "#place select").send_keys("train 3")
-    assert all(name.startswith("1_epoch_") and name.endswith("train_3.png") for name in frames())
-    soon(
-        page,
-        lambda: page.execute_script(
-            "return [...document.querySelectorAll('#pictures img')].every(image => image.naturalWidth > 0)"
-        ),
-    )
-    rows = {each.text.split(" ", 1)[0]: each.text for each in every(page, "#settings .differs th")}
-    assert set(rows) == {"con_lambda", "train_epoch"}
-    soon(page, lambda: len(every(page, "#plots .plot .trace.scatter")) == 3 * columns(results))
-    one(page, "#all").click()
-    assert len(every(page, "#settings .equal")) > 20
-    one(page, "body").send_keys(Keys.ESCAPE)
-    soon(page, lambda: not one(page, "#comparison").is_displayed())
+    files = lambda: [image.get_attribute("src").split("/")[-1] for image in page.all("#pictures .result img")]
+    page.wait(lambda: len(files()) == 3)
+    assert all(name.startswith("2_epoch_") and name.endswith("test_1.png") for name in files())  # all have it
+    page.one("#place input").send_keys(Keys.ARROW_LEFT)
+    page.one("#place select").send_keys("train 3")
+    assert all(name.startswith("1_epoch_") and name.endswith("train_3.png") for name in files())
+    page.wait(lambda: page.all_loaded("#pictures img"))
+    assert {*page.texts("#settings .differs th")} == {"con_lambda", "train_epoch"}
+    page.wait(lambda: len(page.all("#plots .plot .trace.scatter")) == 3 * curve_count(results))
+    page.one("#all").click()
+    assert len(page.all("#settings .equal")) > 20
+    page.press(Keys.ESCAPE)
+    page.wait(lambda: not page.one("#comparison").is_displayed())
 
 
 def test_an_address_opens_a_comparison(results, tmp_path, page):
-    """Of a CartoonGAN run with one of another method, the options that one lacks do not differ."""
+    """Of a CartoonGAN run with one of another method: options that one lacks do not differ."""
     shutil.copytree(results / f"{NAMES[0]}_results", tmp_path / "One_results")
     folder = shutil.copytree(results / f"{NAMES[0]}_results", tmp_path / "画像_results")
     record = read_settings(folder)
@@ -299,29 +341,28 @@ def test_an_address_opens_a_comparison(results, tmp_path, page):
     record["options"] |= {"cycle_lambda": 10, "batch_size": 1}
     write_settings(folder, record | {"method": "survey.other"})
     writing.write(tmp_path)
-    page = page(tmp_path / "index.html", fragment="compare=One_results&compare=%E7%94%BB%E5%83%8F_results")
-    soon(page, lambda: one(page, "#comparison").is_displayed())
-    differing = [each.text for each in every(page, "#settings .differs th")]
-    assert differing == ["method", "batch_size"]
+    page.open(tmp_path / "index.html", fragment="compare=One_results&compare=%E7%94%BB%E5%83%8F_results")
+    page.wait(lambda: page.one("#comparison").is_displayed())
+    assert page.texts("#settings .differs th") == ["method", "batch_size"]
 
 
 def test_light_and_dark(results, page):
-    colour = lambda browser: one(browser, "body").value_of_css_property("background-color")
-    opened = page(results / "index.html", scheme="light")
-    light = colour(opened)
-    opened = page(results / "index.html", scheme="dark")
-    dark = colour(opened)
+    colour = lambda: page.one("body").value_of_css_property("background-color")
+    page.open(results / "index.html", scheme="light")
+    light = colour()
+    page.open(results / "index.html", scheme="dark")
+    dark = colour()
     assert light != dark
-    one(opened, "#theme").click()
-    assert colour(opened) == light
-    opened.refresh()
-    assert colour(opened) == light  # it is remembered
-    one(opened, "#theme").click()
-    assert colour(opened) == dark
-    opened.execute_script("localStorage.clear()")
+    page.one("#theme").click()
+    assert colour() == light
+    page.browser.refresh()
+    assert colour() == light  # it is remembered
+    page.one("#theme").click()
+    assert colour() == dark
+    page.run("localStorage.clear()")
 
 
-OUTSIDE = """
+CUT_OFF = """
 const table = document.querySelector('#runs');
 return [...table.querySelectorAll('tr:first-child td')].filter((cell) => {
   const [inner, outer] = [cell.getBoundingClientRect(), table.parentElement.getBoundingClientRect()];
@@ -333,98 +374,32 @@ return [...table.querySelectorAll('tr:first-child td')].filter((cell) => {
 @pytest.mark.parametrize("width", [1400, 1000, 390])
 @pytest.mark.parametrize("runs", [1, 20])
 def test_the_overview_cuts_off_no_column(results, tmp_path, page, width, runs):
-    """Of twenty runs at 1000 px a part must be scrolled to, which a shadow tells."""
-    usual = {"con_lambda": (10, 2.5), "lrG": (2e-4, 1e-5)} if runs > 1 else {}
+    """The table of twenty runs must be scrolled at 1000 px, which a shadow indicates."""
+    values = {"con_lambda": (10, 2.5), "lrG": (2e-4, 1e-5)} if runs > 1 else {}
     for number in range(runs):
-        options = {key: values[number % 2] for key, values in usual.items()}
+        options = {key: both[number % 2] for key, both in values.items()}
         folder = leave_run(tmp_path, f"Run{number}_20_200_16_0.0005_res8", epochs=2, **options)
         shutil.copy(results / f"{NAMES[0]}_results/metrics.csv", folder)
     writing.write(tmp_path)
-    page = page(tmp_path / "index.html", width=width)
-    assert len(visible(page)) == runs
-    assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    page.open(tmp_path / "index.html", width=width)
+    assert len(page.runs()) == runs and page.scroll_width() <= width
     if (runs, width) == (20, 1000):
-        assert one(page, ".scroll").value_of_css_property("background-image").count("gradient") == 2
-        page.execute_script("document.querySelector('.scroll').scrollLeft = 1e6")
-    assert page.execute_script(OUTSIDE) == []
-    if width == 390 and runs > 1:  # a phone has no more than some facts of each run
-        assert page.execute_script("return document.documentElement.scrollHeight") < 300 + 250 * runs
+        assert page.one(".scroll").value_of_css_property("background-image").count("gradient") == 2
+        page.run("document.querySelector('.scroll').scrollLeft = 1e6")
+    assert page.run(CUT_OFF) == []
+    if width == 390 and runs > 1:  # a phone shows only some facts of each run
+        assert page.run("return document.documentElement.scrollHeight") < 300 + 250 * runs
 
 
-def test_a_run_opens_on_a_test_photograph_that_is_not_small(tmp_path, page):
-    folder = leave_run(tmp_path, "First", photos=("test_1", "test_2", "test_3", "train_1"))
-    for number, size in ((1, (16, 8)), (2, (80, 30)), (3, (80, 40))):
-        for path in folder.glob(f"*/*test*_{number}.png"):
-            Image.new("RGB", size).save(path)
-    for path in folder.glob("*/*train*.png"):
-        Image.new("RGB", (200, 100)).save(path)
-    writing.update(folder)
-    page = page(folder / "index.html")
-    soon(page, lambda: shown(page) == "3_epoch_First_test_2.png")
-    pressed = [each.text for each in every(page, "#photos [aria-pressed=true]")]
-    assert pressed == ["test 2"]
-
-
-@pytest.mark.parametrize("file", ["index.html", f"{NAMES[1]}_results/index.html"])
-def test_a_phone_shows_all_without_scrolling_sideways(results, page, file):
-    page = page(results / file, width=390)
-    assert page.execute_script("return document.documentElement.scrollWidth") == 390
-    if file == "index.html":
-        for box in every(page, ".pick input"):
-            box.click()
-        assert one(page, "#compare").text == "Compare 3 runs"
-
-
-def test_pictures_of_any_name_and_lost_ones(tmp_path, page):
-    folder = leave_run(tmp_path, "Old")
-    for name in ("settings.json", "metrics.csv", "log.txt"):
-        (folder / name).unlink()
-    picture = folder / "Transfer" / "2_epoch_Old_test_1.png"
-    others = ["100% #1?.png", "a'\"b.png", "画像.png", "画像 2.png"]
-    for name in others:
-        shutil.copy(picture, folder / "Transfer" / name)
-    (folder / "Transfer" / "3_epoch_Old_test_1.png").write_bytes(b"damaged")
-    writing.update(folder)
-    page = page(folder / "index.html")
-    soon(
-        page,
-        lambda: one(page, "#stage .frame").get_attribute("data-broken").endswith("3_epoch_Old_test_1.png"),
-    )
-    one(page, "body").send_keys(Keys.ARROW_LEFT)
-    soon(page, lambda: shown(page) == picture.name)
-    assert sorted(each.text for each in every(page, "#others a")) == sorted(others)
-    page.execute_script("document.querySelector('#others').scrollIntoView()")
-    soon(
-        page,
-        lambda: page.execute_script(
-            "return [...document.querySelectorAll('#others img')].every(image => image.naturalWidth === 8)"
-        ),
-    )
-    assert "settings.json is missing" in one(page, ".problems").text
+def test_a_phone_shows_the_page_of_a_run_without_scrolling_sideways(results, page):
+    page.open(results / f"{NAMES[1]}_results/index.html", width=390)
+    assert page.scroll_width() == 390
 
 
 def test_the_overview_of_one_run_offers_nothing_to_compare(tmp_path, page):
-    folder = leave_run(tmp_path, "Alone", lrG=1e-5)
-    writing.update(folder)
-    page = page(tmp_path / "index.html")
-    assert visible(page) == ["Alone"]
-    assert not one(page, ".tools").is_displayed() and not one(page, ".pick").is_displayed()
-    one(page, "summary").click()
-    assert "lrG\n1e-05" in one(page, "details").text
-
-
-def test_a_measure_stands_beside_its_error_and_those_of_photographs_and_drawings(tmp_path, page):
-    folder = leave_run(tmp_path, "P")
-    (folder / "metrics.csv").unlink()
-    for epoch, drawn in enumerate((0.1, 0.3), 1):
-        row = {"phase": 2, "epoch": epoch, "drawn": drawn, "drawn_std": 0.05, "flat": 0.4}
-        history.add(
-            folder / "metrics.csv", row | {"flat_photo": 0.3, "flat_drawings": 0.5, "kid_drawings": 1}
-        )
-    writing.write(tmp_path)
-    page = page(folder / "index.html")
-    assert "highest style: 0.300 ± 0.050 after epoch 2" in one(page, ".facts").text
-    page.execute_script("document.querySelector('#curves').scrollIntoView()")
-    soon(page, lambda: len(every(page, "#curves .main-svg .scatterlayer .trace")) == 1 + 3 + 1)
-    assert [each.text for each in every(page, "#curves figcaption")] == ["drawn", "flat", "kid drawings"]
-    assert every(page, "#curves figure:first-child .errorbars path")
+    writing.update(leave_run(tmp_path, "Alone", lrG=1e-5))
+    page.open(tmp_path / "index.html")
+    assert page.runs() == ["Alone"]
+    assert not page.one(".tools").is_displayed() and not page.one(".pick").is_displayed()
+    page.one("summary").click()
+    assert "lrG\n1e-05" in page.one("details").text

@@ -69,9 +69,11 @@ def test_a_broadcast_whose_clock_jumps_loses_no_frame_and_stays_with_its_sound(t
     (tmp_path / "in.ts").write_bytes(b"".join(parts))
     out = tmp_path / f"out.{extension}"
     assert convert(tmp_path / "in.ts", out, keep) == 200
-    times, _, _ = read(out)
+    times, _, sound = read(out)
     assert len(times) == 200 and 0 <= times[0] < 0.1
     assert np.diff(times) == pytest.approx(0.04, abs=0.002)
+    begins = [float(packet.pts * packet.time_base) for packet in sound]
+    assert begins[-1] == pytest.approx(8, abs=0.1) and max(np.diff(begins)) < 0.1
     _, _, begin, samples = films.hear(out)
     assert abs(begin) < 0.1 and len(samples) / 48_000 == pytest.approx(8, abs=0.3)
 
@@ -182,6 +184,7 @@ def test_wrong_use(tmp_path, monkeypatch):
         ("none.mp4", "out.mp4", "no file"),
         ("in.mp4", "in.mp4", "is the video itself"),
         ("in.mp4", "out.txt", r"use one of \.mp4"),
+        ("in.mp4", "out.avi", "an AVI keeps no times"),
     ):
         with pytest.raises(WrongUse, match=message):
             convert(tmp_path / source, tmp_path / target, keep)

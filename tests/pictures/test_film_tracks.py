@@ -58,6 +58,14 @@ def test_sound_that_the_container_cannot_hold_is_encoded_again(
     assert tone == pytest.approx(0.3 / (2 * np.pi) * hertz, abs=2)
 
 
+@pytest.mark.parametrize("extension", ["mp4", "webm"])  # copied, encoded again
+def test_sound_that_begins_late_stays_late(tmp_path, extension):
+    make(tmp_path / "in.mkv", times=EVEN, hertz=48_000, sound_at=0.5)
+    convert(tmp_path / "in.mkv", tmp_path / f"out.{extension}", keep)
+    _, _, begin, samples = films.hear(tmp_path / f"out.{extension}")
+    assert begin == pytest.approx(0.5, abs=0.03) and len(samples) / 48_000 == pytest.approx(2, abs=0.1)
+
+
 @pytest.mark.parametrize(("given", "extension"), [("in.mp4", "mkv"), ("in.ts", "mp4"), ("in.mkv", "mov")])
 def test_sound_that_the_container_holds_is_copied(tmp_path, capsys, given, extension):
     make(tmp_path / given, times=EVEN, hertz=48_000)

@@ -1,4 +1,4 @@
-"""Fixtures of the runs that are killed or denied their files (test_kills.py, test_disks.py)."""
+"""Fixtures of the runs that are killed or denied their files (test_faults.py)."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import CartoonGAN
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
-    """The place of an undisturbed run and its data, for looking at only."""
+    """The place of an undisturbed run and its data, which no test changes."""
     place = tmp_path_factory.mktemp("whole")
     CartoonGAN.main(faults.command(make_data(place / "data"), VGG, place))
     return place
@@ -25,11 +25,11 @@ def command(whole):
 
 @pytest.fixture
 def complete(server, whole, command):
-    """complete(place): the run in a place goes on to its end, which is as if nothing had happened."""
+    """complete(place): resume the run in a place to its end, which must be as if undisturbed."""
 
     def run(place):
-        status, said = faults.finish(server, faults.going_on(command(place), place), place)
-        assert status == 0 and "Traceback" not in said, said
+        status, output = faults.finish(server, faults.resume_or_start(command(place), place), place)
+        assert status == 0 and "Traceback" not in output, output
         faults.assert_as_if_undisturbed(place, whole)
 
     return run
