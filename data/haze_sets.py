@@ -41,30 +41,26 @@ def find(folder, before=""):
         raise WrongUse(f"no folder {folder}")
     if clear_dir := _clear_beside(folder):
         pairs, alone = _pair_folders(folder, clear_dir, folder.parent)
-        sides = {folder: clear_dir}
     else:
         pairs, alone = _pair_in_one_folder(folder)
-        hazy_dirs = sorted(path for path in folder.rglob("*") if path.is_dir() and _clear_pattern(path.name))
-        sides = {hazy_dir: _clear_beside(hazy_dir) for hazy_dir in hazy_dirs}
-        for hazy_dir, clear_dir in sides.items():
-            if clear_dir:
+        for hazy_dir in sorted(path for path in folder.rglob("*") if path.is_dir()):
+            if clear_dir := _clear_beside(hazy_dir):
                 more, left = _pair_folders(hazy_dir, clear_dir, folder)
                 pairs, alone = pairs + more, alone + left
     if not pairs:
-        raise WrongUse(f"no pairs in {folder}: {before}{_missing(folder, sides, alone)} (data/README.md)")
+        missing = "it must hold folders hazy and clear or gt side by side, or pictures NN_hazy and NN_GT"
+        if alone:
+            missing = (
+                f"none of {alone} hazy pictures has a clear one of its name, or number before the first _"
+            )
+        raise WrongUse(f"no pairs in {folder}: {before}{missing} (data/README.md)")
     return pairs, alone
-
-
-def _clear_pattern(name):
-    """The pattern of the names of clear pictures' folders, beside a hazy folder of this name; else None."""
-    return next((clear for hazy, clear in SIDES if hazy.fullmatch(name)), None)
 
 
 def _clear_beside(folder):
     """The folder of clear pictures beside a folder of hazy ones; None if `folder` is not such a folder."""
-    if not (clear := _clear_pattern(folder.name)):
-        return None
-    beside = sorted(path for path in folder.parent.iterdir() if path.is_dir())
+    clear = next((clear for hazy, clear in SIDES if hazy.fullmatch(folder.name)), None)
+    beside = sorted(path for path in folder.parent.iterdir() if path.is_dir()) if clear else []
     return next((path for path in beside if clear.fullmatch(path.name)), None)
 
 
@@ -134,19 +130,6 @@ def _names(path):
         yield parts[:-1]
     if re.search(r"\d", parts[0]):
         yield parts[:1]
-
-
-def _missing(folder, sides, alone):
-    """What a folder without pairs lacks, as a text. `sides`: {folder of hazy pictures: of clear ones}."""
-    hazy, clear = next(iter(sides.items()), (folder, folder))
-    if alone:
-        wanted = "a clear one of its name, or number before the first _"
-        return f"none of {alone} hazy pictures has {wanted}, in {clear}"
-    if not clear:
-        return f"{hazy} has no folder clear or gt beside it"
-    if sides:
-        return f"no pictures in {hazy}"
-    return "it must hold folders hazy and clear or gt side by side, or pictures NN_hazy and NN_GT"
 
 
 def part_of(name):

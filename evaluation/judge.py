@@ -88,7 +88,7 @@ class Judge:
 
         Pictures that cannot be read are reported once and left out. Raises WrongUse if none can be read.
         """
-        features, owners, values, scores = [], [], collections.defaultdict(list), {}
+        features, pictures, values, scores = [], [], collections.defaultdict(list), {}
         change = size = 0
         for number, path in enumerate(tqdm(paths, title, unit="picture", disable=None, leave=False)):
             try:
@@ -102,17 +102,17 @@ class Judge:
                 scores[path] = self.style.score(self._describe(views.result))
             maps, pooled = self._features(views.result)
             features.append(pooled)
-            owners += [number] * len(pooled)
+            pictures += [number] * len(pooled)
             if make:
                 photo_maps, _ = self._features(views.photo)
                 change += (maps - photo_maps).abs().sum().item()
                 size += photo_maps.abs().sum().item()
         if not features:
             raise WrongUse(f"none of the {len(paths)} {title} can be read")
-        row = {"pictures": len(features), "squares": len(owners)}
+        row = {"pictures": len(features), "squares": len(pictures)}
         row |= {"content_change": change / size if size else math.nan} if make else {}
         row |= {key: float(np.mean(each)) for key, each in values.items()}
-        return FeatureSet(torch.cat(features), torch.tensor(owners), scores), row
+        return FeatureSet(torch.cat(features), torch.tensor(pictures), scores), row
 
     def _views(self, path, make):
         """The Views of a result, or without `make` of the picture. Raises CannotRead."""
@@ -175,8 +175,8 @@ def measure_of(run):
     drawings = data.readable(drawings, 1, "drawings", folder).paths
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
     fit = functools.partial(images.fit_training, size=load_size(args), how=args.resize)
-    photos, setup = data.choosing(run.data.tests), (vgg, run.device, run.precision, args.input_size, fit)
-    judge = Judge(photos, drawings, *setup, training=run.data.photos)
+    photos, size = data.choosing(run.data.tests), args.input_size
+    judge = Judge(photos, drawings, vgg, run.device, run.precision, size, fit, training=run.data.photos)
     references = {"photo": judge.baseline, "drawings": judge.floor}
     constant = {f"{key}_{of}": row[key] for key in ("flat", "lines") for of, row in references.items()}
 

@@ -33,7 +33,7 @@ def plan(argv=None):
         text = "an option of CartoonGAN.py, its values separated by commas, as --con_lambda 0.03,0.1,0.3"
         parser.add_argument("options", nargs="*", metavar="OPTION", help=text)
         parser.parse_args(["--help"])
-    runs = [_run(*each) for each in combinations(words)]
+    runs = [_plan_run(*each) for each in combinations(words)]
     if len({folder for folder, _ in runs}) < len(runs):
         raise WrongUse("two runs of this sweep would have the same folder: give each value once")
     return runs
@@ -53,7 +53,8 @@ def combinations(words):
     return found
 
 
-def _run(tag, words):
+def _plan_run(tag, words):
+    """(folder, command line; None if the run is finished) of one combination."""
     args, _ = CARTOONGAN.parse(words)
     if args.resume or args.preview:
         raise WrongUse("a sweep takes neither --resume, as the same command continues it, nor --preview")
@@ -61,18 +62,15 @@ def _run(tag, words):
     args, _ = CARTOONGAN.parse(words)
     folder = run_folder(args)
     saved = read_settings(folder)
-    if (
-        saved
-        and run_state(folder)[0] == "finished"
-        and not differences(vars(args), saved["options"], CARTOONGAN)
-    ):
+    finished = saved and run_state(folder)[0] == "finished"
+    if finished and not differences(vars(args), saved["options"], CARTOONGAN):
         return folder, None
     words += ["--resume"] if saved else []
     find_run(words)
     return folder, words
 
 
-if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is refused before that
+if __name__ == "__main__":  # a wrong command is refused before PyTorch, which takes seconds, is loaded
     refuse_early(plan)
 
 import CartoonGAN
@@ -80,7 +78,7 @@ from pages import summaries, tables
 
 
 def main(argv=None):
-    """Run a sweep. Returns 1 if a run of it failed; the others are trained all the same."""
+    """Run a sweep. Returns 1 if a run of it failed; the others are trained nevertheless."""
     runs, failed = plan(argv), 0
     for number, (folder, words) in enumerate(runs, 1):
         print(f"run {number} of {len(runs)}: {folder}{'' if words else ' is finished'}", flush=True)
@@ -88,10 +86,8 @@ def main(argv=None):
             if words:
                 CartoonGAN.main(words)
         except RunFailed as error:
-            print(
-                f"error: {folder.name} failed: {error}", file=sys.stderr
-            )  # say would log it in the next run
-            failed = 1
+            failed = 1  # `report` would write it into the log of the next run
+            print(f"error: {folder.name} failed: {error}", file=sys.stderr)
         except Stopped as stopped:
             command = command_line("experiments.sweep", argv)
             text = f"stopped, everything is saved; continue the sweep with: {command}"

@@ -1,4 +1,4 @@
-"""A few steps of small networks on any device, and what waits for it, for the tests of GPUs."""
+"""For the tests of GPUs: steps of small networks on any device, and a log of operations that wait for it."""
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ EVERYTHING = (
 
 
 def built(device, precision="fp32", more=""):
-    """A small Model, the same weights on every device, and its options. Its scaler skips no step."""
+    """A small Model with the same weights on every device, and its options. Its scaler skips no step."""
     args, _ = options.parse(f"{SMALL} {more}".split())
     model = CartoonGAN.build(args, torch.device(device), precision)
     model.scaler = Scaler(str(device), init_scale=2.0**8, enabled=precision == "fp16")
@@ -26,7 +26,7 @@ def built(device, precision="fp32", more=""):
 
 
 def batch(step, device):
-    """A photo, a drawing and a smoothed drawing of smooth noise, as the loader puts them on a device."""
+    """A photo, a drawing and a smoothed drawing of smooth noise, on a device as from the loader."""
     rough = torch.rand(12, 3, 4, 4, generator=torch.Generator().manual_seed(step))
     pictures = F.interpolate(rough, 32, mode="bicubic").clamp(0, 1).mul(255).byte()
     pictures = pictures.pin_memory() if device == "cuda" else pictures
@@ -50,12 +50,12 @@ def take(model, args, device, steps, phase):
     return [{key: value.item() for key, value in terms.items()} for terms in losses], gradients
 
 
-# What needs a value from a device on the CPU, or a size that depends on values: a GPU is waited for.
+# Operations that need a value on the CPU, or whose size depends on values: they wait for a GPU.
 WAITING = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique", "bincount")
 
 
 class Waits(TorchDispatchMode):
-    """Notes in `waits` the operations of its context that wait for a GPU, but for those on `known`."""
+    """Lists in `waits` the operations that would wait for a GPU, except those on the tensors `known`."""
 
     def __init__(self, *known):
         super().__init__()

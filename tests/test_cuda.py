@@ -1,4 +1,4 @@
-"""The whole program on a GPU, beside the CPU. What can run without one runs here with a "cpu" in its name.
+"""The whole program on a GPU, compared with the CPU. Parts that need no GPU also run on the CPU.
 
 python -m pytest -n 0 tests/test_cuda.py -rs
 """
@@ -17,10 +17,8 @@ from torch import distributed
 
 import CartoonGAN
 import test
-import utils
-from networks import Generator, InstanceNorm
+from networks import Generator
 from pictures import checkpoints, images, inference
-from support import gpu, norm
 from training import history, processes
 from training.run import Run
 from utils import RunFailed, Stopped
@@ -30,8 +28,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def _as_it_was(monkeypatch):
-    """No plots, which are most of the time of a tiny run; what is told of devices and memory is put back."""
+def _settings(monkeypatch):
+    """No plots, which take most of the time of a tiny run. Settings of devices and memory are restored."""
     monkeypatch.setattr(history, "plot_losses", lambda *_: None)
     backends = torch.backends
     flags = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32, backends.cudnn.benchmark
@@ -58,12 +56,13 @@ def skip_without(precision):
         *(pytest.param("cuda", name, marks=needs_gpu) for name in ("fp32", "tf32", "fp16", "bf16")),
     ],
 )
-def test_both_phases_are_those_of_the_cpu_in_float32(device, precision, phase):
+def test_both_phases_match_the_cpu_in_float32(device, precision, phase):
+    steps = 5 if device == "cpu" else 20
     if device == "cuda":
         skip_without(precision)
-    wanted, exact = take(*built(CPU), "cpu", 20, phase)
-    got, gradients = take(*built(device, precision), device, 20, phase)
-    for mine, one in zip(got, wanted, strict=True):
+    expected, exact = take(*built(CPU), "cpu", steps, phase)
+    results, gradients = take(*built(device, precision), device, steps, phase)
+    for mine, one in zip(results, expected, strict=True):
         assert mine == pytest.approx(one, rel=0.02)
     if precision == "fp32":
         for mine, one in zip(gradients, exact, strict=True):
@@ -71,7 +70,7 @@ def test_both_phases_are_those_of_the_cpu_in_float32(device, precision, phase):
 
 
 @pytest.mark.parametrize("device", ["cpu", GPU])
-def test_a_step_that_overflows_is_left_out_and_counted(device):
+def test_a_step_that_overflows_is_skipped_and_counted(device):
     model, args = built(device, "fp16")
     take(model, args, device, 2, phase=1)
     assert int(model.scaler.skipped) == 0
@@ -91,8 +90,8 @@ def test_a_step_that_overflows_is_left_out_and_counted(device):
         *(pytest.param(*pair.split(), marks=needs_gpu) for pair in ("cuda cuda", "cpu cuda", "cuda cpu")),
     ],
 )
-def test_a_run_goes_on_on_any_device(first, then, data, tmp_path, monkeypatch):
-    """To the bit where the device stays and computes deterministically, else within rounding."""
+def test_a_run_resumes_on_any_device(first, then, data, tmp_path, monkeypatch):
+    """To the bit on the same device, which computes deterministically, else within rounding."""
     torch.use_deterministic_algorithms(True)
     command = lambda where, *more: tiny_run(data, tmp_path / where, "--pool_size", 1, *more)
     folders = [tmp_path / where / "Tiny_2_3_2_results" for where in ("whole", "stopped")]
@@ -108,42 +107,17 @@ def test_a_run_goes_on_on_any_device(first, then, data, tmp_path, monkeypatch):
             assert mine[key] == one[key] or float(mine[key]) == pytest.approx(float(one[key]), rel=0.02)
     whole, resumed = (checkpoints.load(folder / "generator_latest.pth")["state_dict"] for folder in folders)
     for key, value in whole.items():
-        # Of a bias before a norm the gradient is rounding noise, of which Adam makes steps of 2e-4.
+        # The gradient of a bias before a norm is rounding noise, from which Adam makes steps of 2e-4.
         assert torch.allclose(value, resumed[key], rtol=0, atol=0 if first == then else 4e-3), key
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(("precision", "near"), [("fp32", 1e-4), ("fp16", 3e-3), ("bf16", 2e-2)])
-@pytest.mark.parametrize("device", ["cpu", GPU])
-def test_norm_and_padding_are_their_definitions(device, precision, near, layout):
-    """A padded convolution, then the norm, forward and backward, of several pictures."""
-    if device == "cuda":
-        skip_without(precision)
-    gpu.choose_arithmetic(torch.device(device), "fp32")
-    dtype = utils.dtype(precision)
-    given = torch.randn(3, 8, 20, 12, generator=torch.Generator().manual_seed(0)).to(dtype)
-    grad = torch.linspace(-1, 1, given.numel()).view(given.shape).to(dtype)
-    torch.manual_seed(0)
-    convolution = norm.PaddedConv2d(8, 8, 3, padding=1, padding_mode="reflect")
-    ends = []
-    for where, wide in (("cpu", torch.float64), (device, dtype)):
-        first = convolution.to(where, wide, memory_format=layout)
-        second = InstanceNorm(8).to(where, torch.promote_types(wide, torch.float32))
-        x = given.to(where, wide).contiguous(memory_format=layout).requires_grad_()
-        y = second(first(x))
-        y.backward(grad.to(where, wide))
-        ends.append([y, x.grad, second.weight.grad])
-    for mine, one in zip(*ends[::-1], strict=True):
-        assert (mine.cpu().double() - one).norm() < near * one.norm(), mine.shape
-
-
 @pytest.mark.parametrize("device", ["cpu", GPU, pytest.param("cuda:0", marks=needs_gpu)])
-@pytest.mark.parametrize("more", [[], ["--norm", "layer", "--predict", "change", "--ema_decay", 0.5]])
-def test_a_run_with_samples_and_measures_and_its_generator_applied(device, more, data, tmp_path):
+def test_a_run_with_samples_and_measures_and_its_generator_applied(device, data, tmp_path):
+    """With two workers, which are forked from a process that has used the GPU."""
     where = ["--device", device, "--precision", "auto"]
-    rest = ["--pre_train_epoch", 1, "--train_epoch", 1, "--eval_every", 1, "--sample_every", 1]
-    rest += ["--workers", 2]  # which are forked from a process that has used the GPU
-    CartoonGAN.main(tiny_run(data, tmp_path, *rest, *where, *more))
+    words = "--pre_train_epoch 1 --train_epoch 1 --eval_every 1 --sample_every 1 --workers 2 --norm layer"
+    words += " --predict change --ema_decay 0.5"
+    CartoonGAN.main(tiny_run(data, tmp_path, *words.split(), *where))
     (folder,) = tmp_path.glob("*_results")
     assert float(history.read(folder / "metrics.csv")[-1]["content_change"]) > 0
     assert len(list((folder / "Transfer").iterdir())) == 8
@@ -156,7 +130,7 @@ def test_a_run_with_samples_and_measures_and_its_generator_applied(device, more,
 
 @pytest.mark.parametrize("device", ["cpu", GPU])
 @pytest.mark.parametrize("kind", ["instance", "layer"])
-def test_pictures_in_batches_and_tiles_are_those_of_the_cpu(device, kind):
+def test_pictures_in_batches_and_tiles_match_the_cpu(device, kind):
     photos = [np.random.default_rng(n).integers(0, 256, (40, 52, 3)).astype(np.uint8) for n in range(3)]
     photos = [images.resize(images.resize(photo, 8, 8), 52, 40) for photo in photos]
     torch.manual_seed(0)
@@ -178,45 +152,27 @@ def test_pictures_in_batches_and_tiles_are_those_of_the_cpu(device, kind):
         assert np.abs(made(device, half, way) - one_by_one).mean() < 3, name
 
 
-@pytest.mark.parametrize("device", ["cpu", GPU])
-def test_a_film(device, tmp_path):
-    av = pytest.importorskip("av")
-    with av.open(str(tmp_path / "in.mp4"), "w") as file:
-        stream = file.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for _ in range(3):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), "rgb24")
-            file.mux(stream.encode(frame.reformat(format="yuv420p")))
-        file.mux(stream.encode())
-    checkpoints.save(tmp_path / "g.pth", checkpoints.generator_file(Generator(ngf=4, nb=1)))
-    command = ["--pre_trained_model", "g.pth", "--video", "in.mp4", "--output", "out.mp4"]
-    command = [str(tmp_path / word) if "." in word else word for word in command]
-    test.main([*command, "--device", device])
-    with av.open(str(tmp_path / "out.mp4")) as file:
-        assert len(list(file.decode(video=0))) == 3
-
-
 @needs_gpu
-def test_too_little_memory_is_told_in_one_line(data, tmp_path):
+def test_too_little_memory_is_a_one_line_error(data, tmp_path):
     gc.collect()  # tensors of the tests before
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
     large = ["--device", "cuda", "--ngf", 64, "--input_size", 256, "--batch_size", 6]
-    with pytest.raises(RunFailed, match="out of memory on cuda: resume with a smaller batch") as told:
+    with pytest.raises(RunFailed, match="out of memory on cuda: resume with a smaller batch") as error:
         CartoonGAN.main(tiny_run(data, tmp_path, *large))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("device", "backend"), [("cpu", "gloo"), pytest.param("cuda", "nccl", marks=needs_gpu)]
 )
 def test_a_group_of_one_process(device, backend, monkeypatch):
-    """Its gradients, wrapped as those of several processes are, are the gradients of a process alone."""
+    """Wrapped like several processes, it has the gradients of a single one."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         where = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    _, wanted = take(*built(device), device, 1, phase=2)
+    _, expected = take(*built(device), device, 1, phase=2)
     backends = f"cpu:gloo,cuda:{backend}" if device == "cuda" else backend
     distributed.init_process_group(backends, init_method=where, rank=0, world_size=1)
     try:
@@ -224,23 +180,14 @@ def test_a_group_of_one_process(device, backend, monkeypatch):
             patch.setattr(processes, "count", lambda: 2)  # else nothing is wrapped
             model, args = built(device)
         assert isinstance(model.parallel_generator, torch.nn.parallel.DistributedDataParallel)
-        _, got = take(model, args, device, 1, phase=2)
+        _, results = take(model, args, device, 1, phase=2)
         value = torch.ones(3, device=device)
         distributed.all_reduce(value)
         assert value.tolist() == [1, 1, 1]
     finally:
         distributed.destroy_process_group()
-    for mine, one in zip(got, wanted, strict=True):
+    for mine, one in zip(results, expected, strict=True):
         assert (mine - one).norm() < 1e-3 * one.norm()
-
-
-@pytest.mark.parametrize("device", ["cpu", GPU])
-def test_torchrun_of_one_process(device, data, tmp_path, run_cli):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"]
-    command = tiny_run(data, tmp_path, "--device", device, "--pre_train_epoch", 0, "--train_epoch", 1)
-    done = run_cli(*launcher, "CartoonGAN.py", *command)
-    assert done.returncode == 0, done.stderr
-    assert "FutureWarning" not in done.stderr
 
 
 @needs_gpu
@@ -261,12 +208,12 @@ def test_memory_does_not_grow_over_200_steps(precision):
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("more", ["", EVERYTHING, "--norm layer --predict change --upsample resize"])
 def test_no_step_waits_for_the_gpu(precision, more):
-    """What every 20th step looks at is looked at by the run, not by a step."""
+    """The run reads the losses, every 20th step; a step does not."""
     model, args = built("cuda", precision, more)
     run = Run.__new__(Run)
     run.model, run.phase, run.unchecked = model, 2, []
     for step in range(8):
-        torch.cuda.set_sync_debug_mode("error" if step > 2 else "default")  # buffers of the first are made
+        torch.cuda.set_sync_debug_mode("error" if step > 2 else "default")  # the first allocate buffers
         photo, *drawings = batch(step, "cuda")
         run.log_step(CartoonGAN.reconstruction_step(model, args, photo))
         run.log_step(CartoonGAN.adversarial_step(model, args, photo, *drawings, place=(2, 1, step)))

@@ -128,12 +128,15 @@ def test_a_sheet_has_pages(tmp_path):
     assert [frames.clock(seconds) for seconds in (0, 83.54, 3599.96)] == ["0:00.0", "1:23.5", "1:00:00.0"]
 
 
-def test_interval_part_and_format(film, tmp_path):
-    part = "--every 0.5 --start 2 --end 7 --format jpg"
-    frames.main([str(film), str(tmp_path), *part.split()])
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        f"My film_{second:06}_000.jpg" for second in (2, 3, 6)
-    ]
+def test_interval_part_and_format_and_frames_are_never_overwritten(film, tmp_path):
+    part = f"{film}\n{tmp_path}\n--every=0.5\n--start=2\n--end=7\n--format=jpg".split("\n")
+    frames.main(part)
+    assert written(tmp_path) == [f"My film_{second:06}_000.jpg" for second in (2, 3, 6)]
+    with pytest.raises(WrongUse, match="already holds frames of My film: name another folder"):
+        frames.main(part)
+    write(tmp_path / "My.mp4", [drawing(1)])
+    frames.main([str(tmp_path / "My.mp4"), str(tmp_path)])  # another film may share the folder
+    assert (tmp_path / "My_000000_000.png").is_file()
 
 
 def test_a_film_without_bars_is_not_cut_and_stretched_as_it_asks(tmp_path, capsys):
@@ -142,44 +145,6 @@ def test_a_film_without_bars_is_not_cut_and_stretched_as_it_asks(tmp_path, capsy
     written = sorted((tmp_path / "out").iterdir())
     assert [images.read(path).shape for path in written] == [(180, 480, 3)] * 2
     assert "cut off" not in capsys.readouterr().out
-
-
-def test_dark_scenes_and_a_stray_subtitle_do_not_move_the_crop():
-    rng = np.random.default_rng(0)
-    greys = np.zeros((40, 100, 160), np.uint8)
-    greys[:, 10:-20, 6:] = rng.integers(0, 256, (40, 70, 154))
-    greys[:30, 10:50] = 8  # a night sky in most of the film
-    greys[3, 85:95, 40:120] = 255
-    assert screening.picture_area(greys) == (slice(12, 78), slice(8, 160))
-    assert screening.picture_area([]) == (slice(0, None), slice(0, None))
-
-
-def test_sharpness_does_not_depend_on_contrast_and_falls_with_blur():
-    step = np.full((64, 64), 60, np.uint8)
-    step[:, 32:] = 240
-    assert screening.sharpness(step) == screening.sharpness(step // 2) == 1
-    blurred = [screening.sharpness(cv2.GaussianBlur(step, (0, 0), sigma)) for sigma in (1, 2, 4)]
-    assert blurred == sorted(blurred, reverse=True)
-    # The median window, which holds all of a sharp edge, holds four fifths of one blurred by a pixel.
-    assert blurred[0] == pytest.approx(0.383 / 0.77, abs=0.01)  # erf(0.5 / sqrt 2), the steepest step's share
-    assert screening.sharpness(np.full((64, 64), 99, np.uint8)) == 0
-
-
-def test_a_night_scene_is_neither_black_nor_credits():
-    night = screening.small(np.asarray(drawing(2).convert("L")))
-    assert not screening.is_black(night) and not screening.is_credits(night)
-    page = screening.small(np.asarray(credits().convert("L")))
-    assert screening.is_credits(page) and not screening.is_black(page)
-
-
-def test_frames_of_a_film_are_never_overwritten_but_films_share_a_folder(film, tmp_path):
-    again = [str(film), str(tmp_path), "--every", "5"]
-    frames.main(again)
-    with pytest.raises(WrongUse, match="already holds frames of My film: name another folder"):
-        frames.main(again)
-    write(tmp_path / "My.mp4", [drawing(1)])
-    frames.main([str(tmp_path / "My.mp4"), str(tmp_path)])
-    assert (tmp_path / "My_000000_000.png").is_file()
 
 
 def test_films_without_good_frames(film, tmp_path):
@@ -216,18 +181,13 @@ def test_wrong_use(arguments, status, message, tmp_path, monkeypatch, run_cli):
             frames.main(words)
 
 
-def test_a_broadcast_is_seen_from_its_first_frame(tmp_path):
-    write(tmp_path / "a.ts", SCENES)
-    frames.main([str(tmp_path / "a.ts"), str(tmp_path / "out")])
-    assert written(tmp_path / "out") == [f"a_{second:06}_000.png" for second in KEPT]
-
-
-def test_a_broadcast_whose_clock_jumps_goes_on(tmp_path):
-    for name, scenes in (("a", SCENES[:3]), ("b", SCENES[6:])):
+def test_a_broadcast_is_read_from_its_first_frame_and_through_a_jump_of_its_clock(tmp_path):
+    for name, scenes in (("a", SCENES[:3]), ("b", SCENES[3:])):
         write(tmp_path / f"{name}.ts", scenes)
     (tmp_path / "ab.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
-    frames.main([str(tmp_path / "ab.ts"), str(tmp_path / "out"), "--start", "1"])
-    assert written(tmp_path / "out") == [f"ab_{second:06}_000.png" for second in (2, 3, 6)]
+    for start, kept in (("0", KEPT), ("1", [2, 3, 6, 9])):
+        frames.main([str(tmp_path / "ab.ts"), str(tmp_path / start), "--start", start])
+        assert written(tmp_path / start) == [f"ab_{second:06}_000.png" for second in kept]
 
 
 def test_a_film_without_times_is_counted_at_its_rate(tmp_path):
@@ -254,3 +214,34 @@ def test_a_mirrored_film_is_turned_and_a_film_of_upright_lines_stretched(tmp_pat
 def test_the_broadcasts_of_the_cases(tmp_path, name, first):
     frames.main([str(SHARED / "cases" / name), str(tmp_path), "--every", "0.5"])
     assert written(tmp_path)[0] == f"{name.removesuffix('.ts')}_{first}.png"
+
+
+# Screening
+
+
+def test_dark_scenes_and_a_stray_subtitle_do_not_move_the_crop():
+    rng = np.random.default_rng(0)
+    greys = np.zeros((40, 100, 160), np.uint8)
+    greys[:, 10:-20, 6:] = rng.integers(0, 256, (40, 70, 154))
+    greys[:30, 10:50] = 8  # a night sky in most of the film
+    greys[3, 85:95, 40:120] = 255
+    assert screening.picture_area(greys) == (slice(12, 78), slice(8, 160))
+    assert screening.picture_area([]) == (slice(0, None), slice(0, None))
+
+
+def test_sharpness_does_not_depend_on_contrast_and_falls_with_blur():
+    step = np.full((64, 64), 60, np.uint8)
+    step[:, 32:] = 240
+    assert screening.sharpness(step) == screening.sharpness(step // 2) == 1
+    blurred = [screening.sharpness(cv2.GaussianBlur(step, (0, 0), sigma)) for sigma in (1, 2, 4)]
+    assert blurred == sorted(blurred, reverse=True)
+    # The median window, which holds all of a sharp edge, holds four fifths of one blurred by a pixel.
+    assert blurred[0] == pytest.approx(0.383 / 0.77, abs=0.01)  # erf(0.5 / sqrt 2), the steepest step's share
+    assert screening.sharpness(np.full((64, 64), 99, np.uint8)) == 0
+
+
+def test_a_night_scene_is_neither_black_nor_credits():
+    night = screening.small(np.asarray(drawing(2).convert("L")))
+    assert not screening.is_black(night) and not screening.is_credits(night)
+    page = screening.small(np.asarray(credits().convert("L")))
+    assert screening.is_credits(page) and not screening.is_black(page)

@@ -1,68 +1,41 @@
 """data/pairs.py on data sets as they are downloaded, made here of tiny files."""
 
+import re
+
 import pytest
+from helpers import ROOT
 from PIL import Image
 
 from data import pairs
 from pictures import images, listing
 from utils import WrongUse
 
-# Hazy picture: its clear one. The names are those of the data sets.
-LAYOUTS = {
-    "ITS": {
-        "hazy/1_1_0.90179.png": "clear/1.png",
-        "hazy/1_2_0.97842.png": "clear/1.png",
-        "hazy/10_1_0.8.png": "clear/10.png",
-        "hazy/2_1_0.99082.png": "clear/2.png",
-    },
-    "OTS": {
-        "hazy/part1/0005_0.8_0.04.jpg": "clear/clear_images/0005.jpg",
-        "hazy/part2/0025_1_0.2.jpg": "clear/clear_images/0025.jpg",
-    },
-    "OTS_ALPHA": {"haze/OTS/0005_0.8_0.04.jpg": "clear/clear_images/0005.jpg"},
-    "OTS_BETA": {"hazy/0005_0.8_0.04.jpg": "clear/0005.jpg"},
-    "SOTS": {
-        "indoor/nyuhaze500/hazy/1400_1.png": "indoor/nyuhaze500/gt/1400.png",
-        "outdoor/hazy/0001_0.8_0.2.jpg": "outdoor/gt/0001.png",
-    },
-    "ITS_standard": {"train/ITS_haze/1_1_0.90179.png": "train/ITS_clear/1.png"},
-    "O-HAZE": {
-        "# O-HAZY NTIRE 2018/hazy/01_outdoor_hazy.jpg": "# O-HAZY NTIRE 2018/GT/01_outdoor_GT.jpg",
-        "# O-HAZY NTIRE 2018/hazy/45_outdoor_hazy.JPG": "# O-HAZY NTIRE 2018/GT/45_outdoor_GT.jpg",
-    },
-    "RESIDE-6K": {
-        "train/hazy/1.jpg": "train/GT/1.jpg",
-        "train/hazy/2.jpg": "train/GT/2.jpg",
-        "test/hazy/0001.jpg": "test/GT/0001.jpg",
-    },
-    "NH-HAZE": {f"NH-HAZE/{n:02}_hazy.png": f"NH-HAZE/{n:02}_GT.png" for n in (1, 2, 55)},
-    "clear numbers without zeros": {
-        "hazy/0001_0.8_0.2.jpg": "clear/1.png",
-        "hazy/0010_0.8_0.2.jpg": "clear/10.png",
-        "hazy/0100_1_0.2.jpg": "clear/100.png",
-    },
-    "words": {"hazy/cat_hazy.png": "clear/cat.png", "hazy/old dog-hazy.png": "clear/old dog-GT.png"},
-    "HSTS": {"synthetic/synthetic/0586.jpg": "synthetic/original/0586.jpg"},
-    "SateHaze1k": {
-        f"Haze1k_{kind}/dataset/{part}/input/{n}-inputs.png": (
-            f"Haze1k_{kind}/dataset/{part}/target/{n}-targets.png"
-        )
-        for kind, part, n in (("thin", "train", 1), ("thin", "train", 12), ("thick", "valid", 321))
-    },
-    "RICE": {f"RICE{n}/cloud/{n}7.png": f"RICE{n}/label/{n}7.png" for n in (1, 2)},
-    "HazeRD": {
-        f"data/simu/IMG_{n}_{visibility}.jpg": f"data/img/IMG_{n}_RGB.jpg"
-        for n in (8583, 8589)
-        for visibility in (50, 100)
-    },
-    "Foggy Cityscapes": {
-        f"leftImg8bit_foggy/{city}_{n}_leftImg8bit_foggy_beta_{beta}.png": (
-            f"leftImg8bit/{city}_{n}_leftImg8bit.png"
-        )
-        for city, n in (("train/ulm/ulm", "000000_000019"), ("val/lindau/lindau", "000001_000019"))
-        for beta in ("0.005", "0.02")
-    },
-    "same names": {"hazy/a_1.png": "clear/a_1.png", "hazy/a_2.png": "clear/a_2.png"},
+
+def layouts():
+    """{name: {hazy picture: its clear one}} of each row of the table in data/README.md, and harder ones."""
+    rows = re.findall(
+        r"^\| ([^|`]+) \| (`[^|]+) \| (`[^|]+) \|$", (ROOT / "data/README.md").read_text(), re.M
+    )
+    found = {}
+    for name, *cells in rows:
+        hazy, clear = (re.findall("`([^`]+)`", cell) for cell in cells)
+        for number in range(max(len(hazy), len(clear))):  # several in a cell: of several versions
+            found[f"{name} {number}"] = {hazy[number % len(hazy)]: clear[number % len(clear)]}
+    found["ITS"] = {f"hazy/{n}_{turn}_0.9.png": f"clear/{n}.png" for n in (1, 2, 10) for turn in (1, 2)}
+    numbers = (1, 10, 100)
+    found["numbers without zeros"] = {f"hazy/{n:04}_0.8_0.2.jpg": f"clear/{n}.png" for n in numbers}
+    found["words"] = {"hazy/cat_hazy.png": "clear/cat.png", "hazy/old dog-hazy.png": "clear/old dog-GT.png"}
+    found["same names"] = {f"hazy/a_{n}.png": f"clear/a_{n}.png" for n in (1, 2)}
+    found["one folder"] = {f"NH-HAZE/{n:02}_hazy.png": f"NH-HAZE/{n:02}_GT.png" for n in (1, 2, 55)}
+    found["HazeRD"] = {
+        f"simu/IMG_{n}_{v}.jpg": f"img/IMG_{n}_RGB.jpg" for n in (8583, 8589) for v in (50, 100)
+    }
+    return found
+
+
+LAYOUTS = layouts()
+RESIDE_6K = {
+    f"{x}.jpg": f"{x}.jpg".replace("hazy", "GT") for x in ("train/hazy/1", "train/hazy/2", "test/hazy/0001")
 }
 REVIDE = {
     f"{part}/hazy/{scene}/{frame:05}.JPG": f"{part}/gt/{scene}/{frame:05}.JPG"
@@ -92,12 +65,10 @@ def laid_out(out):
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts(name, tmp_path):
-    layout = LAYOUTS[name]
-    found = pairs.find_pairs(make(tmp_path / name, layout))
-    for hazy, clear in layout.items():
-        stem = hazy.split("/")[-1].rsplit(".", 1)[0]
-        assert found[stem] == tmp_path / name / clear
-    assert set(found.values()) == {tmp_path / name / clear for clear in layout.values()}
+    found = pairs.find_pairs(make(tmp_path / "set", LAYOUTS[name]))
+    for hazy, clear in LAYOUTS[name].items():
+        assert found[hazy.split("/")[-1].rsplit(".", 1)[0]] == tmp_path / "set" / clear
+    assert set(found.values()) == {tmp_path / "set" / clear for clear in LAYOUTS[name].values()}
 
 
 def test_a_hazy_picture_without_its_clear_one_gets_no_other(tmp_path):
@@ -111,7 +82,7 @@ def test_a_hazy_picture_without_its_clear_one_gets_no_other(tmp_path):
 
 def test_names_are_the_ends_of_the_path_that_mean_one_picture(tmp_path):
     its = make(tmp_path / "ITS", LAYOUTS["ITS"])
-    assert set(pairs.find_pairs(its)) == {"1_1_0.90179", "1_2_0.97842", "10_1_0.8", "2_1_0.99082"}
+    assert set(pairs.find_pairs(its)) == {f"{n}_{turn}_0.9" for n in (1, 2, 10) for turn in (1, 2)}
     assert pairs.find_pairs(its / "hazy") == pairs.find_pairs(its)
     both = {f"{place}/hazy/{n}.png": f"{place}/gt/{n}.png" for place, n in (("a", 1), ("b", 1), ("b", 2))}
     assert set(pairs.find_pairs(make(tmp_path / "both", both))) == {"a/1", "b/1", "b/2", "2"}
@@ -136,28 +107,24 @@ def test_a_table_is_read_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("files", "folder", "message"),
+    ("files", "message"),
     [
-        (["hazy/a.png", "gt/b.png"], "", "none of 1 hazy pictures has a clear one of its name, .* in .*gt "),
-        (["01_hazy.png", "02_GT.png"], "", "none of 1 hazy pictures has a clear one"),
-        (["hazy/a.png"], "", "hazy has no folder clear or gt beside it"),
-        (["hazy/a.txt", "gt/a.png"], "", "no pictures in .*hazy"),
-        (["hazy/a.png", "gt/a.png"], "gt", "it must hold folders hazy and clear or gt side by side"),
+        (["hazy/a.png", "gt/b.png"], "none of 1 hazy pictures has a clear one of its name"),
+        (["01_hazy.png", "02_GT.png"], "none of 1 hazy pictures has a clear one"),
+        (["hazy/a.png"], "it must hold folders hazy and clear or gt side by side"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path, files, folder, message):
-    for name in files:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    with pytest.raises(WrongUse, match=f"no pairs in {tmp_path / folder}: .*{message}"):
-        pairs.lay_out(tmp_path / folder, tmp_path.parent / f"{tmp_path.name}_out")
+def test_what_is_missing_is_named(tmp_path, files, message):
+    make(tmp_path / "set", {name: name for name in files})
+    with pytest.raises(WrongUse, match=f"no pairs in {tmp_path / 'set'}: .*{message}"):
+        pairs.lay_out(tmp_path / "set", tmp_path / "out")
 
 
 # Laid out for training
 
 
 def test_a_data_sets_own_parts_are_kept(tmp_path, capsys):
-    pairs.main([str(make(tmp_path / "6K", LAYOUTS["RESIDE-6K"])), str(tmp_path / "out")])
+    pairs.main([str(make(tmp_path / "6K", RESIDE_6K)), str(tmp_path / "out")])
     train, test = {"1.jpg", "2.jpg"}, {"0001.jpg"}
     sides = {"train/hazy": train, "train/clear": train, "test/hazy": test, "test/clear": test}
     assert laid_out(tmp_path / "out") == sides
@@ -166,12 +133,9 @@ def test_a_data_sets_own_parts_are_kept(tmp_path, capsys):
     )
     pairs.lay_out(tmp_path / "6K", tmp_path / "other", tests=2)
     assert laid_out(tmp_path / "other")["train/hazy"] == {"train/1.jpg"}
-    for name, tests in (("SateHaze1k", 1), ("Foggy Cityscapes", 2)):
-        pairs.lay_out(make(tmp_path / name, LAYOUTS[name]), tmp_path / f"{name} out")
-        assert len(laid_out(tmp_path / f"{name} out")["test/hazy"]) == tests
-    layout = {f"{part}/hazy/1.png": f"{part}/gt/1.png" for part in ("train", "val", "test")}
-    pairs.lay_out(make(tmp_path / "val", layout), tmp_path / "val out")  # val keeps its name beside test
-    assert laid_out(tmp_path / "val out")["test/hazy"] == {"1.png", "val/1.png"}
+    layout = {f"{part}/hazy/1.png": f"{part}/gt/1.png" for part in ("train", "valid", "test")}
+    pairs.lay_out(make(tmp_path / "valid", layout), tmp_path / "valid out")  # it keeps its name beside test
+    assert laid_out(tmp_path / "valid out")["test/hazy"] == {"1.png", "valid/1.png"}
 
 
 def test_scenes_of_frames_are_paired_within_their_folder_and_not_split(tmp_path):

@@ -241,15 +241,18 @@ def run(data, vgg):
     )
 
 
-def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(run, monkeypatch):
+def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(run, data, vgg, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        judge.inference, "convert", lambda _, photos: seen.append(photos[0][0, 0, 0]) or photos
-    )
+    keep = lambda _, photos: seen.append(photos[0][0, 0, 0]) or photos
+    monkeypatch.setattr(judge.inference, "convert", keep)
     row = judge.measure_of(run)()  # a VGG19 of the options would be "no file"
     assert seen == [0, 50, 100, 150, 200]
     assert row["ssim"] == row["flat"] == row["flat_photo"] == 1 > row["flat_drawings"]
     assert row["lines_photo"] == 0 < row["lines_drawings"] and "pictures" not in row
+    fit = functools.partial(images.fit_training, size=16, how="crop")
+    drawings = sorted((data / "tgt_data/train").iterdir())
+    expected = judge.Judge(run.data.tests[::2], drawings, vgg, CPU, "fp32", 16, fit).baseline
+    assert row["kid_drawings"] == pytest.approx(expected["kid_drawings"])
 
 
 def test_a_method_without_vgg_is_measured_with_that_of_its_options(run):

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and a locked folder is free again however its holder ends."""
+"""Files are written whole or not at all, and a lock ends with its process."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ with replacing(Path(sys.argv[1])) as part:
     os.truncate(part, int(sys.argv[2]))
     os.kill(os.getpid(), signal.SIGKILL)
 """
-HOLD = """
+LOCK = """
 import sys
 from pathlib import Path
 from support.files import locked
@@ -32,17 +32,20 @@ with locked(Path(sys.argv[1]), wait=False) as free:
 
 
 @pytest.mark.parametrize("sync", [True, False])
-def test_a_block_without_error_replaces_the_file(tmp_path, sync):
+def test_a_block_replaces_the_file_unless_it_raises(tmp_path, sync):
     path = tmp_path / "settings.json"
     path.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(path, sync) as part:
+        part.write_text("half of the n")
+        raise ZeroDivisionError
+    assert path.read_text() == "old" and [*tmp_path.iterdir()] == [path]
     with replacing(path, sync) as part:
         part.write_text("new")
         assert path.read_text() == "old"
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "new" and [*tmp_path.iterdir()] == [path]
 
 
-def test_a_name_of_255_bytes_is_written_and_leaves_no_other(tmp_path):
+def test_names_of_255_bytes_are_written_apart(tmp_path):
     names = [start + "é" * 125 + ".png" for start in ("a", "b")]
     for name in names:
         with replacing(tmp_path / name) as part:
@@ -52,17 +55,7 @@ def test_a_name_of_255_bytes_is_written_and_leaves_no_other(tmp_path):
     assert [(tmp_path / name).read_text() for name in names] == names
 
 
-def test_an_error_leaves_the_old_file_alone(tmp_path):
-    path = tmp_path / "settings.json"
-    path.write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as part:
-        part.write_text("half of the n")
-        raise ZeroDivisionError
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("written", [0, 1000, 300_000])
+@pytest.mark.parametrize("written", [0, 300_000])
 def test_kill_9_leaves_the_old_file_whole(tmp_path, run_cli, written):
     path = tmp_path / "state.pth"
     path.write_text("old")
@@ -74,7 +67,7 @@ def test_kill_9_leaves_the_old_file_whole(tmp_path, run_cli, written):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_is_swept_away(tmp_path):
+def test_sweep_removes_the_temporary_files_alone(tmp_path):
     (tmp_path / "a").mkdir()
     for name in (".b.png.part", "a/.c.png.part", "a/c.part", "a/.hidden"):
         (tmp_path / name).touch()
@@ -82,77 +75,63 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path):
     assert {path.name for path in tmp_path.rglob("*")} == {"a", "c.part", ".hidden"}
 
 
-def test_a_locked_folder_is_free_again_when_its_holder_is_killed(tmp_path):
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+def test_a_lock_ends_with_its_process_or_its_block(tmp_path):
+    command = [sys.executable, "-c", LOCK, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, **pipes) as holder:
-        assert holder.stdout.readline() == "True\n"
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as other:
+        assert other.stdout.readline() == "True\n"
         with locked(tmp_path, wait=False) as free:
-            assert not free
-        holder.kill()
-        holder.wait()
-        with locked(tmp_path, wait=True) as free:
-            assert free
-
-
-def test_a_lock_ends_with_its_block_even_after_an_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), locked(tmp_path, wait=False):
-        with locked(tmp_path, wait=False) as free:
-            assert not free
+            assert free is False
+        other.kill()
+        other.wait()
+    with pytest.raises(ZeroDivisionError), locked(tmp_path, wait=True) as free:
+        assert free
+        with locked(tmp_path, wait=False) as free_inside:
+            assert free_inside is False
         raise ZeroDivisionError
     with locked(tmp_path, wait=False) as free:
         assert free
 
 
-def test_a_forked_process_can_let_go_of_what_its_parent_holds(tmp_path):
+def test_a_forked_process_can_close_the_locks_of_its_parent(tmp_path):
     with locked(tmp_path, wait=False):
         child = os.fork()
         if not child:
             close_inherited_locks()
             with locked(tmp_path, wait=False) as free:
-                os._exit(free)  # the parent holds it alone, and still does
+                os._exit(free)  # the parent still has the lock
         assert os.waitpid(child, 0)[1] == 0
 
 
-def lacking(number):
+def unsupported(number):
     def fail(*_):
         raise OSError(number, os.strerror(number))
 
     return fail
 
 
-@pytest.fixture
-def nothing_warned(monkeypatch):
+def test_a_file_system_without_locks_or_syncs_is_warned_of_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(files, "_warned", set())
-
-
-def test_a_file_system_without_locks_is_warned_of_once(tmp_path, monkeypatch, capsys, nothing_warned):
-    monkeypatch.setattr(files.fcntl, "flock", lacking(errno.ENOSYS))
+    monkeypatch.setattr(files.fcntl, "flock", unsupported(errno.ENOSYS))
+    monkeypatch.setattr(files.os, "fsync", unsupported(errno.EINVAL))
     for _ in range(2):
         with locked(tmp_path, wait=True) as free:
             assert free is None
-    assert capsys.readouterr().err == (
-        f"warning: {tmp_path} cannot be locked (Function not implemented): "
-        "take care that no other process writes there\n"
-    )
-
-
-def test_a_folder_that_cannot_be_synced_is_warned_of_once(tmp_path, monkeypatch, capsys, nothing_warned):
-    monkeypatch.setattr(files.os, "fsync", lacking(errno.EINVAL))
-    for _ in range(2):
         write_text(tmp_path / "a", "whole")
         append(tmp_path / "b", "a line\n")
     assert (tmp_path / "a").read_text() == "whole" and (tmp_path / "b").read_text() == "a line\n" * 2
-    assert capsys.readouterr().err.count("cannot be synced (Invalid argument)") == 1
+    locks, syncs = capsys.readouterr().err.splitlines()
+    assert locks.startswith(f"warning: {tmp_path} cannot be locked (Function not implemented): take care")
+    assert "cannot be synced (Invalid argument)" in syncs
 
 
-def test_a_disk_that_fails_to_sync_is_no_lack(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.os, "fsync", lacking(errno.EIO))
+def test_a_disk_that_fails_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "fsync", unsupported(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         write_text(tmp_path / "a", "whole")
 
 
-def test_what_is_appended_stands_on_a_line_of_its_own_or_not_at_all(tmp_path, monkeypatch):
+def test_appended_lines_are_separate_and_whole(tmp_path, monkeypatch):
     path = tmp_path / "log.txt"
     path.write_bytes(b"one\ncut of")  # by a power loss
     append(path, "three\n")
