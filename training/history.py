@@ -85,11 +85,11 @@ def add(path, row):
 
     Only a new column, at the start of a phase, rewrites the file: the cost of an epoch does not grow.
     """
-    columns = _read(path, lambda file: next(csv.reader(file), []))
-    if row.keys() <= {*columns}:
-        append(path, _lines(columns, [row]))
+    rows = read(path)
+    if rows and row.keys() <= rows[0].keys():
+        append(path, _lines([*rows[0]], [row]))
     else:
-        _write(path, [*read(path), row])
+        _write(path, [*rows, row])
 
 
 def cut(path, phase, epoch):
@@ -105,13 +105,9 @@ def cut(path, phase, epoch):
 
 def read(path):
     """The rows as dictionaries of text, oldest first; none without a file. Raises WrongUse."""
-    return _read(path, lambda file: list(csv.DictReader(file)))
-
-
-def _read(path, parse):
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return parse(file)
+            return list(csv.DictReader(file))
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:

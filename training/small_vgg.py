@@ -27,8 +27,7 @@ SMALLEST, LARGEST = 96, 256  # side of a crop before it is resized to SIDE, pixe
 SHUFFLED = 0.3  # share of crops whose colour channels are swapped, so that no colour is taken for granted
 REDRAW = 2  # weight of redrawing relative to predicting
 RATE, LAST_RATE = 1e-3, 3e-5  # Adam's, at the start and at the end
-HELD_OUT = 20  # every 20th picture is held out for the printed losses
-REPORT_EVERY = 500  # steps
+REPORT_EVERY = 500  # steps, over which the printed losses are averaged
 
 
 class Heads(nn.Module):
@@ -85,12 +84,10 @@ def losses(student, heads, teacher, picture, precision):
 
 
 def train(args):
-    """Train and write the weights; report the losses of held-out pictures every REPORT_EVERY steps."""
+    """Train and write the weights; report the mean losses every REPORT_EVERY steps."""
     device = utils.choose_device(args.device)
     precision = utils.choose_precision("auto", device)
     pictures = read(args.pictures)
-    held_out = F.interpolate(pictures[::HELD_OUT].float(), SIDE, mode="bilinear", antialias=True) / 127.5 - 1
-    pictures = pictures[torch.arange(len(pictures)) % HELD_OUT != 0]
     layout = {"device": device, "memory_format": torch.channels_last}
     torch.manual_seed(0)
     teacher = checkpoints.load_vgg(args.teacher).to(**layout)
@@ -100,6 +97,7 @@ def train(args):
     student = student.requires_grad_().to(**layout)
     heads = Heads(args.width, len(teacher.features[0].weight)).to(**layout)
     adam = torch.optim.Adam([*student.parameters(), *heads.parameters()], RATE, fused=True)
+    recent = []
     for step in tqdm(range(1, args.steps + 1), disable=None):
         adam.param_groups[0]["lr"] = RATE * (LAST_RATE / RATE) ** (step / args.steps)
         picture = crop(pictures, torch.Generator().manual_seed(step)).to(**layout)
@@ -107,12 +105,11 @@ def train(args):
         adam.zero_grad()
         (REDRAW * redrawing + prediction).backward()
         adam.step()
-        if step % REPORT_EVERY == 0 or step == args.steps:
-            with torch.no_grad():
-                parts = (part.to(**layout) for part in held_out.split(BATCH))
-                found = [torch.stack(losses(student, heads, teacher, part, precision)) for part in parts]
-            redrawing, prediction = torch.stack(found).mean(0).tolist()
+        recent.append(torch.stack([redrawing, prediction]).detach())
+        if len(recent) == REPORT_EVERY or step == args.steps:
+            redrawing, prediction = torch.stack(recent).mean(0).tolist()
             tqdm.write(f"step {step}: redraw {redrawing:.3f}, predict {prediction:.3f}")
+            recent.clear()
     checkpoints.save(args.out, {key: value.half().cpu() for key, value in student.state_dict().items()})
 
 

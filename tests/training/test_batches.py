@@ -184,9 +184,7 @@ HARM = {
     "gone": lambda file: file.unlink(),
     "garbage": lambda file: file.write_bytes(b"\xff\xd8 no image"),
     "too long": lambda file: images.write(file, np.zeros((1, 500, 3), np.uint8)),
-    "too narrow": lambda file: images.write(file, np.zeros((500, 1, 3), np.uint8)),
     "a folder": lambda file: (file.unlink(), file.mkdir()),
-    "a circle": lambda file: (file.unlink(), file.symlink_to(file)),
 }
 
 
@@ -244,7 +242,7 @@ def test_ten_lost_images_in_a_row_are_a_lost_disk():
 @pytest.mark.parametrize(
     ("error", "raised", "message"),
     [
-        (MemoryError(), RunFailed, "no memory is left for a process that loads images: try fewer --workers"),
+        (MemoryError(), RunFailed, "a process that loads images ran out of memory: try fewer --workers"),
         (
             OSError(24, "Too many open files"),
             RunFailed,
