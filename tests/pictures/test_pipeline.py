@@ -111,6 +111,17 @@ def test_white_shows_through_in_a_format_without_transparency(run, tmp_path):
     assert abs(made[:, 8:] - [244, 234, 224]).max() <= 3
 
 
+@pytest.mark.parametrize("extension", [".jpg", ".avif", ".heic"])
+def test_colours_keep_their_full_resolution(run, tmp_path, extension):
+    if extension == ".heic":
+        pytest.importorskip("pillow_heif", reason="HEIC needs pillow-heif")
+    stripes = np.full((16, 16, 3), (200, 40, 40), np.uint8)
+    stripes[:, ::2] = 40, 40, 200
+    Image.fromarray(stripes).save(tmp_path / "in/a.png")
+    assert run(extension=extension) == 0
+    assert abs(255.0 - stripes - rows(tmp_path / f"out/a{extension}")).max() < 40
+
+
 def test_size_and_side_by_side(run, tmp_path):
     noise(30, 60, 4).save(tmp_path / "in/a.png")
     assert run(side_by_side=True) == 0
