@@ -25,32 +25,14 @@ GENERATOR = {
     "ngf": Argument(64, number(int, 1, 4096), "filters of the generator's first layer"),
     "nb": Argument(8, number(int, 0, 1000), "residual blocks"),
     "res_convs": Argument(2, (1, 2, 3), "convolutions per residual block"),
-    "upsample": Argument(
-        "deconv", ("deconv", "resize"), "transposed convolution, or nearest neighbour and convolution"
-    ),
+    "upsample": Argument("deconv", ("deconv", "resize"), "transposed convolution, or resize and convolution"),
     "padding": Argument("reflect", ("reflect", "zeros")),
     "eps": Argument(1e-5, number(float, 0, 1, above=True)),
-    "norm": Argument(
-        "instance",
-        ("instance", "layer", "mixed"),
-        "of the generator: per channel, over all channels, or over all channels in the upsampling half",
-    ),
-    "predict": Argument(
-        "image", ("image", "change"), "what the generator predicts: the result, or a change to the photo"
-    ),
-    "flatten": Argument(
-        0,
-        number(int, 0, 10),
-        "passes of a filter that flattens the photo before the generator sees it; 0: none",
-    ),
-    "outline": Argument(
-        0,
-        number(float, 0, 1),
-        "darkness of the lines drawn along the contours of the flattened photo, 0 to 1",
-    ),
-    "guide": Argument(
-        0, number(int, 0, 15), "radius in pixels of a guided filter that ties results to the photo; 0: none"
-    ),
+    "norm": Argument("instance", ("instance", "layer", "mixed"), "mixed: layer norm in the upsampling half"),
+    "predict": Argument("image", ("image", "change"), "predict the result, or a change to the photo"),
+    "flatten": Argument(0, number(int, 0, 10), "passes of a filter that flattens the photo first; 0: none"),
+    "outline": Argument(0, number(float, 0, 1), "darkness of lines at the flattened photo's contours"),
+    "guide": Argument(0, number(int, 0, 15), "radius of a filter that ties results to the photo; 0: none"),
     "conv_bias": Argument("learned", ("learned", "none"), "biases of the convolutions of both networks"),
 }
 DEFAULTS = {key: argument.default for key, argument in GENERATOR.items()}

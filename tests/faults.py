@@ -56,17 +56,14 @@ def attempt(argv, place, prepare=None, *arguments):
     os._exit(utils.exit_status(lambda: CartoonGAN.main(argv)))
 
 
-def start(server, argv, place, *preparation):
-    """Start an `attempt` in a process of the multiprocessing context `server`."""
+def finish(server, argv, place, *preparation):
+    """An `attempt` in a process of the multiprocessing context `server`: (exit status, output).
+
+    The status of a killed process is -9.
+    """
     place.mkdir(exist_ok=True)
     process = server.Process(target=attempt, args=(argv, place, *preparation))
     process.start()
-    return process
-
-
-def finish(server, argv, place, *preparation):
-    """An `attempt` to its end: (exit status, -9 for a killed process; its output)."""
-    process = start(server, argv, place, *preparation)
     process.join(300)
     output = (place / "output.txt").read_text()
     assert process.exitcode is not None, output

@@ -71,9 +71,9 @@ class Method:
 
     def losses(self):
         """{loss: its meaning} of each loss with an option NAME_lambda, from the help of the option."""
-        meanings = self.parser().meanings.items()
-        found = {name: text.removeprefix("weight of ") for name, text in meanings if name.endswith("_lambda")}
-        return {name.removesuffix("_lambda"): text for name, text in found.items()}
+        meanings = self.parser().meanings
+        weights = [name for name in meanings if name.endswith("_lambda")]
+        return {name.removesuffix("_lambda"): meanings[name].removeprefix("weight of ") for name in weights}
 
     def fault(self, saved):
         """What is wrong with options read from a file, each parsed as if typed; "" if nothing."""
@@ -121,22 +121,18 @@ def add_places(parser):
     add = parser.group("data and results")
     add("name", "project_name", file_name_part, "name of the experiment")
     add("tag", None, file_name_part, "appended to the run folder's name")
-    photographs = "folder with train/ and test/ photographs, or trainA/ and testA/"
-    add("src_data", "data/src_data", place, photographs)
-    add("tgt_data", "data/tgt_data", place, "folder with train/ drawings, or trainB/")
+    add("src_data", "data/src_data", place, "folder of photographs: train/ and test/, or trainA/ and testA/")
+    add("tgt_data", "data/tgt_data", place, "folder of drawings: train/, or trainB/")
     add("results_dir", "results", place, "where run folders are made")
-    weights = "VGG19 weights: a file, or to try the program 'small' or 'random'"
-    add("vgg_model", None, place, weights, "torchvision's of ImageNet")
+    add("vgg_model", None, place, "VGG19 weights: a file, or for a trial small or random", "torchvision's")
     return add
 
 
 def add_pictures(add):
     """Add the size of training images."""
     add("input_size", 256, image_size, "side of the training images, pixels")
-    size = "shorter side to which pictures are resized before a training image is cropped"
-    add("load_size", None, number(int, 16, 2**14), size, "input_size")
-    squash = "a random square of the picture, or the whole picture made square"
-    add("resize", "crop", ("crop", "squash"), squash)
+    add("load_size", None, number(int, 16, 2**14), "shorter side of pictures before cropping", "input_size")
+    add("resize", "crop", ("crop", "squash"), "a random square of the picture, or all of it made square")
 
 
 def load_size(args):
@@ -156,23 +152,19 @@ def add_rates(parser):
 
 def add_running(parser):
     """Add what does not depend on the method; returns the function that adds to its group."""
-    add = parser.group("running")
+    add, count = parser.group("running"), number(int, 1)
     add("seed", 0, number(int, 0, 2**64 - 1), "seed of everything random")
     add_device(add)
-    loaders = "processes that load images"
-    add("workers", None, number(int, 0, 1000), loaders, "1 on the CPU, up to 8 with a GPU")
-    add("sample_every", 1, number(int, 1), "epochs between sample images")
+    add("workers", None, number(int, 0, 1000), "processes that load images", "1, or up to 8 with a GPU")
+    add("sample_every", 1, count, "epochs between sample images")
     add("sample_format", "png", ("png", "jpg", "webp"), "file format of sample images")
-    keep = "keep the samples of the epochs 1, 2, 4, 8, … and the last N"
-    add("sample_keep", None, number(int, 1), keep, "all", metavar="N")
-    every = "also keep the generator of every N epochs of phase two"
-    add("checkpoint_every", None, number(int, 1), every, "only the latest", metavar="N")
-    measures = "epochs between measurements on the test photographs (python -m evaluation); 0: none"
-    add("eval_every", 0, WHOLE, measures)
+    add("sample_keep", None, count, "keep the samples of the epochs 1, 2, 4, 8, … and of the last N", "all")
+    add("checkpoint_every", None, count, "also keep the generator every N epochs of phase two", "the latest")
+    add("eval_every", 0, WHOLE, "epochs between measurements on the test photographs; 0: none")
     add("save_minutes", 5, REAL, "minutes between saved states; 0: every step")
     add("preview", False, bool, "try some steps of each phase, report time and memory, and keep nothing")
-    resume = "resume the run of these settings, or the run of this folder or name"
-    add("resume", None, place, resume, nargs="?", const=True, metavar="RUN")
+    text = "resume the run of these settings, or the run of this folder or name"
+    add("resume", None, place, text, nargs="?", const=True, metavar="RUN")
     return add
 
 

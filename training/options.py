@@ -28,8 +28,7 @@ def training_parser():
     add("in_ndc", 3, architecture.CHANNELS, "channels of the discriminator's input, the same as out_ngc")
     add("out_ndc", 1, FILTERS, "channels of the discriminator's output")
     add("ndf", 32, FILTERS, "filters of the discriminator's first layer")
-    scales = "scales of the norms at the start: all 1, or drawn between 0 and 1"
-    add("norm_init", "one", ("one", "uniform"), scales)
+    add("norm_init", "one", ("one", "uniform"), "initial scales of the norms: 1, or drawn between 0 and 1")
 
     add = parser.group("method")
     add_pictures(add)
@@ -42,33 +41,21 @@ def training_parser():
     add("tv_lambda", 0, REAL, "weight of total variation, phase two")
     add("colour_lambda", 0, REAL, "weight of the chroma difference to the photo in CIE Lab, phase two")
     add("pixel_lambda", 0, REAL, "weight of the absolute difference to the photo, phase two")
-    tones = "change the tones of all pictures that the discriminator sees at random, or not"
-    add("diffaugment", "none", ("none", "color"), tones)
-    noise = "standard deviation of noise on the smoothed drawings that the discriminator sees"
-    add("smoothed_noise", 0, REAL, f"{noise}, in units of [-1, 1]")
+    add("diffaugment", "none", ("none", "color"), "random changes to the tones that the discriminator sees")
+    add("smoothed_noise", 0, REAL, "standard deviation of noise on the smoothed drawings, in [-1, 1]")
     add("gan_mode", "bce", ("bce", "lsgan"), "adversarial loss: log loss, or least squares")
     add("pool_size", 0, WHOLE, "older batches of results also shown to the discriminator; 0: none")
-    add(
-        "independent_edges",
-        False,
-        bool,
-        "draw the smoothed drawings of a batch independently of its drawings",
-    )
+    add("independent_edges", False, bool, "draw smoothed drawings independently of the drawings of a batch")
 
     add = add_rates(parser)
     add("pre_lr", None, RATE, "learning rate of the generator in phase one", "lrG")
-    policy = "a tenth at 1/2 and 3/4 of phase two, or in both phases constant for half, then linearly to 0"
+    policy = "a tenth at 1/2 and 3/4 of phase two, or in both phases half constant, then linearly to 0"
     add("lr_policy", "step", ("step", "linear"), policy)
-    mean = (
-        "decay of the running mean of the generator's weights in phase two, used for samples and measurements"
-    )
-    add("ema_decay", 0, BETA, f"{mean}; 0: none")
+    add("ema_decay", 0, BETA, "decay of the mean of the generator's weights that samples show; 0: no mean")
 
     add = add_running(parser)
-    start = "start from these generator weights and skip phase one"
-    add("latest_generator_model", None, place, start, metavar="PTH")
-    start = "start from these discriminator weights"
-    add("latest_discriminator_model", None, place, start, metavar="PTH")
+    add("latest_generator_model", None, place, "start from these generator weights and skip phase one")
+    add("latest_discriminator_model", None, place, "start from these discriminator weights")
     return parser
 
 

@@ -242,7 +242,7 @@ def in_twos(data, folder):
 
 def cut(data, folder):
     for path in folder.iterdir():
-        images.write(path, images.read(path)[:, :20])
+        images.write(path, images.read(path)[:, :-6])
 
 
 HARM = {

@@ -26,8 +26,8 @@ def test_the_options_of_training_are_made_from_the_table():
         ({"norm": "batch"}, "its norm is 'batch'"),
         ({"eps": 0}, "its eps is '0'"),
         ({"eps": float("nan")}, "its eps is 'nan'"),
-        ({"in_ngc": 1, "predict": "change"}, "must be equal"),
-        ({"out_ngc": 1, "guide": 2}, "must be equal"),
+        ({"in_ngc": 1, "predict": "change"}, "in_ngc and out_ngc to be equal"),
+        ({"out_ngc": 1, "guide": 2}, "in_ngc and out_ngc to be equal"),
         ({"colour": 1}, "unexpected keyword argument 'colour'"),
     ],
 )
