@@ -77,7 +77,7 @@ class Run:
     def restore(self, model):
         """Restore a model to where the run stopped, or start it from the weights that the options name.
 
-        A model has `scaler`, `autocast`, `vgg` and `ema` (None for neither), and declares by name: `networks`,
+        A model has `scaler`, `autocast`, and `vgg` and `ema` or None, and declares by name its `networks`,
         the first of them a generator; `generators`, which a sample passes one after the other; `optimisers`,
         the generator's first; `pools`; and the option `content_weight`. Raises WrongUse where the saved state
         does not fit, and Stopped if there is nothing left to do.
