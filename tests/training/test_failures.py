@@ -58,12 +58,20 @@ def test_faults_of_the_program_are_raised_as_they_are(error):
     assert failed.value is error
 
 
-def test_a_single_image_that_needs_too_much_memory():
-    with (
-        pytest.raises(RunFailed, match="start a new run with a smaller --input_size or --ngf"),
-        failures.one_line_errors(CPU, config(batch_size=1)),
-    ):
+@pytest.mark.parametrize(
+    ("batch_size", "processes", "advice"),
+    [
+        (1, 1, "start a new run with a smaller --input_size or --ngf"),
+        (2, 2, "start a new run with a smaller --input_size or --ngf"),
+        (12, 2, f"resume with a smaller batch, {COMMAND} --batch_size 6"),
+        (6, 2, f"resume with a smaller batch, {COMMAND} --batch_size 2"),
+    ],
+)
+def test_half_of_a_batch_is_shared_by_all_processes(batch_size, processes, advice, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, config(batch_size=batch_size)):
         raise MemoryError
+    assert str(failed.value) == f"out of memory on cpu: {advice}"
 
 
 @pytest.mark.parametrize(
