@@ -76,8 +76,7 @@ def film(tmp_path_factory):
 
 def difference(path, scene):
     """Of a written frame to a scene, mean over the pixels, of 255. Two lines are cut beside each bar."""
-    shown = images.read(path).astype(int)
-    return abs(shown - np.asarray(scene)[2:-2]).mean()
+    return abs(images.read(path).astype(int) - np.asarray(scene)[2:-2]).mean()
 
 
 @pytest.mark.parametrize("how", [["--every", "1", "--similar", "1"], ["--cuts"]])
@@ -205,10 +204,10 @@ def test_a_film_stored_sideways_is_turned_upright_and_stretched(tmp_path):
     write(tmp_path / "a.mp4", [drawing(1)], bar=0, aspect=Fraction(2, 1))
     films.set_display_matrix(tmp_path / "a.mp4", 0, 1, 1, 0)
     frames.main([str(tmp_path / "a.mp4"), str(tmp_path / "out")])
-    shown = images.read(tmp_path / "out/a_000000_000.png")
-    assert shown.shape == (640, 180, 3)
+    result = images.read(tmp_path / "out/a_000000_000.png")
+    assert result.shape == (640, 180, 3)
     expected = np.asarray(drawing(1)).swapaxes(0, 1)
-    assert abs(shown[::2].astype(int) - expected).mean() < 12
+    assert abs(result[::2].astype(int) - expected).mean() < 12
 
 
 # Screening

@@ -113,7 +113,7 @@ def test_a_table_is_read_back(tmp_path):
     [
         (["hazy/a.png", "gt/b.png"], "none of 1 hazy pictures has a clear one of its name"),
         (["01_hazy.png", "02_GT.png"], "none of 1 hazy pictures has a clear one"),
-        (["hazy/a.png"], "it must hold folders hazy and clear or gt side by side"),
+        (["hazy/a.png"], "it needs folders hazy and clear or gt side by side"),
     ],
 )
 def test_what_is_missing_is_named(tmp_path, files, message):
