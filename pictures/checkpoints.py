@@ -101,7 +101,6 @@ def _refuse_by_content(path):
             if not any(name.endswith("/data.pkl") for name in names):
                 raise WrongUse(f"{path} is a ZIP archive: unpack it, and name the file of weights in it")
             # torch.save stores its records uncompressed, one after the other.
-            larger |= any(record.compress_type for record in records)
             larger |= sum(record.file_size for record in records) > len(content)
         if re.search(rb"ctorch\.nn\.modules\.[\w.]+\n", content):  # how a pickle names a class
             raise WrongUse(f"{path} is a whole model of torch.save(model), {IS_CODE}")
