@@ -134,7 +134,7 @@ def main(argv=None):
         pairs = zip(photos, results, strict=True)
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
-    model = checkpoints.in_run(args.pre_trained_model)
+    model = checkpoints.find_generator(args.pre_trained_model)
     origin = images.describe_origin(model, command_line("test", argv))
     if args.video:
         change = functools.partial(change_frame, apply, args)

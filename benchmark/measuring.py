@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import CartoonGAN
 import utils
 from benchmark import baselines
-from evaluation.measures import psnr
+from evaluation import measures
 from networks import Generator
 from pictures import checkpoints, images, inference
 from support import gpu
@@ -59,12 +58,10 @@ def variants(device):
 
 def print_training(args, device):
     """Print the table of a step of phase two beside the step of the public scripts."""
-    make, names = functools.partial(make_step, args, device), variants(device)
-    flops = {bool(name): count_flops(make(name)) / args.batch_size / 1e9 for name in names[:2]}
-    measured = measure(make, names, args.rounds, device)
+    measured = measure(functools.partial(make_step, args, device), args.rounds, device)
     size = f"{args.batch_size} x {args.input_size}x{args.input_size}"
     print(f"\nA step of phase two, {size}, ngf {args.ngf}. The baseline is the step of the public scripts.\n")
-    print_table(measured, args.batch_size, "GFLOP an image", lambda name: f"{flops[bool(name)]:.1f}")
+    print_table(measured, args.batch_size)
 
 
 def make_step(args, device, precision):
@@ -81,13 +78,6 @@ def make_step(args, device, precision):
     return lambda: step(*map(utils.to_range, batch.chunk(3)))
 
 
-def count_flops(work):
-    """Floating point operations of `work()`."""
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
-
-
 # Inference
 
 
@@ -98,13 +88,15 @@ def print_inference(args, device, width, height):
     if args.checkpoint:
         generator = checkpoints.load_generator(args.checkpoint, "the benchmark is of CartoonGAN's")
     photos = smooth_noise(args.batch_size, width, height)
-    make, names = functools.partial(make_inference, generator, photos, device), variants(device)
+    make = functools.partial(make_inference, generator, photos, device)
     with gpu.no_search():  # as in test.py
-        measured = measure(make, names, args.rounds, device)
+        measured = measure(make, args.rounds, device)
         results = {name: np.stack(make(name)()) for name in measured}
     print(f"\nA generator of ngf {generator.architecture['ngf']}, {args.batch_size} x {width}x{height}.\n")
-    same = lambda name: f"{psnr(results[name], results[None]):.1f} dB" if name else "-"
-    print_table(measured, args.batch_size, "PSNR to the baseline", same)
+    print_table(measured, args.batch_size)
+    baseline = results.pop(None, None)
+    psnr = {name: measures.psnr(x, baseline) for name, x in results.items() if baseline is not None}
+    print("PSNR to the baseline: " + ", ".join(f"{name} {value:.1f} dB" for name, value in psnr.items()))
 
 
 def make_inference(generator, photos, device, precision):
@@ -118,29 +110,42 @@ def make_inference(generator, photos, device, precision):
 # Tables, time and memory
 
 
-def print_table(measured, pictures, title, cell):
-    """Print what `measure` returned of so many pictures, with a further column: its title and cell(name)."""
-    print(f"| precision | seconds | images/s | ratio | {title} | memory |\n|{'---|' * 6}")
+def print_table(measured, pictures):
+    """Print what `measure` returned, for functions that process so many pictures."""
+    print(f"| precision | seconds | images/s | ratio | memory |\n|{'---|' * 5}")
     for name, (seconds, memory) in measured.items():
-        speeds = f"{seconds:.4f} | {pictures / seconds:.2f} | {measured[None][0] / seconds:.2f}"
-        print(f"| {name or 'baseline'} | {speeds} | {cell(name)} | {memory:.0f} MiB |")
+        ratio = f"{measured[None][0] / seconds:.2f}" if None in measured else "-"
+        speed = pictures / seconds
+        print(f"| {name or 'baseline'} | {seconds:.4f} | {speed:.2f} | {ratio} | {memory:.0f} MiB |")
 
 
-def measure(make, names, rounds, device):
-    """{name: (median seconds, MiB)} of the functions that make(name) makes, for the names of variants.
+def measure(make, rounds, device):
+    """{name: (median seconds, MiB)} of the functions that make(name) makes for the variants.
 
-    The functions take turns. The memory is the growth while a function runs, of a GPU or of a new process.
+    The functions take turns. The memory is the growth while a function runs, of a GPU or of a new process. A
+    variant for which a GPU has too little memory is reported and left out.
     """
-    works, seconds, growth = {name: make(name) for name in names}, collections.defaultdict(list), {}
-    warm_up = 3 if device.type == "cuda" else 1  # cuDNN searches, the allocator grows
-    for _ in range(warm_up + rounds):
-        for name, work in works.items():
-            gpu.choose_arithmetic(device, name) if name else baselines.set_pytorch_defaults()
-            taken, growth[name] = run_once(work, device)
+    works = {name: make(name) for name in variants(device)}
+    seconds, growth = collections.defaultdict(list), {}
+
+    def call(name):
+        gpu.choose_arithmetic(device, name) if name else baselines.set_pytorch_defaults()
+        return run_once(works[name], device)
+
+    for name in [*works]:
+        try:
+            for _ in range(3 if device.type == "cuda" else 1):  # cuDNN searches, the allocator grows
+                call(name)
+        except torch.OutOfMemoryError:
+            print(f"\n{name or 'baseline'}: out of memory")
+            del works[name]
+    for _ in range(rounds):
+        for name in works:
+            taken, growth[name] = call(name)
             seconds[name].append(taken)
     if device.type != "cuda":
-        growth = {name: memory_of_process(make, name) for name in names}
-    return {name: (statistics.median(values[warm_up:]), growth[name]) for name, values in seconds.items()}
+        growth = {name: memory_of_process(make, name) for name in works}
+    return {name: (statistics.median(seconds[name]), growth[name]) for name in works}
 
 
 def run_once(work, device):

@@ -1,4 +1,4 @@
-"""Take drawings to train on from a film: sharp frames, no two alike, no black ones, no credits, no bars.
+"""Extract drawings to train on from a film: sharp frames, no two alike, no black ones, no credits, no bars.
 
     python data/frames.py FILM OUT_DIR
 
@@ -26,7 +26,7 @@ from utils import RunFailed, WrongUse, exit_status
 
 SURVEYED = 64  # evenly spaced frames, which show the bars and the film's own sharpness
 CUT = 20  # of 255, the mean difference to the last frame taken that means a new shot (or a dissolve, a pan)
-SETTLED = 0.3  # seconds from there to the frame that is taken: past flashes and the worst of the compression
+SETTLED = 0.3  # seconds from there to the frame that is taken: after flashes and the worst of the compression
 DROPPED = ("black", "credits", "blurred", "near-duplicates")
 
 
@@ -185,7 +185,7 @@ class Sheet:
 
 
 def parse(argv=None):
-    parser = Parser("Take the drawings to train on from a film; credits over pictures stay.")
+    parser = Parser("Extract drawings to train on from a film; credits over pictures are not recognised.")
     parser.add_argument("film", type=Path, help="a film of any format that FFmpeg reads")
     text = "folder for the frames, as TGT_DATA/train; may hold those of other films"
     parser.add_argument("out_dir", type=Path, help=text)

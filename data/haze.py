@@ -46,9 +46,7 @@ def find_depths(folder, names):
 
 
 def parse(argv=None):
-    parser = Parser(
-        "Write hazy copies of clear pictures, by the scattering model, and which belong together."
-    )
+    parser = Parser("Write hazy copies of clear pictures by the scattering model, and a table of the pairs.")
     text = "clear pictures, with subfolders train/ and test/ if they are to train"
     parser.add_argument("clear_dir", type=Path, help=text)
     text = "new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear"
@@ -58,7 +56,7 @@ def parse(argv=None):
     add("beta", (0.6, 1.8), number(float, 0), text, **two)
     text = "light of the haze, drawn for each picture; 0 is black, 1 white"
     add("airlight", (0.7, 1.0), number(float, 0, 1), text, **two)
-    add("seed", 0, number(int, 0), "of all that is drawn")
+    add("seed", 0, number(int, 0), "of the random haze")
     text = (
         "depths: grey pictures of the same names, white is far; without it a smooth ramp from the ground to "
     )
@@ -105,8 +103,8 @@ def main(argv=None):
         images.write(target, add_haze(image, depth, beta, airlight))
         return {"hazy": target, "clear": source, "beta": f"{beta:.4f}", "airlight": f"{airlight:.4f}"}
 
-    wanted = sorted(hazy | tests)
-    rows = dict(zip(wanted, images.for_each(make, wanted, "haze"), strict=True))
+    sources = sorted(hazy | tests)
+    rows = dict(zip(sources, images.for_each(make, sources, "haze"), strict=True))
     made = [row for row in rows.values() if row]
     if not made:
         raise RunFailed(f"no image in {args.clear_dir} can be read")

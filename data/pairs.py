@@ -50,7 +50,7 @@ def write(out, rows):
 
 
 def link(path, target):
-    """Make `path` a relative symbolic link to the file `target`: it holds as long as both move together."""
+    """Make `path` a relative symbolic link to the file `target`, valid if both move together."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(_relative(target, path.parent))
 
@@ -68,7 +68,7 @@ def new_folder(out, source):
 
 
 def halves(training, disjoint):
-    """(what is trained on hazy, what clear): all of it both ways, or if `disjoint` every second one."""
+    """(names to train on hazy, names to train on clear): all of them, or if `disjoint` alternately."""
     return (set(training[::2]), set(training[1::2])) if disjoint else (set(training), set(training))
 
 

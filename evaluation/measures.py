@@ -19,7 +19,7 @@ TINY = 1e-12  # energy that is added, so that no logarithm is of 0
 
 FLAT = 2  # grey levels: the deviation below which a pixel's surroundings are flat
 FLAT_SIDE = 256  # shorter side at which this is measured, pixels
-DARK = 50  # grey levels by which a line is at least darker than its surroundings
+DARK = 50  # grey levels by which a line must be darker than its surroundings
 PEN = 9  # pixels: lines are narrower than this
 CONTOUR = (40, 100)  # Canny's thresholds for contours
 NEAR = 3  # pixels: the largest distance of a line that is at a contour
@@ -200,51 +200,27 @@ RESULT, FULL, FULL_PHOTO = ("result",), ("full",), ("full_photo",)
 TO_PHOTO, TO_CLEAR, FULL_TO_PHOTO = ("result", "photo"), ("result", "clear"), ("full", "full_photo")
 OWN = "the photographs' own value, to compare"
 MEASURES = {  # in the order of the printed table, which has as many as there is room for
-    "drawn": Measure("style", "0 is the photographs, 1 the drawings; compare differences with the error"),
+    "drawn": Measure("style", "0: the photographs, 1: the drawings; compare differences with the error"),
     "psnr_clear": Measure("PSNR to clear", "likeness to the clear picture, dB", psnr, TO_CLEAR),
     "ssim_clear": Measure("SSIM to clear", "likeness to the clear picture; 1: equal", ssim, TO_CLEAR),
     "kid_drawings": Measure(
-        "KID to drawings", "distance from the drawings; lower is nearer; compare differences with the error"
+        "KID to drawings", "distance from the drawings; compare differences with the error"
     ),
-    "content_change": Measure(
-        "content change", "change of the photograph's conv4_4 features relative to their mean size; 0: none"
-    ),
+    "content_change": Measure("content change", "mean change of conv4_4 relative to its mean size; 0: none"),
     "flat": Measure("flat", "share of flat pixels; drawings have more than photographs", flat, RESULT),
     "lines": Measure("lines", "share of pixels on thin dark lines", lines, RESULT),
-    "colour": Measure(
-        "colour",
-        "mean distance of the chroma from the photograph's in CIE Lab; 2 is just visible",
-        colour_error,
-        TO_PHOTO,
-    ),
+    "colour": Measure("colour", "distance of chroma, CIE Lab; 2 is just visible", colour_error, TO_PHOTO),
     "ssim": Measure("SSIM", "structural similarity to the photograph; 1: equal", ssim, TO_PHOTO),
-    "new_lines": Measure(
-        "new lines", "share of pixels on lines that the photograph lacks", new_lines, FULL_TO_PHOTO
-    ),
-    "at_contours": Measure(
-        "at contours",
-        "share of the new lines that are at contours of the photograph; compare with by_chance",
-        at_contours,
-        FULL_TO_PHOTO,
-    ),
+    "new_lines": Measure("new lines", "share of pixels on lines not in the photo", new_lines, FULL_TO_PHOTO),
+    "at_contours": Measure("at contours", "share of new lines at its contours", at_contours, FULL_TO_PHOTO),
     "by_chance": Measure("by chance", "at_contours of lines at random", by_chance, FULL_PHOTO),
-    "checkerboard": Measure(
-        "checkerboard",
-        "energy of the pattern of transposed convolutions, grey levels squared; a photograph has about 0",
-        checkerboard,
-        FULL,
-    ),
+    "checkerboard": Measure("checkerboard", "upsampling pattern; photographs have 0", checkerboard, FULL),
     "checkerboard_photo": Measure("checkerboard of the photos", OWN, checkerboard, FULL_PHOTO),
-    "stripes": Measure(
-        "stripes",
-        "energy of fine stripes along rows and columns, grey levels squared; buildings have some",
-        stripes,
-        FULL,
-    ),
+    "stripes": Measure("stripes", "energy of fine stripes, grey levels squared", stripes, FULL),
     "stripes_photo": Measure("stripes of the photos", OWN, stripes, FULL_PHOTO),
-    "kid_photos": Measure("KID to photos", "distance from the photographs; lower is nearer"),
-    "fid_drawings": Measure("FID to drawings", "distance from the drawings; lower is nearer"),
-    "fid_photos": Measure("FID to photos", "distance from the photographs; lower is nearer"),
+    "kid_photos": Measure("KID to photos", "distance from the photographs"),
+    "fid_drawings": Measure("FID to drawings", "distance from the drawings"),
+    "fid_photos": Measure("FID to photos", "distance from the photographs"),
 }
 
 

@@ -18,7 +18,7 @@ def open_results(source, folder, photos, fit, device, precision):
     those that the checkpoint was chosen by. Raises WrongUse if `source` holds no results, or a picture that
     belongs to no photograph.
     """
-    source = checkpoints.in_run(source)
+    source = checkpoints.find_generator(source)
     if source.is_file():
         generator = inference.prepare(checkpoints.load_generator(source), device, precision)
         photos = not_chosen_by(source, photos)

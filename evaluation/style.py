@@ -24,8 +24,8 @@ LAYERS = STYLE[:3]
 SQUARE = 64  # pixels a side, about
 BRIGHTNESS, DARKEST = 0.5, 0.05  # of 1: the mean luminance that is given, and the lowest that is raised to it
 MOST, FEWEST = 256, 40  # pictures of a kind that are fitted to
-FEWEST_JUDGED = 5  # pictures: the bootstrap of fewer tells nothing
-CANNY, WIDTHS = (60, 150), (1, 2, 3)  # thresholds and pixels: the lines that are drawn into photographs
+FEWEST_JUDGED = 5  # pictures: the bootstrap error of fewer is meaningless
+CANNY, WIDTHS = (60, 150), (1, 2, 3)  # thresholds, pixels: the lines that are drawn into photographs
 LINED = 0.2  # weight of the photographs with lines among the photographs
 SHRINKAGE = 0.05  # of the covariance of standardised features towards the identity
 LOWEST_AUC = 0.8  # below this, photographs and drawings differ too little for the number to mean anything
@@ -171,7 +171,7 @@ def _discriminant(photos, lined, drawings):
 def place(results, photos, drawings):
     """(where results lie from photographs, 0, to drawings, 1; its error), from the scores of pictures.
 
-    The error is the standard deviation of a bootstrap that draws the pictures of each of the three anew.
+    The error is the standard deviation of a bootstrap that resamples the pictures of all three.
     """
     resampled = np.random.default_rng(0)
     sets = [np.array(list(each)) for each in (results, photos, drawings)]

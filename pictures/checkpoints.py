@@ -17,7 +17,7 @@ from support.files import replacing
 from utils import WrongUse, first_line, report
 
 # The generators of a run's folder, the one that its samples show first.
-OF_RUN = ("generator_ema.pth", "generator_latest.pth")
+SHOWN_FIRST = ("generator_ema.pth", "generator_latest.pth")
 # VGG19 up to conv4_4 with a quarter of the channels, made by training/small_vgg.py.
 SMALL_VGG = Path(__file__).parents[1] / "training" / "small_vgg.pth"
 ZIP, PICKLE = b"PK\3\4", b"\x80\2"  # how files of torch.save begin, of now and of before PyTorch 1.6
@@ -36,7 +36,7 @@ EXTRAS = {"epoch", "kid_drawings", "drawn", "chosen_by"}  # what generator_best.
 WRAPPERS = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_dict")
 WRAPPERS += ("generator", "netG", "model", "params_ema", "params", "weights")
 PREFIXES = ("generator.", "netG.", "G.", "net.")
-OF_PYTORCH = ("module.", "_orig_mod.")  # prefixes of DataParallel, AveragedModel and torch.compile
+PYTORCH_PREFIXES = ("module.", "_orig_mod.")  # prefixes of DataParallel, AveragedModel and torch.compile
 CONTENTS = {  # keys that tell what a file holds
     "architecture": "a generator",
     "layers.0.weight": "a discriminator",
@@ -101,7 +101,6 @@ def _refuse_by_content(path):
             if not any(name.endswith("/data.pkl") for name in names):
                 raise WrongUse(f"{path} is a ZIP archive: unpack it, and name the file of weights in it")
             # torch.save stores its records uncompressed, one after the other.
-            larger |= any(record.compress_type for record in records)
             larger |= sum(record.file_size for record in records) > len(content)
         if re.search(rb"ctorch\.nn\.modules\.[\w.]+\n", content):  # how a pickle names a class
             raise WrongUse(f"{path} is a whole model of torch.save(model), {IS_CODE}")
@@ -162,7 +161,7 @@ def _by_name(weights, path, stored=False):
         raise WrongUse(f"{path} holds no weights by name{_likeness(weights)}")
     named = {}
     for key, value in pairs:
-        while prefix := next(filter(key.startswith, OF_PYTORCH), ""):
+        while prefix := next(filter(key.startswith, PYTORCH_PREFIXES), ""):
             key = key.removeprefix(prefix)
         named[key] = value
     named.pop("n_averaged", None)  # AveragedModel's count
@@ -182,10 +181,10 @@ def _likeness(content):
 # Generators
 
 
-def in_run(path):
-    """`path`, or if it is a run's folder, the path of the generator in it that its samples show."""
-    found = (Path(path, name) for name in OF_RUN)
-    return next((file for file in found if file.is_file()), path)
+def find_generator(path):
+    """The path of the generator that a run's samples show, if `path` is the run's folder; else `path`."""
+    files = (Path(path, name) for name in SHOWN_FIRST)
+    return next((file for file in files if file.is_file()), path)
 
 
 def generator_file(generator):
@@ -198,7 +197,7 @@ def load_generator(path, unless_ours=None):
 
     With `unless_ours`, the reason to give, other networks than networks.Generator are refused.
     """
-    path = in_run(path)
+    path = find_generator(path)
     architecture, weights = _in_our_layout(load(path), path)
     generator = foreign.build(architecture, path)
     fill(generator, weights, path)

@@ -260,7 +260,7 @@ def to_rgb(video, frame):
     reference white of HDR near the screen's white.
     """
     transparent = any(component.is_alpha for component in frame.format.components)
-    options = {"format": "rgba" if transparent else "rgb24", "src_color_range": frame.color_range or None}
+    options = {"format": "rgba" if transparent else "rgb24"}
     if not frame.format.is_rgb:
         options["src_colorspace"] = matrix(frame)
     if video.codec_context.color_trc in HDR:

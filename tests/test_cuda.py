@@ -17,10 +17,8 @@ from torch import distributed
 
 import CartoonGAN
 import test
-import utils
-from networks import Generator, InstanceNorm
+from networks import Generator
 from pictures import checkpoints, images, inference
-from support import gpu, norm
 from training import history, processes
 from training.run import Run
 from utils import RunFailed, Stopped
@@ -113,38 +111,13 @@ def test_a_run_resumes_on_any_device(first, then, data, tmp_path, monkeypatch):
         assert torch.allclose(value, resumed[key], rtol=0, atol=0 if first == then else 4e-3), key
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(("precision", "near"), [("fp32", 1e-4), ("fp16", 3e-3), ("bf16", 2e-2)])
-@pytest.mark.parametrize("device", ["cpu", GPU])
-def test_norm_and_padding_are_their_definitions(device, precision, near, layout):
-    """A padded convolution, then the norm, forward and backward, of several pictures."""
-    if device == "cuda":
-        skip_without(precision)
-    gpu.choose_arithmetic(torch.device(device), "fp32")
-    dtype = utils.dtype(precision)
-    given = torch.randn(3, 8, 20, 12, generator=torch.Generator().manual_seed(0)).to(dtype)
-    grad = torch.linspace(-1, 1, given.numel()).view(given.shape).to(dtype)
-    torch.manual_seed(0)
-    convolution = norm.PaddedConv2d(8, 8, 3, padding=1, padding_mode="reflect")
-    ends = []
-    for where, wide in (("cpu", torch.float64), (device, dtype)):
-        first = convolution.to(where, wide, memory_format=layout)
-        second = InstanceNorm(8).to(where, torch.promote_types(wide, torch.float32))
-        x = given.to(where, wide).contiguous(memory_format=layout).requires_grad_()
-        y = second(first(x))
-        y.backward(grad.to(where, wide))
-        ends.append([y, x.grad, second.weight.grad])
-    for mine, one in zip(*ends[::-1], strict=True):
-        assert (mine.cpu().double() - one).norm() < near * one.norm(), mine.shape
-
-
 @pytest.mark.parametrize("device", ["cpu", GPU, pytest.param("cuda:0", marks=needs_gpu)])
-@pytest.mark.parametrize("more", [["--norm", "layer", "--predict", "change", "--ema_decay", 0.5]])
-def test_a_run_with_samples_and_measures_and_its_generator_applied(device, more, data, tmp_path):
+def test_a_run_with_samples_and_measures_and_its_generator_applied(device, data, tmp_path):
+    """With two workers, which are forked from a process that has used the GPU."""
     where = ["--device", device, "--precision", "auto"]
-    rest = ["--pre_train_epoch", 1, "--train_epoch", 1, "--eval_every", 1, "--sample_every", 1]
-    rest += ["--workers", 2]  # forked from a process that has used the GPU
-    CartoonGAN.main(tiny_run(data, tmp_path, *rest, *where, *more))
+    words = "--pre_train_epoch 1 --train_epoch 1 --eval_every 1 --sample_every 1 --workers 2 --norm layer"
+    words += " --predict change --ema_decay 0.5"
+    CartoonGAN.main(tiny_run(data, tmp_path, *words.split(), *where))
     (folder,) = tmp_path.glob("*_results")
     assert float(history.read(folder / "metrics.csv")[-1]["content_change"]) > 0
     assert len(list((folder / "Transfer").iterdir())) == 8
@@ -215,15 +188,6 @@ def test_a_group_of_one_process(device, backend, monkeypatch):
         distributed.destroy_process_group()
     for mine, one in zip(results, expected, strict=True):
         assert (mine - one).norm() < 1e-3 * one.norm()
-
-
-@needs_gpu
-def test_torchrun_of_one_process(data, tmp_path, run_cli):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"]
-    command = tiny_run(data, tmp_path, "--device", "cuda", "--pre_train_epoch", 0, "--train_epoch", 1)
-    done = run_cli(*launcher, "CartoonGAN.py", *command)
-    assert done.returncode == 0, done.stderr
-    assert "FutureWarning" not in done.stderr
 
 
 @needs_gpu

@@ -12,9 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import CartoonGAN
 import utils
-from networks import CONVOLUTIONS, VGG19, Discriminator, Generator
+from networks import CONVOLUTIONS, VGG19, Generator
 from pictures import checkpoints, inference
-from support import filters
 from training import options
 from training.run import Run
 from training.steps import Scaler
@@ -65,31 +64,6 @@ def converted(network, dtype=torch.float32):
             weight = layer.weight.detach().to(dtype, memory_format=torch.channels_last)
             layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(layer.bias.detach().to(dtype))
     return network
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("kind", ["instance", "layer"])
-def test_every_layer_on_a_gpu_computes_in_the_precision(kind, precision):
-    """Of G, D and VGG19."""
-    seen = []
-
-    def note(layer, given, result):
-        seen.append((type(layer).__name__, result.device.type, result.dtype))
-
-    mode, autocast = fake_cuda(precision)
-    with mode, torch.device("cuda"):
-        networks = Generator(ngf=4, nb=1, norm=kind), Discriminator(ndf=4), VGG19(width=4)
-        for layer in (layer for network in networks for layer in converted(network).modules()):
-            if not list(layer.children()) and not isinstance(layer, filters.Flatten):
-                layer.register_forward_hook(note)
-        photo = torch.empty(2, 3, 32, 32).to(memory_format=torch.channels_last)
-        with autocast:
-            result = networks[0](photo)
-            on_result, features = networks[1](result), networks[2](result)
-    assert result.dtype == torch.float32
-    assert on_result.dtype == features.dtype == utils.dtype(precision)
-    wrong = [each for each in seen if each[1:] != ("cuda", utils.dtype(precision))]
-    assert len(seen) > 50 and wrong == []
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """What the method learns on toy data: each loss and each phase has its effect."""
 
-import collections
-
 import numpy as np
-import pytest
 import skimage.data
 import torch
 from helpers import TINY
@@ -81,25 +78,6 @@ def test_discriminator_learns_drawings_from_their_smoothed_copies():
     with torch.no_grad():
         difference = (network(drawing[64:]) - network(smoothed[64:])).mean((1, 2, 3))
     assert (difference > 0).float().mean() > 0.9
-
-
-def test_bfloat16_trains_as_float32_does():
-    """The short form; docs/performance.md has 100 steps on the real data."""
-    photos, drawings = crops(skimage.data.coffee(), 30, 32), crops(skimage.data.astronaut(), 30, 32)
-    smoothed = as_tensor([edge_promoting.smooth_edges(drawing) for drawing in drawings]).split(2)
-    batches = [*zip(as_tensor(photos).split(2), as_tensor(drawings).split(2), smoothed, strict=True)]
-    means = []
-    for precision in ("fp32", "bf16"):
-        model, args = build("--ngf 8 --ndf 8 --input_size 32", precision)
-        sums = collections.defaultdict(float)
-        for batch in batches:
-            for term, value in CartoonGAN.adversarial_step(model, args, *batch, PLACE).items():
-                sums[term] += value.item() / len(batches)
-        means.append(sums)
-    full, half = means
-    assert half["discriminator"] == pytest.approx(full["discriminator"], abs=0.02)
-    for term in ("adversarial", "content"):
-        assert half[term] == pytest.approx(full[term], rel=0.02)
 
 
 def colour_and_edges(batch):

@@ -1,7 +1,5 @@
 """The networks against the paper's Figure 2, and VGG19 against torchvision's own."""
 
-import itertools
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -139,29 +137,13 @@ def test_initial_weights_with_and_without_biases(network):
     assert torch.allclose(without(picture), learned(picture), atol=1e-6)
 
 
-def test_a_bias_before_an_instance_norm_changes_nothing():
-    torch.manual_seed(0)
-    network, picture = Generator(ngf=4, nb=1).double(), torch.rand(1, 3, 32, 32).double() * 2 - 1
-    before, after = network(picture), [*network.down, *network.blocks[0].layers, *network.up]
-    moved = [one for one, two in itertools.pairwise(after) if isinstance(two, InstanceNorm)]
-    for layer in moved:
-        nn.init.uniform_(layer.bias)
-    assert len(moved) == 7
-    assert torch.allclose(network(picture), before, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize("make", [Discriminator, Generator, lambda: Generator(norm="layer")])
-def test_drawn_scales_are_uniform_and_all_else_stays(make):
-    network = make()
-    others = {key: value.clone() for key, value in network.state_dict().items()}
-    torch.manual_seed(0)
-    draw_scales(network)
-    norms = [layer for layer in network.modules() if isinstance(layer, (InstanceNorm, LayerNorm))]
-    scales = torch.cat([layer.weight for layer in norms])
-    assert 0 < scales.min() < 0.02 and 0.98 < scales.max() < 1
-    assert abs(scales.mean() - 0.5) < 0.03
-    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, others[key])}
-    assert len(changed) == len(norms) and all(key.endswith(".weight") for key in changed)
+def test_drawn_scales_are_uniform():
+    for network in (Generator(), Generator(norm="layer"), Discriminator()):
+        draw_scales(network)
+        norms = [layer for layer in network.modules() if isinstance(layer, (InstanceNorm, LayerNorm))]
+        scales = torch.cat([layer.weight for layer in norms])
+        assert 0 < scales.min() < 0.02 and 0.98 < scales.max() < 1 and abs(scales.mean() - 0.5) < 0.04
+        assert all(layer.bias.eq(0).all() for layer in norms)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 150), (16, 16), (18, 33), (40, 20)])

@@ -49,13 +49,12 @@ def test_haze_of_one_depth_is_removed_as_far_as_the_papers_omega_says():
 
 
 def test_transmission_is_at_least_a_tenth():
-    """Pure haze of another colour than the airlight would be divided by 0.05."""
-    image = np.full((40, 40, 3), 200, np.uint8)
-    image[:20, :, 0] = 220
+    image = np.full((60, 60, 3), (216, 206, 206), np.uint8)
+    image[:30] = airlight = (220, 210, 210)
     result = dark_channel.dehaze(image)
-    # A is (220, 200, 200); the lower half's red lies 20 below, which a tenth makes 200 below.
-    assert tuple(result[0, 0]) == (220, 200, 200)
-    assert result[39, 39, 0] >= 220 - 200 - 1 and tuple(result[39, 39, 1:]) == (200, 200)
+    assert tuple(result[0, 0]) == airlight
+    # The estimate is 1 - 0.95 * 206 / 210 = 0.07; the difference of 4 is divided by 0.1.
+    assert tuple(result[59, 59]) == (180, 170, 170)
 
 
 def test_a_black_picture_stays_black():

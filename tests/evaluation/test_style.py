@@ -67,8 +67,8 @@ def test_photographs_are_at_0_drawings_at_1_and_flattened_photographs_between(ju
     assert 0.1 < place_of(judging, flat)[0] < 1
 
 
-def test_a_tint_is_no_style(judging):
-    for gains in ((0.85, 1, 1.1), (1.1, 0.9, 1), (0.9, 0.9, 0.9)):
+def test_a_tint_or_exposure_is_not_style(judging):
+    for gains in ((0.85, 1, 1.1), (1.1, 0.9, 1), (0.5, 0.5, 0.5)):
         style_of, error = place_of(
             judging, lambda photo, gains=gains: (photo * gains).clip(0, 255).astype(np.uint8)
         )
@@ -80,20 +80,31 @@ def test_lines_alone_count_less_since_photographs_with_lines_count_as_photograph
 ):
     monkeypatch.setattr(style, "LINED", 1e-6)
     without = style.learn(folders["train"], folders["drawings"], judging.describe_file)
-    look = lambda path: judging.describe_file(path, lambda image: style.draw_lines(image, 2))
-    lined = [look(path) for path in folders["test"]]
+    lined = [
+        judging.describe_file(path, lambda image: style.draw_lines(image, 2)) for path in folders["test"]
+    ]
     assert np.mean([judging.style.score(each) for each in lined]) < np.mean(
         [without.score(each) for each in lined]
     )
 
 
-def test_the_measure_is_always_the_same(judging, folders):
+def test_each_half_is_judged_by_the_discriminant_of_the_other():
+    """Of equal kinds the discriminant of a half separates that half, and the other half not at all."""
+    random = torch.Generator().manual_seed(0)
+    kinds = [
+        {Path(f"{kind}{n}_1.png"): torch.randn(1, 40, generator=random) for n in range(48)}
+        for kind in ("photo", "drawing")
+    ]
+    assert 0.35 < style.fit(kinds[0], dict([*kinds[0].items()][::3]), kinds[1]).auc < 0.65
+
+
+def test_the_measure_is_repeatable(judging, folders):
     again = style.learn(folders["train"], folders["drawings"], judging.describe_file)
     assert torch.equal(again.weights, judging.style.weights)
     assert place_of(judging, flat) == place_of(judging, flat)
 
 
-def test_what_may_overlap_is_in_one_half():
+def test_crops_that_may_overlap_are_in_one_half():
     crops = [Path(f"{book}_{page}_{crop}.jpg") for book in "abcd" for page in range(10) for crop in range(3)]
     halves = style.split(crops)
     pages = {(path.stem[:-2], halves[path]) for path in crops}
@@ -104,10 +115,10 @@ def test_what_may_overlap_is_in_one_half():
 
 
 def test_few_pictures_and_equal_ones_are_not_measured(folders, judging, capsys):
-    look = judging.describe_file
-    assert style.learn(folders["train"][:39], folders["drawings"], look) is None
+    describe = judging.describe_file
+    assert style.learn(folders["train"][:39], folders["drawings"], describe) is None
     assert "not measured: 39 photographs to learn it from, at least 40 needed" in capsys.readouterr().err
-    assert style.learn(folders["train"], folders["train"], look) is None
+    assert style.learn(folders["train"], folders["train"], describe) is None
     assert "of drawings above photographs, at least 80% needed" in capsys.readouterr().err
     few = folders["test"][: style.FEWEST_JUDGED - 1]
     assert "drawn" not in judging.measure(lambda _, photo: photo, few)

@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import struct
+import sys
 import zipfile
 from pathlib import Path
 
@@ -191,6 +192,12 @@ def test_a_model_of_another_library_is_named(tmp_path, name):
     (tmp_path / name).write_bytes(b"\4\0\0\0\1\0\0\0")
     with pytest.raises(WrongUse, match=f"{name} is a model of (Lua Torch|ONNX), which is not read here"):
         checkpoints.load(tmp_path / name)
+
+
+def test_safetensors_needs_its_package(tmp_path, monkeypatch, refusal):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    (tmp_path / "g.pth").write_bytes(struct.pack("<Q", 2) + b"{}")
+    assert "is a safetensors file: pip install safetensors" in refusal(checkpoints.load)
 
 
 # Generators

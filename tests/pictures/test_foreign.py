@@ -138,6 +138,7 @@ def test_our_weights_without_their_architecture(net, capsys, architecture):
 @pytest.mark.parametrize(
     ("program", "change", "message"),
     [
+        ("authors", lambda w: (w.clear(), w.update({"down.0.weight": torch.zeros(4, 3, 7, 7)})), "damaged"),
         ("authors", lambda w: w.update(epoch=3), "no weights by name"),
         ("authors", lambda w: w.pop("conv04_2.bias"), "lacks conv04_2.bias"),
         ("authors", lambda w: w.pop("conv04_2.weight"), "is damaged: a convolution is missing"),

@@ -17,6 +17,8 @@ def prepared(precision="fp32", **architecture):
     for layer in generator.modules():
         if isinstance(layer, InstanceNorm):
             torch.nn.init.uniform_(layer.weight, 0.5, 1)
+        elif isinstance(layer, CONVOLUTIONS) and layer.bias is not None:
+            torch.nn.init.uniform_(layer.bias, -0.3, 0.3)  # means of channels, which a layer norm sees
     return inference.prepare(generator, CPU, precision)
 
 

@@ -184,17 +184,18 @@ def test_colours_that_avif_and_heic_declare(kind):
     if kind == "heif":
         pytest.importorskip("pillow_heif", reason="HEIC needs pillow-heif")
     flat = COLOURS[:2, :2]
-    options = {"subsampling": "4:4:4"} if kind == "avif" else {"chroma": 444}
-    data = encoded(Image.fromarray(flat.repeat(8, 0).repeat(8, 1)), kind, quality=100, **options)
-    start, end = data.split(b"colrnclx", 1)
-    for numbers, expected in (
-        ((12, 13), in_srgb(flat, None, P3)),
-        ((1, 13), flat),
-        ((2, 2), flat),
-        ((9, 16), flat),
-    ):
-        declared = start + b"colrnclx" + struct.pack(">HH", *numbers) + end[4:]
-        assert error(decoding.decode(declared)[4::8, 4::8], expected) <= 6
+    options = {"quality": 100} | ({"subsampling": "4:4:4"} if kind == "avif" else {"chroma": 444})
+
+    def declare(*numbers, **more):
+        data = encoded(Image.fromarray(flat.repeat(8, 0).repeat(8, 1)), kind, **options, **more)
+        start, end = data.split(b"colrnclx", 1)
+        return decoding.decode(start + b"colrnclx" + struct.pack(">HH", *numbers) + end[4:])[4::8, 4::8]
+
+    assert error(declare(12, 13), in_srgb(flat, None, P3)) <= 6
+    for numbers in ((1, 13), (2, 2), (9, 16)):
+        assert error(declare(*numbers), flat) <= 6
+    if kind == "avif":  # a profile takes precedence
+        assert error(declare(12, 13, icc_profile=WIDE), in_srgb(flat, 563 / 256, ADOBE)) <= 6
 
 
 def test_hdr_is_read_as_it_is_and_reported(capsys):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import make_data
+from helpers import VGG, make_data
 
 from networks import VGG19
 from survey import command
@@ -21,7 +21,7 @@ def random_vgg(width):
 
 @pytest.fixture(scope="package")
 def vgg():
-    """A VGG19 of a sixteenth of the width."""
+    """Of a sixteenth of the width."""
     return random_vgg(4)
 
 
@@ -41,3 +41,11 @@ def pair(tmp_path_factory):
 def pictures(pair):
     """The same as tensors (1,3,H,W), 64 pixels at most."""
     return tuple(command.read(file, 64, "cpu") for file in pair)
+
+
+@pytest.fixture
+def training_words(data, tmp_path):
+    """The arguments of a tiny run of a method that trains a network, without steps."""
+    photo, drawing = data / "src_data/test/0.jpg", data / "tgt_data/train/0.jpg"
+    places = [photo, drawing, tmp_path / "out.png", "--photos", data / "src_data/train"]
+    return [*map(str, places), "--vgg_model", str(VGG), "--device", "cpu", "--size", "64"]

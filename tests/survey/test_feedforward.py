@@ -1,29 +1,25 @@
+"""What the methods that train a network share, and the optical flow of consecutive frames."""
+
 import itertools
 
 import numpy as np
 import pytest
 import torch
-from helpers import VGG
 
-from pictures import checkpoints
-from survey import feedforward, layers, style
+from survey import feedforward, flow, layers, style
 from utils import RunFailed, WrongUse
 
 NAMES = ("relu1_1", "relu3_1", "relu4_2")  # the content layer among them, as in video.py
 
 
-@pytest.fixture(scope="module")
-def vgg():
-    return checkpoints.load_vgg(VGG)
-
-
-def test_losses_are_those_of_each_picture(vgg):
+def test_the_losses_by_hand(vgg):
     results, photos = torch.rand(2, 2, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     drawing = torch.rand(1, 3, 40, 20) * 2 - 1
     losses = feedforward.make_loss(vgg, drawing, "relu4_2", NAMES)(results, photos)
-    seen = (layers.features(vgg, each, ["relu4_2"])["relu4_2"] for each in (results, photos, drawing))
-    found, wanted, drawn = seen
-    content = (found - wanted).square().mean() / drawn.square().mean()
+    found, target, drawn = (
+        layers.features(vgg, each, ["relu4_2"])["relu4_2"] for each in (results, photos, drawing)
+    )
+    content = (found - target).square().mean() / drawn.square().mean()
     assert losses["content"].item() == pytest.approx(content.item(), rel=1e-5)
     expected = 0
     for result in results.split(1):
@@ -34,37 +30,27 @@ def test_losses_are_those_of_each_picture(vgg):
     assert losses["style"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_a_drawing_has_its_own_style_and_a_photo_its_own_content(vgg):
-    picture = torch.rand(1, 3, 32, 32) * 2 - 1
-    losses = feedforward.make_loss(vgg, picture, "relu4_2", NAMES)(picture, picture)
-    assert losses["content"] == 0 and losses["style"] == 0
-
-
-def test_training_steps_down_the_sum_and_tells_its_end():
+def test_training_minimises_the_sum_and_returns_the_mean_of_its_end():
     weights = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.ones_(weights.weight)
-    told = []
+    seen = []
 
     def objective(goal):
-        told.append((weights.weight - goal).square().sum().item())
-        return {"a": (weights.weight - goal).square().sum(), "b": weights.weight.new_tensor(3)}
+        loss = (weights.weight - goal).square().sum()
+        seen.append(loss.item())
+        return {"a": loss, "b": weights.weight.new_tensor(3)}
 
     losses = feedforward.train(weights, itertools.repeat((torch.tensor(1.01),)), objective, 40, "test")
-    assert told[-1] < told[0] / 10
-    assert losses == {"a": pytest.approx(sum(told[-4:]) / 4), "b": 3}
-
-
-def test_a_loss_that_is_no_number_ends_the_training():
-    weights = torch.nn.Linear(1, 1)
-    objective = lambda factor: {"a": weights.weight.sum() * factor}
+    assert seen[-1] < seen[0] / 10
+    assert losses == {"a": pytest.approx(sum(seen[-4:]) / 4), "b": 3}
+    batches = iter([(1.0,), (float("nan"),)])
     with pytest.raises(RunFailed, match="the loss is nan after 1 steps"):
-        batches = iter([(1.0,), (float("nan"),)])
-        feedforward.train(weights, batches, objective, 2, "test")
+        feedforward.train(weights, batches, lambda factor: {"a": weights.weight.sum() * factor}, 2, "test")
 
 
-def test_photographs_that_cannot_be_read_are_left_out(data, capsys):
+def test_unreadable_photographs_are_left_out(data, capsys):
     folder = data / "src_data/train"
-    (folder / "bad.jpg").write_bytes(b"no picture")
+    (folder / "bad.jpg").write_bytes(b"not a picture")
     assert len(feedforward.photographs(folder)) == 6
     assert "left out" in capsys.readouterr().err
     for path in folder.glob("[0-9].jpg"):
@@ -80,3 +66,77 @@ def test_random_photos_and_places(data):
     assert len({photo.tobytes() for photo in photos}) > 6  # some are flipped
     places = {feedforward.random_place(np.zeros((5, 7, 3)), 4, 5, random) for _ in range(60)}
     assert places == {*itertools.product(range(2), range(3))}
+
+
+# Optical flow
+
+
+def constant(x, y, height=6, width=8):
+    return torch.tensor([x, y], dtype=torch.float32).view(1, 2, 1, 1).expand(1, 2, height, width)
+
+
+def texture(height, width):
+    """A smooth picture with detail everywhere, uint8 (H,W,3)."""
+    noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    return flow.images.resize(noise, width, height)
+
+
+def test_a_warp_is_a_shift_or_between_pixels_their_mean():
+    picture = torch.rand(1, 3, 6, 8)
+    found = flow.warp(picture, constant(2, -1))
+    assert torch.allclose(found[..., 1:, :6], picture[..., :-1, 2:], atol=1e-5)
+    assert torch.allclose(found[..., 3, 7], picture[..., 2, 7], atol=1e-5)  # the border is repeated
+    found = flow.warp(picture, constant(0.5, 0))
+    assert torch.allclose(found[..., :7], (picture[..., :7] + picture[..., 1:]) / 2, atol=1e-5)
+
+
+def test_pixels_from_outside_are_masked():
+    mask = flow.inside(constant(3, -2))
+    assert mask.shape == (1, 1, 6, 8) and mask.unique().tolist() == [0, 1]
+    assert mask[..., 2:, :5].all() and mask[..., :2, :].sum() == 0 and mask[..., 5:].sum() == 0
+
+
+def test_hidden_pixels_are_masked():
+    """A square moves by 6 to the right over a still ground; it uncovers the 6 columns at its left."""
+    there, back = torch.zeros(2, 1, 2, 20, 40)
+    back[:, 0, 5:15, 10:20] = 6  # before, it was at 10 to 20
+    there[:, 0, 5:15, 16:26] = -6
+    hidden = torch.zeros(1, 1, 20, 40)
+    hidden[..., 5:15, 10:16] = 1
+    assert flow.visible(there, back).equal(1 - hidden)
+
+
+def test_the_flow_of_a_pan_reproduces_its_second_frame():
+    random, ways = np.random.default_rng(1), set()
+    to_tensor = lambda frame: torch.from_numpy(frame.copy()).float().permute(2, 0, 1)[None]
+    for _ in range(20):
+        before, now, there, mask = flow.pan(texture(40, 60), 24, 32, 5, random)
+        assert before.shape == now.shape == (24, 32, 3) and there.abs().max() <= 5
+        error = mask * (flow.warp(to_tensor(before), there) - to_tensor(now))
+        across, down = there[0, :, 0, 0].abs().tolist()
+        assert error.abs().max() < 0.1 and mask.sum() == (32 - across) * (24 - down)
+        ways.add((across, down))
+    assert len(ways) > 5
+    before, now, there, mask = flow.pan(texture(24, 32), 24, 32, 5, random)  # no room to move
+    assert np.array_equal(before, now) and there.abs().max() == 0 and mask.all()
+
+
+def test_dis_finds_a_known_motion_and_what_came_into_view():
+    picture = texture(96, 136)
+    before, now = picture[:, :128], picture[:, 8:]  # the content moves by 8 to the left
+    there, mask = flow.find(before, now)
+    inner = there[..., 16:-16, 16:-24]
+    assert (inner - torch.tensor([8.0, 0]).view(2, 1, 1)).abs().median() < 0.1
+    assert mask[..., :-8].mean() > 0.99 and mask[..., -8:].max() == 0
+
+
+def test_frames_of_a_film(tmp_path):
+    films = pytest.importorskip("films")
+    films.make(tmp_path / "film.mp4", times=films.EVEN)
+    frames = flow.read_film(tmp_path / "film.mp4", 32, 7)
+    assert len(frames) == 7 and frames[0].shape == (24, 32, 3)
+    with pytest.raises(WrongUse, match="16 pixels a side"):
+        flow.read_film(tmp_path / "film.mp4", 20, 7)
+    (tmp_path / "no.mp4").write_bytes(b"no film")
+    with pytest.raises(WrongUse, match=r"cannot read .*no\.mp4"):
+        flow.read_film(tmp_path / "no.mp4", 32, 7)
