@@ -179,8 +179,7 @@ V100 = "`pip install torch==2.10.0 torchvision==0.25.0`"
 
 def choose_device(name):
     """The torch device of that name; "auto" is the first GPU if there is one. Raises WrongUse."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch's, of several lines; one line is reported here
+    with warnings.catch_warnings(action="ignore"):  # PyTorch's, of several lines; one is reported here
         return _choose_device(name)
 
 

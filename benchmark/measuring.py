@@ -94,7 +94,8 @@ def print_inference(args, device, width, height):
         results = {name: np.stack(make(name)()) for name in measured}
     print(f"\nA generator of ngf {generator.architecture['ngf']}, {args.batch_size} x {width}x{height}.\n")
     print_table(measured, args.batch_size)
-    psnr = {name: measures.psnr(result, results[None]) for name, result in results.items() if name}
+    baseline = results.pop(None, None)
+    psnr = {name: measures.psnr(x, baseline) for name, x in results.items() if baseline is not None}
     print("PSNR to the baseline: " + ", ".join(f"{name} {value:.1f} dB" for name, value in psnr.items()))
 
 
@@ -113,26 +114,38 @@ def print_table(measured, pictures):
     """Print what `measure` returned, for functions that process so many pictures."""
     print(f"| precision | seconds | images/s | ratio | memory |\n|{'---|' * 5}")
     for name, (seconds, memory) in measured.items():
-        speed, ratio = pictures / seconds, measured[None][0] / seconds
-        print(f"| {name or 'baseline'} | {seconds:.4f} | {speed:.2f} | {ratio:.2f} | {memory:.0f} MiB |")
+        ratio = f"{measured[None][0] / seconds:.2f}" if None in measured else "-"
+        speed = pictures / seconds
+        print(f"| {name or 'baseline'} | {seconds:.4f} | {speed:.2f} | {ratio} | {memory:.0f} MiB |")
 
 
 def measure(make, rounds, device):
     """{name: (median seconds, MiB)} of the functions that make(name) makes for the variants.
 
-    The functions take turns. The memory is the growth while a function runs, of a GPU or of a new process.
+    The functions take turns. The memory is the growth while a function runs, of a GPU or of a new process. A
+    variant for which a GPU has too little memory is reported and left out.
     """
     works = {name: make(name) for name in variants(device)}
     seconds, growth = collections.defaultdict(list), {}
-    warm_up = 3 if device.type == "cuda" else 1  # cuDNN searches, the allocator grows
-    for _ in range(warm_up + rounds):
-        for name, work in works.items():
-            gpu.choose_arithmetic(device, name) if name else baselines.set_pytorch_defaults()
-            taken, growth[name] = run_once(work, device)
+
+    def call(name):
+        gpu.choose_arithmetic(device, name) if name else baselines.set_pytorch_defaults()
+        return run_once(works[name], device)
+
+    for name in [*works]:
+        try:
+            for _ in range(3 if device.type == "cuda" else 1):  # cuDNN searches, the allocator grows
+                call(name)
+        except torch.OutOfMemoryError:
+            print(f"\n{name or 'baseline'}: out of memory")
+            del works[name]
+    for _ in range(rounds):
+        for name in works:
+            taken, growth[name] = call(name)
             seconds[name].append(taken)
     if device.type != "cuda":
         growth = {name: memory_of_process(make, name) for name in works}
-    return {name: (statistics.median(values[warm_up:]), growth[name]) for name, values in seconds.items()}
+    return {name: (statistics.median(seconds[name]), growth[name]) for name in works}
 
 
 def run_once(work, device):

@@ -12,7 +12,7 @@ from skimage.color import rgb2lab
 
 import CartoonGAN
 from CartoonGAN import auc, colour_loss, content_loss, discriminator_loss, pixel_loss, real_loss, style_loss
-from networks import InstanceNorm, gram
+from networks import STYLE, InstanceNorm, gram
 from training import options, steps
 
 CPU = torch.device("cpu")
@@ -110,6 +110,7 @@ def test_colour_loss_is_the_mean_distance_in_lab():
     ]
     expected = np.linalg.norm((lab[0] - lab[1])[..., 1:], axis=-1).mean()
     assert colour_loss(result, photo).item() == pytest.approx(expected, rel=2e-3)
+    assert CartoonGAN.chroma(photo).permute(0, 2, 3, 1).numpy() == pytest.approx(lab[1][..., 1:], abs=0.02)
     assert colour_loss(result.bfloat16(), photo).dtype == torch.float32
     grey = pictures(2, 3, channels=1).expand(2, 3, 16, 16)
     assert colour_loss(grey, -grey).item() < 0.05  # brightness is not a colour
@@ -283,6 +284,13 @@ def test_the_loss_of_the_generator_is_the_weighted_sum_of_those_with_a_weight(
     assert terms["change_from_photo"].item() == pytest.approx(127.5 * pixel_loss(results[0], photo).item())
     for name in {*expected} & {*CartoonGAN.PIXEL_LOSSES}:
         assert terms[name].equal(CartoonGAN.PIXEL_LOSSES[name](results[0], photo))
+    if "content" in expected and precision == "fp32":
+        loss = (model.vgg(results[0]) - model.vgg(photo)).abs().mean()
+        assert terms["content"].item() == pytest.approx(loss.item())
+    if "style" in expected and precision == "fp32":
+        of_result, of_drawing = (model.vgg.maps(picture, STYLE) for picture in (results[0], drawings[0]))
+        loss = style_loss(of_result, [gram(layer).mean(0) for layer in of_drawing])
+        assert terms["style"].item() == pytest.approx(loss.item())
 
 
 def test_the_aucs_compare_drawings_with_what_the_discriminator_saw():

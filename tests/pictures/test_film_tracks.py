@@ -1,13 +1,12 @@
 """What belongs to a film beside its pictures: copied, encoded again, or named in a line."""
 
-import io
 from fractions import Fraction
 
 import films
 import numpy as np
 import pytest
-from films import EVEN, TIMES, make, read
-from PIL import Image
+from bad_data import encoded, noise
+from films import EVEN, make, read
 
 from pictures.film_convert import convert
 from utils import WrongUse
@@ -99,12 +98,13 @@ SUBTITLES = """1
 The end
 """
 TEXTS = [(0.5, b"<i>The</i> sea"), (1.2, b"The end")]
+COVER = encoded(noise(20, 10))
 CHAPTERS = [("One", 0, 1), ("Two", 1, 2)]  # title, seconds
 TRACKS = [("audio", "ger", "Deutsch"), ("audio", "fre", "Français"), ("subtitle", "eng", "Signs")]
 
 
 def write_rich(path, late=0):
-    """Write an .mkv with two sound tracks, subtitles, a font, chapters and titles, from `late` seconds on."""
+    """Write an .mkv with two sound tracks, subtitles, chapters, titles, a font and a cover picture."""
     make(path.with_name("plain.mkv"), times=EVEN, hertz=48_000, start=late)
     path.with_name("in.srt").write_text(SUBTITLES.replace("00:00:0", f"00:0{late // 60}:0"))
     with (
@@ -113,17 +113,16 @@ def write_rich(path, late=0):
         av.open(str(path), "w") as made,
     ):
         made.metadata.update(title="Fähre", artist="Nobody")
-        chapters = [
-            {"start": start + late, "end": end + late, "metadata": {"title": title}}
-            for title, start, end in CHAPTERS
-        ]
-        made.set_chapters(
-            [chapter | {"id": place, "time_base": Fraction(1)} for place, chapter in enumerate(chapters)]
-        )
+        chapters = []
+        for number, (title, start, end) in enumerate(CHAPTERS):
+            times = {"start": start + late, "end": end + late, "time_base": Fraction(1)}
+            chapters.append({"id": number, **times, "metadata": {"title": title}})
+        made.set_chapters(chapters)
         pictures, german = (made.add_stream_from_template(stream) for stream in plain.streams)
         french = made.add_stream_from_template(plain.streams[1])
         subtitles = made.add_stream_from_template(text.streams[0])
         made.add_attachment("font.ttf", "font/ttf", b"glyphs")
+        made.add_attachment("cover.png", "image/png", COVER)
         flags = av.stream.Disposition
         for stream, (_, language, title), flag in zip(
             (german, french, subtitles), TRACKS, (0, flags.default, flags.forced), strict=True
@@ -157,10 +156,10 @@ def describe(path):
 
 
 @pytest.mark.parametrize("late", [0, 60])
-def test_an_mkv_holds_everything(tmp_path, capsys, late):
+def test_an_mkv_holds_everything_but_the_cover(tmp_path, capsys, late):
     write_rich(tmp_path / "in.mkv", late)
     assert convert(tmp_path / "in.mkv", tmp_path / "out.mkv", keep) == 50
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "not copied into the new file: a cover picture\n"
     metadata, tracks, marks, chapters, attached, texts = describe(tmp_path / "out.mkv")
     assert (metadata["title"], metadata["ARTIST"]) == ("Fähre", "Nobody")
     assert tracks == TRACKS
@@ -172,15 +171,17 @@ def test_an_mkv_holds_everything(tmp_path, capsys, late):
 def test_other_containers_get_what_they_hold_and_the_rest_is_named(tmp_path, capsys, extension, codec):
     write_rich(tmp_path / "in.mkv")
     out = tmp_path / f"out.{extension}"
-    assert convert(tmp_path / "in.mkv", out, keep) == 50
+    assert convert(tmp_path / "in.mkv", out, keep, "Model: a") == 50
     lines = capsys.readouterr().err.splitlines()
     assert f"the subtitles (srt) are encoded again ({codec}): the new file holds only their text" in lines
-    assert lines[-1] == "not copied into the new file: attachment 4 (font.ttf)"
+    assert lines[-1] == "not copied into the new file: attachment 4 (font.ttf), a cover picture"
     metadata, tracks, marks, chapters, attached, _ = describe(out)
     assert metadata["title"] == "Fähre" and tracks == TRACKS and chapters == CHAPTERS and not attached
     assert marks[:2] == [0, av.stream.Disposition.default]
-    convert(out, tmp_path / "back.mkv", keep)
-    assert describe(tmp_path / "back.mkv")[1::2] == (TRACKS, CHAPTERS, TEXTS)
+    convert(out, tmp_path / "back.mkv", keep, "Model: b")
+    metadata, tracks, _, chapters, _, texts = describe(tmp_path / "back.mkv")
+    assert (tracks, chapters, texts) == (TRACKS, CHAPTERS, TEXTS)
+    assert {key.lower(): value for key, value in metadata.items()}["comment"] == "Model: a\nModel: b"
 
 
 def test_damaged_titles_and_tracks_of_unknown_codecs_do_no_harm(tmp_path, capsys):
@@ -189,45 +190,18 @@ def test_damaged_titles_and_tracks_of_unknown_codecs_do_no_harm(tmp_path, capsys
     data = data.replace("Fähre".encode(), b"F\xe4hre ").replace(b"A_AAC", b"A_XYZ", 1)
     (tmp_path / "in.mkv").write_bytes(data)
     assert convert(tmp_path / "in.mkv", tmp_path / "out.mkv", keep) == 50
-    assert capsys.readouterr().err == "not copied into the new file: sound 1 (ger)\n"
+    assert capsys.readouterr().err == "not copied into the new file: sound 1 (ger), a cover picture\n"
     assert describe(tmp_path / "out.mkv")[1] == TRACKS[1:]
 
 
-@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm"])
-def test_how_a_film_was_made_is_added_to_its_comment(tmp_path, extension):
-    make(tmp_path / "in.mp4", sound=None)
-    convert(tmp_path / "in.mp4", tmp_path / "a.mkv", keep, "Model: a")
-    convert(tmp_path / "a.mkv", tmp_path / f"b.{extension}", keep, "Model: b")
-    with av.open(str(tmp_path / f"b.{extension}")) as file:
-        metadata = {key.lower(): value for key, value in file.metadata.items()}
-    assert metadata["comment"] == "Model: a\nModel: b"
-
-
-def write_with_cover(path, only_sound):
-    """Write a film whose first video stream is a cover picture; with `only_sound` there is no other."""
-    cover = io.BytesIO()
-    Image.new("RGB", (20, 10), "red").save(cover, "png")
-    make(path.with_name("plain.mp4"))
-    with av.open(str(path.with_name("plain.mp4"))) as plain, av.open(str(path), "w") as made:
-        picture = made.add_stream("png")
-        picture.width, picture.height, picture.pix_fmt = 20, 10, "rgb24"
-        picture.disposition = av.stream.Disposition.attached_pic
-        tracks = plain.streams.audio if only_sound else tuple(plain.streams)
-        copies = {track.index: made.add_stream_from_template(track) for track in tracks}
-        packet = av.Packet(cover.getvalue())
-        packet.pts, packet.dts, packet.time_base, packet.stream = 0, 0, Fraction(1, 1000), picture
-        made.mux(packet)
-        for packet in plain.demux(*tracks):
+def test_sound_with_a_cover_picture_is_not_a_film(tmp_path):
+    make(tmp_path / "plain.mkv")
+    with av.open(str(tmp_path / "plain.mkv")) as plain, av.open(str(tmp_path / "song.mkv"), "w") as song:
+        sound = song.add_stream_from_template(plain.streams.audio[0])
+        song.add_attachment("cover.png", "image/png", COVER)
+        for packet in plain.demux(audio=0):
             if packet.size:
-                packet.stream = copies[packet.stream.index]
-                made.mux(packet)
-
-
-def test_a_cover_picture_is_not_a_film(tmp_path, capsys):
-    write_with_cover(tmp_path / "in.mp4", only_sound=False)
-    assert convert(tmp_path / "in.mp4", tmp_path / "out.mp4", keep) == len(TIMES)
-    assert read(tmp_path / "out.mp4")[1][0].shape == (48, 64, 3)
-    assert capsys.readouterr().err == "not copied into the new file: a cover picture\n"
-    write_with_cover(tmp_path / "song.mp4", only_sound=True)
-    with pytest.raises(WrongUse, match=r"song\.mp4 has no video in it, only a cover picture"):
-        convert(tmp_path / "song.mp4", tmp_path / "out.mp4", keep)
+                packet.stream = sound
+                song.mux(packet)
+    with pytest.raises(WrongUse, match=r"song\.mkv has no video in it, only a cover picture"):
+        convert(tmp_path / "song.mkv", tmp_path / "out.mp4", keep)
