@@ -103,8 +103,8 @@ def main(argv=None):
         images.write(target, add_haze(image, depth, beta, airlight))
         return {"hazy": target, "clear": source, "beta": f"{beta:.4f}", "airlight": f"{airlight:.4f}"}
 
-    wanted = sorted(hazy | tests)
-    rows = dict(zip(wanted, images.for_each(make, wanted, "haze"), strict=True))
+    sources = sorted(hazy | tests)
+    rows = dict(zip(sources, images.for_each(make, sources, "haze"), strict=True))
     made = [row for row in rows.values() if row]
     if not made:
         raise RunFailed(f"no image in {args.clear_dir} can be read")

@@ -254,8 +254,8 @@ def _halves(whole):
     return [FeatureSet(whole.features[half], whole.pictures[half]) for half in (first, ~first)]
 
 
-def _resize_like(wanted, image):
-    return images.resize(image, wanted.shape[1], wanted.shape[0])
+def _resize_like(other, image):
+    return images.resize(image, other.shape[1], other.shape[0])
 
 
 def _without_border(clear, hazy):

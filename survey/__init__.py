@@ -1,1 +1,1 @@
-"""The methods that CartoonGAN's paper stands on, or is compared with: a file each."""
+"""Methods that led to CartoonGAN or are compared with it, a file each."""

@@ -2,9 +2,9 @@
 
     python -m survey.cyclegan --name Paprika --src_data data/src_data --tgt_data data/tgt_data
 
-A generator paints photographs as drawings, and a second one drawings as photographs; in the names here the
-latter is `_back`, and F in the paper. What one paints, the other must turn into what it was. A discriminator
-for each kind learns to tell real pictures from painted ones. Pictures are tensors N,C,H,W in [-1, 1], RGB.
+A generator turns photographs into drawings, and a second one, F in the paper and `_back` here, drawings into
+photographs. Each must restore the input of the other from its result. A discriminator for each kind learns to
+tell real pictures from results. Pictures are tensors N,C,H,W in [-1, 1], RGB.
 """
 
 import dataclasses
@@ -13,10 +13,10 @@ import itertools
 import sys
 
 import utils
-from survey.cyclegan_options import CYCLEGAN, blocks
+from survey.cyclegan_options import CYCLEGAN, residual_blocks
 from training.folder import find_run
 
-if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is refused before that
+if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is reported before that
     utils.refuse_early(functools.partial(find_run, method=CYCLEGAN))
 
 import torch
@@ -36,9 +36,9 @@ from training.steps import Pool, Scaler
 
 
 class PatchDiscriminator(nn.Module):
-    """Picture (N,channels,H,W) to logits (N,1,H/8 - 2,W/8 - 2), each of a patch of 70x70 pixels: real or not.
+    """Picture (N,channels,H,W) to logits (N,1,H/8 - 2,W/8 - 2), one for each patch of 70x70 pixels.
 
-    C64-C128-C256-C512 (Section 7.2), 64 being `ndf`. C512 does not stride, as in the authors' code.
+    C64-C128-C256-C512 (Section 7.2), where 64 is `ndf`. C512 has stride 1, as in the authors' code.
     """
 
     def __init__(self, channels=3, ndf=64):
@@ -58,9 +58,9 @@ class PatchDiscriminator(nn.Module):
 # The losses
 
 
-def discriminator_loss(on_real, on_painted):
+def discriminator_loss(on_real, on_fake):
     """A discriminator's least squares (Section 4), halved so that it learns more slowly (Section 7.1)."""
-    return (real_loss(on_real, "lsgan") + fake_loss(on_painted, "lsgan")) / 2
+    return (real_loss(on_real, "lsgan") + fake_loss(on_fake, "lsgan")) / 2
 
 
 def generator_loss(args, losses):
@@ -73,10 +73,9 @@ def generator_loss(args, losses):
 
 
 def learning_rates(args, _phase, epoch):
-    """The learning rate of each optimiser in this epoch (counted from 1).
+    """The learning rate of each optimiser in an epoch, counted from 1: CartoonGAN's `--lr_policy linear`.
 
-    Constant in the first half of the epochs, then evenly towards 0: of 200, epoch 101 has the full rate and
-    epoch 200 a hundredth, as in the authors' Torch code, and as `--lr_policy linear` of CartoonGAN.py. Their
+    Of 200 epochs, epoch 101 has the full rate and epoch 200 a hundredth, as in the authors' Torch code. Their
     PyTorch code divides by one epoch more, and begins up to two epochs earlier.
     """
     factor = learning_rate_factor("linear", 2, epoch, args.train_epoch)
@@ -87,14 +86,14 @@ def learning_rates(args, _phase, epoch):
 
 
 def step(model, args, photo, drawing, place):
-    """The generators learn first, then the discriminators, from what was painted before (the authors' order).
+    """Train the generators, then the discriminators on the results of before that (the authors' order).
 
-    `place`, (phase, epoch, step), decides which results the pools show. Returns the losses, without their
+    `place`, (phase, epoch, step), determines the choices of the pools. Returns the losses, without their
     weights, and further measurements: {name: tensor}.
     """
     with model.autocast():
-        result, same_drawing = paint(model.parallel_generator, args, photo, drawing)
-        result_back, same_photo = paint(model.parallel_generator_back, args, drawing, photo)
+        result, same_drawing = generate(model.parallel_generator, args, photo, drawing)
+        result_back, same_photo = generate(model.parallel_generator_back, args, drawing, photo)
         losses = {
             "adversarial": real_loss(through_frozen(model.discriminator, result), "lsgan"),
             "adversarial_back": real_loss(through_frozen(model.discriminator_back, result_back), "lsgan"),
@@ -106,28 +105,28 @@ def step(model, args, photo, drawing, place):
         losses["identity_back"] = pixel_loss(same_photo, photo)
     model.scaler.descend(model.adam_g, generator_loss(args, losses))
 
-    # Copies: a chunk in a pool would keep the memory of the whole batch, the identity with it.
-    shown = model.pool.exchange(result.detach().clone(), place)
-    shown_back = model.pool_back.exchange(result_back.detach().clone(), place)
-    with model.autocast():  # instance norm looks at each picture alone, so one call for both gives the same
-        on_drawing, on_shown = model.parallel_discriminator(torch.cat([drawing, shown])).chunk(2)
-        on_photo, on_shown_back = model.parallel_discriminator_back(torch.cat([photo, shown_back])).chunk(2)
+    # Copies: a chunk in a pool would keep the memory of the whole batch.
+    fake = model.pool.exchange(result.detach().clone(), place)
+    fake_back = model.pool_back.exchange(result_back.detach().clone(), place)
+    with model.autocast():  # instance norm is per picture, so one batch of real and fake is exact
+        on_drawing, on_fake = model.parallel_discriminator(torch.cat([drawing, fake])).chunk(2)
+        on_photo, on_fake_back = model.parallel_discriminator_back(torch.cat([photo, fake_back])).chunk(2)
     discriminators = {
-        "discriminator": discriminator_loss(on_drawing, on_shown),
-        "discriminator_back": discriminator_loss(on_photo, on_shown_back),
+        "discriminator": discriminator_loss(on_drawing, on_fake),
+        "discriminator_back": discriminator_loss(on_photo, on_fake_back),
     }
     model.scaler.descend(model.adam_d, sum(discriminators.values()))
     model.scaler.update()
-    watched = {"auc_result": auc(on_drawing, on_shown), "auc_result_back": auc(on_photo, on_shown_back)}
-    watched["change_from_photo"] = (result.detach() - photo).abs().mean() * 127.5  # in 1/255 of the range
-    return {name: loss.detach() for name, loss in (discriminators | losses).items()} | watched
+    measures = {"auc_result": auc(on_drawing, on_fake), "auc_result_back": auc(on_photo, on_fake_back)}
+    measures["change_from_photo"] = (result.detach() - photo).abs().mean() * 127.5  # grey levels of 255
+    return {name: loss.detach() for name, loss in (discriminators | losses).items()} | measures
 
 
-def paint(generator, args, picture, other):
-    """What a generator makes of a picture, and with an identity loss of one of the kind that it paints."""
+def generate(generator, args, picture, target):
+    """The results of a picture and, for the identity loss, of a picture of the target kind (else None)."""
     if not args.idt_lambda:
         return generator(picture), None
-    return generator(torch.cat([picture, other])).chunk(2)
+    return generator(torch.cat([picture, target])).chunk(2)
 
 
 # The run
@@ -135,19 +134,19 @@ def paint(generator, args, picture, other):
 
 @dataclasses.dataclass
 class Model:
-    """What is trained, and what the step needs besides."""
+    """The networks in training, and what a step needs besides."""
 
     networks = ("generator", "generator_back", "discriminator", "discriminator_back")
     generators = ("generator", "generator_back")
     optimisers, pools = ("adam_g", "adam_d"), ("pool", "pool_back")
-    content_weight = "idt_lambda"  # the option that holds results to their photographs
+    content_weight = "idt_lambda"  # the option that keeps results close to their photographs
     vgg = ema = None  # this method has neither
 
     generator: CycleGenerator
     generator_back: CycleGenerator
     discriminator: PatchDiscriminator  # of drawings
     discriminator_back: PatchDiscriminator  # of photographs
-    parallel_generator: nn.Module  # the same four, wrapped: averages their gradients over processes
+    parallel_generator: nn.Module  # the same four, wrapped: gradients are averaged over processes
     parallel_generator_back: nn.Module
     parallel_discriminator: nn.Module
     parallel_discriminator_back: nn.Module
@@ -156,14 +155,14 @@ class Model:
     scaler: Scaler
     pool: Pool  # of older results
     pool_back: Pool
-    autocast: functools.partial  # gives a context that computes in the run's precision
+    autocast: functools.partial  # makes a context of the run's precision
 
 
 def build(args, device, precision):
     """A new Model with untrained weights from N(0, 0.02), the same in every process."""
     torch.manual_seed(args.seed)
     layout = gpu.for_training(device, precision)
-    form = {"ngf": args.ngf, "nb": blocks(args), "upsample": args.upsample}
+    form = {"ngf": args.ngf, "nb": residual_blocks(args), "upsample": args.upsample}
     generators = (
         CycleGenerator(args.in_ngc, args.out_ngc, **form),
         CycleGenerator(args.out_ngc, args.in_ngc, **form),

@@ -1,10 +1,10 @@
-"""CycleGAN's options; nothing here loads PyTorch."""
+"""The options of CycleGAN, without PyTorch."""
 
 from support.arguments import Parser, number
 from training.config import FILTERS, REAL, WHOLE, Method, add_pictures, add_places, add_rates, add_running
 
-SMALLEST = 24  # pixels a side: from fewer, nothing is left behind the discriminator's five convolutions
-LARGE = 256  # from here on the paper has three residual blocks more
+SMALLEST = 24  # pixels a side: less gives the discriminator no output
+LARGE = 256  # from this size on, the paper has three more residual blocks
 
 
 def parser():
@@ -33,8 +33,8 @@ def parser():
     return made
 
 
-def blocks(args):
-    """How many residual blocks a generator has (Section 4)."""
+def residual_blocks(args):
+    """The number of residual blocks of a generator (Section 4)."""
     if args.nb is not None:
         return args.nb
     return 9 if args.input_size >= LARGE else 6

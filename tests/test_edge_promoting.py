@@ -6,7 +6,6 @@ import signal
 
 import numpy as np
 import pytest
-from helpers import SHARED
 from PIL import Image, PngImagePlugin
 
 import edge_promoting
@@ -15,7 +14,6 @@ from pictures import images
 from pictures.images import cv2
 from utils import WrongUse
 
-REAL = SHARED / "data/tgt_data/train"
 KILLED_AT_THE_THIRD_PAIR = """
 import os, signal, sys
 from PIL import Image
@@ -70,12 +68,6 @@ def test_smooth_edges_is_as_defined(drawings):
     assert np.array_equal(smooth_edges(weak), weak)
     weak[:, 12:] = 185
     assert_as_defined(weak)
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason="no real drawings in ../shared")
-def test_smooth_edges_is_as_defined_on_real_drawings():
-    for path in sorted(REAL.iterdir())[::1000]:
-        assert_as_defined(images.read(path)[64:144, 64:160])
 
 
 def test_smooth_edges_leaves_what_is_far_from_edges():

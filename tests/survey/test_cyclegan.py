@@ -14,21 +14,19 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from CartoonGAN import auc
 from survey import cyclegan
-from survey.cyclegan import discriminator_loss, generator_loss
-from survey.cyclegan_options import CYCLEGAN, SMALLEST, blocks
+from survey.cyclegan_options import CYCLEGAN, SMALLEST, residual_blocks
 from training.steps import Scaler
 from utils import WrongUse
 
-CPU = torch.device("cpu")
 PLACE = (2, 1, 0)
 TINY = "--ngf 4 --ndf 4 --nb 1 --input_size 32 --batch_size 2 --device cpu --precision fp32"
 NETWORKS = cyclegan.Model.networks
 
 
 def build(text="", precision="fp32"):
-    """A Model at its start with tiny networks, and its options."""
+    """A new Model with tiny networks, and its options."""
     args, _ = CYCLEGAN.parse(f"{TINY} {text}".split())
-    return cyclegan.build(args, CPU, precision), args
+    return cyclegan.build(args, torch.device("cpu"), precision), args
 
 
 def pictures(count, seed, dtype=torch.float32):
@@ -37,7 +35,7 @@ def pictures(count, seed, dtype=torch.float32):
     return F.interpolate(rough, 32, mode="bicubic").clamp(0, 1).mul(2).sub(1).to(dtype)
 
 
-# The networks
+# The networks and options
 
 
 def test_the_discriminator_is_the_papers():
@@ -46,16 +44,13 @@ def test_the_discriminator_is_the_papers():
         network = cyclegan.PatchDiscriminator()
     assert sum(weight.numel() for weight in network.parameters()) == 2_764_737
     layers = [*network.layers]
-    shapes = [(*layer.weight.shape, layer.stride[0]) for layer in layers if isinstance(layer, nn.Conv2d)]
-    assert shapes == [
-        *((64, 3, 4, 4, 2), (128, 64, 4, 4, 2), (256, 128, 4, 4, 2), (512, 256, 4, 4, 1), (1, 512, 4, 4, 1))
-    ]
-    assert [type(layer).__name__ for layer in layers[:4]] == [
-        *("Conv2d", "LeakyReLU", "Conv2d", "InstanceNorm")  # no norm in the first
-    ]
+    assert [layer.stride[0] for layer in layers if isinstance(layer, nn.Conv2d)] == [2, 2, 2, 1, 1]
     assert {layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)} == {0.2}
+    kinds = [type(layer).__name__ for layer in layers[:4]]
+    assert kinds == ["Conv2d", "LeakyReLU", "Conv2d", "InstanceNorm"]  # no norm in the first
     assert not any(layer.affine for layer in layers if hasattr(layer, "affine"))
     assert network(torch.empty(1, 3, 256, 256, device="meta")).shape == (1, 1, 30, 30)
+    assert cyclegan.PatchDiscriminator(3, 4)(torch.zeros(1, 3, SMALLEST, SMALLEST)).shape == (1, 1, 1, 1)
 
 
 def test_a_logit_sees_a_patch_of_70_pixels():
@@ -69,8 +64,8 @@ def test_a_logit_sees_a_patch_of_70_pixels():
     assert len(rows) == len(columns) == rows[-1] - rows[0] + 1 == 70
 
 
-def test_both_generators_and_discriminators_begin_with_weights_of_their_own_from_a_narrow_normal():
-    model, _ = build("--ngf 32 --ndf 32 --nb 2")
+def test_each_network_starts_with_its_own_weights_from_a_narrow_normal():
+    model, _ = build("--ngf 32 --ndf 32 --nb 2 --out_ngc 1 --idt_lambda 0")
     firsts = []
     for name in NETWORKS:
         weights = [weight for weight in getattr(model, name).parameters() if weight.dim() == 4]
@@ -79,75 +74,40 @@ def test_both_generators_and_discriminators_begin_with_weights_of_their_own_from
         assert all(not bias.any() for bias in getattr(model, name).parameters() if bias.dim() == 1)
         firsts.append(weights[0].flatten()[:20])
     assert all(not torch.equal(*pair) for pair in itertools.combinations(firsts, 2))
-
-
-def test_channels_of_photographs_and_drawings():
-    model, _ = build("--out_ngc 1 --idt_lambda 0")
     assert [getattr(model, name).architecture["in_ngc"] for name in NETWORKS[:2]] == [3, 1]
     assert [getattr(model, name).layers[0].in_channels for name in NETWORKS[2:]] == [1, 3]
-
-
-# The options
 
 
 @pytest.mark.parametrize(
     ("text", "count"), [("", 9), ("--input_size 252", 6), ("--input_size 128 --nb 3", 3), ("--nb 0", 0)]
 )
 def test_residual_blocks(text, count):
-    assert blocks(CYCLEGAN.parse(text.split())[0]) == count
-
-
-def test_the_defaults_are_the_papers():
-    defaults = CYCLEGAN.defaults()
-    assert (defaults["cycle_lambda"], defaults["idt_lambda"], defaults["pool_size"]) == (10, 0.5, 50)
-    assert (defaults["lrG"], defaults["lrD"], defaults["beta1"], defaults["beta2"]) == (
-        2e-4,
-        2e-4,
-        0.5,
-        0.999,
-    )
-    assert (defaults["batch_size"], defaults["train_epoch"], defaults["ngf"], defaults["ndf"]) == (
-        1,
-        200,
-        64,
-        64,
-    )
+    assert residual_blocks(CYCLEGAN.parse(text.split())[0]) == count
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("--input_size 20", "need at least 24"),
         ("--load_size 255", "--load_size 255 is smaller"),
         ("--in_ngc 1", "--in_ngc 1 and --out_ngc 3 need --idt_lambda 0"),
         ("--con_lambda 1", "unrecognized arguments: --con_lambda"),
-        ("--train_epoch 0", "train_epoch"),
     ],
 )
-def test_wrong_options_are_refused(text, told):
-    with pytest.raises(WrongUse, match=told):
+def test_wrong_options_are_refused(text, message):
+    with pytest.raises(WrongUse, match=message):
         CYCLEGAN.parse(text.split())
 
 
-def test_the_smallest_picture_has_a_logit():
-    assert cyclegan.PatchDiscriminator(3, 4)(torch.zeros(1, 3, SMALLEST, SMALLEST)).shape == (1, 1, 1, 1)
+# The losses and the schedule
 
 
-# The losses
-
-
-def test_least_squares_by_hand():
-    halved = discriminator_loss(torch.tensor([0.5]), torch.tensor([-1.0, 3.0]))
+def test_the_losses_by_hand():
+    halved = cyclegan.discriminator_loss(torch.tensor([0.5]), torch.tensor([-1.0, 3.0]))
     assert halved.item() == pytest.approx((0.5**2 + (1 + 9) / 2) / 2)
-
-
-def test_losses_are_weighted_alike_in_both_directions():
     _, args = build("--cycle_lambda 4 --idt_lambda 0.25")
     losses = {f"{name}{way}": 1.0 for name in ("adversarial", "cycle", "identity") for way in ("", "_back")}
-    assert generator_loss(args, losses) == 2 * (1 + 4 + 4 * 0.25)
-
-
-# The schedule
+    assert cyclegan.generator_loss(args, losses) == 2 * (1 + 4 + 4 * 0.25)
 
 
 def test_the_rate_is_constant_for_100_epochs_and_falls_for_100():
@@ -156,15 +116,13 @@ def test_the_rate_is_constant_for_100_epochs_and_falls_for_100():
     assert {rate["adam_g"] for rate in rates[:101]} == {1}
     assert [rates[epoch - 1]["adam_g"] for epoch in (102, 151, 200)] == pytest.approx([0.99, 0.5, 0.01])
     assert all(rate["adam_d"] == rate["adam_g"] / 2 for rate in rates)
-    args.train_epoch = 1
-    assert cyclegan.learning_rates(args, 2, 1)["adam_g"] == 1
 
 
 # The step
 
 
 def plain_step(model, args, photo, drawing):
-    """All gradients by the plain reading: each picture through its own pass, discriminators by twos."""
+    """All gradients by the plain formulas: a pass for each picture, one discriminator after the other."""
     square = lambda logits, target: F.mse_loss(logits, torch.full_like(logits, target))
     away = lambda one, other: (one - other).abs().mean()
     paint, back, drawings, photos = (getattr(model, name) for name in NETWORKS)
@@ -188,29 +146,26 @@ def flat_gradient(network):
 
 
 @pytest.mark.parametrize("identity", [0.5, 0])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
-def test_a_step_has_the_gradients_of_the_plain_step(identity, dtype, tolerance):
+def test_a_step_has_the_gradients_of_the_plain_formulas(identity):
     (fast, args), (plain, _) = (build(f"--idt_lambda {identity} --cycle_lambda 3") for _ in range(2))
     for model in (fast, plain):
         for name in NETWORKS:
-            network = getattr(model, name).to(dtype)
-            for weight in network.parameters():  # so narrow a start leaves gradients of rounding noise alone
-                weight.data *= 5
-    batch = pictures(2, 0, dtype), pictures(2, 1, dtype)
-    wanted = plain_step(plain, args, *batch)
+            for weight in getattr(model, name).to(torch.float64).parameters():
+                weight.data *= 5  # gradients of the narrow initial weights are little but rounding noise
+    batch = pictures(2, 0, torch.float64), pictures(2, 1, torch.float64)
+    expected = plain_step(plain, args, *batch)
     terms = cyclegan.step(fast, args, *batch, PLACE)
     assert ("identity" in terms, "identity_back" in terms) == (identity > 0,) * 2
     for name in NETWORKS:
-        got = flat_gradient(getattr(fast, name))
-        assert wanted[name].norm() > 0
-        assert (got - wanted[name]).norm() / wanted[name].norm() < tolerance, name
+        error = flat_gradient(getattr(fast, name)) - expected[name]
+        assert error.norm() < 1e-9 * expected[name].norm(), name
 
 
-def test_each_optimiser_moves_its_two_networks_alone():
+def test_each_optimiser_updates_only_its_two_networks():
     model, args = build()
-    for adam, moved in (("adam_g", NETWORKS[:2]), ("adam_d", NETWORKS[2:])):
-        held = {id(weight) for group in getattr(model, adam).param_groups for weight in group["params"]}
-        assert held == {id(weight) for name in moved for weight in getattr(model, name).parameters()}
+    for adam, trained in (("adam_g", NETWORKS[:2]), ("adam_d", NETWORKS[2:])):
+        weights = {id(weight) for group in getattr(model, adam).param_groups for weight in group["params"]}
+        assert weights == {id(weight) for name in trained for weight in getattr(model, name).parameters()}
     before = {name: next(getattr(model, name).parameters()).clone() for name in NETWORKS}
     cyclegan.step(model, args, pictures(2, 0), pictures(2, 1), PLACE)
     assert all(not torch.equal(next(getattr(model, name).parameters()), before[name]) for name in NETWORKS)
@@ -223,7 +178,7 @@ def test_discriminators_see_what_the_pools_give_and_generators_learn_from_the_ne
         exchange = lambda batch, place, old=old: (given.append((batch, place)), old)[1]
         setattr(model, name, types.SimpleNamespace(exchange=exchange))
     for name in NETWORKS[2:]:
-        getattr(model, name).register_forward_pre_hook(lambda _, shown: seen.append(shown[0]))
+        getattr(model, name).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     photo, drawing = pictures(2, 0), pictures(2, 1)
     cyclegan.step(model, args, photo, drawing, (2, 3, 4))
     assert [place for _, place in given] == [(2, 3, 4)] * 2
@@ -233,19 +188,19 @@ def test_discriminators_see_what_the_pools_give_and_generators_learn_from_the_ne
     assert torch.equal(seen[3], torch.cat([photo, older_back]))
 
 
-def test_the_two_pools_draw_apart():
-    model, _ = build("--pool_size 2")
-    shown = []
-    for pool in (model.pool, model.pool_back):
-        batches = [torch.tensor([float(step)]) for step in range(60)]
-        shown.append([pool.exchange(batch, (2, 1, step)).item() for step, batch in enumerate(batches)])
-        assert 15 < sum(step != old for step, old in enumerate(shown[-1])) < 45
-    assert shown[0] != shown[1]
+def test_the_seed_determines_the_weights_and_two_different_pools():
+    def choices(pool):
+        return [pool.exchange(torch.tensor([float(step)]), (2, 1, step)).item() for step in range(60)]
+
+    models = [build(f"--seed {seed} --pool_size 2")[0] for seed in (0, 0, 1)]
+    weights = [next(model.generator.parameters()) for model in models]
+    assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
+    chosen = [choices(model.pool) for model in models]
+    assert chosen[0] == chosen[1] != chosen[2] and choices(models[0].pool_back) != chosen[0]
 
 
 @pytest.mark.parametrize("identity", ["0", "0.5"])
-def test_pools_hold_results_alone(identity):
-    """And not the memory of the batch that they were a part of."""
+def test_pools_keep_only_the_memory_of_results(identity):
     model, args = build(f"--idt_lambda {identity} --pool_size 2")
     cyclegan.step(model, args, pictures(2, 0), pictures(2, 1), PLACE)
     for pool in (model.pool, model.pool_back):
@@ -253,19 +208,7 @@ def test_pools_hold_results_alone(identity):
         assert kept.untyped_storage().nbytes() == 2 * 3 * 32 * 32 * 4
 
 
-def test_the_seed_decides_the_weights_and_the_pools():
-    built = [build(f"--seed {seed} --pool_size 2")[0] for seed in (0, 0, 1)]
-    weights = [next(model.generator.parameters()) for model in built]
-    assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
-    steps = range(60)
-    shown = [
-        [model.pool.exchange(torch.tensor([float(step)]), (2, 1, step)).item() for step in steps]
-        for model in built
-    ]
-    assert shown[0] == shown[1] != shown[2]
-
-
-def test_what_is_watched_by_hand():
+def test_the_measures_by_hand():
     model, args = build("--pool_size 0")
     photo, drawing = pictures(2, 0), pictures(2, 1)
     with torch.no_grad():
@@ -275,49 +218,66 @@ def test_what_is_watched_by_hand():
     terms = cyclegan.step(model, args, photo, drawing, PLACE)
     assert terms["auc_result"].item() == pytest.approx(auc(*of_drawings).item(), abs=0.02)
     assert terms["auc_result_back"].item() == pytest.approx(auc(*of_photos).item(), abs=0.02)
-    assert terms["change_from_photo"].item() == pytest.approx(
-        127.5 * (drawn - photo).abs().mean().item(), 1e-4
-    )
+    change = 127.5 * (drawn - photo).abs().mean().item()
+    assert terms["change_from_photo"].item() == pytest.approx(change, 1e-4)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_steps(precision):
+def test_steps_in_half_precision(precision):
+    expected = cyclegan.step(*build(), pictures(2, 0), pictures(2, 1), PLACE)
     model, args = build(precision=precision)
     before = {name: next(getattr(model, name).parameters()).clone() for name in NETWORKS}
     for step in range(12):  # fp16 skips its first steps until the scale fits
         terms = cyclegan.step(model, args, pictures(2, 0), pictures(2, 1), (2, 1, step))
+        if not step:
+            for name, value in expected.items():
+                assert terms[name].item() == pytest.approx(value.item(), rel=0.03, abs=0.02), name
     assert all(value.isfinite() and value.dtype == torch.float32 for value in terms.values())
     assert all(not torch.equal(next(getattr(model, name).parameters()), before[name]) for name in NETWORKS)
     assert model.scaler.is_enabled() == (precision == "fp16")
 
 
-def test_bfloat16_has_the_losses_of_float32():
-    losses = [
-        cyclegan.step(*build(precision=kind), pictures(2, 0), pictures(2, 1), PLACE)
-        for kind in ("fp32", "bf16")
-    ]
-    for name, value in losses[0].items():
-        assert losses[1][name].item() == pytest.approx(value.item(), rel=0.03, abs=0.02), name
+@pytest.mark.parametrize("identity", ["0", "0.5"])
+def test_a_step_computes_on_a_gpu(identity, monkeypatch):
+    """With fake CUDA tensors, which cannot be combined with one on the CPU."""
+    monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)
+    losses = []
+    monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: losses.append(loss))
+    args, _ = CYCLEGAN.parse(f"{TINY} --pool_size 2 --idt_lambda {identity}".split())
+    with FakeTensorMode(), torch.no_grad():
+        with torch.device("cuda:0"):
+            model = cyclegan.build(args, torch.device("cuda:0"), "fp32")
+            photo, drawing = torch.empty(2, 2, 3, 32, 32)
+        model.autocast = contextlib.nullcontext
+        terms = [cyclegan.step(model, args, photo, drawing, (2, 1, number)) for number in range(4)]
+    values = [*losses, *(value for each in terms for value in each.values())]
+    assert len(losses) == 8
+    assert {(x.device.type, x.dtype, x.shape) for x in values} == {("cuda", torch.float32, ())}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_no_step_waits_for_its_device(precision):
+    model, args = build("--pool_size 2", precision)
+    for number in range(4):  # the first fill the pools and Adam's state
+        photo, drawing = pictures(2, number), pictures(2, number + 9)
+        with Waits() as log:
+            cyclegan.step(model, args, photo, drawing, (2, 1, number))
+        assert log.waits == []
 
 
 # What it learns
 
 
-def coloured(count, colour, seed):
-    """Blots of grey in a colour: (N,3,32,32) in [-1, 1]."""
-    grey = pictures(count, seed).mean(1, keepdim=True) * 0.4
-    return grey + torch.tensor(colour).view(3, 1, 1)
-
-
 @pytest.mark.parametrize("cycle", [10, 0])
-def test_colours_move_across_and_back_and_shapes_come_back_with_the_cycle_loss_alone(cycle):
+def test_colours_are_translated_and_shapes_return_only_with_the_cycle_loss(cycle):
     """Blue photographs, orange drawings.
 
-    Measured over three seeds: colours end within 0.03 to 0.12 of the distance between the two, and on the way
-    back shapes are off by 0.56 to 0.66 of their own size; without the cycle loss by 1.8 to 2.8 of it.
+    Measured over three seeds: colours end within 0.03 to 0.12 of the distance between the two, and after both
+    generators shapes are off by 0.56 to 0.66 of their own size; without the cycle loss by 1.8 to 2.8 of it.
     """
-    blue, orange = (-0.5, 0.0, 0.5), (0.5, 0.1, -0.5)
-    photos, drawings = coloured(16, blue, 0), coloured(16, orange, 1)
+    blue, orange = torch.tensor([[-0.5, 0.0, 0.5], [0.5, 0.1, -0.5]]).view(2, 1, 3, 1, 1)
+    grey = lambda seed: pictures(16, seed).mean(1, keepdim=True) * 0.4
+    photos, drawings = grey(0) + blue, grey(1) + orange
     model, args = build(f"--ngf 8 --ndf 8 --lrG 2e-3 --lrD 1e-3 --cycle_lambda {cycle}")
     random = torch.Generator().manual_seed(0)
     for step in range(80):
@@ -330,34 +290,7 @@ def test_colours_move_across_and_back_and_shapes_come_back_with_the_cycle_loss_a
     for made, given in ((again, photos), (again_back, drawings)):
         lost = (shape(made) - shape(given)).abs().mean() / shape(given).abs().mean()
         assert lost < 0.85 if cycle else lost > 1.3
+    flat = lambda colour: colour.flatten().tolist()
     for made, colour in ((drawn, orange), (shot, blue), (again, blue), (again_back, orange)):
-        away = math.dist(made.mean((0, 2, 3)).tolist(), colour) / math.dist(blue, orange)
+        away = math.dist(made.mean((0, 2, 3)).tolist(), flat(colour)) / math.dist(flat(blue), flat(orange))
         assert away < 0.25 or not cycle
-
-
-@pytest.mark.parametrize("identity", ["0", "0.5"])
-def test_a_step_computes_on_a_gpu(identity, monkeypatch):
-    """Forward, of fake CUDA tensors: one on the CPU among them would be refused."""
-    monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)  # they are made where they stay
-    descended = []
-    monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: descended.append(loss))
-    args, _ = CYCLEGAN.parse(f"{TINY} --pool_size 2 --idt_lambda {identity}".split())
-    with FakeTensorMode(), torch.no_grad():
-        with torch.device("cuda:0"):
-            model = cyclegan.build(args, torch.device("cuda:0"), "fp32")
-            photo, drawing = torch.empty(2, 2, 3, 32, 32)
-        model.autocast = contextlib.nullcontext
-        terms = [cyclegan.step(model, args, photo, drawing, (2, 1, number)) for number in range(4)]
-    values = [*descended, *(value for each in terms for value in each.values())]
-    assert len(descended) == 8
-    assert {(x.device.type, x.dtype, x.shape) for x in values} == {("cuda", torch.float32, ())}
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_no_step_waits_for_its_device(precision):
-    model, args = build("--pool_size 2", precision)
-    for number in range(4):  # the pools and Adam's state are filled by the first
-        photo, drawing = pictures(2, number), pictures(2, number + 9)
-        with Waits() as log:
-            cyclegan.step(model, args, photo, drawing, (2, 1, number))
-        assert log.waits == []

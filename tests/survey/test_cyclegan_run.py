@@ -1,4 +1,4 @@
-"""Runs of `python -m survey.cyclegan`: what they leave, resumed to the bit, in two processes, applied."""
+"""Runs of `python -m survey.cyclegan`: files, samples, resuming, two processes."""
 
 import csv
 import json
@@ -49,38 +49,33 @@ def rows(folder, without=()):
         return [{key: row[key] for key in row if key not in without} for row in csv.DictReader(file)]
 
 
-def result(folder, data, name, out, photos="src_data/test"):
-    """The pictures that test.py makes of a folder of the data with a generator of a run, by name."""
-    words = ["--pre_trained_model", folder / name, "--image_dir", data / photos, "--output_image_dir", out]
+def apply(folder, name, photos, out):
+    """The pictures, by name, that test.py makes of a folder with a generator of a run."""
+    words = ["--pre_trained_model", folder / name, "--image_dir", photos, "--output_image_dir", out]
     test.main([*map(str, words), "--format", "png", "--device", "cpu", "--precision", "fp32"])
     return {path.name: images.read(path) for path in out.iterdir()}
 
 
 @pytest.fixture(autouse=True)
 def no_plots(monkeypatch):
-    """They are most of the time of a tiny run."""
+    """They take most of the time of a tiny run."""
     monkeypatch.setattr(history, "plot_losses", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """(data, folder) of a run, for looking at only."""
+    """(data, folder) of a run that no test changes."""
     utils.unlogged.clear()
     data = make_data(tmp_path_factory.mktemp("data"))
     return data, train(data, tmp_path_factory.mktemp("whole"), "--sample_every", 1)
 
 
-def test_what_a_run_leaves(undisturbed):
+def test_what_a_run_leaves_and_its_page_shows(undisturbed):
     data, folder = undisturbed
-    (events,) = folder.glob("events.out.tfevents.*")
-    assert {path.name for path in folder.iterdir()} == {
-        *("Transfer", "metrics.csv", "settings.json", "log.txt", "index.html", "page.js", events.name),
-        *("state_latest.pth", *(f"{name}_latest.pth" for name in NETWORKS)),
-    } | ({"losses.png"} & {path.name for path in folder.iterdir()})
     assert folder.name == NAME and not (data / "tgt_data/pair").exists()
     names = {f"train_{n}" for n in range(1, 6)} | {f"test_{n}" for n in range(1, 4)}
-    wanted = {f"{epoch}_epoch_Tiny_3_2_{name}_cycle.png" for epoch in (1, 2, 3) for name in names}
-    assert {path.name for path in (folder / "Transfer").iterdir()} == wanted
+    expected = {f"{epoch}_epoch_Tiny_3_2_{name}_cycle.png" for epoch in (1, 2, 3) for name in names}
+    assert {path.name for path in (folder / "Transfer").iterdir()} == expected
     record = json.loads((folder / "settings.json").read_text())
     assert record["commands"][0].startswith(f"{PYTHON} -m survey.cyclegan --src_data ")
     assert record["data"]["drawings"]["count"] == 6 and record["vgg"] is None
@@ -89,10 +84,9 @@ def test_what_a_run_leaves(undisturbed):
     assert all(history.meaning(column, {}, record["losses"]) for column in [*rows(folder)[0]][2:])
     for term in ("discriminator", "adversarial", "cycle", "identity"):
         assert all(float(row[f"{term}{way}"]) > 0 for row in rows(folder) for way in ("", "_back"))
-
-
-def test_its_page_shows_the_three_pictures_and_how_to_go_on(undisturbed):
-    _, folder = undisturbed
+    for name in NETWORKS[:2]:
+        architecture = checkpoints.load_generator(folder / f"{name}_latest.pth").architecture
+        assert (architecture["network"], architecture["ngf"], architecture["nb"]) == ("CycleGAN", 4, 1)
     run = summaries.read(folder)
     assert run["problems"] == [] and (run["phases"][1], run["state"]) == ((3, 3), "finished")
     assert len(run["page"]["samples"]["photos"]) == 8 and run["page"]["samples"]["others"] == []
@@ -100,30 +94,23 @@ def test_its_page_shows_the_three_pictures_and_how_to_go_on(undisturbed):
     assert f"{PYTHON} -m survey.cyclegan --resume {folder}" in (folder / "index.html").read_text()
 
 
-def test_samples_are_photo_result_and_photo_again_as_test_py_makes_them(undisturbed, tmp_path):
+def test_samples_are_photo_result_and_restored_photo_as_test_py_makes_them(undisturbed, tmp_path):
     data, folder = undisturbed
     sample = images.read(folder / "Transfer/3_epoch_Tiny_3_2_test_1_cycle.png")
     photo, there, back = np.split(sample, 3, axis=1)
     assert (photo == images.read(data / "src_data/test/0.jpg")).all()
-    made = result(folder, data, "generator_latest.pth", tmp_path / "there")
+    made = apply(folder, "generator_latest.pth", data / "src_data/test", tmp_path / "there")
     assert np.abs(made["0.png"].astype(int) - there).max() <= 1
     (tmp_path / "drawn").mkdir()
     images.write(tmp_path / "drawn/0.png", there)
-    again = result(folder, tmp_path, "generator_back_latest.pth", tmp_path / "back", "drawn")
-    # The sample's way back was not rounded to 256 levels in between.
+    again = apply(folder, "generator_back_latest.pth", tmp_path / "drawn", tmp_path / "back")
+    # In the sample, the result was not rounded to 256 levels in between.
     assert np.abs(again["0.png"].astype(int) - back).max() <= 6
     assert np.abs(back.astype(int) - there).mean() > 1
 
 
-def test_a_checkpoint_tells_that_it_is_cyclegans(undisturbed):
-    _, folder = undisturbed
-    for name in NETWORKS[:2]:
-        architecture = checkpoints.load_generator(folder / f"{name}_latest.pth").architecture
-        assert (architecture["network"], architecture["ngf"], architecture["nb"]) == ("CycleGAN", 4, 1)
-
-
 class Killed(BaseException):
-    """Ends a run at once, as SIGKILL does: nothing on the way out catches it."""
+    """Ends a run at once, as SIGKILL does: no handler catches it."""
 
 
 def die(_):
@@ -145,20 +132,19 @@ def test_a_killed_run_resumes_to_the_same_state(at, undisturbed, tmp_path, monke
     assert rows(tmp_path / NAME, TIMES) == rows(whole, TIMES)
 
 
-def test_it_is_measured_and_the_best_is_kept_and_evaluated(undisturbed, tmp_path):
+def test_a_run_is_measured_its_best_kept_and_evaluated(undisturbed, tmp_path):
     data, _ = undisturbed
     folder = train(data, tmp_path, "--eval_every", 1, "--vgg_model", VGG, "--train_epoch", 1)
     assert all(np.isfinite(float(rows(folder)[0][name])) for name in ("kid_drawings", "ssim", "new_lines"))
     assert checkpoints.load_generator(folder / "generator_best.pth").architecture["ngf"] == 4
-    places = ["--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"]
-    evaluation.main(
-        [*map(str, [folder, *places, "--vgg_model", VGG]), "--features", "vgg19", "--device", "cpu"]
-    )
+    places = [folder, "--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"]
+    more = ["--vgg_model", VGG, "--features", "vgg19", "--device", "cpu"]
+    evaluation.main([*map(str, [*places, *more])])
     record = json.loads((folder / "evaluation.json").read_text())
     assert record["input_size"] == 40 and np.isfinite(record["rows"][str(folder)]["ssim"])
 
 
-def test_grey_drawings_are_painted_without_an_identity_loss(undisturbed, tmp_path):
+def test_grey_drawings_without_an_identity_loss(undisturbed, tmp_path):
     data, _ = undisturbed
     folder = train(data, tmp_path, "--out_ngc", 1, "--idt_lambda", 0, "--train_epoch", 1)
     sample = images.read(folder / "Transfer/1_epoch_Tiny_1_2_test_1_cycle.png")
@@ -167,28 +153,24 @@ def test_grey_drawings_are_painted_without_an_identity_loss(undisturbed, tmp_pat
     assert "identity" not in rows(folder)[0]
 
 
-# Two programs, one folder of runs
-
-
-def test_each_program_goes_on_with_its_own_runs_alone(undisturbed, tmp_path):
+def test_each_program_resumes_only_its_own_runs(undisturbed, tmp_path):
     data, folder = undisturbed
-    told = f"is a run of another program: resume it with {PYTHON} -m survey.cyclegan --resume {folder}"
-    with pytest.raises(WrongUse, match=told):
+    message = f"is a run of another program: resume it with {PYTHON} -m survey.cyclegan --resume {folder}"
+    with pytest.raises(WrongUse, match=message):
         CartoonGAN.main(["--resume", str(folder)])
-    twin = tmp_path / "Tiny_3_10_100_8_results"  # a folder that both could mean
+    twin = tmp_path / "Tiny_3_10_100_8_results"  # a folder that both programs would name so
     twin.mkdir()
     (twin / "settings.json").write_text((folder / "settings.json").read_text())
     places = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", tmp_path]
     with pytest.raises(WrongUse, match=re.escape(f"it is one of {PYTHON} -m survey.cyclegan")):
         folders.find_run(["--name", "Tiny_3", *map(str, places)])
-    config = folders.find_run(["--resume", str(folder)], CYCLEGAN)
-    assert config.args.ngf == 4 and config.method is CYCLEGAN
 
 
-def test_weights_of_the_losses_may_change_and_networks_may_not(undisturbed):
+def test_a_resumed_run_may_change_weights_of_losses_but_not_networks(undisturbed):
     _, folder = undisturbed
     more = ["--cycle_lambda", "5", "--idt_lambda", "0", "--lrG", "1e-4"]
-    assert folders.find_run(["--resume", str(folder), *more], CYCLEGAN).args.cycle_lambda == 5
+    args = folders.find_run(["--resume", str(folder), *more], CYCLEGAN).args
+    assert (args.cycle_lambda, args.ngf) == (5, 4)
     with pytest.raises(WrongUse, match="cannot be resumed with other settings"):
         folders.find_run(["--resume", str(folder), "--ngf", "8"], CYCLEGAN)
 
@@ -197,7 +179,7 @@ def test_weights_of_the_losses_may_change_and_networks_may_not(undisturbed):
 
 
 def step(rank, count, port, folder):
-    """A step of plain descent in one of several processes; gradients and losses go into a file."""
+    """Two steps in one of several processes; writes gradients and losses to a file."""
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     device = torch.device("cpu")
@@ -205,7 +187,7 @@ def step(rank, count, port, folder):
     with processes.init_distributed(device):
         model = cyclegan.build(args, device, "fp32")
         batch = [torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(n)) for n in range(2)]
-        for place in range(2):  # the buckets of gradients are built anew after the first
+        for place in range(2):  # DDP rebuilds its buckets after the first
             losses = cyclegan.step(model, args, *map(processes.share, batch), (2, 1, place))
         losses = {name: processes.mean(loss).item() for name, loss in losses.items()}
         weights = [getattr(model, name).parameters() for name in NETWORKS]
@@ -215,12 +197,12 @@ def step(rank, count, port, folder):
 
 def test_two_processes_have_the_gradients_and_losses_of_one(in_two, tmp_path, monkeypatch):
     for key in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(key, "")  # gives all of them back at the end
+        monkeypatch.setenv(key, "")  # restored at the end
     step(0, 1, 0, tmp_path)
     in_two(step, tmp_path)
-    wanted, losses = torch.load(tmp_path / "0_of_1.pth", weights_only=True)
+    expected, losses = torch.load(tmp_path / "0_of_1.pth", weights_only=True)
     for rank in range(2):
-        got, theirs = torch.load(tmp_path / f"{rank}_of_2.pth", weights_only=True)
-        for mine, one in zip(got, wanted, strict=True):
+        gradients, theirs = torch.load(tmp_path / f"{rank}_of_2.pth", weights_only=True)
+        for mine, one in zip(gradients, expected, strict=True):
             assert (mine - one).norm() / one.norm() < 1e-3
         assert theirs == pytest.approx(losses, rel=1e-3)
