@@ -126,10 +126,8 @@ def reach(layers):
 
     Both are fractions. Statistics of norms do not count.
     """
-    step, far = (
-        Fraction(1),
-        Fraction(0),
-    )  # `step`: from a pixel of a layer to the next, in pixels of the input
+    far = Fraction(0)
+    step = Fraction(1)  # from a pixel of a layer to the next, in pixels of the input
     for layer in layers:
         if isinstance(layer, nn.ConvTranspose2d):
             step /= layer.stride[0]
