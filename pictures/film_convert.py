@@ -201,7 +201,7 @@ def _copier(new, track):
 
 
 def _sound_encoder(new, track):
-    """Add sound that is encoded again, Opus in .webm and AAC elsewhere; returns the function for packets."""
+    """Add sound, encoded again: Opus in .webm, AAC elsewhere; returns the function for packets."""
     codec = av.Codec("libopus" if new.format.name == "webm" else "aac", "w")
     context = track.codec_context
     layout = LAYOUTS.get(context.layout.nb_channels, "stereo")
@@ -236,7 +236,7 @@ def _sound_encoder(new, track):
 
 
 def _subtitle_encoder(new, track):
-    """Add text subtitles that are encoded again without fonts and positions; returns the function for packets."""
+    """Add text subtitles, encoded again without fonts and positions; returns the function for packets."""
     codec, decoder = SUBTITLES[new.format.name], track.codec_context
     stream = new.add_stream(codec)
     decoder.open(strict=False)  # creates the header
