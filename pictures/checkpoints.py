@@ -23,9 +23,9 @@ SMALL_VGG = Path(__file__).parents[1] / "training" / "small_vgg.pth"
 ZIP, PICKLE = b"PK\3\4", b"\x80\2"  # how files of torch.save begin, of now and of before PyTorch 1.6
 # How files begin that people take for weights, and what they are.
 BEGINNINGS = {
-    rb"version https://git-lfs": "a Git LFS pointer in place of the weights: run `git lfs pull` in its "
+    rb"version https://git-lfs": "a Git LFS pointer instead of the weights: run `git lfs pull` in its "
     "repository, or download the file itself",
-    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)": "a web page in place of the weights: open its address in a "
+    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)": "a web page instead of the weights: open its address in a "
     "browser, and download the file itself",
     rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ": "a packed file: unpack it, and name the file of weights in it",
 }

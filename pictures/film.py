@@ -9,8 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from pictures.listing import report_once
-from utils import WrongUse, report
+from utils import WrongUse, report, report_once
 
 try:
     import av

@@ -153,7 +153,7 @@ CODE = "which could run code: refused; where it comes from, save model.state_dic
             lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
             "is a Git LFS pointer",
         ),
-        (lambda: b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "is a web page in place of"),
+        (lambda: b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "is a web page instead of"),
         (lambda: b"\x1f\x8b\x08\x00", "is a packed file: unpack it"),
         (lambda: archive(saved(WEIGHTS)), "is a ZIP archive: unpack it"),
         (lambda: b"results/\n__pycache__/\n", "is not a file of weights"),
