@@ -48,11 +48,9 @@ def find(folder, before=""):
                 more, left = _pair_folders(hazy_dir, clear_dir, folder)
                 pairs, alone = pairs + more, alone + left
     if not pairs:
-        missing = "it must hold folders hazy and clear or gt side by side, or pictures NN_hazy and NN_GT"
+        missing = "it needs folders hazy and clear or gt side by side, or pictures NN_hazy and NN_GT"
         if alone:
-            missing = (
-                f"none of {alone} hazy pictures has a clear one of its name, or number before the first _"
-            )
+            missing = f"none of {alone} hazy pictures has a clear one of its name or of its first number"
         raise WrongUse(f"no pairs in {folder}: {before}{missing} (data/README.md)")
     return pairs, alone
 

@@ -40,7 +40,7 @@ def parse(argv):
     text = "folder of photographs to fit the measure of style to"
     add("train_photos", None, path, text, "train or trainA beside --photos")
     add("pairs", None, path, "hazy and clear pictures (data/README.md), to measure PSNR and SSIM too")
-    add("features", None, ("inception", "vgg19"), "of KID and FID", "inception if available")
+    add("features", None, ("inception", "vgg19"), "features of KID and FID", "inception if available")
     add("input_size", None, image_size, "side of the squares, pixels", "the first run's, or 256")
     text = "shorter side to which pictures are resized first"
     add("load_size", None, number(int, 16, 2**14), text, "the first run's; --input_size, if given")
@@ -80,13 +80,14 @@ def format_table(rows):
     width = lambda column: max(map(len, column))
     left_out = []
     for key, measure in MEASURES.items():
-        column = [measure.title, *(_cell(row, key) for row in rows.values())]
         if any(key in row for row in rows.values()):
+            column = [measure.title, *(_cell(row, key) for row in rows.values())]
             fits = sum(width(each) + 3 for each in [*columns, column]) < WIDTH
-            columns.append(column) if fits else left_out.append(measure.title)
+            (columns if fits else left_out).append(column)
     columns = [[each[0], "-" * width(each), *each[1:]] for each in columns]
     columns = [[cell.ljust(width(each)) for cell in each] for each in columns]
-    return "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True)), left_out
+    lines = [f"| {' | '.join(line)} |" for line in zip(*columns, strict=True)]
+    return "\n".join(lines), [column[0] for column in left_out]
 
 
 def _cell(row, key):
@@ -106,10 +107,10 @@ def remarks(rows):
     ]
     highest = max(found, key=lambda name: found[name]["drawn"])
     lowest = found[highest]["drawn"] - found[highest]["drawn_std"]
-    as_good = [name for name, row in found.items() if name != highest and row["drawn"] >= lowest]
-    return sentences + [
-        f"{name}: the style is within the error of the highest, {highest}" for name in as_good
-    ]
+    for name, row in found.items():
+        if name != highest and row["drawn"] >= lowest:
+            sentences.append(f"{name}: the style is within the error of the highest, {highest}")
+    return sentences
 
 
 def main(argv=None):

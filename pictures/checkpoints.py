@@ -23,15 +23,14 @@ SMALL_VGG = Path(__file__).parents[1] / "training" / "small_vgg.pth"
 ZIP, PICKLE = b"PK\3\4", b"\x80\2"  # how files of torch.save begin, of now and of before PyTorch 1.6
 # How files begin that people take for weights, and what they are.
 BEGINNINGS = {
-    rb"version https://git-lfs": "a Git LFS pointer in place of the weights: run `git lfs pull` in its "
+    rb"version https://git-lfs": "a Git LFS pointer instead of the weights: run `git lfs pull` in its "
     "repository, or download the file itself",
-    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)": "a web page in place of the weights: open its address in a "
+    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)": "a web page instead of the weights: open its address in a "
     "browser, and download the file itself",
     rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ": "a packed file: unpack it, and name the file of weights in it",
 }
 OTHER_LIBRARIES = {".t7": "Lua Torch", ".onnx": "ONNX", ".h5": "Keras", ".pb": "TensorFlow"}
 IS_CODE = "which could run code: refused; where it comes from, save model.state_dict() alone"
-EXTRAS = {"epoch", "kid_drawings", "drawn", "chosen_by"}  # what generator_best.pth holds besides
 # Keys under which programs keep a generator's weights, and prefixes of a generator inside of another module.
 WRAPPERS = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_dict")
 WRAPPERS += ("generator", "netG", "model", "params_ema", "params", "weights")
@@ -208,7 +207,7 @@ def load_generator(path, unless_ours=None):
 
 def _in_our_layout(content, path):
     """(architecture, state dict) of the content of a generator's file. Raises WrongUse."""
-    if isinstance(content, dict) and content.keys() - EXTRAS == {"architecture", "state_dict"}:
+    if isinstance(content, dict) and {"architecture", "state_dict"} <= content.keys():  # ours
         return content["architecture"], _by_name(content["state_dict"], path, stored=True)
     inner = content
     for key in WRAPPERS * 2:  # and no deeper: a dictionary can hold itself

@@ -91,7 +91,7 @@ class _NormPictureByPicture(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         x, weight, means, scales = ctx.saved_tensors
-        grad = grad.contiguous(memory_format=ctx.layout)  # the kernels are wrong for mixed layouts
+        grad = grad.contiguous(memory_format=ctx.layout)  # the kernels expect one layout
         grads = torch.empty_like(x), torch.empty_like(means), torch.empty_like(means)
         for n in range(len(x)):
             one = slice(n, n + 1)

@@ -5,6 +5,7 @@ import torch
 
 from networks import NORMS, Generator
 from pictures import checkpoints, inference
+from support.filters import Flatten, guided_filter
 
 
 def generator(**arguments):
@@ -45,6 +46,14 @@ def test_a_generator_of_changes_that_adds_nothing_keeps_nine_tenths_of_the_photo
     network, x = generator(predict="change"), photo()
     torch.nn.init.zeros_(network.up[-1].weight)
     assert torch.allclose(network(x), 0.9 * x, atol=1e-6)
+
+
+def test_a_guide_ties_the_result_to_the_flattened_photo():
+    form, x = {"predict": "change", "flatten": 1, "outline": 1}, photo()
+    flat = Flatten(1, 1)(x)
+    assert generator(**form)(x).equal(generator(predict="change")(flat))
+    expected = guided_filter(flat, generator(**form)(x), 2)
+    assert torch.allclose(generator(**form, guide=2)(x), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -77,9 +77,10 @@ class Run:
     def restore(self, model):
         """Restore a model to where the run stopped, or start it from the weights that the options name.
 
-        A model declares the names of its fields: `networks`, the first of them a generator; `generators`,
-        which a sample passes one after the other; `optimisers`, the generator's first; `pools`. Raises
-        WrongUse where the saved state does not fit, and Stopped if there is nothing left to do.
+        A model has `scaler`, `autocast`, and `vgg` and `ema` or None, and declares by name its `networks`,
+        the first of them a generator; `generators`, which a sample passes one after the other; `optimisers`,
+        the generator's first; `pools`; and the option `content_weight`. Raises WrongUse where the saved state
+        does not fit, and Stopped if there is nothing left to do.
         """
         self.model, path = model, self.folder / STATE
         if not self.config.earlier or not path.exists():
@@ -230,15 +231,17 @@ class Run:
     def _save_if_due(self):
         """Save if it is time, or a signal came. Raises Stopped after a signal."""
         stop = self.signals.received or (utils.unread and signal.SIGPIPE)
-        due = not self.config.preview and time.monotonic() - self.saved >= 60 * self.args.save_minutes
+        due = time.monotonic() - self.saved >= 60 * self.args.save_minutes
         due = processes.highest(1 + stop if stop else due)  # a signal's number starts at 1, as True is
-        if due and not self.config.preview:
+        if self.config.preview:
+            if due > 1:
+                raise Stopped("stopped; nothing is kept of a preview", status=127 + due)
+            return
+        if due:
             self._save()
             self.saved = time.monotonic()
         if due > 1:
             number = signal.Signals(due - 1)
-            if self.config.preview:
-                raise Stopped("stopped; nothing is kept of a preview", status=128 + number)
             if is_first():
                 self.journal.end("stopped", number.name)
             why = " because nobody reads the output" if number == signal.SIGPIPE else ""

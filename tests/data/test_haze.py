@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import edge_promoting
-import training.data
 from data import haze, pairs
 from pictures import images, listing
-from training import options
 from utils import RunFailed, WrongUse
 
 
@@ -53,7 +50,7 @@ def test_made_depth_is_smooth_and_grows_from_the_ground_to_the_sky():
         assert np.ptp(depth.mean(0)) > 0.01  # columns differ
 
 
-def test_hazy_pictures_clear_links_and_their_pairs_are_written_and_train_both_ways(clear, tmp_path):
+def test_hazy_pictures_links_to_clear_ones_and_their_pairs_are_written(clear, tmp_path):
     out = tmp_path / "hazed"
     run(clear, out, "--airlight", 0.8, 0.9)
     table = rows(out)
@@ -70,10 +67,6 @@ def test_hazy_pictures_clear_links_and_their_pairs_are_written_and_train_both_wa
     for part in ("train", "test"):
         assert listing.find_images(out / "clear" / part) == listing.find_images(clear / part)
         assert (out / "clear" / part / "1.jpg").samefile(clear / part / "1.jpg")
-    for src, tgt in (("hazy", "clear"), ("clear", "hazy")):
-        args, _ = options.parse([f"--src_data={out}/{src}", f"--tgt_data={out}/{tgt}", "--batch_size=2"])
-        data = training.data.prepare(args, fewest=2, make_pairs=edge_promoting.make_pairs)
-        assert [len(paths) for paths in data[:3]] == [6, 3, 6]
 
 
 def test_only_seed_and_name_determine_the_haze(clear, tmp_path):

@@ -24,6 +24,7 @@ def layouts():
     found["ITS"] = {f"hazy/{n}_{turn}_0.9.png": f"clear/{n}.png" for n in (1, 2, 10) for turn in (1, 2)}
     numbers = (1, 10, 100)
     found["numbers without zeros"] = {f"hazy/{n:04}_0.8_0.2.jpg": f"clear/{n}.png" for n in numbers}
+    found["longest"] = {f"hazy/1_{n}_0.9.png": f"clear/1_{n}.png" for n in (2, 3)}
     found["words"] = {"hazy/cat_hazy.png": "clear/cat.png", "hazy/old dog-hazy.png": "clear/old dog-GT.png"}
     found["same names"] = {f"hazy/a_{n}.png": f"clear/a_{n}.png" for n in (1, 2)}
     found["one folder"] = {f"NH-HAZE/{n:02}_hazy.png": f"NH-HAZE/{n:02}_GT.png" for n in (1, 2, 55)}
@@ -74,7 +75,8 @@ def test_layouts(name, tmp_path):
 def test_a_hazy_picture_without_its_clear_one_gets_no_other(tmp_path):
     layout = {"simu/IMG_8583_50.jpg": "img/IMG_8583_RGB.jpg", "hazy/scene_1_a.png": "clear/scene_1.png"}
     make(tmp_path, layout | {"simu/IMG_9999_50.jpg": "simu/IMG_9999_50.jpg"})
-    make(tmp_path, {"hazy/scene_2_a.png": "hazy/scene_2_a.png"})
+    make(tmp_path, {"hazy/scene_2_a.png": "hazy/scene_2_a.png", "hazy/5_x.png": "hazy/5_x.png"})
+    make(tmp_path, {"clear/5_1.png": "clear/5_2.png"})  # which of the two is not known
     assert pairs.find_pairs(tmp_path) == {
         hazy.split("/")[1].rsplit(".", 1)[0]: tmp_path / clear for hazy, clear in layout.items()
     }
@@ -111,7 +113,7 @@ def test_a_table_is_read_back(tmp_path):
     [
         (["hazy/a.png", "gt/b.png"], "none of 1 hazy pictures has a clear one of its name"),
         (["01_hazy.png", "02_GT.png"], "none of 1 hazy pictures has a clear one"),
-        (["hazy/a.png"], "it must hold folders hazy and clear or gt side by side"),
+        (["hazy/a.png"], "it needs folders hazy and clear or gt side by side"),
     ],
 )
 def test_what_is_missing_is_named(tmp_path, files, message):

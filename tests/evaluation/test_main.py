@@ -121,16 +121,16 @@ def test_a_run_knows_its_data_and_each_of_two_has_a_file_of_its_own(data, checkp
 
 def test_one_channel_is_measured_with_the_colour_that_test_py_gives_it(measured, data, tmp_path):
     torch.manual_seed(0)
-    path, shown = tmp_path / "grey.pth", tmp_path / "shown"
+    path, applied = tmp_path / "grey.pth", tmp_path / "applied"
     checkpoints.save(path, checkpoints.generator_file(Generator(in_ngc=1, out_ngc=1, ngf=2, nb=1)))
     generator = inference.prepare(checkpoints.load_generator(path), torch.device("cpu"), "fp32")
     small = copy_photos(data, tmp_path / "small")
-    shown.mkdir()
+    applied.mkdir()
     for photo in small.iterdir():
         images.write(photo, images.fit_training(images.read(photo), 32, "crop"))
-        images.write(shown / photo.name, inference.convert(generator, [images.read(photo)])[0])
-    rows = measured(path, shown, "--output", tmp_path / "all.json", photos=small)[1]["rows"]
-    assert rows[str(path)] == rows[str(shown)] and rows[str(path)]["ssim"] < 1
+        images.write(applied / photo.name, inference.convert(generator, [images.read(photo)])[0])
+    rows = measured(path, applied, "--output", tmp_path / "all.json", photos=small)[1]["rows"]
+    assert rows[str(path)] == rows[str(applied)] and rows[str(path)]["ssim"] < 1
 
 
 def test_pairs_are_measured_beside_the_dark_channel_prior(measured, data, tmp_path):

@@ -80,8 +80,9 @@ def test_lines_alone_count_less_since_photographs_with_lines_count_as_photograph
 ):
     monkeypatch.setattr(style, "LINED", 1e-6)
     without = style.learn(folders["train"], folders["drawings"], judging.describe_file)
-    look = lambda path: judging.describe_file(path, lambda image: style.draw_lines(image, 2))
-    lined = [look(path) for path in folders["test"]]
+    lined = [
+        judging.describe_file(path, lambda image: style.draw_lines(image, 2)) for path in folders["test"]
+    ]
     assert np.mean([judging.style.score(each) for each in lined]) < np.mean(
         [without.score(each) for each in lined]
     )
@@ -114,10 +115,10 @@ def test_crops_that_may_overlap_are_in_one_half():
 
 
 def test_few_pictures_and_equal_ones_are_not_measured(folders, judging, capsys):
-    look = judging.describe_file
-    assert style.learn(folders["train"][:39], folders["drawings"], look) is None
+    describe = judging.describe_file
+    assert style.learn(folders["train"][:39], folders["drawings"], describe) is None
     assert "not measured: 39 photographs to learn it from, at least 40 needed" in capsys.readouterr().err
-    assert style.learn(folders["train"], folders["train"], look) is None
+    assert style.learn(folders["train"], folders["train"], describe) is None
     assert "of drawings above photographs, at least 80% needed" in capsys.readouterr().err
     few = folders["test"][: style.FEWEST_JUDGED - 1]
     assert "drawn" not in judging.measure(lambda _, photo: photo, few)

@@ -22,7 +22,7 @@ def test_each_combination_of_values_has_a_tag_of_them():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "no option has several values"),
         (["--con_lambda", "1,2,-3"], "'-3' is not a number"),
@@ -31,13 +31,13 @@ def test_each_combination_of_values_has_a_tag_of_them():
         (["--src_data", "no/such,no/other"], "no folder no/such"),
     ],
 )
-def test_a_wrong_sweep_is_refused_before_its_first_run(data, tmp_path, monkeypatch, words, told):
+def test_a_wrong_sweep_is_refused_before_its_first_run(data, tmp_path, monkeypatch, words, message):
     monkeypatch.setattr(CartoonGAN, "main", lambda _: pytest.fail("a run began"))
-    with pytest.raises(WrongUse, match=told):
+    with pytest.raises(WrongUse, match=message):
         sweep.main([*tiny_run(data, tmp_path / "results"), *words])
 
 
-def test_a_sweep_goes_on_after_a_failed_run_and_is_continued_by_the_same_command(
+def test_a_sweep_continues_after_a_failed_run_and_is_resumed_by_the_same_command(
     data, tmp_path, monkeypatch, capsys
 ):
     """Three runs of three steps: the first fails, the second is stopped, and then all are finished."""

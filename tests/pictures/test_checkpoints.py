@@ -153,7 +153,7 @@ CODE = "which could run code: refused; where it comes from, save model.state_dic
             lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
             "is a Git LFS pointer",
         ),
-        (lambda: b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "is a web page in place of"),
+        (lambda: b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "is a web page instead of"),
         (lambda: b"\x1f\x8b\x08\x00", "is a packed file: unpack it"),
         (lambda: archive(saved(WEIGHTS)), "is a ZIP archive: unpack it"),
         (lambda: b"results/\n__pycache__/\n", "is not a file of weights"),
@@ -215,7 +215,7 @@ def test_safetensors_needs_its_package(tmp_path, monkeypatch, refusal):
 def test_a_file_tells_how_to_build_its_generator(tmp_path, architecture):
     generator = Generator(**architecture)
     file = checkpoints.generator_file(generator)
-    checkpoints.save(tmp_path / "g.pth", file | {"epoch": 3, "kid_drawings": 0.1})  # as generator_best.pth
+    checkpoints.save(tmp_path / "g.pth", file | {"epoch": 3, "a measure": 0.1})  # as generator_best.pth
     loaded = checkpoints.load_generator(tmp_path / "g.pth")
     assert loaded.architecture == generator.architecture
     assert loaded.architecture.items() >= architecture.items()

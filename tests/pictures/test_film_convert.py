@@ -35,18 +35,15 @@ def test_frames_times_and_sound_are_kept(tmp_path, extension):
     make(tmp_path / "in.mp4")
     given_times, given, given_sound = read(tmp_path / "in.mp4")
     assert given_times == pytest.approx([time / 1000 for time in TIMES])
-    out, seen = tmp_path / f"new/out.{extension}", []
-    assert (
-        convert(tmp_path / "in.mp4", out, lambda frame: seen.append(list(out.parent.iterdir())) or frame) == 6
-    )
-    assert seen == [[out.parent / f".{out.name}.part"]] * 6  # written frame by frame, under another name
+    out, files = tmp_path / f"new/out.{extension}", []
+    watch = lambda frame: files.append(list(out.parent.iterdir())) or frame
+    assert convert(tmp_path / "in.mp4", out, watch) == 6
+    assert files == [[out.parent / f".{out.name}.part"]] * 6  # written frame by frame, under another name
     times, made, sound = read(out)
     # Matroska has no negative times: there everything is later by the encoder's lead-in of the sound.
     start = 0 if extension != "mkv" else -float(given_sound[0].pts * given_sound[0].time_base)
     assert times == pytest.approx([time + start for time in given_times], abs=1e-3)
-    assert len(sound) >= 3 and [bytes(packet) for packet in sound] == [
-        bytes(packet) for packet in given_sound
-    ]
+    assert len(sound) >= 3 and [*map(bytes, sound)] == [*map(bytes, given_sound)]
     begins, given_begins = ([float(p.pts * p.time_base) for p in packets] for packets in (sound, given_sound))
     assert begins == pytest.approx([begin + start for begin in given_begins], abs=1e-3)
     assert all(np.abs(a.astype(int) - b).max() < 12 for a, b in zip(given, made, strict=True))
@@ -200,10 +197,10 @@ def test_wrong_use(tmp_path, monkeypatch):
 def test_wrong_use_is_reported_before_pytorch_is_loaded_and_without_pyav(tmp_path, missing, target, message):
     make(tmp_path / "in.mp4")
     words = ["--pre_trained_model", "x", "--video", tmp_path / "in.mp4", "--output", tmp_path / target]
-    blocked = (
+    code = (
         f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_path('test.py', run_name='__main__')"
     )
-    end = subprocess.run([sys.executable, "-c", blocked, *words], cwd=ROOT, capture_output=True, text=True)
+    end = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
     assert end.returncode == 2
     assert end.stderr.startswith(f"error: {message}") and end.stderr.count("\n") == 1
 
@@ -216,11 +213,10 @@ def run_command(tmp_path, generator, *words):
     return [str(word) for word in argv]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_leaves_no_file(tmp_path, monkeypatch, capsys, number):
-    usual = dict.fromkeys(
-        (signal.SIGTERM, signal.SIGHUP), signal.SIG_DFL
-    )  # nohup and a shell's & ignore some
+    # A shell's & and nohup change these.
+    usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
     usual[signal.SIGINT] = signal.default_int_handler
     before = {each: signal.signal(each, handler) for each, handler in usual.items()}
 

@@ -43,7 +43,7 @@ def test_a_norm_is_its_definition(kind, over, layout):
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous", "strided"])
 @pytest.mark.parametrize("grad_layout", ["channels_last", "contiguous", "expanded"])
 def test_the_gradients_of_instance_norm_are_pytorchs(size, layout, grad_layout):
-    """Mixed layouts too: PyTorch's own batch norm kernels give wrong values for some of them."""
+    """In mixed layouts too."""
     x, grad = torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
     layer = InstanceNorm(size[1])
     nn.init.normal_(layer.weight)

@@ -164,7 +164,7 @@ def test_another_method_is_recorded_by_its_name():
         ({"method": "survey.cut", "commands": ["python CartoonGAN.py"]}, "survey.cut"),
         ({"commands": ["python CartoonGAN.py --name P"]}, "CartoonGAN"),
         (
-            {"commands": ["python -m survey.cyclegan", "a/python -m survey.cyclegan --resume x"]},
+            {"commands": ["python x.py", "a/python -m survey.cyclegan --resume x"]},
             "survey.cyclegan",
         ),
         ({"commands": ["python -m"]}, "CartoonGAN"),
@@ -212,6 +212,8 @@ def test_other_data_than_before_are_reported_and_recorded(capsys):
         "warning: the drawings changed since this run stopped: 9 (b2) then, none (None) now",
     ]
     assert settings("--resume", "results/P_results", earlier=record, data=now)["data before"] == [DATA]
+    third = settings("--resume", "results/P_results", earlier=record, data=DATA)
+    assert third["data before"] == [DATA, now]
 
 
 def test_changed_options_are_reported_and_recorded_with_the_place_of_the_change(capsys):

@@ -1,5 +1,6 @@
-"""What goes wrong in and around a run is reported in one line, and its traceback kept in log.txt."""
+"""Failures around a run are one-line errors with their traceback in log.txt, from which its state follows."""
 
+import contextlib
 import types
 from pathlib import Path
 
@@ -7,101 +8,121 @@ import pytest
 import torch
 
 from support.arguments import PYTHON
-from training import failures
-from training.log import read_log
+from training import failures, log
+from training.folder import lock_run
+from training.log import log_event, read_log, run_state
 from training.options import CARTOONGAN
 from utils import RunFailed, WrongUse
 
 CPU = torch.device("cpu")
-FOLDER = Path("results/Tiny_1_1_1_results")
-CONFIG = types.SimpleNamespace(
-    folder=FOLDER,
-    method=CARTOONGAN,
-    argv=["--name", "Tiny"],
-    earlier=None,
-    args=types.SimpleNamespace(batch_size=5),
-)
+COMMAND = f"{PYTHON} CartoonGAN.py --name Tiny"
+
+
+def config(folder=Path("results/none"), batch_size=5):
+    parts = {"folder": folder, "method": CARTOONGAN, "argv": ["--name", "Tiny"], "earlier": None}
+    return types.SimpleNamespace(**parts, args=types.SimpleNamespace(batch_size=batch_size))
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (
             OSError(28, "No space left on device", "a/file"),
-            "No space left on device (a/file): fix that (traceback in log.txt), then",
+            f"No space left on device (a/file): fix that (traceback in log.txt), then resume with {COMMAND}",
         ),
-        (PermissionError(13, "Permission denied"), f"then resume with {PYTHON} CartoonGAN.py --name Tiny"),
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried"),
-            f"on cpu: resume with a smaller batch, {PYTHON} CartoonGAN.py --name Tiny --batch_size 2",
+            f"out of memory on cpu: resume with a smaller batch, {COMMAND} --batch_size 2",
         ),
         (MemoryError(), "out of memory on cpu: resume with a smaller batch"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), failures.KILLED),
+        (ConnectionResetError(), failures.KILLED),
         (
-            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
-            "was killed (out of memory?): try fewer --workers",
+            RuntimeError("gloo: connection closed\nand more"),
+            "is gone, or cannot be reached (gloo: connection",
         ),
     ],
 )
-def test_what_fails_around_a_run_is_explained_in_one_line(error, told):
-    with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, CONFIG):
+def test_a_failure_around_a_run_is_a_one_line_error(error, message, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2" if "gloo" in message else "1")
+    with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, config()):
         raise error
-    assert told in str(failed.value) and "\n" not in str(failed.value)
+    assert message in str(failed.value) and "\n" not in str(failed.value)
     assert failed.value.__cause__ is error
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("Unable to find an engine")])
-def test_the_whole_traceback_is_in_the_log(tmp_path, error):
-    """Also that of a new run which failed before its start."""
-    config = types.SimpleNamespace(**{**vars(CONFIG), "folder": tmp_path / "new"})
-    with (
-        pytest.raises((RunFailed, RuntimeError)),
-        failures.log_tracebacks(config),
-        failures.one_line_errors(CPU, config),
-        failures.one_line_errors(CPU, config),
-    ):
-        raise error
-    log = (config.folder / "log.txt").read_text()
-    assert log.count("Traceback (most recent call last)") == (2 if isinstance(error, OSError) else 1)
-    assert "        raise error\n" in log and f"    {type(error).__name__}: {error}\n" in log
-    assert [event for _, event, _ in read_log(config.folder)] == ["traceback"]
-
-
-def test_what_a_person_can_mend_needs_no_traceback(tmp_path):
-    config = types.SimpleNamespace(folder=tmp_path / "new", earlier=None)
-    with pytest.raises(WrongUse), failures.log_tracebacks(config):
-        raise WrongUse("no folder data")
-    assert not config.folder.exists()
-
-
-def test_the_command_that_resumes_a_run_starts_it_if_nothing_was_saved(tmp_path):
-    config = types.SimpleNamespace(**{**vars(CONFIG), "folder": tmp_path})
-    command = lambda: failures.resume_command(config, "--workers", "0")
-    assert command() == f"{PYTHON} CartoonGAN.py --name Tiny --workers 0"
-    (tmp_path / "settings.json").touch()
-    assert command() == f"{PYTHON} CartoonGAN.py --resume {tmp_path} --workers 0"
-
-
-def test_a_loading_process_that_is_killed_while_it_hands_a_batch_over_is_explained():
-    assert failures.loading_fault(EOFError()) == failures.KILLED  # as multiprocessing raises it
-    assert failures.loading_fault(EOFError("Ran out of input")) is None  # of a file that is cut off
-
-
-def test_a_process_that_is_gone_is_explained(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    told = r"another of the processes is gone, or cannot be reached \(gloo: connection closed\)"
-    with pytest.raises(RunFailed, match=told), failures.one_line_errors(CPU, CONFIG):
-        raise RuntimeError("gloo: connection closed\nand more")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()])
 def test_faults_of_the_program_are_raised_as_they_are(error):
-    with pytest.raises(type(error)) as failed, failures.one_line_errors(CPU, CONFIG):
+    with pytest.raises(type(error)) as failed, failures.one_line_errors(CPU, config()):
         raise error
     assert failed.value is error
 
 
 @pytest.mark.parametrize(
-    ("phase", "precision", "pre_lr", "told"),
+    ("batch_size", "processes", "advice"),
+    [
+        (1, 1, "start a new run with a smaller --input_size or --ngf"),
+        (2, 2, "start a new run with a smaller --input_size or --ngf"),
+        (12, 2, f"resume with a smaller batch, {COMMAND} --batch_size 6"),
+        (6, 2, f"resume with a smaller batch, {COMMAND} --batch_size 2"),
+    ],
+)
+def test_half_of_a_batch_is_shared_by_all_processes(batch_size, processes, advice, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, config(batch_size=batch_size)):
+        raise MemoryError
+    assert str(failed.value) == f"out of memory on cpu: {advice}"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (EOFError(), failures.KILLED),  # as multiprocessing raises it
+        (EOFError("Ran out of input"), None),  # of a file that is cut off
+        (OSError(28, "No space left on device"), "shared memory (/dev/shm) is full: use fewer --workers"),
+        (RunFailed("Traceback\nutils.RunFailed: all 9 are lost"), "all 9 are lost"),
+        (MemoryError("Caught in DataLoader worker process 0.\nMemoryError"), "ran out of memory: try fewer"),
+        (OSError("in DataLoader worker process 0.\nOSError: EIO"), "failed (OSError: EIO): fix that, then"),
+        (RuntimeError("shapes"), None),
+    ],
+)
+def test_faults_of_loading_processes(error, message):
+    reason = failures.loading_fault(error)
+    assert message in reason if message else reason is None
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("Unable to find an engine")])
+def test_the_whole_traceback_is_in_the_log(tmp_path, error):
+    """Also that of a new run which failed before its start."""
+    new = config(tmp_path / "new")
+    with (
+        pytest.raises((RunFailed, RuntimeError)),
+        failures.log_tracebacks(new),
+        failures.one_line_errors(CPU, new),
+        failures.one_line_errors(CPU, new),
+    ):
+        raise error
+    text = (new.folder / "log.txt").read_text()
+    assert text.count("Traceback (most recent call last)") == (2 if isinstance(error, OSError) else 1)
+    assert "        raise error\n" in text and f"    {type(error).__name__}: {error}\n" in text
+    assert [event for _, event, _ in read_log(new.folder)] == ["traceback"]
+
+
+def test_a_wrong_use_leaves_no_traceback(tmp_path):
+    with pytest.raises(WrongUse), failures.log_tracebacks(config(tmp_path / "new")):
+        raise WrongUse("no folder data")
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_command_that_resumes_a_run_starts_it_if_nothing_was_saved(tmp_path):
+    command = lambda: failures.resume_command(config(tmp_path), "--workers", "0")
+    assert command() == f"{COMMAND} --workers 0"
+    (tmp_path / "settings.json").touch()
+    assert command() == f"{PYTHON} CartoonGAN.py --resume {tmp_path} --workers 0"
+
+
+@pytest.mark.parametrize(
+    ("phase", "precision", "pre_lr", "advice"),
     [
         (1, "fp32", None, "--lrG 2e-05"),
         (1, "fp32", 1e-3, "--pre_lr 0.0001"),
@@ -109,10 +130,42 @@ def test_faults_of_the_program_are_raised_as_they_are(error):
         (2, "fp16", None, "--lrG 2e-05 --lrD 1e-05, or with --precision fp32"),
     ],
 )
-def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, told):
+def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, advice):
     args = types.SimpleNamespace(lrG=2e-4, lrD=1e-4, pre_lr=pre_lr)
     model = types.SimpleNamespace(discriminator=True)
-    run = types.SimpleNamespace(args=args, model=model, config=CONFIG, phase=phase, precision=precision)
-    assert failures.advice_after_nan(run) == (
-        f"the last saved state is untouched; resume with {PYTHON} CartoonGAN.py --name Tiny {told}"
-    )
+    run = types.SimpleNamespace(args=args, model=model, config=config(), phase=phase, precision=precision)
+    message = failures.advice_after_nan(run)
+    assert message == f"the last saved state is untouched; resume with {COMMAND} {advice}"
+
+
+# log.txt
+
+
+def test_the_state_follows_from_the_log_and_the_lock(tmp_path, monkeypatch):
+    assert run_state(tmp_path) == ("", "") and read_log(tmp_path) == []
+    log_event(tmp_path, "started", "python CartoonGAN.py")
+    assert run_state(tmp_path) == ("killed", "the process died without logging an exit")
+    with lock_run(tmp_path):
+        assert run_state(tmp_path) == ("running", "")
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "locked", lambda *_, **__: contextlib.nullcontext(None))  # no locks here
+        assert run_state(tmp_path)[0] == "unknown"
+    log_event(tmp_path, "said", "warning: finished: not yet")
+    assert run_state(tmp_path)[0] == "killed"
+    log_event(tmp_path, "failed", "out of\nmemory")
+    assert run_state(tmp_path) == ("failed", "out of memory")
+    log_event(tmp_path, "started", "python CartoonGAN.py --resume")
+    assert run_state(tmp_path)[0] == "killed"
+    log_event(tmp_path, "finished")
+    log_event(tmp_path, "slimmed", "state_latest.pth")
+    assert run_state(tmp_path) == ("finished", "")
+    events = "started said failed started finished slimmed"
+    assert " ".join(event for _, event, _ in read_log(tmp_path)) == events
+
+
+def test_what_is_not_an_event_is_ignored(tmp_path):
+    log_event(tmp_path, "started", "one \udcff é")
+    damaged = (tmp_path / "log.txt").read_bytes() + b"by hand\n\xff\xfe\n\n"
+    (tmp_path / "log.txt").write_bytes(damaged)
+    log_event(tmp_path, "finished")
+    assert [event[1:] for event in read_log(tmp_path)] == [("started", "one ? é"), ("finished", "")]

@@ -73,7 +73,8 @@ def test_the_name_of_the_folder(name, pre, epochs, batch, more, folder):
 
 def test_a_new_run(typed):
     Path(FOLDER).mkdir(parents=True)
-    Path(FOLDER, ".settings.json.part").touch()  # of a run that was killed at its start
+    for name in (".settings.json.part", "log.txt"):  # of runs that ended before or at their start
+        Path(FOLDER, name).touch()
     config = find_run([*typed, "--ngf", "16"])
     assert (config.args.ngf, config.given, config.earlier) == (16, ["name", "ngf"], None)
     assert config.folder == Path(FOLDER)
@@ -132,6 +133,9 @@ def test_resume_takes_the_settings_of_the_folder(earlier, typed, by_settings):
     assert (args.name, args.ngf, args.tag, config.folder) == ("Paprika", 16, "b", folder)
     assert (args.train_epoch, args.workers, args.device, args.sample_every) == (1000, 3, "cpu", 5)
     assert config.earlier["options"]["ngf"] == 16 and config.earlier["options"]["train_epoch"] == 100
+    if by_settings:  # the folder of these very epochs comes first
+        longer = earlier("--ngf", "16", "--tag", "b", "--train_epoch", "1000")
+        assert find_run([*argv, "--train_epoch", "1000"]).folder == longer
 
 
 @pytest.mark.parametrize(
@@ -148,6 +152,7 @@ def test_resume_refuses_other_settings(earlier, typed, argv, difference):
     folder = earlier("--ngf", "16")
     message = f"{folder} cannot be resumed with other settings ({difference}): start a new run with --tag"
     assert refusal("--resume", folder, *argv.split()) == message
+    assert "--resume" not in refusal(*typed, "--con_lambda", "3", "--resume")  # as ngf differs too
     assert "ngf is 64, was 16" in refusal(*typed, "--resume")
 
 

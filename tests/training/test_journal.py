@@ -195,12 +195,13 @@ def test_a_best_generator_from_before_a_kill_is_reported(tmp_path, capsys, drawn
             assert capsys.readouterr().err == ""
 
 
-def test_two_faults_of_training_are_warned_of_once(tmp_path, capsys):
-    with start(tmp_path / "P_results") as records:
-        records.watch({"auc_result": 0.985, "change_from_photo": 1.5})
+def test_two_faults_of_training_are_warned_of_once(tmp_path, capsys, drawn):
+    with start(tmp_path / "P_results", more="--eval_every 1") as records:
+        records.run.means = lambda: {"auc_result": 0.985, "change_from_photo": 1.5}
+        record(records, 9, {})
         assert capsys.readouterr().err == ""
-        for _ in range(2):
-            records.watch({"auc_result": 0.2, "auc_result_back": 0.995, "change_from_photo": 0.5})
+        records.run.means = lambda: {"auc_result": 0.2, "auc_result_back": 0.995, "change_from_photo": 0.5}
+        record(records, 9, {}, {})
     first, second = capsys.readouterr().err.splitlines()
     assert "over 99%" in first and first.endswith("try a lower --lrD, or more --pre_train_epoch")
     assert "less than a grey level of 255: try a lower --con_lambda, a higher --lrG" in second
