@@ -24,7 +24,7 @@ def test_a_plain_picture_stays(value):
 def test_texture_goes_and_the_border_stays_sharp():
     flat = Flatten(2)(photo())
     left, right = flat[..., :20], flat[..., 28:]
-    assert max(left.std(), right.std()) < 0.0125  # of 0.1
+    assert max(left.std(), right.std()) < 0.02  # of 0.1
     assert left.mean().item() == pytest.approx(-0.5, abs=0.02)
     jumps = flat.mean((0, 1, 2)).diff()  # column by column
     assert jumps.argmax() == 23 and jumps.max() > 0.99
