@@ -20,7 +20,6 @@ SAVING = {
     "HEIF": {"quality": 90, "chroma": 444},
     "GIF": {"disposal": 2},
 }
-NO_ALPHA = {"JPEG"}
 
 
 def run(pictures, apply, args, most, origin=None):
@@ -45,18 +44,14 @@ def run(pictures, apply, args, most, origin=None):
                 report(f"{picture.source}: {picture.failure}")
                 failed += 1
 
-        def readable():
-            for picture in map_ahead(pool, read_one, pictures, 2 * workers):
-                if picture.failure:
-                    finish(picture)
-                else:
-                    yield picture
-
         writing = collections.deque()
-        for shape, same in itertools.groupby(readable(), lambda picture: picture.frames[0].shape):
-            at_once = most(*shape[:2])
+        read_ahead = map_ahead(pool, read_one, pictures, 2 * workers)
+        shape_of = lambda picture: None if picture.failure else picture.frames[0].shape
+        for shape, same in itertools.groupby(read_ahead, shape_of):
+            at_once = most(*shape[:2]) if shape else 1
             while group := list(itertools.islice(same, at_once)):
-                convert(group, apply, at_once)
+                if shape:
+                    convert(group, apply, at_once)
                 writing += [pool.submit(write_one, picture) for picture in group]
                 while len(writing) > 2 * workers:
                     finish(writing.popleft().result())
@@ -135,7 +130,7 @@ def _write(picture, side_by_side, origin):
         if side_by_side:
             result = images.side_by_side(frame[..., :3], result)
             alpha = np.concatenate([alpha, alpha], axis=1)
-        if kind in NO_ALPHA and alpha.size:
+        if kind == "JPEG" and alpha.size:  # it has no transparency
             result = np.rint(result + (255.0 - result) * (1 - alpha / 255)).astype(np.uint8)
         else:
             result = np.concatenate([result, alpha], axis=2)
