@@ -47,6 +47,13 @@ def test_an_outline_is_a_thin_dark_line_on_the_dark_side_of_a_border():
     assert Flatten(0, outline=1)(colours).amin(1)[..., 19:21].max() < -0.4
 
 
+def test_borders_of_all_directions_are_outlined_alike():
+    y, x = torch.meshgrid(torch.arange(40), torch.arange(48), indexing="ij")
+    for bright in (x > 24, x + y > 44, x - y > 4):
+        picture = torch.where(bright, 0.5, -0.5).expand(1, 3, 40, 48)
+        assert (picture - Flatten(0, outline=1)(picture)).max().item() == pytest.approx(0.49, abs=0.02)
+
+
 def test_a_rough_texture_gets_less_ink_than_a_contour():
     rough = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0)).sub(0.5)
     rough = torch.nn.functional.interpolate(rough, scale_factor=4)  # squares of 4 pixels at random
