@@ -6,6 +6,7 @@ PyTorch takes seconds to load, so only functions that need it import it: a wrong
 import collections
 import contextlib
 import errno
+import functools
 import glob
 import os
 import platform
@@ -61,6 +62,12 @@ def report(line, everywhere=False):
             tqdm.write(line, file=sys.stderr)
         elif everywhere:
             print(f"process {rank()}: {line}", file=sys.stderr)
+
+
+@functools.cache
+def report_once(line, everywhere=False):
+    """Report a line that this process has not reported before: files are met several times."""
+    report(line, everywhere)
 
 
 def print_line(line):

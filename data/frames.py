@@ -195,10 +195,11 @@ def parse(argv=None):
     text = "share of a frame that one kept shortly before may show, as in a pan; 1: compare whole frames only"
     add("similar", screening.SIMILAR, number(float, 0, 1, above=True), text)
     add("start", 0, seconds, "seconds at which to begin, after the titles")
-    add("end", np.inf, seconds, "seconds at which to end, before the credits")
+    add("end", None, seconds, "seconds at which to end, before the credits", "the end of the film")
     text = "png keeps lines sharp; jpg is smaller, and blurs and speckles around lines"
     add("format", "png", ("png", "jpg"), text)
     args = parser.parse_args(argv)
+    args.end = np.inf if args.end is None else args.end
     if args.every and args.cuts:
         parser.error("--every and --cuts: give one of them")
     if args.start >= args.end:

@@ -52,10 +52,10 @@ def parse(argv=None):
     text = "new folder; then train with --src_data OUT/hazy --tgt_data OUT/clear"
     parser.add_argument("out", type=Path, help=text)
     add, two = parser.group(), {"nargs": 2, "metavar": ("LO", "HI")}
-    text = "density of the haze, drawn for each picture; thick haze: 2.5 4"
-    add("beta", (0.6, 1.8), number(float, 0), text, **two)
-    text = "light of the haze, drawn for each picture; 0 is black, 1 white"
-    add("airlight", (0.7, 1.0), number(float, 0, 1), text, **two)
+    text = "density of the haze, drawn for each picture (0.6 1.8); thick haze: 2.5 4"
+    parser.add_argument("--beta", default=(0.6, 1.8), type=number(float, 0), help=text, **two)
+    text = "light of the haze, drawn for each picture; 0 is black, 1 white (0.7 1.0)"
+    parser.add_argument("--airlight", default=(0.7, 1.0), type=number(float, 0, 1), help=text, **two)
     add("seed", 0, number(int, 0), "of the random haze")
     text = (
         "depths: grey pictures of the same names, white is far; without it a smooth ramp from the ground to "

@@ -146,7 +146,7 @@ def shared(before, points, descriptors, grey, own_points, own_descriptors):
     """The share of a frame that one `before` shows too, moved, turned or enlarged; 0 if they differ.
 
     The camera's movement is estimated from the features that both have (RANSAC). A place counts as shown if
-    both have the same grey there after the movement is undone; so does the still background of a figure.
+    both have the same grey there after the movement is undone, so a moving figure does not count.
     """
     if min(len(points), len(own_points)) < INLIERS:
         return 0.0

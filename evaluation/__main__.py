@@ -40,7 +40,7 @@ def parse(argv):
     text = "folder of photographs to fit the measure of style to"
     add("train_photos", None, path, text, "train or trainA beside --photos")
     add("pairs", None, path, "hazy and clear pictures (data/README.md), to measure PSNR and SSIM too")
-    add("features", None, ("inception", "vgg19"), "of KID and FID", "inception if available")
+    add("features", None, ("inception", "vgg19"), "features of KID and FID", "inception if available")
     add("input_size", None, image_size, "side of the squares, pixels", "the first run's, or 256")
     text = "shorter side to which pictures are resized first"
     add("load_size", None, number(int, 16, 2**14), text, "the first run's; --input_size, if given")

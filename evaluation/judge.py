@@ -14,12 +14,12 @@ from tqdm import tqdm
 import utils
 from evaluation import style
 from evaluation.measures import Views, measure
-from pictures import checkpoints, images, inference, listing
+from pictures import checkpoints, images, inference
 from support.gpu import no_search
 from training import data
 from training.config import load_size
 from training.steps import shown_generator
-from utils import WrongUse
+from utils import WrongUse, report_once
 
 FOR_FID = 2048  # pictures that FID needs: Inception's features have as many dimensions
 SUBSETS, SUBSET = 100, 1000  # of KID: how many, and of how many images at most (Bińkowski et al.)
@@ -94,7 +94,7 @@ class Judge:
             try:
                 views = self._views(path, make)
             except images.CannotRead as error:
-                listing.report_once(f"left out {error.path}: {error.reason}")
+                report_once(f"left out {error.path}: {error.reason}")
                 continue
             for key, value in measure(views).items():
                 values[key].append(value)
@@ -186,7 +186,7 @@ def measure_of(run):
         try:
             row = judge.measure(lambda _, photo: inference.convert(generator, [fit(photo)])[0])
         except WrongUse as error:
-            listing.report_once(f"warning: nothing is measured: {error}")
+            report_once(f"warning: nothing is measured: {error}")
             return {}
         return {key: value for key, value in row.items() if key not in ("pictures", "squares")} | constant
 

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from networks import STYLE
-from pictures import images, listing
+from pictures import images
 from pictures.images import cv2, luminance
+from utils import report_once
 
 LAYERS = STYLE[:3]
 SQUARE = 64  # pixels a side, about
@@ -81,13 +82,13 @@ def learn(photos, drawings, describe):
     kinds = ("photographs", photos), ("drawings", drawings)
     if few := [f"{len(found)} {kind}" for kind, found in kinds if len(found) < FEWEST]:
         text = f"{' and '.join(few)} to learn it from, at least {FEWEST} needed"
-        listing.report_once(f"style is not measured: {text}")
+        report_once(f"style is not measured: {text}")
         return None
     widths = dict(zip(list(photos)[::3], itertools.cycle(WIDTHS), strict=False))  # in both halves
     with_lines = lambda path: describe(path, functools.partial(draw_lines, width=widths[path]))
     learned = fit(photos, _describe_all(widths, "photographs with lines", with_lines), drawings)
     if learned.auc < LOWEST_AUC:
-        listing.report_once(
+        report_once(
             f"style is not measured: the discriminant ranks only {learned.auc:.0%} of drawings above "
             f"photographs, at least {LOWEST_AUC:.0%} needed"
         )
@@ -107,7 +108,7 @@ def _describe_all(paths, title, describe):
         try:
             found[path] = describe(path)
         except images.CannotRead as error:
-            listing.report_once(f"left out {error.path}: {error.reason}")
+            report_once(f"left out {error.path}: {error.reason}")
     return found
 
 

@@ -9,8 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from pictures.listing import report_once
-from utils import WrongUse, report
+from utils import WrongUse, report, report_once
 
 try:
     import av
@@ -32,9 +31,6 @@ DECODERS_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own dec
 # Discs and broadcasts often mark progressive frames as interlaced. idet analyses the picture and corrects the
 # mark, so these frames pass unchanged. bwdif is FFmpeg's best deinterlacer that needs no weights.
 DEINTERLACE = [("idet", None), ("bwdif", "mode=send_frame:deint=interlaced")]
-
-
-# Open
 
 
 def require_av():

@@ -15,11 +15,11 @@ from torch import nn
 
 import networks
 import utils
-from pictures import images, listing
+from pictures import images
 from support import gpu
 from support.filters import Flatten
 from support.norm import InstanceNorm, LayerNorm, pooled
-from utils import RunFailed, first_line
+from utils import RunFailed, first_line, report_once
 
 ADVICE = "limit the size with --size N, or work in tiles with --tile N"
 # How PyTorch's and OpenCV's allocators, cuDNN and cuBLAS say that they got no memory. That no engine or
@@ -69,7 +69,7 @@ def stylise(generator, photos, tile=None):
     if precision == torch.float32:
         raise RunFailed("the result has values that are not finite: try another checkpoint of the run")
     name = "fp16" if precision == torch.float16 else "bf16"
-    listing.report_once(f"{name} overflows: such pictures are computed again in fp32 (--precision fp32: all)")
+    report_once(f"{name} overflows: such pictures are computed again in fp32 (--precision fp32: all)")
     with _in_float32(generator):
         return [
             utils.to_image(result) if good else stylise(generator, [photo], tile)[0]

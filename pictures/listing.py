@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import functools
 import glob
 import itertools
 import os
@@ -10,7 +9,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from utils import WrongUse, first_line, report
+from utils import WrongUse, first_line, report_once
 
 HEIF = {".heic", ".heif"}
 EXTENSIONS = {
@@ -35,12 +34,6 @@ OTHERS = {
 NOT_PICTURES = {"@eaDir", "__MACOSX", "@Recycle", "#recycle", "$RECYCLE.BIN"}
 NAMELESS = "without an extension"
 BEGINNINGS = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*"  # of JPEG, PNG, GIF, TIFF
-
-
-@functools.cache
-def report_once(line, everywhere=False):
-    """Report a line that this process has not reported before: files are met several times."""
-    report(line, everywhere)
 
 
 def looked_for(extensions=EXTENSIONS):

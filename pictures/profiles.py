@@ -11,7 +11,7 @@ import struct
 import numpy as np
 from PIL import Image, ImageCms
 
-from pictures.listing import report_once
+from utils import report_once
 
 SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # Pillow's modes and their names in ICC profiles
 EQUAL = 1  # of 255; profiles of sRGB differ by that

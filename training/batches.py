@@ -14,12 +14,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 import utils
-from pictures import images, listing
+from pictures import images
 from support.files import close_inherited_locks
 from training import failures, processes
 from training.config import load_size
 from training.processes import STOPPING
-from utils import RunFailed, report
+from utils import RunFailed, report, report_once
 
 IN_A_ROW = 10  # images; if so many are lost in a row, the disk is lost rather than single files
 SHARED = Path("/dev/shm")  # where the loading processes leave their batches  # noqa: S108
@@ -156,7 +156,7 @@ def first_readable(paths, start, use):
 def report_lost(lost):
     """Report once each image that was lost during a run: {path: (reason, path that replaces it)}."""
     for path, (reason, instead) in lost.items():
-        listing.report_once(f"lost {path} ({reason}): {instead} replaces it", everywhere=True)
+        report_once(f"lost {path} ({reason}): {instead} replaces it", everywhere=True)
 
 
 # Loading

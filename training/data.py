@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pictures.listing import EXTENSIONS, find_images, looked_for, report_once
+from pictures.listing import EXTENSIONS, find_images, looked_for
 from training.config import load_size
-from utils import WrongUse, report
+from utils import WrongUse, report, report_once
 
 MEASURABLE = 2  # drawings: a distance is one between many pictures
 FEWEST_SHARED = 10  # test photographs, to be shared between choosing a generator and measuring it

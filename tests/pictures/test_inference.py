@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+import utils
 from networks import CONVOLUTIONS, Generator, InstanceNorm
-from pictures import images, inference, listing
+from pictures import images, inference
 from utils import RunFailed
 
 CPU = torch.device("cpu")
@@ -127,7 +128,7 @@ def overflowing(precision):
 
 @pytest.mark.parametrize("tile", [None, 16])
 def test_what_overflows_in_fp16_is_made_again_in_fp32(tile, capsys):
-    listing.report_once.cache_clear()
+    utils.report_once.cache_clear()
     bright, dark = np.full((20, 24, 3), 255, np.uint8), photo(20, 24) // 4 + 96
     bright[5:9, 3:8] = 250
     half, exact = overflowing("fp16"), overflowing("fp32")

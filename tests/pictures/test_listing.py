@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import utils
 from pictures import images, listing
 from pictures.listing import find_images, find_pictures, plan_results
 from test import parse
@@ -14,7 +15,7 @@ from utils import WrongUse
 
 @pytest.fixture(autouse=True)
 def nothing_reported():
-    listing.report_once.cache_clear()
+    utils.report_once.cache_clear()
 
 
 def touch(folder, *names):

@@ -8,7 +8,8 @@ import pytest
 from bad_data import encoded, png
 from PIL import Image, ImageCms
 
-from pictures import decoding, listing, profiles
+import utils
+from pictures import decoding, profiles
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 D65 = 0.3127, 0.329
@@ -199,6 +200,6 @@ def test_colours_that_avif_and_heic_declare(kind):
 
 
 def test_hdr_is_read_as_it_is_and_reported(capsys):
-    listing.report_once.cache_clear()
+    utils.report_once.cache_clear()
     assert (decoding.decode(png(COLOURS, cICP=bytes([9, 16, 0, 1]))) == COLOURS).all()
     assert "declares colours that are not supported (usually HDR)" in capsys.readouterr().err
