@@ -36,18 +36,18 @@ def data(tmp_path):
 
 @pytest.fixture(scope="session")
 def server():
-    """A context of multiprocessing whose processes have the program loaded, and compute on one thread.
+    """A multiprocessing context whose processes have the program loaded, and compute on one thread.
 
-    The fork server is one for all tests of a process: whoever starts it first decides of its environment.
+    All tests of a process share the fork server, which keeps the environment in which it was started.
     """
     paths = [str(ROOT), str(ROOT / "tests"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         patch.setenv("OMP_NUM_THREADS", "1")
         context = multiprocessing.get_context("forkserver")
-        # The latter two are what PyTorch's optimisers and the plots load at their first use, for seconds.
+        # PyTorch's optimisers and the plots load the latter two at their first use, which takes seconds.
         context.set_forkserver_preload(["faults", "torch._dynamo", "matplotlib.backends.backend_agg"])
-        forkserver.ensure_running()  # and load all that beside the tests
+        forkserver.ensure_running()  # and load all that while the tests run
     return context
 
 

@@ -1,4 +1,4 @@
-"""What several test files share: tiny data, a small VGG19, a folder as a finished run leaves it."""
+"""Shared by tests: tiny data, a small VGG19, the command of a tiny run, the folder of a finished run."""
 
 import atexit
 import io
@@ -24,7 +24,7 @@ SHARED = ROOT.parent / "shared"
 HAS_GPU = torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="there is no NVIDIA GPU that PyTorch can use")
 GPU = pytest.param("cuda", marks=needs_gpu)
-SLOW = float(os.environ.get("SLOW", 1))  # what part of their tries the slow tests take
+SLOW = float(os.environ.get("SLOW", 1))  # share of the tries of the slow tests
 
 
 def _small_vgg():
@@ -69,9 +69,9 @@ def make_data(folder):
 
 
 def _photograph(rng, size):
-    """Soft blots of colour."""
-    blots = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return Image.fromarray(blots).resize(size, Image.Resampling.BICUBIC)
+    """Soft spots of colour."""
+    spots = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(spots).resize(size, Image.Resampling.BICUBIC)
 
 
 def _drawing(rng, size):
@@ -93,24 +93,24 @@ def tiny_run(data, results, *more):
 
 
 def at_step(monkeypatch, number, do):
-    """Let `do(run)` happen after a step, counted from 1 over both phases, before the run notes it.
+    """Call do(run) after step `number`, counted from 1 over both phases, before the run logs it.
 
-    Returns the list that grows by an item a step.
+    Returns a list that gets an item per step.
     """
-    steps, took = [], Run.log_step
+    steps, log_step = [], Run.log_step
 
     def watched(run, terms):
         steps.append(terms)
         if len(steps) == number:
             do(run)
-        took(run, terms)
+        log_step(run, terms)
 
     monkeypatch.setattr(Run, "log_step", watched)
     return steps
 
 
 def leave_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
-    """Make a folder such as a finished run of `epochs` leaves: tiny pictures, settings, metrics and a log."""
+    """Make the folder of a finished run of `epochs`: tiny pictures, settings, metrics and a log."""
     folder = results / f"{name}_results"
     picture = io.BytesIO()
     Image.new("RGB", (8, 4), "teal").save(picture, "png")
@@ -122,6 +122,7 @@ def leave_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
         kind, number = photo.split("_")
         (folder / f"Reconstruction/{name}_{kind}_recon_{number}.png").write_bytes(picture.getvalue())
     record = {
+        "method": "CartoonGAN",
         "options": {"name": name, "pre_train_epoch": 1, "train_epoch": epochs, "ngf": 4, **options},
         "given": ["name", *options],
         "commands": [f"python CartoonGAN.py --name {name}"],
