@@ -265,8 +265,9 @@ def test_settings_that_no_run_can_have_are_refused(earlier, with_state, option, 
     write_settings(folder, record)
     if with_state:
         checkpoints.save(folder / STATE, {"settings": record})
-    message = refusal("--resume", folder)
-    assert f"{STATE if with_state else 'settings.json'} cannot be resumed: " in message and fault in message
+    file = folder / (STATE if with_state else "settings.json")
+    fault = "'content_norm' is not an option of this version"
+    assert refusal("--resume", folder) == f"{file} cannot be resumed: {fault}; start a new run"
 
 
 def test_an_earlier_version_lacked_an_option_or_had_one_more(earlier, typed):
