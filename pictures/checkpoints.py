@@ -31,7 +31,6 @@ BEGINNINGS = {
 }
 OTHER_LIBRARIES = {".t7": "Lua Torch", ".onnx": "ONNX", ".h5": "Keras", ".pb": "TensorFlow"}
 IS_CODE = "which could run code: refused; where it comes from, save model.state_dict() alone"
-EXTRAS = {"epoch", "kid_drawings", "drawn", "chosen_by"}  # what generator_best.pth holds besides
 # Keys under which programs keep a generator's weights, and prefixes of a generator inside of another module.
 WRAPPERS = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_dict")
 WRAPPERS += ("generator", "netG", "model", "params_ema", "params", "weights")
@@ -208,7 +207,7 @@ def load_generator(path, unless_ours=None):
 
 def _in_our_layout(content, path):
     """(architecture, state dict) of the content of a generator's file. Raises WrongUse."""
-    if isinstance(content, dict) and content.keys() - EXTRAS == {"architecture", "state_dict"}:
+    if isinstance(content, dict) and {"architecture", "state_dict"} <= content.keys():  # ours
         return content["architecture"], _by_name(content["state_dict"], path, stored=True)
     inner = content
     for key in WRAPPERS * 2:  # and no deeper: a dictionary can hold itself

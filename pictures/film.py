@@ -33,9 +33,6 @@ DECODERS_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own dec
 DEINTERLACE = [("idet", None), ("bwdif", "mode=send_frame:deint=interlaced")]
 
 
-# Open
-
-
 def require_av():
     """Raise WrongUse unless PyAV 18 or later is installed: 16 misreads BT.709, 17 does not map HDR."""
     if AV_PROBLEM:

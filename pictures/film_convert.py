@@ -183,7 +183,7 @@ def _can_hold(source, kind, track):
 
 
 def _copier(new, track):
-    """Copy packets as they are."""
+    """Add a copy of a track; returns the function that copies its packets."""
     stream, last = new.add_stream_from_template(track), None
 
     def write(packet):
@@ -201,7 +201,7 @@ def _copier(new, track):
 
 
 def _sound_encoder(new, track):
-    """Encode sound again: Opus in .webm, AAC elsewhere."""
+    """Add sound, encoded again: Opus in .webm, AAC elsewhere; returns the function for packets."""
     codec = av.Codec("libopus" if new.format.name == "webm" else "aac", "w")
     context = track.codec_context
     layout = LAYOUTS.get(context.layout.nb_channels, "stereo")
@@ -236,7 +236,7 @@ def _sound_encoder(new, track):
 
 
 def _subtitle_encoder(new, track):
-    """Encode text subtitles again; their fonts and positions are lost."""
+    """Add text subtitles, encoded again without fonts and positions; returns the function for packets."""
     codec, decoder = SUBTITLES[new.format.name], track.codec_context
     stream = new.add_stream(codec)
     decoder.open(strict=False)  # creates the header

@@ -83,7 +83,7 @@ def _is_companion(column, columns):
 def add(path, row):
     """Append an epoch's row; a term of one phase alone leaves its cell empty in the other.
 
-    Only a new column, at the start of a phase, rewrites the file: the cost of an epoch does not grow.
+    Only a new column, at the start of a phase, rewrites the file.
     """
     rows = read(path)
     if rows and row.keys() <= rows[0].keys():

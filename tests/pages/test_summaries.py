@@ -50,6 +50,13 @@ def test_speeds_are_medians_of_the_last_five_epochs_of_the_newest_phase(tmp_path
     assert summaries.read(folder)["seconds"] == 50  # of 2, 2, 50, 60, 70
 
 
+@pytest.mark.parametrize(("planned", "state"), [(3, "finished"), (4, "stopped")])
+def test_a_run_without_a_log_is_finished_if_its_epochs_are_done(tmp_path, planned, state):
+    folder = leave_run(tmp_path, "P", train_epoch=planned)
+    (folder / "log.txt").unlink()
+    assert summaries.read(folder)["state"] == state
+
+
 def test_images_of_another_layout_are_shown_whole(tmp_path):
     """A run of a method with one phase, whose samples are not pairs: a word in their names says so."""
     folder = leave_run(tmp_path, "Other")

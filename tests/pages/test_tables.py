@@ -25,12 +25,14 @@ def test_the_overview_shows_the_settings_in_which_runs_differ(tmp_path):
     for name, ngf in (("One", 4), ("Two", 64)):
         leave_run(tmp_path, name, ngf=ngf, lrG=2e-4, sample_every=ngf)
     runs = read_all(tmp_path)
+    runs[0]["page"]["settings"]["code"] = "0123456789"  # which older versions did not record
     table = tables.overview(runs)
     assert columns_of(runs) == ["ngf"]
     cells = {row["run"]["name"]: row["cells"] for row in table["rows"]}
     assert (cells["One"]["ngf"], cells["Two"]["ngf"]) == (("4", 4), ("64", 64))
     assert cells["One"]["epoch"] == ("3 of 3", 3) and cells["One"]["seconds"] == ("2", 2)
     equal = {"method": "CartoonGAN", "pre_train_epoch": "1", "train_epoch": "3", "lrG": "0.0002"}
+    equal["code"] = "0123456789"
     assert table["equal"] == {**equal, "photographs": "6, fingerprint abcdef0123"}
     runs[1]["data"] = [("photographs", 7, "abcdef0124")]
     assert columns_of(runs) == ["ngf", "data"] and "photographs" not in tables.overview(runs)["equal"]

@@ -215,7 +215,7 @@ def test_safetensors_needs_its_package(tmp_path, monkeypatch, refusal):
 def test_a_file_tells_how_to_build_its_generator(tmp_path, architecture):
     generator = Generator(**architecture)
     file = checkpoints.generator_file(generator)
-    checkpoints.save(tmp_path / "g.pth", file | {"epoch": 3, "kid_drawings": 0.1})  # as generator_best.pth
+    checkpoints.save(tmp_path / "g.pth", file | {"epoch": 3, "a measure": 0.1})  # as generator_best.pth
     loaded = checkpoints.load_generator(tmp_path / "g.pth")
     assert loaded.architecture == generator.architecture
     assert loaded.architecture.items() >= architecture.items()

@@ -15,7 +15,7 @@ def frames(path):
     """(times, RGB frames) of a film."""
     with film.open_film(path) as file:
         video = film.video_stream(file)
-        found = [(frame.time, film.to_rgb(*item)) for item in film.play(file, video) for frame in item[1:]]
+        found = [(frame.time, film.to_rgb(video, frame)) for _, frame in film.play(file, video)]
     return [time for time, _ in found], [picture for _, picture in found]
 
 
@@ -23,7 +23,7 @@ def error(made, expected):
     return np.abs(np.array(made, int) - np.array(expected, int))
 
 
-# What each display matrix (a, b, c, d) does, written with arrays
+# What each display matrix (a, b, c, d) does to an array
 MATRICES = {
     (1, 0, 0, 1): lambda x: x,
     (-1, 0, 0, 1): lambda x: x[:, ::-1],

@@ -38,16 +38,19 @@ def seeds():
     palette, exif = colour.quantize(16), Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a photo"
     moving = {"save_all": True, "append_images": [colour.rotate(180), clear], "duration": 40, "loop": 2}
+    kinds = {
+        "jpeg": [(colour, {"progressive": True}), (colour, {"exif": exif})],
+        "png": [(colour, moving)],
+        "webp": [(colour, moving), (clear, {"lossless": True})],
+        "avif": [(colour, {}), (clear, {})],
+        "bmp": [(palette, {}), (clear, {})],
+        "gif": [(palette, {"transparency": 2}), (palette, moving | {"append_images": [palette]})],
+        "tiff": [(colour, {"compression": packing}) for packing in ("tiff_lzw", "packbits", "jpeg")],
+    }
+    kinds["tiff"] += [(colour.convert("1"), {"compression": "group4"}), (colour, {"exif": exif})]
     found = [*UNUSUAL.values()]
-    for kind, image, options in (
-        *(("jpeg", colour, {"progressive": True}), ("jpeg", colour, {"exif": exif})),
-        *(("png", colour, moving), ("webp", colour, moving), ("webp", clear, {"lossless": True})),
-        *(("avif", colour, {}), ("avif", clear, {}), ("bmp", palette, {}), ("bmp", clear, {})),
-        *(("gif", palette, {"transparency": 2}), ("gif", palette, moving | {"append_images": [palette]})),
-        *(("tiff", colour, {"compression": kind}) for kind in ("tiff_lzw", "packbits", "jpeg")),
-        *(("tiff", colour.convert("1"), {"compression": "group4"}), ("tiff", colour, {"exif": exif})),
-    ):
-        found.append(encoded(image, kind, **options))
+    for kind, pictures in kinds.items():
+        found += [encoded(image, kind, **options) for image, options in pictures]
     for values, options in (
         (np.moveaxis(np.asarray(colour), -1, 0) * np.uint16(257), {"planarconfig": "separate"}),
         (np.asarray(colour, np.float32) / 255, {"compression": "zlib", "byteorder": ">"}),

@@ -84,10 +84,13 @@ def test_a_missing_or_empty_folder_is_reported_with_the_layout(data, part):
         found(data)
 
 
-def test_a_folder_one_level_too_deep_is_reported(data):
+def test_a_folder_one_level_too_deep_or_outside_data_is_reported(data, monkeypatch):
     inside = data / "src_data/train"
     with pytest.raises(WrongUse, match=f"no folder {inside}/train: name the folder above {inside}: SRC_DATA"):
         found(data, "--src_data", str(inside))
+    monkeypatch.chdir(data.parent)
+    with pytest.raises(WrongUse, match="no folder src_data/train: did you mean data/src_data"):
+        found(data, "--src_data", "src_data")
 
 
 @pytest.mark.parametrize("drawings", [True, False])
