@@ -14,7 +14,7 @@ import utils
 from benchmark import __main__ as benchmark
 from benchmark import baselines, measuring
 from networks import Generator
-from pictures import checkpoints, inference
+from pictures import checkpoints
 from training import options
 
 CPU = torch.device("cpu")
@@ -26,8 +26,8 @@ def test_the_baseline_makes_the_same_pictures():
     for parameter in generator.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)
     photos = [np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)]
-    (expected,) = baselines.apply_plain(baselines.plain(generator), photos)
-    (result,) = inference.stylise(inference.prepare(generator, CPU, "fp32"), photos)
+    make = functools.partial(measuring.make_inference, generator, photos, CPU)
+    (expected,), (result,) = make(None)(), make("fp32")()
     assert expected.std() > 10
     assert np.abs(result.astype(int) - expected).max() <= 1
 
