@@ -45,11 +45,6 @@ def set_pytorch_defaults():
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
 
 
-def plain(generator):
-    """A copy of the generator in float32, contiguous, with the norm written by hand."""
-    return with_norms(generator, PlainInstanceNorm).eval()
-
-
 @torch.no_grad()
 def apply_plain(generator, photos):
     """What a public test script does with photos (uint8 H,W,C): to [-1, 1], through the network, and back."""

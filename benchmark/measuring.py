@@ -102,7 +102,8 @@ def print_inference(args, device, width, height):
 def make_inference(generator, photos, device, precision):
     """A function that applies a copy of the generator to the photos."""
     if not precision:
-        return functools.partial(baselines.apply_plain, baselines.plain(generator).to(device), photos)
+        plain = baselines.with_norms(generator, baselines.PlainInstanceNorm).eval().to(device)
+        return functools.partial(baselines.apply_plain, plain, photos)
     generator = inference.prepare(copy.deepcopy(generator), device, precision)
     return functools.partial(inference.stylise, generator, photos)
 
@@ -170,17 +171,13 @@ def memory_of_process(make, name):
 
 def _growth(threads, make, name):
     torch.set_num_threads(threads)
-    work = make(name)
+    work, status = make(name), Path("/proc/self/status")
+    kilobytes = lambda line: int(re.search(rf"{line}:\s+(\d+) kB", status.read_text())[1])
     Path("/proc/self/clear_refs").write_text("5")  # reset the peak, VmHWM
-    before = _resident("VmRSS")
+    before = kilobytes("VmRSS")
     for _ in range(2):
         work()
-    return _resident("VmHWM") - before
-
-
-def _resident(line):
-    """MiB of a line of /proc/self/status."""
-    return int(re.search(rf"{line}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+    return (kilobytes("VmHWM") - before) / 1024
 
 
 def smooth_noise(count, width, height):

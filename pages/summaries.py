@@ -19,7 +19,8 @@ IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 RUN_FILES = ("settings.json", "metrics.csv", "Transfer", "Reconstruction")
 SURVEY = "survey.json"  # in a folder that `python -m survey` has filled
 IDENTITY = {"name", "tag", "results_dir", "resume"}  # options that name a run and do not change its result
-RECENT = 5  # epochs over which speeds are averaged
+RECENT = 5  # epochs whose median speed is shown
+FIELDS = {"given": list, "commands": list, "changes": list, "versions": dict, "data": dict, "losses": dict}
 
 
 def find_runs(results):
@@ -48,6 +49,7 @@ def read(folder):
     """All that the pages show of a run: a dictionary of plain values; "page" is the content of page.js."""
     problems = []
     record = read_settings(folder) or {}
+    record = {key: value for key, value in record.items() if isinstance(value, FIELDS.get(key, object))}
     if not record:
         fault = "damaged" if (folder / "settings.json").exists() else "missing"
         problems.append(f"settings.json is {fault}: the settings are unknown")
@@ -65,9 +67,7 @@ def read(folder):
     curves = {key: [row.get(key) for row in rows] for key in keys}
     newest = [row for row in rows if row.get("phase") == rows[-1].get("phase")][-RECENT:]
     median = lambda key: statistics.median([row[key] for row in newest if row.get(key)] or [math.nan])
-    losses = {
-        name: text for name, text in _or_empty(dict, record.get("losses")).items() if isinstance(text, str)
-    }
+    losses = {name: text for name, text in record.get("losses", {}).items() if isinstance(text, str)}
     started = [time for time, event, _ in log if event == "started"] or [str(record.get("started") or "")]
     return {
         "folder": folder,
@@ -87,9 +87,9 @@ def read(folder):
         "record": record,
         "losses": [name for name in losses if name not in MEASURES],
         "started": started[0][:19],
-        "given": set(map(str, _or_empty(list, record.get("given")))),
-        "commands": [str(command) for command in _or_empty(list, record.get("commands"))],
-        "versions": _or_empty(dict, record.get("versions")),
+        "given": set(map(str, record.get("given", []))),
+        "commands": [*map(str, record.get("commands", []))],
+        "versions": record.get("versions", {}),
         "log": log,
         "problems": problems,
         "page": {
@@ -117,7 +117,7 @@ def _settings(record):
     settings |= {key: record[key] for key in ("device", "precision") if key in record}
     if record.get("code"):
         settings["code"] = re.sub(r"^(\w{10})\w+", r"\1", str(record["code"]))  # enough to tell commits apart
-    if versions := _or_empty(dict, record.get("versions")):
+    if versions := record.get("versions"):
         settings["torch"] = versions.get("torch")
     return settings
 
@@ -125,7 +125,7 @@ def _settings(record):
 def _changes(record, rows):
     """The options that changed during the run: [{"after": number of epochs before it, "text"}]."""
     changes = []
-    for change in _or_empty(list, record.get("changes")):
+    for change in record.get("changes", []):
         place = [change.get(key) for key in ("phase", "epoch", "step")] if isinstance(change, dict) else []
         if [*map(type, place)] == [int] * 3:
             before = sum((row.get("phase") or 0, row.get("epoch") or 0) < (*place[:2],) for row in rows)
@@ -137,7 +137,7 @@ def _changes(record, rows):
 
 def _data(record):
     """[(kind, count, fingerprint)] of the data of a run."""
-    kinds = _or_empty(dict, record.get("data")).items()
+    kinds = record.get("data", {}).items()
     return [(kind, of.get("count"), str(of.get("fingerprint"))) for kind, of in kinds if isinstance(of, dict)]
 
 

@@ -113,16 +113,17 @@ def compare_settings(runs):
     command line gave it: otherwise it is a default of theirs, or one lacks the option.
     """
     settings = [run["page"]["settings"] for run in runs]
-    given = {"method", *ENVIRONMENT}.union(*(run["given"] for run in runs))
+    of_every_method = {"method", *ENVIRONMENT}
+    given = of_every_method.union(*(run["given"] for run in runs))
     counts, equal = {}, {}
     for key in _keys(settings):
         if key in RECORDING:
             continue
-        texts = {}  # {method: texts of the setting}
+        texts = {}  # {method: the texts of its runs, None if a run lacks the setting}
         for each in settings:
             texts.setdefault(each.get("method"), set()).add(figure(each[key]) if key in each else None)
         lacking = {method for method, values in texts.items() if values == {None}}
-        if key in {"method", *ENVIRONMENT} or key not in given:  # older versions may lack it
+        if key in of_every_method or key not in given:  # runs of older versions may lack it
             texts = {method: values - {None} for method, values in texts.items()}
         texts = {method: values for method, values in texts.items() if method not in lacking}
         every = set().union(*texts.values())

@@ -43,7 +43,7 @@ def batch(dtype=torch.float32, channels=3):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_log_loss_by_hand(dtype):
-    """Of sigmoids 3/4, then 1/2 and 1/4, then 2/3. Each loss is a mean: the batches differ in size."""
+    """The sigmoids are 3/4, then 1/2 and 1/4, then 2/3. Each loss is a mean: the batches differ in size."""
     drawing, result, smoothed = (torch.tensor(x, dtype=dtype) for x in ([log(3)] * 3, [0, -log(3)], [log(2)]))
     fake = (-log(1 / 2) - log(3 / 4)) / 2 - log(1 / 3)
     assert discriminator_loss(drawing, result, smoothed, "bce").item() == pytest.approx(-log(3 / 4) + fake)
@@ -74,14 +74,14 @@ def maps(count, *shapes, seed=0):
 
 
 def gram_in_numpy(maps):
-    """Of one picture's maps (C,H,W), element by element."""
+    """The Gram matrix of one picture's maps (C,H,W), element by element."""
     maps = maps.numpy().astype(float)
     return np.array([[(one * other).sum() / maps.size for other in maps] for one in maps])
 
 
 @pytest.mark.parametrize("half", [False, True])
 def test_style_loss_against_numpy(half):
-    """Of two layers; the drawings' matrices are means. Half precision under autocast is widened first."""
+    """Two layers; the drawings' matrices are means. Half precision is widened first, also under autocast."""
     result, drawing = maps(2, (3, 4, 5), (6, 2, 2)), maps(3, (3, 5, 4), (6, 1, 3), seed=1)
     if half:
         result, drawing = ([layer.bfloat16() for layer in each] for each in (result, drawing))
@@ -197,7 +197,7 @@ def gradient(network):
 @pytest.mark.parametrize("mode", ["bce", "lsgan"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
 def test_the_one_pass_step_has_the_gradients_of_the_plain_step(mode, dtype, tolerance):
-    """And VGG19 stays as it is."""
+    """VGG19 does not change."""
     (fast, args), (plain, _) = (build(f"--gan_mode {mode} --con_lambda 3 --adv_lambda 2") for _ in range(2))
     for model in (fast, plain):
         for network in (model.generator, model.discriminator, model.vgg):
@@ -305,7 +305,7 @@ def test_the_aucs_compare_drawings_with_what_the_discriminator_saw():
 @pytest.mark.parametrize("text", ["--gan_mode lsgan --pool_size 2", f"{WITHOUT_VGG} --conv_bias none"])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_steps_change_all_weights(text, precision):
-    """The scaler's branch too, which only a GPU without bf16 takes by itself."""
+    """Also with the scaler, which only a GPU without bf16 uses by default."""
     model, args = build(text, precision)
     networks = model.generator, model.discriminator
     before = [weight.clone() for network in networks for weight in network.parameters()]

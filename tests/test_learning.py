@@ -85,37 +85,31 @@ def colour_and_edges(batch):
     return batch.mean((0, 2, 3)), batch.mean(1).diff(dim=2).abs().mean()
 
 
-def toy_distances(text, pre_train, adversarial, every):
-    """Distance of a toy run's results from the drawings, in colour and in edges: after phase two over before.
+def test_adversarial_steps_bring_results_nearer_to_the_drawings():
+    """Measured over four seeds: colour falls to 0.42 to 0.62 of its distance, edges to 0.17 to 0.52.
 
-    The photographs and the drawings are cut from different pictures. Late in phase two the distances still
-    vary from step to step, so they are averaged over three moments, `every` so many steps.
+    The photographs and the drawings are cut from different pictures. Late in phase two the distances vary
+    from step to step, so they are averaged over three moments.
     """
+    text = "--gan_mode lsgan --con_lambda 1 --ndf 8 --lrG 1e-3 --lrD 1e-3"
     model, args = build(f"--input_size 32 --ngf 8 {text}")
     photo = as_tensor(crops(skimage.data.astronaut(), 20, 32) + crops(skimage.data.chelsea(), 12, 32))
     squares = [toy_drawing(square) for square in crops(skimage.data.coffee(), 32, 32)]
     drawing = as_tensor(squares)
     smoothed = as_tensor([edge_promoting.smooth_edges(square) for square in squares])
-    target = colour_and_edges(drawing)
-    generator = torch.Generator().manual_seed(args.seed)
-    moments, steps = [], pre_train + adversarial
-    for step in range(1, steps + 1):
-        chosen, others = torch.randint(32, (2, 8), generator=generator)
-        if step <= pre_train or not model.discriminator:
+    target, distances = colour_and_edges(drawing), []
+    random = torch.Generator().manual_seed(args.seed)
+    for step in range(1, 101):
+        chosen, others = torch.randint(32, (2, 8), generator=random)
+        if step <= 30:
             CartoonGAN.reconstruction_step(model, args, photo[chosen])
         else:
             batch = photo[chosen], drawing[others], smoothed[others]
             CartoonGAN.adversarial_step(model, args, *batch, PLACE)
-        if step in (pre_train, steps - 2 * every, steps - every, steps):
+        if step in (30, 80, 90, 100):
             with torch.no_grad():
-                moments.append(colour_and_edges(model.generator(photo)))
-    distances = [[(got - aim).norm().item() for got, aim in zip(m, target, strict=True)] for m in moments]
-    return np.mean(distances[1:], axis=0) / distances[0]
-
-
-def test_adversarial_steps_bring_results_nearer_to_the_drawings():
-    """Measured over four seeds: colour falls to 0.42 to 0.62 of its distance, edges to 0.17 to 0.52."""
-    text = "--gan_mode lsgan --con_lambda 1 --ndf 8 --lrG 1e-3 --lrD 1e-3"
-    colour, edges = toy_distances(text, 30, 70, every=10)
+                values = colour_and_edges(model.generator(photo))
+            distances.append([(value - aim).norm().item() for value, aim in zip(values, target, strict=True)])
+    colour, edges = np.mean(distances[1:], axis=0) / distances[0]
     assert colour < 0.75
     assert edges < 0.75

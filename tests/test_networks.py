@@ -197,7 +197,7 @@ def test_feature_maps_are_torchvisions():
 
 
 def test_maps_run_once_and_end_at_the_last_layer_that_is_needed():
-    """Of a narrow VGG19, which has the same layers. Grey is fed as three equal channels."""
+    """On a narrow VGG19 with the same layers. Grey is fed as three equal channels."""
     vgg, ran = checkpoints.load_vgg(VGG), []
     assert vgg.state_dict().keys() == VGG19().state_dict().keys()
     for place, layer in enumerate(vgg.features):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import warnings
 
 import numpy as np
@@ -58,6 +59,17 @@ def test_a_wrong_command_is_refused_early(capsys):
     with pytest.raises(SystemExit) as end:
         utils.refuse_early(wrong)
     assert end.value.code == 2 and capsys.readouterr().err == "error: no folder a\n"
+
+
+def test_a_signal_ends_the_program_with_its_status():
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        utils.end_on_signals()
+        with pytest.raises(Stopped, match="stopped by SIGTERM") as stopped:
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped.value.status == 128 + 15
 
 
 def test_of_several_processes_the_first_reports_or_each_for_itself(monkeypatch, capsys):

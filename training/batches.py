@@ -26,7 +26,7 @@ SHARED = Path("/dev/shm")  # where the loading processes leave their batches  # 
 AHEAD = 2  # batches that each of them may have there
 SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
 
-# Each stream of random numbers has a number of its own, so that no two ever share a seed.
+# Each stream of random numbers has its own number, so that no two share a seed. Other methods: 100 and more.
 PHOTOS, DRAWINGS, SMOOTHED, POOL, AUGMENT, POOL_BACK, NOISE = range(7)
 
 

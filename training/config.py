@@ -158,8 +158,8 @@ def add_running(parser):
     add("workers", None, number(int, 0, 1000), "processes that load images", "1, or up to 8 with a GPU")
     add("sample_every", 1, count, "epochs between sample images")
     add("sample_format", "png", ("png", "jpg", "webp"), "file format of sample images")
-    add("sample_keep", None, count, "keep the samples of the epochs 1, 2, 4, 8, … and of the last N", "all")
-    add("checkpoint_every", None, count, "also keep the generator every N epochs of phase two", "the latest")
+    add("sample_keep", None, count, "last epochs whose samples are kept, besides 1, 2, 4, 8, …", "all")
+    add("checkpoint_every", None, count, "epochs of phase two between kept generators", "only the latest")
     add("eval_every", 0, WHOLE, "epochs between measurements on the test photographs; 0: none")
     add("save_minutes", 5, REAL, "minutes between saved states; 0: every step")
     add("preview", False, bool, "try some steps of each phase, report time and memory, and keep nothing")
@@ -186,7 +186,7 @@ def write_settings(folder, record):
 
 
 def method_name(record):
-    """The Method.name of a run by its settings; an older run tells it by the command that started it."""
+    """The Method.name of a run from its settings; in older ones it is in the command that started the run."""
     if isinstance(record.get("method"), str):
         return record["method"]
     commands = record.get("commands")

@@ -58,14 +58,14 @@ def find_run(argv=None, method=CARTOONGAN):
             if (weights := vars(args).get(key)) and not Path(weights).exists():
                 raise WrongUse(f"no file {weights}: --{key} names the weights to start from")
     data.find_data(args, method.fewest_drawings(args))
-    # It is no setting, so it is not recorded.
+    # Whether this is a preview is not a setting, so it is not recorded.
     return RunConfig(argv, args, given, folder, earlier, method, preview=vars(args).pop("preview"))
 
 
 def run_name(args):
-    """NAME_PRE_EPOCHS_BATCH, then the learning rates where they are not 2e-4, then the tag.
+    """NAME_PRE_EPOCHS_BATCH, then the learning rates if they are not 2e-4, then the tag.
 
-    PRE is 0 where a generator to start from skips phase one, and left out where the method has none.
+    PRE is 0 if a generator to start from skips phase one, and left out if the method has no phase one.
     """
     rates = f"{args.lrG:g}" if args.lrG == args.lrD else f"{args.lrG:g}-{args.lrD:g}"
     skipped = vars(args).get("latest_generator_model")

@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from helpers import VGG
+from helpers import VGG, tiny_run
 
+import CartoonGAN
 from evaluation import __main__ as evaluate
 from evaluation import results
 from networks import Generator
@@ -168,6 +169,17 @@ def test_photographs_that_a_checkpoint_was_chosen_by_are_left_out(data, checkpoi
     assert results.not_chosen_by(checkpoint, photos) == photos
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("was chosen by 1 of the 3 photos: left out of its row")
+
+
+def test_the_best_of_a_run_is_chosen_by_one_half_and_evaluated_on_the_other(data, tmp_path):
+    for number in range(10):
+        images.write(data / f"src_data/test/{number}.png", np.full((48, 48, 3), 25 * number, np.uint8))
+        (data / f"src_data/test/{number}.jpg").unlink(missing_ok=True)
+    more = "--eval_every", 1, "--pre_train_epoch", 0, "--train_epoch", 1
+    CartoonGAN.main(tiny_run(data, tmp_path / "results", *more))
+    (best,) = tmp_path.glob("results/*/generator_best.pth")
+    photos = results.find_pictures(data / "src_data/test")
+    assert results.not_chosen_by(best, photos) == photos[1::2]
 
 
 def test_style_is_fitted_to_photographs_that_are_not_measured(data, capsys):

@@ -146,8 +146,8 @@ def test_noise_a_checkerboard_and_flat_colour_have_no_stripes():
 # The table
 
 
-def test_each_measure_gets_the_views_that_it_is_of():
-    """A result of half the size of the photo, whose checkerboard is gone in the size of training."""
+def test_each_measure_is_computed_from_its_inputs_where_they_exist():
+    """The result has a checkerboard in its own size alone."""
     board = pattern(lambda y, x: 9 * (-1) ** (x + y))
     views = measures.Views(result=GREY, photo=GREY + 10, clear=None, full=board, full_photo=GREY)
     row = measures.measure(views)

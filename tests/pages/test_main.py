@@ -1,6 +1,8 @@
 """`python -m pages`: which folders get pages, the list in the terminal, slimming."""
 
+import shutil
 import subprocess
+from unittest import mock
 
 import pytest
 from helpers import leave_run
@@ -59,15 +61,15 @@ def test_the_list_in_the_terminal(tmp_path, capsys):
     assert files_in(tmp_path) == before
 
 
-@pytest.mark.parametrize(("answer", "kept"), [("y", False), ("n", True), ("", True)])
+@pytest.mark.parametrize(("answer", "kept"), [("y", False), ("n", True), (EOFError, True)])
 def test_slimming_asks_and_removes_only_the_state(tmp_path, monkeypatch, capsys, answer, kept):
     folder = leave_run(tmp_path, "P")
     (folder / "state_latest.pth").write_bytes(bytes(2_500_000))
     names = files_in(tmp_path).keys()
-    questions = []
-    monkeypatch.setattr("builtins.input", lambda question: questions.append(question) or answer)
+    ask = mock.Mock(side_effect=[answer])
+    monkeypatch.setattr("builtins.input", ask)
     main(["--slim", str(folder)])
-    assert "2.5 MB" in questions[0]
+    assert "2.5 MB" in ask.call_args.args[0]
     assert names - files_in(tmp_path).keys() == (set() if kept else {"P_results/state_latest.pth"})
     assert ("2.5 MB freed" in capsys.readouterr().out) != kept
 
@@ -78,10 +80,10 @@ def test_several_runs_are_slimmed_of_the_named_parts(tmp_path, monkeypatch):
         (folder / "state_latest.pth").write_bytes(bytes(1000))
         (folder / "events.out.tfevents.1.host").write_bytes(bytes(1000))
     main([str(tmp_path)])
-    questions = []
-    monkeypatch.setattr("builtins.input", lambda question: questions.append(question) or "y")
+    ask = mock.Mock(return_value="y")
+    monkeypatch.setattr("builtins.input", ask)
     main(["--slim", *map(str, runs), "--remove", "samples", "events"])
-    assert questions[0].startswith("remove samples, events of 2 runs (")
+    assert ask.call_args.args[0].startswith("remove samples, events of 2 runs (")
     for folder in runs:
         assert {path.name.split("_")[0] for path in (folder / "Transfer").iterdir()} == {*"1247"}
         assert (folder / "state_latest.pth").exists() and not list(folder.glob("events.*"))
@@ -94,6 +96,9 @@ def test_slimming_refuses_an_unfinished_run_and_a_slim_one(tmp_path):
     folder = leave_run(tmp_path, "P")
     with pytest.raises(WrongUse, match="nothing to remove"):
         main(["--slim", str(folder)])
+    shutil.rmtree(folder / "Transfer")
+    with pytest.raises(WrongUse, match="nothing to remove of samples"):
+        main(["--slim", str(folder), "--remove", "samples"])
     (folder / "state_latest.pth").write_bytes(b"state")
     log_event(folder, "stopped")
     with pytest.raises(WrongUse, match="is not finished"):

@@ -172,26 +172,6 @@ def test_a_page_shows_when_a_run_was_first_started_and_the_progress_of_each_phas
     assert "2 s an epoch, 3 images/s" in text
 
 
-def test_the_page_of_five_hundred_epochs_and_the_overview_of_fifty_runs_are_small(tmp_path):
-    name = "Paprika_20_500_16_0.0005_res8"
-    photos = [f"{kind}_{number}" for kind in ("test", "train") for number in range(1, 6)]
-    folder = leave_run(tmp_path, name, epochs=1, photos=photos)
-    image = folder / "Transfer" / f"1_epoch_{name}_test_1.png"
-    for epoch in range(2, 501):
-        for photo in photos:
-            os.link(image, folder / "Transfer" / f"{epoch}_epoch_{name}_{photo}.png")
-    columns = "content,seconds,images_per_second,learning_rate,discriminator,adversarial,change,fakes,kid"
-    values = ",".join("0.123456789" for _ in columns.split(","))
-    lines = [f"2,{epoch},{values}\n" for epoch in range(1, 501)]
-    (folder / "metrics.csv").write_text(f"phase,epoch,{columns}\n" + "".join(lines))
-    for number in range(49):
-        leave_run(tmp_path, f"Run{number}", epochs=1, ngf=number)
-    writing.write(tmp_path)
-    assert (folder / "page.js").stat().st_size < 300_000
-    assert (folder / "index.html").stat().st_size < 100_000
-    assert (tmp_path / "index.html").stat().st_size < 300_000
-
-
 def test_the_overview_runs_no_script_of_a_run_folder(tmp_path):
     folder = leave_run(tmp_path, "Foreign")
     (folder / "page.js").write_text("alert(1)")

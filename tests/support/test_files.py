@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from helpers import ROOT
@@ -91,6 +92,20 @@ def test_a_lock_ends_with_its_process_or_its_block(tmp_path):
         raise ZeroDivisionError
     with locked(tmp_path, wait=False) as free:
         assert free
+
+
+def test_a_lock_can_be_waited_for(tmp_path):
+    def wait():
+        with locked(tmp_path, wait=True) as free:
+            order.append(free)
+
+    order, waiting = [], threading.Thread(target=wait)
+    with locked(tmp_path, wait=False):
+        waiting.start()
+        waiting.join(0.1)
+        order.append("released")
+    waiting.join(10)
+    assert order == ["released", True]
 
 
 def test_a_forked_process_can_close_the_locks_of_its_parent(tmp_path):

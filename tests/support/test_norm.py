@@ -85,7 +85,7 @@ def test_an_exported_instance_norm_is_that_of_the_cpu(count, monkeypatch):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_large_picture_is_summed_in_bands(layout, monkeypatch):
-    """Of bands of three rows and a last one of two, with different means."""
+    """Bands of three rows and a last one of two, with different means."""
     monkeypatch.setattr(norm, "BAND", 70)
     layer = normal(InstanceNorm(3))
     x = (100 + pictures(2, 3, 23, 20) + torch.arange(23.0)[:, None]).contiguous(memory_format=layout)

@@ -142,7 +142,8 @@ def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, ad
 
 
 def test_the_state_follows_from_the_log_and_the_lock(tmp_path, monkeypatch):
-    assert run_state(tmp_path) == ("", "") and read_log(tmp_path) == []
+    assert run_state(tmp_path) == run_state(tmp_path / "removed") == ("", "")
+    assert read_log(tmp_path) == []
     log_event(tmp_path, "started", "python CartoonGAN.py")
     assert run_state(tmp_path) == ("killed", "the process died without logging an exit")
     with lock_run(tmp_path):

@@ -61,10 +61,6 @@ def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, monkeypatch):
     later = measured[len(measured) // 2 :]
     for name in ("open files", "threads", "temporary files"):
         assert len({each[name] for each in later}) == 1, (name, [each[name] for each in measured])
-    for name, unit in (("memory", 1e6), ("objects", 1)):
-        values = [each[name] / unit for each in later]
-        slope = np.polyfit([each["epoch"] for each in later], values, 1)[0] * 1000
-        print(f"{epochs} epochs: {name} {slope:+.2f} in 1000 epochs, {values[-1]:.0f} at the end")
     grown = later[-1]["objects"] - later[0]["objects"]
     assert grown < epochs, f"{grown} more objects after {epochs // 2} epochs"
     memory = np.array_split([each["memory"] for each in later], 2)
