@@ -116,10 +116,6 @@ def test_commands_are_found_and_wrong_ones_rejected():
     assert program("python -m pages results --list")[1] == ["results", "--list"]
 
 
-def test_the_readme_is_short():
-    assert len(README.splitlines()) < 130
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_and_files_of_a_page_exist(page):
     for target, heading in re.findall(LINK, page.read_text()):
