@@ -57,9 +57,7 @@ def test_smooth_edges_is_as_defined(drawings):
 
 
 @pytest.mark.parametrize("how", ["crop", "squash"])
-def test_a_pair_is_the_drawing_and_its_smoothed_copy(
-    drawings, tmp_path, how, capsys
-):
+def test_a_pair_is_the_drawing_and_its_smoothed_copy(drawings, tmp_path, how, capsys):
     (drawings / "deep").mkdir()
     shutil.move(drawings / "0.jpg", drawings / "deep/0.JPG")
     images.write(drawings / "1.png", images.read(drawings / "1.jpg"))
