@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import networks
-from pictures import decoding, images, inference, listing, pipeline
-from training import batches
+from pictures import decoding, inference, listing, pipeline
 from utils import RunFailed
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest resets the filters of decoding.py
@@ -108,17 +107,6 @@ def decode_every_way(data):
     return frames
 
 
-def load_for_training(path):
-    """An image that passed the check before training gives a training square; any other gives an error."""
-    checked = images.check([path], "photographs")
-    dataset = batches.TrainingImages([path], [path], 16, "crop", 3, 1)
-    squares = attempt(dataset.__getitem__, [(0, (1, 2))])
-    if checked.paths:
-        assert [square.shape for square in squares] == [(3, 16, 16)]
-    else:
-        assert squares is None and checked.unreadable[path] and "\n" not in checked.unreadable[path]
-
-
 def convert(path, target, apply):
     """As test.py converts a picture: a file that can be read is written, or the failure is one line."""
     picture = pipeline.read(listing.Picture(path, target), longest=64)
@@ -142,7 +130,6 @@ def test_any_bytes_end_in_an_image_or_in_one_line(effort, tmp_path):
         path.write_bytes(data)
         target.unlink(missing_ok=True)
         decode_every_way(data)
-        load_for_training(path)
         convert(path, target, lambda photos: inference.convert(generator, photos))
 
     each()
