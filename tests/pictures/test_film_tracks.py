@@ -166,8 +166,10 @@ def test_damaged_titles_and_tracks_of_unknown_codecs_do_no_harm(rich, tmp_path, 
 
 def test_sound_with_a_cover_picture_is_not_a_film(tmp_path):
     with av.open(str(tmp_path / "song.mkv"), "w") as song:
-        sound = song.add_stream("aac", rate=8000, layout="mono")
+        sound = song.add_stream("pcm_s16le", rate=8000, layout="mono")
         song.add_attachment("cover.png", "image/png", COVER)
-        song.mux(sound.encode())
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        samples.sample_rate = 8000
+        song.mux(sound.encode(samples))
     with pytest.raises(WrongUse, match=r"song\.mkv has no video in it, only a cover picture"):
         convert(tmp_path / "song.mkv", tmp_path / "out.mp4", keep)
