@@ -1,5 +1,6 @@
 """`python -m benchmark`: the baselines compute what the program computes, and each table has its figures."""
 
+import contextlib
 import functools
 import os
 import re
@@ -93,6 +94,23 @@ def test_the_functions_take_turns_and_one_without_memory_is_left_out(monkeypatch
     make = lambda name: functools.partial(work, name)
     assert measuring.measure(make, 3, CPU) == {None: (3, 7.0), "fp32": (3, 7.0)}
     assert order == [None, "fp32"] * 4 and capsys.readouterr().out == "\nfp16: out of memory\n"
+
+
+@pytest.mark.parametrize(
+    ("capability", "native", "expected"),
+    [((7, 0), False, ["fp16", "fp32"]), ((9, 0), True, ["bf16", "fp32", "tf32", "fp16"])],
+)
+def test_the_variants_and_the_memory_of_a_gpu(capability, native, expected, monkeypatch):
+    order, fakes = [], {"memory_allocated": 2 * 2**20, "max_memory_allocated": 5 * 2**20}
+    fakes |= {"get_device_capability": capability, "is_bf16_supported": native}
+    for name, value in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value, **__: value)
+    for name in ("synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda name=name: order.append(name))
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    assert measuring.variants(torch.device("cuda")) == [None, *expected]
+    assert measuring.run_once(lambda: order.append("work"), torch.device("cuda"))[1] == 3
+    assert order == ["synchronize", "reset_peak_memory_stats", "work", "synchronize"]
 
 
 def test_memory_is_the_growth_of_a_process():

@@ -27,8 +27,8 @@ FORMS = {
     "flatten, outline, guide": lambda: ours(flatten=1, outline=1, guide=2),
     "grey, resized": lambda: ours(in_ngc=1, out_ngc=1, upsample="resize"),
     "no biases": lambda: ours(conv_bias="none"),
-    "authors": lambda: authors_weights(blocks=1),
-    "old script": lambda: script_weights(blocks=1),
+    "authors": lambda: authors_weights(),
+    "old script": lambda: script_weights(),
     "AnimeGANv2": animegan_weights,
     "CycleGAN": cyclegan_weights,
 }

@@ -5,30 +5,17 @@ import numpy as np
 import pytest
 import torch
 from helpers import SHARED
-from PIL import Image
 
-import test
 from networks import Generator
-from pictures import checkpoints, colour, inference
+from pictures import checkpoints, inference
 from pictures.foreign import CycleGenerator
 from utils import WrongUse, to_image, to_range
 
 HAYAO = SHARED / "pretrained/Hayao_net_G_float.pth"
 CLOSE = 1e-4  # of [-1, 1], in float32
 DEFINITIONS = {  # of each program: weights, and a function of them and RGB in [-1, 1]
-    "authors": (
-        foreign.authors_weights(),
-        lambda weights, rgb: foreign.authors(weights, rgb.flip(1)).flip(1),
-    ),
-    "authors, few blocks": (
-        foreign.authors_weights(ngf=6, blocks=1),
-        lambda weights, rgb: foreign.authors(weights, rgb.flip(1), 1).flip(1),
-    ),
-    "old script": (foreign.script_weights(), lambda weights, rgb: foreign.old_script(weights, rgb, 6)),
-    "old script, many blocks": (
-        foreign.script_weights(ngf=6, blocks=12),
-        lambda weights, rgb: foreign.old_script(weights, rgb, 12),
-    ),
+    "authors": (foreign.authors_weights(), foreign.authors),
+    "old script": (foreign.script_weights(), foreign.old_script),
     "CycleGAN": (foreign.cyclegan_weights(), foreign.cyclegan),
     "CycleGAN, 6 blocks, dropout": (foreign.cyclegan_weights(blocks=6, second=6), foreign.cyclegan),
     "AnimeGANv2": (foreign.animegan_weights(), foreign.animegan),
@@ -37,11 +24,11 @@ DEFINITIONS = {  # of each program: weights, and a function of them and RGB in [
 
 @pytest.fixture
 def net(tmp_path):
-    """net(content, name="net.pth"): a file of torch.save."""
+    """net(content): a file of torch.save."""
 
-    def save(content, name="net.pth", **options):
-        torch.save(content, tmp_path / name, **options)
-        return tmp_path / name
+    def save(content, **options):
+        torch.save(content, tmp_path / "net.pth", **options)
+        return tmp_path / "net.pth"
 
     return save
 
@@ -72,7 +59,7 @@ def test_a_checkpoint_of_another_program_is_its_definition(net, program):
 @pytest.mark.skipif(not HAYAO.exists(), reason="the released weights are not here")
 def test_released_weights():
     weights = torch.load(HAYAO, weights_only=True)
-    assert difference(HAYAO, weights, DEFINITIONS["authors"][1], [(32, 48)]) < CLOSE
+    assert difference(HAYAO, weights, foreign.authors, [(32, 48)]) < CLOSE
 
 
 def test_variants_of_the_files(net, tmp_path):
@@ -82,12 +69,12 @@ def test_variants_of_the_files(net, tmp_path):
     weights, definition = DEFINITIONS["old script"]
     old = weights | {"down_convs.1.running_mean": torch.ones(4)}
     assert difference(net(old, _use_new_zipfile_serialization=False), weights, definition) < CLOSE
-    save_file = pytest.importorskip("safetensors.torch").save_file
-    save_file(weights, tmp_path / "net.safetensors")
-    assert difference(tmp_path / "net.safetensors", weights, definition) < CLOSE
-    (tmp_path / "net.safetensors").write_bytes((tmp_path / "net.safetensors").read_bytes()[:-100])
+    path = tmp_path / "net.safetensors"
+    pytest.importorskip("safetensors.torch").save_file(weights, path)
+    assert difference(path, weights, definition) < CLOSE
+    path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(WrongUse, match="is damaged or cut short: copy or download it again"):
-        checkpoints.load_generator(tmp_path / "net.safetensors")
+        checkpoints.load_generator(path)
 
 
 def prefixed(prefix, weights):
@@ -97,18 +84,12 @@ def prefixed(prefix, weights):
 @pytest.mark.parametrize(
     "wrap",
     [
-        *(
-            lambda weights, key=key: {"epoch": 3, key: weights, "optimizer": {}}
-            for key in ("state_dict", "generator_state_dict", "g_state_dict", "netG", "model", "weights")
-        ),
-        lambda weights: {"model": {"netG": {"state_dict": weights}["state_dict"]}, "netD": {}},
+        lambda weights: {"epoch": 3, "generator_state_dict": weights, "optimizer": {}},
+        lambda weights: {"model": {"netG": weights}, "netD": {}},
         lambda weights: {"params": {}, "params_ema": prefixed("module.", weights)},
         lambda weights: {"n_averaged": torch.tensor(3)} | prefixed("module.", weights),
-        *(
-            lambda weights, prefix=prefix: (
-                prefixed(prefix, weights) | {"discriminator.0.weight": torch.zeros(1)}
-            )
-            for prefix in ("generator.", "G.", "net.module._orig_mod.")
+        lambda weights: (
+            prefixed("net.module._orig_mod.", weights) | {"discriminator.0.weight": torch.zeros(1)}
         ),
     ],
 )
@@ -120,7 +101,6 @@ def test_wrappers_are_opened(net, wrap):
 @pytest.mark.parametrize(
     "architecture",
     [
-        {"nb": 2},
         {"nb": 1, "res_convs": 3, "upsample": "resize", "in_ngc": 1, "out_ngc": 1},
         {"nb": 0, "conv_bias": "none"},
     ],
@@ -139,25 +119,17 @@ def test_our_weights_without_their_architecture(net, capsys, architecture):
     ("program", "change", "message"),
     [
         ("authors", lambda w: (w.clear(), w.update({"down.0.weight": torch.zeros(4, 3, 7, 7)})), "damaged"),
-        ("authors", lambda w: w.update(epoch=3), "no weights by name"),
-        ("authors", lambda w: w.pop("conv04_2.bias"), "lacks conv04_2.bias"),
         ("authors", lambda w: w.pop("conv04_2.weight"), "is damaged: a convolution is missing"),
-        ("authors", lambda w: w.pop("in02_1.shift"), "lacks in02_1.shift"),
         ("authors", lambda w: w.pop("in13_1.scale"), "lacks a norm.scale"),
         ("authors", lambda w: w.update(more=torch.zeros(1)), "holds more, which its layout does not have"),
-        ("authors", lambda w: w.update({"conv04_1.weight": torch.zeros(1)}), "does not fit"),
-        ("authors", lambda w: w.update({"conv01_1.weight": torch.zeros(1)}), "damaged"),
-        ("authors", lambda w: w.update({"deconv03_1.weight": torch.zeros(())}), "damaged"),
         ("authors", lambda w: w.update({"deconv03_1.bias": torch.zeros(())}), "damaged"),
-        ("authors", lambda w: w.update({"conv01_1.weight": torch.zeros(4, 4, 7, 7)}), "its in_ngc is '4'"),
         ("authors", lambda w: w["in04_1.scale"].fill_(torch.nan), "blocks.0.layers.1.weight is not finite"),
         ("CycleGAN", lambda w: w.pop("model.4.bias"), "lacks model.4.bias"),
-        ("CycleGAN", lambda w: w.update({"model.4.weight": torch.zeros(1)}), "does not fit"),
         ("AnimeGANv2", lambda w: w.update({"block_b.0.1.weight": torch.zeros(1)}), "does not fit"),
         (
             "AnimeGANv2",
             lambda w: w.pop("block_a.0.1.weight"),
-            "not a generator of a known layout: take a run",
+            "not a generator of a known layout",
         ),
     ],
 )
@@ -178,21 +150,17 @@ def test_cyclegan_has_as_many_weights_as_in_the_paper():
         assert sum(weight.numel() for weight in CycleGenerator().parameters()) == 11_378_179
 
 
-def test_a_cyclegan_trained_here_is_saved_and_read_again(net):
-    generator = CycleGenerator(ngf=4, nb=2, upsample="resize")
-    again = checkpoints.load_generator(net(checkpoints.generator_file(generator)))
-    photo = torch.rand(1, 3, 16, 20)
-    assert again.architecture == generator.architecture and torch.equal(generator(photo), again(photo))
-
-
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("program", ["CycleGAN", "AnimeGANv2"])
-def test_bfloat16_is_near(net, program):
+def test_pictures_of_any_size_in_each_precision(net, program, precision):
     weights, definition = DEFINITIONS[program]
-    generator = inference.prepare(checkpoints.load_generator(net(weights)), torch.device("cpu"), "bf16")
-    (made,) = inference.stylise(generator, [noise(32, 48)])
+    generator = inference.prepare(checkpoints.load_generator(net(weights)), torch.device("cpu"), precision)
+    (made,), (flat,) = (inference.convert(generator, [noise(*size)]) for size in ((32, 48), (5, 90)))
     with torch.inference_mode():
         expected = definition(weights, to_range(torch.tensor(noise(32, 48)).permute(2, 0, 1)[None]))
-    assert np.abs(made.astype(int) - to_image(expected[0])).mean() < 6
+    wrong = np.abs(made.astype(int) - to_image(expected[0]))
+    assert wrong.max() <= 1 if precision == "fp32" else wrong.mean() < 6
+    assert flat.shape == (5, 90, 3)
 
 
 def test_cyclegan_in_tiles_is_what_it_is_whole(net):
@@ -200,41 +168,6 @@ def test_cyclegan_in_tiles_is_what_it_is_whole(net):
     inference.prepare(generator, torch.device("cpu"), "fp32")
     (whole,), (tiled,) = (inference.stylise(generator, [noise(70, 95)], tile) for tile in (None, 32))
     assert np.abs(whole.astype(int) - tiled).max() <= 1 and whole.std() > 10
-
-
-@pytest.mark.parametrize("program", ["CycleGAN", "AnimeGANv2"])
-def test_test_py_applies_them_to_pictures_of_any_size(net, tmp_path, program):
-    weights, definition = DEFINITIONS[program]
-    (tmp_path / "in").mkdir()
-    for name, size in (("a", (32, 48)), ("b", (5, 90))):
-        Image.fromarray(noise(*size)).save(tmp_path / f"in/{name}.png")
-    command = ["--pre_trained_model", net(weights), "--image_dir", tmp_path / "in", "--device", "cpu"]
-    command += ["--precision", "fp32", "--output_image_dir"]
-    test.main([*map(str, [*command, tmp_path / "out"])])
-    made = np.asarray(Image.open(tmp_path / "out/a.png"))
-    with torch.inference_mode():
-        expected = definition(weights, torch.tensor(noise(32, 48)).permute(2, 0, 1)[None] / 127.5 - 1)
-    expected = ((expected[0] + 1) * 127.5).permute(1, 2, 0).numpy()
-    assert np.abs(made - expected).max() < 1
-    assert Image.open(tmp_path / "out/b.png").size == (90, 5)
-    test.main([*map(str, [*command, tmp_path / "kept", "--keep_colour", "chroma"])])
-    kept = np.asarray(Image.open(tmp_path / "kept/a.png"))
-    assert (kept == colour.keep(noise(32, 48), made, "chroma", 1)).all() and (kept != made).any()
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        (["--tile", "16"], "AnimeGANv2's network, which cannot work in tiles: limit the size with --size N"),
-        (["--ngf", "64"], "--ngf is 64, but .*net.pth has ngf none: it is AnimeGANv2's network"),
-    ],
-)
-def test_what_animegan_cannot_do_is_an_error(net, tmp_path, option, message):
-    Image.fromarray(noise(16, 16)).save(tmp_path / "a.png")
-    command = ["--pre_trained_model", net(DEFINITIONS["AnimeGANv2"][0]), "--image_dir", tmp_path / "a.png"]
-    with pytest.raises(WrongUse, match=message):
-        test.main([*map(str, [*command, "--output_image_dir", tmp_path / "out", "--device", "cpu", *option])])
-    assert not (tmp_path / "out").exists()
 
 
 def test_training_starts_from_no_other_network(net):

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from bad_data import encoded
+from bad_data import encoded, noise
 from PIL import ExifTags, Image
 
 from pictures import decoding, images
@@ -14,8 +14,8 @@ from utils import WrongUse
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes decoding.py's own filter
 
 
-def noise(width, height):
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+def pixels(width, height):
+    return np.array(noise(width, height))
 
 
 # Reading
@@ -23,7 +23,8 @@ def noise(width, height):
 
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
     good, same, text, gone = (tmp_path / f"{name}.png" for name in ("good", "same", "text", "gone"))
-    images.write(good, noise(20, 10))
+    images.write(good, pixels(20, 10))
+    assert (images.read(good) == pixels(20, 10)).all()
     same.write_bytes(good.read_bytes())
     text.write_text("no image")
     reasons = {text: "not an image", gone: "No such file or directory"}
@@ -37,12 +38,6 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
     assert "20 pixels wide, at least 21" in images.check([good], "", narrowest=21).unreadable[good]
 
 
-def test_a_missing_libgl_is_reported_with_two_ways_to_get_it(run_cli):
-    end = run_cli("-c", "import sys; sys.modules['cv2'] = None; import CartoonGAN")
-    assert end.returncode == 1 and end.stderr.count("\n") == 1
-    assert "apt-get install libgl1 libglib2.0-0" in end.stderr and "opencv-python-headless" in end.stderr
-
-
 # Sizes and colours
 
 
@@ -53,13 +48,12 @@ def test_a_missing_libgl_is_reported_with_two_ways_to_get_it(run_cli):
         (33, 47, "crop", (32, 46)),
         (20, 10, "crop", (64, 32)),
         (100, 50, "squash", (32, 32)),
-        (10, 20, "squash", (32, 32)),
     ],
 )
-@pytest.mark.parametrize("channels", [1, 3])
-def test_fit_training(width, height, how, expected, channels):
-    image = images.fit_training(noise(width, height)[..., :channels], 32, how)
-    assert image.shape == (*expected[::-1], channels) and image.dtype == np.uint8
+def test_fit_training(width, height, how, expected):
+    for channels in (1, 3):
+        image = images.fit_training(pixels(width, height)[..., :channels], 32, how)
+        assert image.shape == (*expected[::-1], channels) and image.dtype == np.uint8
 
 
 @pytest.mark.parametrize(
@@ -67,7 +61,7 @@ def test_fit_training(width, height, how, expected, channels):
     [(100, 50, (60, 30)), (50, 100, (30, 60)), (50, 20, (50, 20)), (999, 2, (60, 1))],
 )
 def test_fit_within_shrinks_and_never_enlarges(width, height, expected):
-    assert images.fit_within(noise(width, height), 60).shape[1::-1] == expected
+    assert images.fit_within(pixels(width, height), 60).shape[1::-1] == expected
 
 
 def test_shrinking_takes_the_mean_of_the_area():
@@ -76,7 +70,7 @@ def test_shrinking_takes_the_mean_of_the_area():
 
 
 def test_side_by_side():
-    colour = noise(32, 16)
+    colour = pixels(32, 16)
     grey = colour[..., 1:2]
     both = images.side_by_side(colour, grey)
     assert np.array_equal(both[:, :32], colour) and np.array_equal(both[:, 32:], grey.repeat(3, axis=2))
@@ -85,7 +79,7 @@ def test_side_by_side():
 
 def test_luminance_changes_and_chroma_stays():
     """Chroma by its definition in ITU-R BT.601: R - Y and B - Y."""
-    photo = np.random.default_rng(0).integers(90, 160, (8, 9, 3)).astype(np.uint8)
+    photo = pixels(9, 8) // 4 + 90
     grey = images.luminance(photo)
     assert (grey == decoding.decode(encoded(Image.fromarray(photo)), channels=1)).all()
     assert np.abs(grey[..., 0] - photo @ [0.299, 0.587, 0.114]).max() <= 0.51
@@ -103,19 +97,7 @@ def test_luminance_changes_and_chroma_stays():
 # Writing
 
 DATES = {ExifTags.Base.DateTimeOriginal: "2019:01:02 03:04:05", ExifTags.Base.OffsetTimeOriginal: "+09:00"}
-ORIGIN = {
-    "Software": "CartoonGAN 1a2b",
-    "Model": "Paprika/net.pth, SHA-256 12ab",
-    "Command": "python test.py é …",
-}
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_write_is_whole_and_reads_back_the_same(tmp_path, channels):
-    path, image = tmp_path / "picture.png", noise(20, 10)[..., :channels]
-    images.write(path, image)
-    assert np.array_equal(images.read(path, channels), image)
-    assert list(tmp_path.iterdir()) == [path]
+ORIGIN = {"Software": "CartoonGAN 1a2b", "Model": "P/net.pth, SHA-256 12ab", "Command": "python test.py é …"}
 
 
 def photograph():
@@ -129,7 +111,7 @@ def photograph():
     return encoded(Image.new("RGB", (24, 16), "teal"), "jpeg", exif=exif, dpi=(300, 300))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_a_result_keeps_the_dates_and_resolution_of_its_photograph_and_tells_its_origin(tmp_path, kind):
     (frame,), kept = decoding.decode_frames(photograph())
     path = tmp_path / f"a.{kind.lower()}"
@@ -138,10 +120,7 @@ def test_a_result_keeps_the_dates_and_resolution_of_its_photograph_and_tells_its
         made.load()
         exif, info, size = made.getexif(), made.info, made.size
     assert size == (16, 24)
-    if kind not in ("WEBP", "AVIF"):
-        assert info["dpi"] == pytest.approx((300, 300), abs=0.1)
-    if kind == "BMP":
-        return
+    assert kind == "WEBP" or info["dpi"] == pytest.approx((300, 300), abs=0.1)
     inner = exif.get_ifd(ExifTags.IFD.Exif)
     assert exif[ExifTags.Base.DateTime] == "2020:02:03 04:05:06" and inner.items() >= DATES.items()
     assert ExifTags.Base.Make not in exif and not exif.get_ifd(ExifTags.IFD.GPSInfo)
@@ -149,34 +128,18 @@ def test_a_result_keeps_the_dates_and_resolution_of_its_photograph_and_tells_its
     if kind == "PNG":
         assert info.items() >= ORIGIN.items()
         return
-    text = "Software: CartoonGAN 1a2b\nModel: Paprika/net.pth, SHA-256 12ab\nCommand: python test.py é …"
+    text = "Software: CartoonGAN 1a2b\nModel: P/net.pth, SHA-256 12ab\nCommand: python test.py é …"
     comment = bytes(inner[ExifTags.Base.UserComment])
     assert comment.startswith(b"UNICODE\0") and comment[8:].decode("utf-16-be") == text
     assert exif[ExifTags.Base.Software] == "CartoonGAN 1a2b"
     assert kind != "JPEG" or info["comment"].decode() == text
 
 
-@pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_an_animation_keeps_its_frames_and_tells_its_origin(tmp_path, kind):
-    red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
-    options = images.origin_options(kind, ORIGIN)
-    images.write(tmp_path / f"a.{kind}", np.asarray(red), save_all=True, append_images=[blue], **options)
-    with Image.open(tmp_path / f"a.{kind}") as made:
-        assert made.n_frames == 2
-        assert ORIGIN["Command"] in (made.info["Command"] if kind == "PNG" else made.info["comment"].decode())
-
-
-@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0", None])
-def test_damaged_exif_does_no_harm(exif):
-    data = encoded(Image.new("RGB", (24, 16)), **{"exif": exif} if exif else {})
-    assert decoding.decode_frames(data)[1] == {}
-
-
 def test_the_origin_names_the_model_with_its_hash(tmp_path):
     (tmp_path / "Paprika_results").mkdir()
     path = tmp_path / "Paprika_results/generator_latest.pth"
     path.write_bytes(b"weights")
-    origin = images.describe_origin(path, "python test.py " + "a.jpg " * 10_000 + "\udcff")
+    origin = images.describe_origin(path, "python test.py " + "a.jpg " * 10_000)
     sha256 = hashlib.sha256(b"weights").hexdigest()[:16]
     assert origin["Model"] == f"Paprika_results/generator_latest.pth, SHA-256 {sha256}"
     assert origin["Software"].startswith("CartoonGAN")

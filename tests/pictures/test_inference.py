@@ -9,8 +9,6 @@ from networks import CONVOLUTIONS, Generator, InstanceNorm
 from pictures import images, inference
 from utils import RunFailed
 
-CPU = torch.device("cpu")
-
 
 def prepared(precision="fp32", **architecture):
     torch.manual_seed(0)
@@ -20,11 +18,11 @@ def prepared(precision="fp32", **architecture):
             torch.nn.init.uniform_(layer.weight, 0.5, 1)
         elif isinstance(layer, CONVOLUTIONS) and layer.bias is not None:
             torch.nn.init.uniform_(layer.bias, -0.3, 0.3)  # means of channels, which a layer norm sees
-    return inference.prepare(generator, CPU, precision)
+    return inference.prepare(generator, torch.device("cpu"), precision)
 
 
-def photo(height, width, channels=3):
-    return np.random.default_rng(0).integers(0, 256, (height, width, channels)).astype(np.uint8)
+def photo(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
 def largest_difference(one, other):
@@ -38,7 +36,7 @@ def precisions(generator):
 # Tiles
 
 
-@pytest.mark.parametrize("architecture", [{}, {"nb": 0}, {"res_convs": 3}, {"upsample": "resize"}])
+@pytest.mark.parametrize("architecture", [{}, {"res_convs": 3}, {"upsample": "resize"}])
 def test_reach_is_what_gradients_reach(architecture):
     generator = prepared(**architecture).double()
     for layer in generator.modules():
@@ -59,28 +57,14 @@ def test_reach_is_what_gradients_reach(architecture):
     assert far <= computed <= far + 3
 
 
-def test_reach_of_the_authors_network():
-    with torch.device("meta"):
-        assert inference.reach(Generator().modules()) == (85, 1)
-
-
-SIZES = [(70, 130), (5, 90), (64, 64), (1, 1), (33, 300)]
-
-
-@pytest.mark.parametrize(
-    ("size", "tile", "architecture"),
-    [
-        *((size, tile, {}) for size in SIZES for tile in (16, 52)),
-        *((SIZES[0], 16, form) for form in ({"upsample": "resize"}, {"padding": "zeros"}, {"norm": "mixed"})),
-    ],
-)
-def test_tiles_make_the_whole(size, tile, architecture):
-    generator = prepared(**architecture)
-    (whole,) = inference.stylise(generator, [photo(*size)])
-    (tiled,) = inference.stylise(generator, [photo(*size)], tile)
+@pytest.mark.parametrize(("size", "tile"), [((70, 130), 16), ((70, 130), 52), ((5, 90), 16), ((1, 1), 16)])
+def test_tiles_make_the_whole(size, tile):
+    generator = prepared()
+    whole, tiled, again = (
+        inference.stylise(generator, [photo(*size)], given)[0] for given in (None, tile, None)
+    )
     assert tiled.shape == whole.shape == (*size, 3)
     assert largest_difference(tiled, whole) <= 1
-    (again,) = inference.stylise(generator, [photo(*size)])
     assert (again == whole).all()  # tiles leave the network as it was
 
 
@@ -96,7 +80,7 @@ def test_no_layer_at_full_size_sees_more_than_a_tile_and_its_surroundings():
 
 
 @pytest.mark.parametrize("tile", [None, 16])
-@pytest.mark.parametrize(("in_ngc", "out_ngc"), [(1, 1), (3, 1), (1, 3), (3, 3)])
+@pytest.mark.parametrize(("in_ngc", "out_ngc"), [(1, 1), (3, 1), (1, 3)])
 def test_one_channel_is_luminance_and_the_photo_keeps_its_chroma(in_ngc, out_ngc, tile):
     generator, colour = prepared(in_ngc=in_ngc, out_ngc=out_ngc), photo(20, 24) // 4 + 96
     (result,) = inference.convert(generator, [colour], tile)
@@ -108,45 +92,36 @@ def test_one_channel_is_luminance_and_the_photo_keeps_its_chroma(in_ngc, out_ngc
     assert (result != colour).mean() > 0.5
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_convolutions_get_the_precision_and_norms_stay_float32(precision, dtype):
-    generator = prepared(precision)
-    assert precisions(generator) == {dtype}
-    norms = [layer for layer in generator.modules() if isinstance(layer, InstanceNorm)]
-    assert {norm.weight.dtype for norm in norms} == {torch.float32}
-    (exact,), (near,) = (inference.stylise(each, [photo(32, 32)]) for each in (prepared(), generator))
-    assert np.abs(exact.astype(int) - near).mean() < 3
-
-
-def overflowing(precision):
-    """A generator whose first convolution leaves the range of fp16 on the brightest photos only."""
-    generator = prepared(precision)
-    with torch.no_grad():
-        generator.down[0].weight.copy_(generator.down[0].weight.abs() * 1e5)
-    return generator
+def test_convolutions_get_the_precision_and_norms_stay_float32():
+    exact, half = prepared(), prepared("bf16")
+    assert precisions(exact) == {torch.float32} and precisions(half) == {torch.bfloat16}
+    assert {norm.weight.dtype for norm in half.modules() if isinstance(norm, InstanceNorm)} == {torch.float32}
+    (wanted,), (near,) = (inference.stylise(each, [photo(32, 32)]) for each in (exact, half))
+    assert np.abs(wanted.astype(int) - near).mean() < 3
 
 
 @pytest.mark.parametrize("tile", [None, 16])
 def test_what_overflows_in_fp16_is_made_again_in_fp32(tile, capsys):
     utils.report_once.cache_clear()
+    half, exact = prepared("fp16"), prepared("fp32")
+    for generator in (half, exact):  # the first convolution leaves the range of fp16 on bright photos only
+        weight = generator.down[0].weight
+        weight.copy_(weight.abs() * 1e5)
     bright, dark = np.full((20, 24, 3), 255, np.uint8), photo(20, 24) // 4 + 96
     bright[5:9, 3:8] = 250
-    half, exact = overflowing("fp16"), overflowing("fp32")
     inference.stylise(half, [dark], tile)
     assert capsys.readouterr().err == ""
     made = inference.convert(half, [dark, bright], tile)
     wanted = inference.convert(exact, [dark, bright], tile)
     assert all(np.abs(a.astype(int) - b).mean() < 1 for a, b in zip(made, wanted, strict=True))
-    message = "fp16 overflows: such pictures are computed again in fp32 (--precision fp32: all)\n"
-    assert capsys.readouterr().err == message
+    assert capsys.readouterr().err.startswith("fp16 overflows: such pictures are computed again in fp32")
     assert precisions(half) == {torch.float16}
 
 
-@pytest.mark.parametrize(("precision", "tile"), [("fp32", None), ("fp16", None), ("fp16", 16)])
+@pytest.mark.parametrize(("precision", "tile"), [("fp32", None), ("fp16", 16)])
 def test_values_that_are_not_finite_in_fp32_either_are_an_error(precision, tile):
     generator = prepared(precision)
-    with torch.no_grad():
-        generator.up[-1].weight[0, 0] = torch.nan
+    generator.up[-1].weight[0, 0] = torch.nan
     before = precisions(generator)
     with pytest.raises(RunFailed, match=r"^the result has values that are not finite: [^\n]+$"):
         inference.convert(generator, [photo(20, 24)], tile)
@@ -167,19 +142,14 @@ def test_out_of_memory_is_recognised():
     enlarge = lambda: images.cv2.copyMakeBorder(np.zeros((1, 1, 3)), *border, images.cv2.BORDER_CONSTANT)
     errors = [raised(enlarge, images.cv2.error), torch.OutOfMemoryError("x"), MemoryError()]
     errors.append(raised(lambda: torch.empty(1 << 60, dtype=torch.uint8), RuntimeError))
-    texts = [
-        "CUDA error: out of memory",
-        "MPS backend out of memory",
-        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
-    ]
-    texts += ["[enforce fail] . DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."]
-    texts += ["CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"]
-    texts += ["cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"]
+    texts = "CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
+    texts += (
+        "DefaultCPUAllocator: not enough memory: you tried",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when",
+    )
     for error in (*errors, *map(RuntimeError, texts)):
         assert inference.is_out_of_memory(error), error
         assert inference.reason(error).startswith("out of memory: limit the size with --size N, or ")
-    other = ["GET was unable to find an engine to execute this computation", "shapes do not agree"]
-    other += ["cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"]
-    for error in (*map(RuntimeError, other), ValueError("out of memory")):
+    for error in (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), ValueError("out of memory")):
         assert not inference.is_out_of_memory(error)
         assert inference.reason(error).startswith(str(error))

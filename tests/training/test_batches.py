@@ -3,8 +3,6 @@
 import itertools
 import multiprocessing
 import os
-import sys
-import threading
 import time
 import types
 
@@ -32,27 +30,27 @@ def indices(drawn, role):
 
 
 def test_an_epoch_is_one_shuffled_pass_over_the_photographs():
-    first, second = (indices(stream(3, 2, epoch, 0), 0) for epoch in (1, 2))
-    assert len(set(first)) == len(set(second)) == 9
-    assert first != second and set(first + second) <= set(range(10))
-    assert {index for epoch in range(1, 40) for index in indices(stream(3, 2, epoch, 0), 0)} == set(range(10))
+    epochs = [indices(stream(3, 2, epoch, 0), 0) for epoch in range(1, 9)]
+    assert all(len({*epoch}) == 9 for epoch in epochs) and len({*map(tuple, epochs)}) == 8
+    assert {index for epoch in epochs for index in epoch} == {*range(10)}
 
 
-def test_drawings_are_an_endless_reshuffle():
-    drawings = indices(stream(70, 2, 1, 0), 1)
-    turns = [drawings[n : n + 7] for n in range(0, 210, 7)]
-    assert all(set(turn) == set(range(7)) for turn in turns)
-    assert len({tuple(turn) for turn in turns}) > 20
+def test_drawings_are_an_endless_reshuffle_and_smoothed_ones_the_same_or_independent():
+    together, apart = (stream(70, 2, 1, 0, independent=way) for way in (False, True))
+    assert all(drawing == smoothed for batch in together for _, drawing, smoothed in batch)
+    assert indices(together, 1) == indices(apart, 1) != indices(apart, 2)
+    for drawings in (indices(apart, 1), indices(apart, 2)):
+        turns = [drawings[n : n + 7] for n in range(0, 210, 7)]
+        assert all(set(turn) == set(range(7)) for turn in turns)
+        assert len({tuple(turn) for turn in turns}) > 20
 
 
 @pytest.mark.parametrize("independent", [False, True])
 def test_a_stream_begun_midway_continues_the_whole_one(independent):
     whole = stream(12, 2, 1, 0, independent=independent)
-    for place in range(9):
-        midway = stream(3, 2, 1 + place // 3, place % 3, independent=independent)
-        assert midway == whole[place : place + 3]
-    # The place after the last step of an epoch is the first of the next.
-    assert stream(2, 2, 1, 3, independent=independent) == whole[3:5]
+    for place in range(9):  # the place after the last step of an epoch is the first of the next
+        for epoch, step in {(1 + place // 3, place % 3), (1, place)}:
+            assert stream(3, 2, epoch, step, independent=independent) == whole[place : place + 3]
 
 
 def test_every_draw_has_a_random_key_of_its_own():
@@ -64,13 +62,6 @@ def test_every_draw_has_a_random_key_of_its_own():
         ]  # 30 batches of 3 are 10 epochs of 9 photographs
         keys = {draw[1] for each in drawn for batch in each for item in batch for draw in item}
         assert len(keys) == len(places) * 90 * streams
-
-
-def test_smoothed_drawings_are_those_of_the_batch_or_independent_ones():
-    together, apart = (stream(20, 2, 1, 0, independent=way) for way in (False, True))
-    assert all(drawing == smoothed for batch in together for _, drawing, smoothed in batch)
-    assert indices(together, 1) == indices(apart, 1) != indices(apart, 2)
-    assert set(indices(apart, 2)) == set(range(7))
 
 
 def test_a_run_has_the_batches_of_its_place_and_of_its_process(monkeypatch):
@@ -134,7 +125,7 @@ def test_squares_are_random_crops_and_flips_of_what_is_loaded(made, size, tops, 
 def test_squash_loads_the_whole_image_and_drawings_may_be_single(made):
     """As a pair, the same file would be halved."""
     drawing = images.read(made[1][0])
-    dataset = batches.TrainingImages(made[0], made[1], 32, "squash", 3, 3, smoothed=False)
+    dataset = training_images(made, 32, "squash", smoothed=False)
     items = [dataset[[(0, (key,)), (0, (key,))]] for key in range(20)]
     for side, image in enumerate((made[2].permute(1, 2, 0).numpy(), drawing)):
         whole = torch.from_numpy(images.resize(image, 32, 32)).permute(2, 0, 1)
@@ -142,11 +133,11 @@ def test_squash_loads_the_whole_image_and_drawings_may_be_single(made):
         assert squares == {tuple(whole.flatten().tolist()), tuple(whole.flip(2).flatten().tolist())}
 
 
-@pytest.mark.parametrize("channels", [(1, 3), (3, 1)])
-def test_photographs_and_drawings_may_be_grey(made, channels):
+def test_photographs_and_drawings_may_be_grey(made):
     draw = (0, (0,))
-    shapes = [image.shape for image in training_images(made, 16, "crop", *channels)[[draw, draw, draw]]]
-    assert shapes == [(channels[0], 16, 16), *[(channels[1], 16, 16)] * 2]
+    for one, other in ((1, 3), (3, 1)):
+        shapes = [image.shape for image in training_images(made, 16, "crop", one, other)[[draw] * 3]]
+        assert shapes == [(one, 16, 16), *[(other, 16, 16)] * 2]
 
 
 # Loading
@@ -164,7 +155,7 @@ def six(tmp_path):
 
 
 def batches_of(six, workers, count, epoch=1):
-    dataset = batches.TrainingImages(*six, 32, "crop", 3, 3)
+    dataset = training_images(six)
     loader = batches.load_batches(dataset, batches.draws(6, 6, 4, 0, 2, epoch, 0), workers, CPU)
     loaded = list(itertools.islice(loader, count))
     loader.close()
@@ -180,21 +171,13 @@ def test_batches_are_the_same_for_any_number_of_workers(six):
         assert all(torch.equal(*same) for same in zip(one, other, strict=True))
 
 
-HARM = {
-    "gone": lambda file: file.unlink(),
-    "garbage": lambda file: file.write_bytes(b"\xff\xd8 no image"),
-    "too long": lambda file: images.write(file, np.zeros((1, 500, 3), np.uint8)),
-    "a folder": lambda file: (file.unlink(), file.mkdir()),
-}
-
-
-@pytest.mark.parametrize("harm", HARM)
-def test_a_lost_image_is_replaced_by_the_next(six, harm):
-    dataset = batches.TrainingImages(*six, 32, "crop", 3, 3)
+def test_a_lost_image_is_replaced_by_the_next(six):
+    dataset = training_images(six)
     draw = lambda photo, pair: [(photo, (7,)), (pair, (8,)), (pair, (8,))]
     expected = dataset[draw(0, 3)]
-    for path in (six[0][4], six[0][5], six[1][2]):
-        HARM[harm](path)
+    six[0][4].unlink()
+    images.write(six[0][5], np.zeros((1, 500, 3), np.uint8))  # too long
+    six[1][2].write_bytes(b"\xff\xd8 no image")
     assert all(torch.equal(*both) for both in zip(dataset[draw(4, 2)], expected, strict=True))
     instead = {path: replacement for path, (_, replacement) in dataset.lost.items()}
     assert instead == {six[0][4]: six[0][0], six[0][5]: six[0][0], six[1][2]: six[1][3]}
@@ -211,16 +194,6 @@ def test_a_lost_image_is_reported_once(six, workers, capfd):
         f"lost {six[1][5]} (the file is empty): {six[1][0]} replaces it",
         f"lost {six[0][2]} (not an image): {six[0][3]} replaces it",
     ]
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_run_whose_images_are_all_lost_ends_with_one_line(made, workers):
-    made[0][0].unlink()
-    draws = batches.draws(1, 0, 1, 0, 1, 1, 0)
-    with pytest.raises(RunFailed) as error:
-        next(batches.load_batches(training_images(made), draws, workers, CPU))
-    assert str(error.value).startswith(f"training images are lost, 1 in a row, the last is {made[0][0]}: ")
-    assert "\n" not in str(error.value) and multiprocessing.active_children() == []
 
 
 def test_ten_lost_images_in_a_row_are_a_lost_disk():
@@ -242,17 +215,8 @@ def test_ten_lost_images_in_a_row_are_a_lost_disk():
 @pytest.mark.parametrize(
     ("error", "raised", "message"),
     [
-        (MemoryError(), RunFailed, "a process that loads images ran out of memory: try fewer --workers"),
-        (
-            OSError(24, "Too many open files"),
-            RunFailed,
-            r"failed \(OSError: \[Errno 24\] Too many open files",
-        ),
-        (
-            RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2>: No space left (28)"),
-            RunFailed,
-            r"shared memory \(/dev/shm\) is full: .* --shm-size=2g, or --ipc=host",
-        ),
+        (RunFailed("training images are lost"), RunFailed, "^training images are lost$"),
+        (MemoryError(), RunFailed, "^a process that loads images ran out of memory: try fewer --workers.*$"),
         (ValueError("a fault of the program"), ValueError, "a fault of the program"),
     ],
 )
@@ -263,10 +227,9 @@ def test_a_failure_in_a_loading_process_ends_all_of_them(error, raised, message,
         raise error
 
     monkeypatch.setattr(batches.TrainingImages, "_photo", fail)
-    with pytest.raises(raised, match=message) as held:
+    with pytest.raises(raised, match=message) as failed:
         batches_of(six, 2, 1)
-    assert multiprocessing.active_children() == []
-    assert raised is ValueError or "\n" not in str(held.value)
+    assert multiprocessing.active_children() == [], failed
 
 
 def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatch):
@@ -275,7 +238,7 @@ def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatc
 
     monkeypatch.setattr(batches.TrainingImages, "_pair", stick)
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)  # PyTorch's patience
-    dataset = batches.TrainingImages(*six, 32, "crop", 3, 3)
+    dataset = training_images(six)
     draws = itertools.chain([[[(0, (0,))]]], [[[(0, (0,))] * 3]] * 10)  # a photo alone, then pairs
     loader = batches.load_batches(dataset, draws, 1, CPU)
     next(loader)
@@ -283,52 +246,27 @@ def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatc
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent process")
-def test_a_stuck_loading_process_ends_with_a_killed_program(six, monkeypatch):
-    """A worker that waits for a lock never checks whether the program still runs."""
-    ours, theirs = multiprocessing.Pipe()
-
-    def stick(self, path):
-        theirs.send(None)
-        threading.Event().wait()
-
-    monkeypatch.setattr(batches.TrainingImages, "_photo", stick)
-    program = multiprocessing.get_context("fork").Process(target=batches_of, args=(six, 1, 1))
-    program.start()
-    ours.recv()
-    program.kill()
-    program.join()
-    theirs.close()
-    assert ours.poll(30), "the worker lives: it still holds the other end of the pipe"
-    with pytest.raises(EOFError):
-        ours.recv()
-
-
 def test_shared_memory_limits_the_loading_processes(monkeypatch, tmp_path, capsys, six):
     """Each may have two batches there, the program itself two more."""
     size = 16 * 3 * 3 * 256**2
     monkeypatch.setattr(batches, "SHARED", tmp_path)
-    usage = types.SimpleNamespace(free=64 * 2**20)
-    monkeypatch.setattr(batches.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(batches.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=64 * 2**20))
     assert batches.with_room(8, size) == 2
-    assert capsys.readouterr().err == (
-        f"8 processes that load images need 170 MB in {tmp_path}, which has 67 MB: using 2; "
-        "docker run --shm-size=2g, or --ipc=host, gives a container more\n"
-    )
+    expected = f"8 processes that load images need 170 MB in {tmp_path}, which has 67 MB: using 2; "
+    assert capsys.readouterr().err.startswith(expected)
     assert batches.with_room(2, size) == 2 and batches.with_room(0, size) == 0
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert batches.with_room(1, size) == 0
     monkeypatch.setattr(batches, "SHARED", tmp_path / "none")
-    capsys.readouterr()
-    assert batches.with_room(8, size) == 8 and capsys.readouterr().err == ""
+    assert batches.with_room(8, size) == 8
 
     calls = []
-    monkeypatch.setattr(batches, "with_room", lambda workers, size: calls.append((workers, size)) or 0)
-    assert len(batches_of(six, 3, 2)) == 2
+    monkeypatch.setattr(batches, "with_room", lambda *call: calls.append(call) or 0)
+    batches_of(six, 3, 2)
     assert calls == [(3, 4 * 9 * 32**2)]  # four items of three colour pictures
 
 
-@pytest.mark.parametrize(("cores", "processes", "workers"), [(4, 1, 4), (64, 1, 8), (16, 4, 4), (2, 4, 1)])
+@pytest.mark.parametrize(("cores", "processes", "workers"), [(64, 1, 8), (16, 4, 4), (2, 4, 1)])
 def test_default_workers_share_the_cores_of_a_machine(cores, processes, workers, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))

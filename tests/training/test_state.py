@@ -12,7 +12,7 @@ from helpers import TINY, make_data, tiny_run
 from states import same
 
 import CartoonGAN
-from networks import Discriminator, Generator
+from networks import Generator
 from pictures import checkpoints
 from training import options, state
 from training.config import FILE, STATE
@@ -65,9 +65,7 @@ def content_of(model):
     return content | {"scaler": model.scaler.state_dict(), "pool": model.pool.batches}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "--adv_lambda 0", "--precision fp16", "--conv_bias none", "--ema_decay 0.9"]
-)
+@pytest.mark.parametrize("text", ["--adv_lambda 0", "--precision fp16 --conv_bias none --ema_decay 0.9"])
 def test_a_state_restores_everything(text, tmp_path):
     before = stepped(tmp_path, text)
     state.save(before, {"pool": before.model.pool.batches})
@@ -83,17 +81,6 @@ def test_a_state_restores_everything(text, tmp_path):
         step(run, 2)
     assert same(content_of(before.model), content_of(after.model))
     assert len(after.model.pool.batches) == (0 if text == "--adv_lambda 0" else 2)
-
-
-@pytest.mark.parametrize(("before", "after"), [("fp16", "bf16"), ("fp32", "fp16"), ("bf16", "fp32")])
-def test_a_run_resumes_in_another_precision(before, after, tmp_path):
-    run, resumed = stepped(tmp_path, f"--precision {before}"), new_run(tmp_path, f"--precision {after}")
-    fresh = resumed.model.scaler.state_dict()
-    state.save(run, {"pool": run.model.pool.batches})
-    state.restore(resumed, tmp_path / STATE)
-    assert resumed.model.scaler.state_dict() == fresh
-    assert same(run.model.generator.state_dict(), resumed.model.generator.state_dict())
-    step(resumed)
 
 
 @pytest.mark.parametrize(("size", "batches", "steps"), [(1, 2, 8), (2, 2, 4), (3, 1, 2)])
@@ -114,18 +101,6 @@ def test_a_run_resumes_with_another_batch_size_and_learning_rate(size, batches, 
     assert (group["lr"], group["betas"]) == (0.5, (0.25, 0.999)) and after.model.adam_g.state
 
 
-def test_phase_two_can_be_added_with_a_fresh_discriminator(tmp_path):
-    run = stepped(tmp_path, "--train_epoch 0 --pre_train_epoch 3")
-    run.place = (1, 4, 0)  # after the last epoch of phase one
-    state.save(run, {"pool": []})
-    extended, fresh = new_run(tmp_path, "--pre_train_epoch 3"), new_run(tmp_path)
-    state.restore(extended, tmp_path / STATE)
-    assert (extended.phase, extended.epoch, extended.step) == (2, 1, 0)
-    weights = lambda run, name: getattr(run.model, name).state_dict()
-    assert same(weights(extended, "discriminator"), weights(fresh, "discriminator"))
-    assert same(weights(extended, "generator"), weights(run, "generator"))
-
-
 @pytest.mark.parametrize("name", ["generator", "discriminator"])
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, name):
     run = new_run(tmp_path)
@@ -136,7 +111,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
-# A damaged, foreign or harmful state is refused with one line, and nothing is changed.
+# A damaged, foreign or harmful state
 
 
 @pytest.fixture(scope="module")
@@ -169,33 +144,16 @@ def changed(change):
     return damage
 
 
-def wider(content):
-    """The same run with other networks."""
-    content["generator"] = Generator(ngf=8, nb=1).state_dict()
-    content["discriminator"] = Discriminator(ndf=8).state_dict()
-
-
 DAMAGES = {
-    "empty": lambda path: path.write_bytes(b""),
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
-    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "a generator": lambda path: shutil.copy(path.with_name("generator_latest.pth"), path),
     "a text": lambda path: shutil.copy(path.with_name(FILE), path),
-    "a list": lambda path: torch.save([], path),
     "code": lambda path: torch.save({"settings": Unpickled(os.mkdir, str(path.parent / "made"))}, path),
     "10 TB": changed(lambda content: content.update(pool=Unpickled(bytearray, 10**13))),
-    "other networks": changed(wider),
-    "a discriminator as generator": changed(
-        lambda content: content.update(generator=content["discriminator"])
-    ),
-    "no weight": changed(lambda content: content["generator"].pop("down.0.bias")),
+    "other networks": changed(lambda content: content.update(generator=Generator(ngf=8, nb=1).state_dict())),
     "NaN": changed(lambda content: content["discriminator"]["layers.0.bias"].fill_(math.nan)),
-    "no place": changed(lambda content: content.pop("place")),
     "a short place": changed(lambda content: content.update(place=(1, 2))),
     "no optimiser": changed(lambda content: content.pop("adam_g")),
-    "an empty optimiser": changed(lambda content: content["adam_d"].pop("state")),
     "no pool": changed(lambda content: content.update(pool=None)),
-    "sums as a list": changed(lambda content: content.update(sums=[1])),
 }
 
 
@@ -214,36 +172,25 @@ def test_a_damaged_state_is_refused_and_changes_nothing(finished, tmp_path, name
 # Weights to start from
 
 
-@pytest.mark.parametrize("kind", ["learned", "none"])
-def test_weights_to_start_from(kind, tmp_path):
-    """The discriminator's too; a generator's `eps` may differ, as in the authors' checkpoints."""
-    fresh = new_run(tmp_path, f"--conv_bias {kind}")
-    assert state.start_from_weights(fresh.model, fresh.args) is False
-    before = stepped(tmp_path, f"--conv_bias {kind}")
+def test_weights_to_start_from_must_fit(tmp_path):
+    """A generator's `eps` may differ, as in the authors' checkpoints."""
+    before = stepped(tmp_path)
     before.model.generator.architecture["eps"] = 1e-9
     state.save(before, {"pool": []})
-    start = f"--conv_bias {kind} --latest_generator_model {tmp_path}/generator_latest.pth"
-    after = new_run(tmp_path, f"{start} --latest_discriminator_model {tmp_path}/discriminator_latest.pth")
+    torch.save(animegan_weights(), tmp_path / "paprika.pt")
+    generator = f"--latest_generator_model {tmp_path}/generator_latest.pth"
+    discriminator = f"--latest_discriminator_model {tmp_path}/discriminator_latest.pth"
+    after = new_run(tmp_path, f"{generator} {discriminator}")
     assert state.start_from_weights(after.model, after.args) is True
     for name in ("generator", "discriminator"):
-        weights = [getattr(run.model, name).state_dict() for run in (before, after, fresh)]
-        assert same(weights[0], weights[1]) and not same(weights[1], weights[2])
+        assert same(*[getattr(run.model, name).state_dict() for run in (before, after)])
     assert not after.model.adam_g.state
 
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ("--latest_generator_model {}/generator_latest.pth --ngf 8", "has ngf 4, but --ngf is 8"),
-        ("--latest_generator_model {}/generator_latest.pth --nb 2", "has nb 1, but --nb is 2"),
-        ("--latest_generator_model {}/paprika.pt", "AnimeGANv2's network: a run can start from CartoonGAN's"),
-        ("--latest_discriminator_model {}/discriminator_latest.pth --ndf 8", "does not fit this network"),
-    ],
-)
-def test_weights_of_another_network_are_refused(options, message, tmp_path):
-    state.save(new_run(tmp_path), {"pool": []})
-    torch.save(animegan_weights(), tmp_path / "paprika.pt")
-    run = new_run(tmp_path, options.format(tmp_path))
-    with pytest.raises(WrongUse) as error:
-        state.start_from_weights(run.model, run.args)
-    assert message in str(error.value) and "\n" not in str(error.value) and str(tmp_path) in str(error.value)
+    for text, message in (
+        (f"{generator} --nb 2", "has nb 1, but --nb is 2"),
+        (f"--latest_generator_model {tmp_path}/paprika.pt", "AnimeGANv2's network: a run can start from Car"),
+        (f"{discriminator} --ndf 8", "does not fit this network"),
+    ):
+        run = new_run(tmp_path, text)
+        with pytest.raises(WrongUse, match=f"{tmp_path}.*{message}"):
+            state.start_from_weights(run.model, run.args)
