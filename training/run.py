@@ -203,13 +203,11 @@ class Run:
     def _check_losses(self):
         """Add the losses since the last check to the epoch's sums, without steps that float16 skipped.
 
-        Raises RunFailed for a loss that is not finite (with a float16 scaler only after OVERFLOWS steps in a
-        row), and if such a step left a weight that is not finite.
+        Raises RunFailed for a loss that is not finite; with a float16 scaler, for OVERFLOWS of them in a row.
         """
         if not self.unchecked:
             return
         rows = torch.stack([torch.stack([*terms.values()]) for terms in self.unchecked])
-        overflowed = False
         for step, values in enumerate(processes.mean(rows).tolist(), self.step - len(rows) + 1):
             terms = dict(zip(self.unchecked[0], values, strict=True))
             lost = next((term for term, value in terms.items() if not math.isfinite(value)), None)
@@ -221,12 +219,10 @@ class Run:
                     f"step {step}{often}: {advice_after_nan(self)}"
                 )
             if lost:
-                overflowed, terms = True, {"skipped_steps": terms["skipped_steps"]}
+                terms = {"skipped_steps": terms["skipped_steps"]}
             self.sums.update(terms)
             self.counts.update([*terms])
         self.unchecked.clear()
-        if overflowed:
-            state.check_weights(self)
 
     def _save_if_due(self):
         """Save if it is time, or a signal came. Raises Stopped after a signal."""

@@ -11,7 +11,7 @@ from training import options
 from training.data import choosing, prepare
 from utils import WrongUse
 
-BOTH = [("src_data/train", "photographs"), ("tgt_data/train", "drawings")]
+TRAINED_ON = [("src_data/train", "photographs"), ("tgt_data/train", "drawings")]
 
 
 def parse(data, *more):
@@ -52,35 +52,28 @@ def test_pairs_are_kept_by_size_and_way_of_resizing(data, tmp_path):
 
 def test_cyclegans_layout_is_used_and_reported_if_there_is_no_other(data, tmp_path, capsys):
     cycle = tmp_path / "cycle"
-    for part, name in (
-        ("src_data/train", "trainA"),
-        ("src_data/test", "testA"),
-        ("tgt_data/train", "trainB"),
-    ):
-        shutil.copytree(data / part, cycle / name)
-    both = ["--src_data", str(cycle), "--tgt_data", str(cycle)]
-    of_run = found(data, *both)
+    shutil.copytree(data / "src_data", cycle)
+    shutil.copytree(data / "tgt_data/train", cycle / "trainB")
+    for name in ("train", "test"):
+        (cycle / name).rename(cycle / f"{name}A")
+    of_run = found(data, "--src_data", str(cycle), "--tgt_data", str(cycle))
     assert of_run.photos == files(cycle / "trainA") and of_run.tests == files(cycle / "testA")
     assert of_run.pairs == files(cycle / "pair/32") and of_run.record == found(data).record
     expected = f"CycleGAN's layout: photographs {cycle}/trainA and {cycle}/testA, drawings {cycle}/trainB\n"
     assert capsys.readouterr().err == expected
-    shutil.rmtree(cycle / "testA")
-    with pytest.raises(WrongUse, match=f"no folder {cycle}/testA: "):
-        found(data, *both)
-    shutil.copytree(data / "src_data/test", cycle / "test")
-    (cycle / "trainA").rename(cycle / "train")
+    for name in ("train", "test"):
+        (cycle / f"{name}A").rename(cycle / name)
     assert found(data, "--src_data", str(cycle)).photos == files(cycle / "train")
 
 
-@pytest.mark.parametrize("part", ["src_data/train", "src_data/test", "tgt_data/train"])
+@pytest.mark.parametrize("part", ["src_data/test", "tgt_data/train"])
 def test_a_missing_or_empty_folder_is_reported_with_the_layout(data, part):
-    layout = r"SRC_DATA/\{train,test\} hold photographs and TGT_DATA/train drawings"
     for file in files(data / part):
         file.rename(file.with_suffix(".gif"))
-    with pytest.raises(WrongUse, match=rf"no images in {data / part}: {layout}.*; looked for .* \.jpeg "):
+    with pytest.raises(WrongUse, match=f"no images in {data / part}: SRC_DATA/.*; looked for"):
         found(data)
     shutil.rmtree(data / part)
-    with pytest.raises(WrongUse, match=f"no folder {data / part}: {layout}"):
+    with pytest.raises(WrongUse, match=f"no folder {data / part}: SRC_DATA/"):
         found(data)
 
 
@@ -106,14 +99,11 @@ def test_measures_need_drawings_even_if_the_losses_do_not(data, drawings, monkey
     assert len(of_run.photos) == 6 and len(of_run.pairs) == 4 * drawings
     assert ("drawings" in of_run.record) == drawings
     monkeypatch.setattr(images, "check", None)  # it is reported before anything is read
-    message = (
-        f"--eval_every compares .* at least 2 needed, and {folder} holds 0: put them there, or .*every 0"
-    )
-    with pytest.raises(WrongUse, match=message):
+    with pytest.raises(WrongUse, match=f"--eval_every compares .* at least 2 needed, and {folder} holds 0"):
         found(data, "--eval_every", "1", drawings=drawings)
 
 
-@pytest.mark.parametrize(("part", "wanted"), BOTH)
+@pytest.mark.parametrize(("part", "wanted"), TRAINED_ON)
 def test_a_batch_of_readable_images_is_needed(data, part, wanted, capsys):
     whole = found(data)
     for file in files(data / part)[:2]:
@@ -128,23 +118,11 @@ def test_a_batch_of_readable_images_is_needed(data, part, wanted, capsys):
     files(data / part)[2].write_bytes(b"")
     with pytest.raises(WrongUse, match=f"3 readable {wanted} in {data / part}, at least 4 needed"):
         found(data)
-    assert f"left out {data / part}/2.jpg: the file is empty\n" in capsys.readouterr().err
     for file in files(data / part)[:3]:
         file.unlink()
     with pytest.raises(WrongUse, match=f"3 {wanted} in {data / part}, at least 4 needed: .*--batch_size"):
         found(data)
-    of_run = found(data, "--batch_size", "3")
-    assert len(of_run.photos if wanted == "photographs" else of_run.pairs) == 3
-
-
-def test_one_readable_test_photograph_is_needed(data):
-    tests = files(data / "src_data/test")
-    for file in tests[:2]:
-        file.write_text("no image")
-    assert found(data).tests == tests[2:]
-    tests[2].write_text("no image")
-    with pytest.raises(WrongUse, match=f"^0 readable photographs in {data}/src_data/test, .* add some$"):
-        found(data)
+    assert found(data, "--batch_size", "3").record[wanted]["count"] == 3
 
 
 def test_a_photograph_in_train_and_test_is_warned_of_whatever_its_name(data, capsys):
@@ -167,14 +145,13 @@ def test_numbered_pairs_are_used_if_no_folder_is_named_by_a_size(data, capsys):
     assert found(data).pairs == files(pair_dir / "32")
 
 
-def test_a_method_without_smoothed_drawings_uses_the_drawings(data, capsys):
+def test_a_method_without_smoothed_drawings_uses_the_drawings(data):
     (data / "tgt_data/train/0.jpg").write_bytes(b"")
     args = parse(data)
     del args.pair_dir  # such a method does not have it
     of_run = prepare(args, 4)
     assert of_run.pairs == [data / f"tgt_data/train/{n}.jpg" for n in range(1, 6)] and not of_run.smoothed
-    assert of_run.record["drawings"]["count"] == 5 and of_run.record["drawings"]["left out"] == 1
-    assert "left out" in capsys.readouterr().err and not (data / "tgt_data/pair").exists()
+    assert of_run.record["drawings"]["left out"] == 1 and not (data / "tgt_data/pair").exists()
     with pytest.raises(WrongUse, match=r"5 readable drawings in .*, at least 6 needed"):
         prepare(args, 6)
 

@@ -113,13 +113,13 @@ def test_an_error_of_another_process_is_recognised(monkeypatch):
     assert not processes.lost(RuntimeError("shapes do not match"))
 
 
-@pytest.mark.parametrize(("rank", "before"), [("0", ""), ("1", "process 1: ")])
-def test_each_process_reports_its_wrong_use(data, tmp_path, monkeypatch, capsys, rank, before):
+def test_each_process_reports_its_wrong_use(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("RANK", "1")
     argv = options_of(data, tmp_path, "--train_epoch=1", "--batch_size=3")
     assert utils.exit_status(lambda: CartoonGAN.main(argv)) == 2
-    assert capsys.readouterr() == ("", f"{before}error: --batch_size 3 cannot be shared by 2 processes\n")
+    expected = "process 1: error: --batch_size 3 cannot be shared by 2 processes\n"
+    assert capsys.readouterr() == ("", expected)
 
 
 # Runs

@@ -144,28 +144,19 @@ def test_what_a_run_records(undisturbed):
     assert "warning: the" not in (folder / "log.txt").read_text()  # a healthy run
 
 
-def test_a_run_of_content_style_and_total_variation(data, tmp_path):
+def test_a_grey_run_without_biases_or_discriminator_is_measured_resumed_and_applied(data, tmp_path):
     """Feed-forward style transfer: drawings, but no discriminator."""
-    more = ["--adv_lambda", 0, "--con_lambda", 1, "--style_lambda", 10, "--tv_lambda", 1]
-    folder = train(data, tmp_path, *SHORT, *more)
+    more = ["--in_ngc", 1, "--out_ngc", 1, "--in_ndc", 1, "--conv_bias", "none", "--norm_init", "uniform"]
+    more += ["--adv_lambda", 0, "--con_lambda", 1, "--style_lambda", 10, "--tv_lambda", 1, "--eval_every", 2]
+    folder = train(data, tmp_path / "results", *SHORT, *more)
     assert not (folder / "discriminator_latest.pth").exists()
-    first, last = rows(folder, without=(*TIMES, "phase", "epoch", "learning_rate"))
-    assert len(last) == 4 and all(float(value) > 0 for value in last.values())
-    assert [key for key, value in first.items() if value] == ["content"]
-    assert without_meaning(folder) == []
     assert settings(folder)["data"]["drawings"]["count"] == 6
-
-
-def test_a_grey_run_without_biases_is_measured_resumed_and_applied(data, tmp_path):
-    more = ["--in_ngc", 1, "--out_ngc", 1, "--in_ndc", 1, "--style_lambda", 1, "--eval_every", 2]
-    more += ["--conv_bias", "none", "--norm_init", "uniform", "--pre_train_epoch", 1, "--train_epoch", 1]
-    folder = train(data, tmp_path / "results", *more)
     CartoonGAN.main(["--resume", str(folder), "--train_epoch", "2", "--sample_every", "2"])
     found = rows(folder)
+    assert [bool(row["style"]) for row in found] == [False, True, True]
     assert [bool(row["kid_drawings"]) for row in found] == [False, False, True]  # every 2 epochs
     assert all(np.isfinite(float(found[2][name])) for name in ("kid_photos", "content_change", "flat"))
-    assert without_meaning(folder) == []
-    assert -1 <= float(found[2]["ssim"]) <= 1 and (folder / "generator_best.pth").exists()
+    assert without_meaning(folder) == [] and (folder / "generator_best.pth").exists()
     weights = checkpoints.load(folder / "generator_latest.pth")["state_dict"]
     scales = weights["blocks.0.layers.1.weight"]
     assert "blocks.0.layers.0.bias" not in weights and 0 < scales.min() < scales.max() < 1
@@ -229,19 +220,10 @@ def test_float16_ends_after_25_overflows_in_a_row(data, tmp_path, monkeypatch):
     assert saved(folder)["place"] == (1, 17, 2)
 
 
-def test_float16_ends_at_once_if_a_weight_is_not_finite(data, tmp_path, monkeypatch):
-    at_step(monkeypatch, 2, lambda run: run.model.generator.down[0].weight.data.fill_(math.nan))
-    where = "phase 1, epoch 1, step 3"
-    with pytest.raises(RunFailed, match=f"a weight of the generator is not finite in {where}"):
-        train(data, tmp_path, *SHORT, "--precision", "fp16")
-
-
 # Killed and resumed
 
 
-@pytest.mark.parametrize(
-    "at", [3, 4, 7, 9, 15], ids=["phase one", "second epoch", "phase two", "end of epoch", "last step"]
-)
+@pytest.mark.parametrize("at", [4, 7, 15], ids=["phase one", "phase two", "last step"])
 def test_a_killed_run_resumes_to_the_same_state(at, undisturbed, tmp_path, monkeypatch):
     data, whole, terms = undisturbed
     argv = tiny_run(data, tmp_path, *MORE, "--workers", 1, "--save_minutes", 0)
@@ -252,7 +234,7 @@ def test_a_killed_run_resumes_to_the_same_state(at, undisturbed, tmp_path, monke
     with monkeypatch.context() as patch:
         resumed = at_step(patch, 0, None)
         CartoonGAN.main([*argv, "--resume"])
-    assert same(resumed, terms[at - 1 :])  # from the step on that was not saved: none skipped, none repeated
+    assert same(resumed, terms[at - 1 :])  # none skipped, none repeated
     assert same(saved(folder), saved(whole))
     assert rows(folder, without=TIMES) == rows(whole, without=TIMES)
     assert not list(folder.rglob("*.part"))
@@ -307,14 +289,11 @@ def test_starting_from_weights_skips_phase_one(undisturbed, tmp_path):
     start = ["--train_epoch", 1, "--tag", "more", "--lrG", 1e-9, "--lrD", 1e-9]
     for name in ("generator", "discriminator"):
         start += [f"--latest_{name}_model", whole / f"{name}_latest.pth"]
-    folder = train(data, tmp_path / "more", *start)
+    folder = train(data, tmp_path, *start)
     assert folder.name == "Tiny_0_1_2_1e-09_more_results" and places(folder) == [(2, 1)]
     for name in ("generator", "discriminator"):
         one, two = (saved(where)[name] for where in (folder, whole))
         assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one)
-    with pytest.raises(WrongUse, match="has ngf 4, but --ngf is 8"):
-        CartoonGAN.main(tiny_run(data, tmp_path / "other", *start, "--ngf", 8))
-    assert not (tmp_path / "other").exists()
 
 
 def test_changed_data_are_reported_and_recorded(data, tmp_path, monkeypatch, capsys):

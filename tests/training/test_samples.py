@@ -80,25 +80,6 @@ def test_a_lost_photograph_is_replaced_by_the_next(red, capsys):
         samples.choose(red, args, CPU)
 
 
-@pytest.mark.parametrize(
-    ("every", "last", "epochs", "kept"),
-    [
-        (1, 2, range(1, 21), [1, 2, 4, 8, 16, 19, 20]),
-        (10, 1, range(10, 101, 10), [10, 20, 40, 80, 100]),
-        (1, 1, [1], [1]),
-    ],
-)
-@pytest.mark.parametrize("cycle", ["", "_cycle"])
-def test_early_samples_and_the_last_are_not_spare(tmp_path, every, last, epochs, kept, cycle):
-    folder = tmp_path / "a+b_results"
-    (folder / "Transfer").mkdir(parents=True)
-    own = lambda epoch: f"{epoch}_epoch_a+b_test_1{cycle}.png"
-    for name in (*map(own, epochs), "3_epoch_aab_test_1.png", "3_epoch_a+b_test_1.txt", "mine.png"):
-        (folder / "Transfer" / name).touch()
-    spare = {path.name for path in samples.spare(folder, every, last)}
-    assert spare == {*map(own, epochs)} - {*map(own, kept)}
-
-
 def test_a_grid_has_two_columns():
     wide, high = np.zeros((10, 40, 3), np.uint8), np.full((30, 20, 3), 9, np.uint8)
     grid = samples.grid([wide, wide, high], width=20)

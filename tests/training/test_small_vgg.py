@@ -18,18 +18,8 @@ def test_training_learns_to_redraw_and_to_predict(tmp_path, monkeypatch, capsys)
     for number in range(40):
         image = np.full((48, 64, 3), rng.integers(256, size=3), np.uint8)
         images.write(tmp_path / "pictures" / f"{number}.png", image)
-    argv = [
-        tmp_path / "pictures",
-        "--teacher",
-        VGG,
-        "--out",
-        tmp_path / "small.pth",
-        "--width",
-        4,
-        "--steps",
-        120,
-    ]
-    small_vgg.main([*map(str, argv), "--device", "cpu"])
+    argv = [tmp_path / "pictures", "--teacher", VGG, "--out", tmp_path / "small.pth"]
+    small_vgg.main([*map(str, argv), *["--width", "4", "--steps", "120", "--device", "cpu"]])
     words = capsys.readouterr().out.replace(",", "").split()
     figures = [float(word) for word in words if "." in word]
     redraw, predict = figures[::2], figures[1::2]
