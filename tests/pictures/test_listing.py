@@ -40,17 +40,13 @@ def test_images_are_found_in_all_folders_but_hidden_ones_and_those_of_machines(t
 
 
 def test_pictures_of_other_kinds_are_counted_in_one_line(tmp_path, capsys):
-    touch(
-        tmp_path, "a.jpg", "b.CR2", "deep/c.cr2", "e.gif", "f.jpg_large", "h.mkv", "@eaDir/f.nef", "notes.txt"
-    )
+    touch(tmp_path, "a.jpg", "b.CR2", "deep/c.cr2", "e.gif", "f.jpg_large", "h.mkv", "@eaDir/f.nef")
     (tmp_path / "photo").write_bytes(b"\xff\xd8\xff\xe0 and so on")
     os.mkfifo(tmp_path / "pipe")  # reading it would block
     for _ in range(2):
         assert [str(path) for path in find_images(tmp_path)] == ["a.jpg"]
     (line,) = capsys.readouterr().err.splitlines()
-    assert (
-        ": 2 .cr2, 1 .gif, 1 .jpg_large, 1 .mkv, 1 without an extension; " in line and str(tmp_path) in line
-    )
+    assert ": 2 .cr2, 1 .gif, 1 .jpg_large, 1 .mkv, 1 without an extension; " in line
 
 
 # test.py's --image_dir
