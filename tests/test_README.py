@@ -86,10 +86,7 @@ class Parsed(Exception):
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_command_of_a_text_parses(text, monkeypatch):
-    """Its options exist and have valid values, and no required one is missing.
-
-    Of a command without arguments, as in a sentence, only the program must exist.
-    """
+    """Its options are valid and complete; of a command without arguments only the program must exist."""
     parse_args = argparse.ArgumentParser.parse_args
 
     def parse_only(*args):

@@ -11,10 +11,9 @@ from steps import Waits
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from CartoonGAN import auc
 from survey import cyclegan
 from survey.cyclegan_options import CYCLEGAN, SMALLEST, residual_blocks
-from training.steps import Scaler
+from training.steps import Scaler, auc
 from utils import WrongUse
 
 PLACE = (2, 1, 0)
