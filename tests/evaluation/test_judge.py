@@ -2,6 +2,7 @@
 
 import functools
 import math
+import shutil
 import types
 
 import numpy as np
@@ -260,3 +261,17 @@ def test_a_method_without_vgg_is_measured_with_that_of_its_options(run):
     run.model.vgg, run.args.vgg_model = None, str(VGG)
     assert judge.measure_of(run)() == expected
     assert expected["content_change"] > 0
+
+
+def test_lost_test_photographs_are_not_measured(run, data, capsys):
+    measure = judge.measure_of(run)
+    before = measure()
+    run.data.tests[8].write_text("no image")
+    shutil.rmtree(data / "tgt_data")  # the drawings were read once
+    rows = measure(), measure()
+    assert rows[0] == rows[1] and rows[0].keys() == before.keys() and rows[0] != before
+    assert capsys.readouterr().err == f"left out {run.data.tests[8]}: not an image\n"
+    for path in run.data.tests:
+        path.unlink()
+    assert measure() == measure() == {}
+    assert capsys.readouterr().err.count("warning: nothing is measured") == 1

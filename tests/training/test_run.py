@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from faults import same
 from helpers import ROOT, VGG, at_step, make_data, tiny_run
-from states import same
 
 import CartoonGAN
 import test
