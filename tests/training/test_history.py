@@ -5,7 +5,6 @@ import pytest
 from evaluation.measures import MEASURES
 from pictures import images
 from training import history
-from utils import WrongUse
 
 
 def row(phase, epoch, **terms):
@@ -51,15 +50,6 @@ def test_a_last_row_that_a_power_loss_cut_off_is_dropped(path):
     path.write_bytes(path.read_bytes()[:-9])
     history.cut(path, 2, 3)
     assert places(path) == [(1, 1), (1, 2), (2, 1), (2, 2)]
-
-
-@pytest.mark.parametrize("damage", ["2,x,0.5", "2,1,0.5,7", "2,1"])
-def test_a_damaged_row_is_reported_and_left_in_place(tmp_path, damage):
-    path = tmp_path / "metrics.csv"
-    path.write_text(f"phase,epoch,content\n1,1,0.5\n{damage}\n")
-    with pytest.raises(WrongUse, match=r"metrics.csv, row 2 cannot be understood: fix it, or move"):
-        history.cut(path, 2, 1)
-    assert damage in path.read_text()
 
 
 def test_columns_are_losses_measures_and_their_companions():

@@ -64,12 +64,6 @@ def record(records, epochs, *measured):
         records.run.epoch += 1
 
 
-def events_of(folder):
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return events
-
-
 def test_an_epoch_is_a_row_a_line_and_events(tmp_path, capsys, drawn):
     shown = []
     with start(tmp_path / "P_results", (2, 4), "--eval_every 2 --sample_every 2", shown.append) as records:
@@ -89,7 +83,8 @@ def test_an_epoch_is_a_row_a_line_and_events(tmp_path, capsys, drawn):
         "about 6 s to go in this phase",
         "phase 2, epoch 5/5: content 0.5000, skipped_steps 2.0000; 6.0 s, 2.0 images/s",
     ]
-    events = events_of(records.folder)
+    events = EventAccumulator(str(records.folder))
+    events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("content")] == [(6, 0.5), (7, 0.5)]
     assert [(event.step, event.value) for event in events.Scalars("ssim")] == [(6, 0.25)]
     first, second = events.Images("samples")  # of epochs 4 and 5: every 2, and the last
