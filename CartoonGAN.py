@@ -2,10 +2,10 @@
 
     python CartoonGAN.py --name Paprika --src_data data/src_data --tgt_data data/tgt_data
 
-Phase one trains the generator G to reproduce the content of photographs. Phase two keeps that content loss
-and adds an adversarial one: a discriminator D learns to classify drawings as real, and G's results and
-edge-smoothed drawings as fake. With --adv_lambda 0 there is no D, and --style_lambda gives style transfer as
-by Johnson et al. (ECCV 2016). Pictures are tensors N,C,H,W in [-1, 1], RGB. Losses are at least float32.
+Phase one trains the generator G to reproduce the content of photographs. Phase two keeps this content loss
+and adds an adversarial loss: a discriminator D learns to classify drawings as real, and G's results and
+edge-smoothed drawings as fake. --adv_lambda 0 trains without D; --style_lambda adds the style loss of Johnson
+et al. (ECCV 2016) to phase two. Pictures are tensors N,C,H,W in [-1, 1], RGB; losses are at least float32.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ if sys.flags.safe_path:  # python -P does not search the folder of the script
 import utils
 from training.folder import find_run
 
-if __name__ == "__main__":  # a wrong command is refused before PyTorch is loaded, which takes seconds
+if __name__ == "__main__":  # report a wrong command before PyTorch is loaded, which takes seconds
     utils.refuse_early(find_run)
 
 import torch
@@ -34,7 +34,7 @@ from support import architecture, gpu
 from training import processes
 from training.options import has_discriminator, needs_vgg
 from training.run import open_run
-from training.steps import Pool, Scaler, add_noise, augment, running_mean
+from training.steps import Pool, Scaler, add_noise, auc, augment, running_mean
 
 # The losses
 
@@ -42,91 +42,77 @@ from training.steps import Pool, Scaler, add_noise, augment, running_mean
 def discriminator_loss(on_drawing, on_result, on_smoothed, mode):
     """D's loss, given its logits for drawings, for G's results and for smoothed drawings.
 
-    With "bce", -[log D(c) + log(1 - D(G(p))) + log(1 - D(e))] for a drawing c, a photo p and a smoothed
-    drawing e, where D(.) is the sigmoid of logits (Equation 3). "lsgan": least squares (Mao et al., 2017).
+    "bce": -[log D(c) + log(1 - D(G(p))) + log(1 - D(e))] for a drawing c, a photo p and a smoothed drawing e,
+    where D is the sigmoid of the logits (Equation 3). "lsgan": least squares (Mao et al., ICCV 2017).
     """
     return real_loss(on_drawing, mode) + fake_loss(on_result, mode) + fake_loss(on_smoothed, mode)
 
 
 def real_loss(logits, mode):
-    """Low where D classifies as real. For G's results it is G's adversarial loss: with "bce" -log D(G(p))."""
+    """-log D, or (D - 1)² with "lsgan": low if D classifies as real. On results, G's adversarial loss."""
     logits = at_least_float32(logits)
     return F.softplus(-logits).mean() if mode == "bce" else (logits - 1).square().mean()
 
 
 def fake_loss(logits, mode):
-    """Low where D classifies as fake."""
+    """-log(1 - D), or D² with "lsgan": low if D classifies as fake."""
     logits = at_least_float32(logits)
     return F.softplus(logits).mean() if mode == "bce" else logits.square().mean()
 
 
 def content_loss(of_result, of_photo):
-    """Mean absolute difference of two feature maps (N,C,H,W) of VGG19 (Equation 4)."""
+    """Mean absolute difference of the feature maps (N,C,H,W) of VGG19's conv4_4 (Equation 4)."""
     return F.l1_loss(at_least_float32(of_result), at_least_float32(of_photo))
 
 
 def style_loss(of_result, of_drawings):
-    """Squared Frobenius norm of differences of Gram matrices, averaged over pictures, summed over layers.
+    """Squared Frobenius norm of the differences of Gram matrices, summed over layers (Johnson et al., Eq. 4).
 
-    `of_result` holds feature maps (N,C,H,W), `of_drawings` Gram matrices (C,C), one per layer (Johnson et
-    al., Equation 4). The photos have no drawings of their own: each matrix is the mean over a batch of them.
+    `of_result` has the feature maps (N,C,H,W) of each layer, `of_drawings` a Gram matrix (C,C): the mean over
+    a batch of drawings, because no drawing belongs to a photo.
     """
     pairs = zip(map(gram, of_result), of_drawings, strict=True)
     return sum((result - drawing).square().sum((1, 2)).mean() for result, drawing in pairs)
 
 
 def total_variation(result, _photo=None):
-    """Mean absolute difference of neighbours: squares would penalise sharp outlines more than blurs."""
+    """Mean absolute difference of neighbouring pixels. Squares would penalise sharp outlines too much."""
     result = at_least_float32(result)
     return result.diff(dim=3).abs().mean() + result.diff(dim=2).abs().mean()
 
 
 def colour_loss(result, photo):
-    """Mean distance of the chroma of a result from its photo's, in units of CIE Lab; 2 is just visible.
+    """Mean distance of a result from its photo in a* and b* of CIE Lab, where 2 is just visible.
 
-    The idea is AnimeGANv3's. The root has an infinite gradient at 0, so 1e-3 is added to the squares.
+    AnimeGANv3 has a similar loss. The gradient of the root is infinite at 0, so 1e-3 is added to the squares.
     """
     difference = chroma(result) - chroma(photo)
     return (difference.square().sum(1) + 1e-3).sqrt().mean()
 
 
 def pixel_loss(result, photo):
-    """Mean absolute difference: a tint is everywhere and costs much, a line is thin and costs little."""
+    """Mean absolute difference of pixels: high for a tint, which is everywhere, low for a thin line."""
     return F.l1_loss(at_least_float32(result), at_least_float32(photo))
 
 
-# Linear sRGB to X, Y, Z (IEC 61966-2-1), each divided by that of white (D65).
+# Linear sRGB to CIE XYZ (IEC 61966-2-1), divided by the X, Y, Z of white (D65)
 TO_XYZ = ((0.43395, 0.37622, 0.18983), (0.21267, 0.71516, 0.07217), (0.01776, 0.10947, 0.87276))
 
 
 def chroma(picture):
-    """a* and b* of CIE Lab, float32 N,2,H,W, of a picture of three channels."""
+    """a* and b* of CIE Lab (N,2,H,W), float32, of an RGB picture."""
     rgb = (at_least_float32(picture) + 1) / 2
-    # The clamps keep the gradient of the branch that is not taken finite.
+    # Without the clamps, the branch that is not chosen could have an infinite gradient.
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    x, y, z = (sum(share * linear[:, i] for i, share in enumerate(row)) for row in TO_XYZ)
-    cube_root = lambda t: torch.where(
-        t > 216 / 24389, t.clamp(min=216 / 24389) ** (1 / 3), (24389 / 27 * t + 16) / 116
-    )
-    x, y, z = cube_root(x), cube_root(y), cube_root(z)
+    xyz = torch.stack([sum(share * linear[:, i] for i, share in enumerate(row)) for row in TO_XYZ])
+    cube_root = xyz.clamp(min=216 / 24389) ** (1 / 3)
+    x, y, z = torch.where(xyz > 216 / 24389, cube_root, (24389 / 27 * xyz + 16) / 116)
     return torch.stack([500 * (x - y), 200 * (y - z)], dim=1)
 
 
-def auc(on_real, on_fake):
-    """The share of pairs of a real and a fake patch in which the real one has the higher logit; not a loss.
-
-    The area under the ROC curve, a tensor: 0.5 is chance, 1 always right, and equal logits count half. The
-    patches of all processes are ranked together.
-    """
-    real, fake = (processes.gather(logits.detach()).flatten() for logits in (on_real, on_fake))
-    fake = fake.sort().values
-    below = torch.searchsorted(fake, real) + torch.searchsorted(fake, real, right=True)
-    return below.float().mean() / (2 * len(fake))
-
-
-# The losses of phase two that compare the pixels of a result with its photo, by name
+# The losses of phase two on the pixels of a result and its photo, by name
 PIXEL_LOSSES = {"total_variation": total_variation, "colour": colour_loss, "pixel": pixel_loss}
-# The weight of a loss is the option --NAME_lambda, with these abbreviations.
+# The weight of a loss is the option --NAME_lambda, with these names abbreviated
 ABBREVIATIONS = {"adversarial": "adv", "content": "con", "total_variation": "tv"}
 
 
@@ -136,20 +122,21 @@ def weight_of(args, loss):
 
 
 def generator_loss(args, losses):
-    """G's loss: the weighted sum of {name: loss}, in the paper of the adversarial and content losses."""
+    """G's loss: the weighted sum of `losses`, {name: tensor}. In the paper, adversarial + 10 content."""
     return sum(weight_of(args, name) * loss for name, loss in losses.items())
 
 
 def perceptual_losses(model, args, result, photo, drawing=None):
-    """Distances of a result from the content of its photo and, in phase two, from the style of drawings."""
+    """The losses on VGG19's feature maps: content and, given a drawing, style; those with a weight."""
     content_layer = CONTENT if args.con_lambda else ()
     style_layers = STYLE if args.style_lambda and drawing is not None else ()
     losses = {}
     with model.autocast():
         maps = model.vgg.maps(result, style_layers + content_layer) if model.vgg else []
-        # Photos and drawings keep no graph: VGG19 is frozen, and they need no gradients.
+        # VGG19 is frozen, so the maps of photos and drawings are computed without a graph.
         if content_layer:
-            losses["content"] = content_loss(maps.pop(), model.vgg(photo))  # the last map is its layer's
+            *maps, of_result = maps
+            losses["content"] = content_loss(of_result, model.vgg(photo))
         if style_layers:  # the mean over the batch, then over the processes
             grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
             losses["style"] = style_loss(maps, grams)
@@ -170,8 +157,8 @@ def learning_rates(args, phase, epoch):
 def learning_rate_factor(policy, phase, epoch, epochs):
     """The factor of the learning rates in this epoch (counted from 1) of a phase.
 
-    "step": 1 in phase one; in phase two 0.1 after half of the epochs, 0.01 after three quarters. "linear": in
-    both phases 1 in the first half, then 1 … 2/n, 1/n in the n epochs of the second, as in the authors' code.
+    "step": 1 in phase one; in phase two 0.1 after half of the epochs, 0.01 after three quarters. "linear", as
+    in the authors' code: 1 in the first half of each phase, then 1, …, 2/n, 1/n in the other n epochs.
     """
     if policy == "linear":
         return 1 - max(0, epoch - 1 - epochs // 2) / (epochs - epochs // 2)
@@ -179,11 +166,11 @@ def learning_rate_factor(policy, phase, epoch, epochs):
     return 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)) if phase == 2 else 1
 
 
-# The steps. Each returns its losses, without their weights, and further measurements: {name: tensor}.
+# The steps. Each returns its losses, without their weights, and other measurements: {name: tensor}
 
 
 def generate(model, photo):
-    """G's results, and the photos that its losses compare them with: flattened with --flatten."""
+    """G's result, and the photo with which its losses compare it: with --flatten, a flattened one."""
     photo = model.generator.flatten(photo)
     with model.autocast():
         return model.parallel_generator(photo, flat=True), photo
@@ -192,24 +179,23 @@ def generate(model, photo):
 def reconstruction_step(model, args, photo):
     """Phase one: G learns to reproduce the content of the photo."""
     result, photo = generate(model, photo)
-    losses = perceptual_losses(model, args, result, photo)
-    return descend(model, args, losses)
+    return descend(model, args, perceptual_losses(model, args, result, photo))
 
 
 def adversarial_step(model, args, photo, drawing, smoothed, place):
     """Phase two: D learns first, then G with the updated D. G runs once for both.
 
-    `place`, (phase, epoch, step), seeds what D sees: this batch of results or an older one of the pool, other
-    tones with --diffaugment, and noise on the smoothed drawings with --smoothed_noise.
+    D may see older results (--pool_size), changed tones (--diffaugment) and noise on the smoothed drawings
+    (--smoothed_noise). The seed and `place`, (phase, epoch, step), determine these random changes.
     """
     result, photo = generate(model, photo)
 
-    # D sees all three as one batch. Instance norm is per picture, so three calls would give the same.
     pooled = model.pool.exchange(result.detach(), place)
     noisy = add_noise(args, place, smoothed)
+    # One batch of all three: instance norm is per picture, so three calls would give the same logits.
+    pictures = torch.cat(augment(args, (*place, 0), drawing, pooled, noisy))
     with model.autocast():
-        logits = model.parallel_discriminator(torch.cat(augment(args, (*place, 0), drawing, pooled, noisy)))
-    on_drawing, on_pooled, on_smoothed = logits.chunk(3)
+        on_drawing, on_pooled, on_smoothed = model.parallel_discriminator(pictures).chunk(3)
     loss = discriminator_loss(on_drawing, on_pooled, on_smoothed, args.gan_mode)
     model.scaler.descend(model.adam_d, loss)
 
@@ -222,27 +208,27 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
 
 
 def through_frozen(discriminator, picture):
-    """D's logits: gradients pass through D to the picture, but D's weights get none."""
+    """D's logits. Gradients pass through D to the picture, but D's weights get none."""
     frozen = {name: weight.detach() for name, weight in discriminator.named_parameters()}
     return torch.func.functional_call(discriminator, frozen, picture)
 
 
 def perceptual_step(model, args, photo, drawing=None, _smoothed=None, place=None):
-    """Phase two without a discriminator. Without a style loss a batch is the photo alone."""
+    """Phase two without a discriminator. Without a style loss, a batch is the photo alone."""
     result, photo = generate(model, photo)
     return generator_step(model, args, {}, result, photo, drawing)
 
 
 def generator_step(model, args, losses, result, photo, drawing):
-    """G's step of phase two: add the losses that need no discriminator to `losses`, and descend the sum."""
+    """G's step of phase two: add the losses that need no discriminator to `losses` and descend the sum."""
     losses |= perceptual_losses(model, args, result, photo, drawing)
     losses |= {name: f(result, photo) for name, f in PIXEL_LOSSES.items() if weight_of(args, name)}
-    change = (result.detach() - photo).abs().mean() * 127.5  # in grey levels of 255
+    change = (result.detach() - photo).abs().mean() * 127.5  # in grey levels, 0 to 255
     return descend(model, args, losses) | {"change_from_photo": change}
 
 
 def descend(model, args, losses):
-    """Do a step of G down the weighted sum of the losses; returns them, detached."""
+    """Do an optimiser step of G on the weighted sum of the losses; returns the losses, detached."""
     model.scaler.descend(model.adam_g, generator_loss(args, losses))
     model.scaler.update()
     return {name: loss.detach() for name, loss in losses.items()}
@@ -253,29 +239,30 @@ def descend(model, args, losses):
 
 @dataclasses.dataclass
 class Model:
-    """What is trained, and what the steps need besides."""
+    """What is trained, and what the steps need."""
 
-    networks, generators = ("generator", "discriminator"), ("generator",)  # see Run.restore
+    # For Run.restore: the attributes that a run saves, and the option that keeps results close to photos
+    networks, generators = ("generator", "discriminator"), ("generator",)
     optimisers, pools = ("adam_g", "adam_d"), ("pool",)
-    content_weight = "con_lambda"  # the option that holds results to their photographs
+    content_weight = "con_lambda"
 
     generator: Generator
     discriminator: Discriminator | None  # None with --adv_lambda 0
-    parallel_generator: torch.nn.Module  # the same two, wrapped: averages their gradients over processes
+    parallel_generator: torch.nn.Module  # the same two, with gradients averaged over processes
     parallel_discriminator: torch.nn.Module | None
     vgg: VGG19 | None  # frozen; None without --con_lambda and --style_lambda
     ema: torch.nn.Module | None  # the running mean of G's weights, with --ema_decay
     adam_g: torch.optim.Adam  # for both phases: its moments carry over
     adam_d: torch.optim.Adam | None
     scaler: Scaler
-    pool: Pool  # of older results
-    autocast: functools.partial  # returns a context that computes in the run's precision
+    pool: Pool  # older results for D
+    autocast: functools.partial  # returns a context in which the networks compute in the run's precision
 
 
 def build(args, device, precision):
-    """A new Model with untrained weights, the same in every process, and the frozen VGG19."""
+    """A new Model. The initial weights depend on --seed and are the same in every process."""
     torch.manual_seed(args.seed)
-    layout = gpu.for_training(device, precision)
+    layout = gpu.for_training(device, precision)  # the device and memory format of all networks
     generator = Generator(**{key: getattr(args, key) for key in architecture.OPTIONS})
     discriminator = vgg = None
     if has_discriminator(args):
@@ -285,22 +272,21 @@ def build(args, device, precision):
             draw_scales(network)
         network.to(**layout)
     if needs_vgg(args):
-        load = lambda: checkpoints.load_vgg(args.vgg_model, args.seed)
-        vgg = processes.on_first_process_first(load).to(**layout)
-        vgg.features.to(utils.dtype(precision))
+        vgg = processes.on_first_process_first(lambda: checkpoints.load_vgg(args.vgg_model, args.seed))
+        vgg.to(**layout).features.to(utils.dtype(precision))
     adam = functools.partial(torch.optim.Adam, betas=(args.beta1, args.beta2), fused=True)
     return Model(
-        generator,
-        discriminator,
-        processes.parallel(generator, device),
-        processes.parallel(discriminator, device) if discriminator else None,
-        vgg,
-        running_mean(generator, args.ema_decay),
-        adam(generator.parameters(), args.lrG),
-        adam(discriminator.parameters(), args.lrD) if discriminator else None,
-        Scaler(device.type, enabled=precision == "fp16"),
-        Pool(args.pool_size, args.seed),
-        functools.partial(utils.autocast, device, precision),
+        generator=generator,
+        discriminator=discriminator,
+        parallel_generator=processes.parallel(generator, device),
+        parallel_discriminator=processes.parallel(discriminator, device) if discriminator else None,
+        vgg=vgg,
+        ema=running_mean(generator, args.ema_decay),
+        adam_g=adam(generator.parameters(), args.lrG),
+        adam_d=adam(discriminator.parameters(), args.lrD) if discriminator else None,
+        scaler=Scaler(device.type, enabled=precision == "fp16"),
+        pool=Pool(args.pool_size, args.seed),
+        autocast=functools.partial(utils.autocast, device, precision),
     )
 
 
@@ -308,9 +294,9 @@ def main(argv=None):
     with open_run(argv) as run:
         args = run.args
         model = build(args, run.device, run.precision)
-        run.restore(model)  # if the run is resumed: weights, optimisers, pool, place
+        run.restore(model)  # if the run is resumed
         run.load_data(edge_promoting.make_pairs)  # photographs, drawings and their edge-smoothed copies
-        run.begin(learning_rates, judge.measure_of, after_samples=writing.update)
+        run.begin(learning_rates, judge.measure_of, after_samples=writing.update)  # which writes the page
 
         for (photo,) in run.batches(phase=1, epochs=args.pre_train_epoch):
             run.log_step(reconstruction_step(model, args, photo))

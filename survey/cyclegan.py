@@ -22,7 +22,7 @@ if __name__ == "__main__":  # PyTorch takes seconds to load: a wrong command is 
 import torch
 from torch import nn
 
-from CartoonGAN import auc, fake_loss, learning_rate_factor, pixel_loss, real_loss, through_frozen
+from CartoonGAN import fake_loss, learning_rate_factor, pixel_loss, real_loss, through_frozen
 from evaluation import judge
 from networks import initialise
 from pages import writing
@@ -32,7 +32,7 @@ from support.norm import InstanceNorm
 from training import processes
 from training.batches import POOL_BACK
 from training.run import open_run
-from training.steps import Pool, Scaler
+from training.steps import Pool, Scaler, auc
 
 
 class PatchDiscriminator(nn.Module):

@@ -11,9 +11,10 @@ from helpers import TINY
 from skimage.color import rgb2lab
 
 import CartoonGAN
-from CartoonGAN import auc, colour_loss, content_loss, discriminator_loss, pixel_loss, real_loss, style_loss
+from CartoonGAN import colour_loss, content_loss, discriminator_loss, pixel_loss, real_loss, style_loss
 from networks import STYLE, InstanceNorm, gram
 from training import options, steps
+from training.steps import auc
 
 CPU = torch.device("cpu")
 PLACE = (2, 3, 4)

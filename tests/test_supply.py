@@ -20,12 +20,12 @@ def requirements(name):
 def test_every_package_has_an_exact_version_in_the_constraints():
     pinned = requirements("constraints.txt")
     assert all(re.fullmatch(r"==[\w.+]+", version) for version in pinned.values())
-    assert (requirements("requirements.txt") | requirements("requirements-dev.txt")).keys() <= pinned.keys()
+    assert {*requirements("requirements.txt"), *requirements("requirements-dev.txt")} <= pinned.keys()
 
 
 def test_the_constraints_can_be_installed_on_the_lowest_python():
-    lowest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    lowest = lowest.removeprefix(">=")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lowest = project["requires-python"].removeprefix(">=")
     assert f"Python {lowest} or newer" in (ROOT / "README.md").read_text()
     for name, version in requirements("constraints.txt").items():
         with contextlib.suppress(metadata.PackageNotFoundError):

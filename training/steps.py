@@ -80,6 +80,18 @@ def add_noise(args, place, smoothed):
     return smoothed + args.smoothed_noise * torch.stack(noise)
 
 
+def auc(on_real, on_fake):
+    """How well D's logits separate real from fake patches: the area under the ROC curve, a tensor.
+
+    The share of pairs of a real and a fake patch in which the real one has the higher logit: 0.5 is chance, 1
+    perfect, and equal logits count half. The patches of all processes are ranked together.
+    """
+    real, fake = (processes.gather(logits.detach()).flatten() for logits in (on_real, on_fake))
+    fake = fake.sort().values
+    below = torch.searchsorted(fake, real) + torch.searchsorted(fake, real, right=True)
+    return below.float().mean() / (2 * len(fake))
+
+
 # Gradient descent in float16, whose gradients overflow now and then
 
 

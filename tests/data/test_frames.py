@@ -123,10 +123,9 @@ def test_a_sheet_has_pages(tmp_path):
     for _ in range(sheet.COLUMNS * sheet.ROWS + 1):
         sheet.add(np.zeros((4, 320, 3), np.uint8), "0:00.0 kept", True)
     sheet.write_page()
-    sheet.write_page()
     assert [path.name for path in sheet.files] == ["sheet_1.jpg", "sheet_2.jpg"]
     assert images.read(sheet.files[1]).shape == (2 + 14, 12 * 160, 3)
-    assert [frames.clock(seconds) for seconds in (0, 83.54, 3599.96)] == ["0:00.0", "1:23.5", "1:00:00.0"]
+    assert frames.clock(3599.96) == "1:00:00.0"
 
 
 def test_interval_part_and_format_and_frames_are_never_overwritten(film, tmp_path):
@@ -140,46 +139,38 @@ def test_interval_part_and_format_and_frames_are_never_overwritten(film, tmp_pat
     assert (tmp_path / "My_000000_000.png").is_file()
 
 
-def test_a_film_without_bars_is_not_cut_and_gets_square_pixels(tmp_path, capsys):
-    write(tmp_path / "a.mkv", [drawing(1), drawing(2)], bar=0, aspect=Fraction(3, 2))
-    frames.main([str(tmp_path / "a.mkv"), str(tmp_path / "out")])
-    written = sorted((tmp_path / "out").iterdir())
-    assert [images.read(path).shape for path in written] == [(180, 480, 3)] * 2
-    assert "cut off" not in capsys.readouterr().out
+@pytest.mark.parametrize("upright", [True, False])
+def test_pixels_become_square_and_a_film_stored_sideways_upright(tmp_path, upright):
+    write(tmp_path / "a.mp4", [drawing(1)], bar=0, aspect=Fraction(2, 1))
+    if not upright:
+        films.set_display_matrix(tmp_path / "a.mp4", 0, 1, 1, 0)
+    frames.main([str(tmp_path / "a.mp4"), str(tmp_path / "out")])
+    result = images.read(tmp_path / "out/a_000000_000.png").swapaxes(0, int(not upright))
+    assert result.shape == (180, 640, 3)  # without bars nothing is cut off
+    assert abs(result[:, ::2].astype(int) - np.asarray(drawing(1))).mean() < 12
 
 
-def test_films_without_good_frames(film, tmp_path):
+def test_a_film_without_good_frames_has_failed(film, tmp_path):
     write(tmp_path / "dark.mp4", [SCENES[1]])
-    message = "dark.mp4 is left: 1 black, 0 credits, 0 blurred, 0 near-duplicates"
-    with pytest.raises(RunFailed, match=message):
+    with pytest.raises(RunFailed, match=r"dark.mp4 is left: 1 black, .*dark_sheet_1.jpg"):
         frames.main([str(tmp_path / "dark.mp4"), str(tmp_path / "out")])
     with pytest.raises(RunFailed, match="has no frame that can be read after 60 seconds"):
         frames.main([str(film), str(tmp_path / "out"), "--start", "60"])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "message"),
+    ("arguments", "error", "message"),
     [
-        ("no.mp4 {OUT}", 2, "no file no.mp4"),
-        ("{TEXT} {OUT}", 1, "cannot read .*text.mp4 as a film"),
-        ("{TEXT} {OUT} --start 5 --end 5", 2, "--start 5 is not before --end 5"),
-        ("{TEXT} {OUT} --every 0", 2, "argument --every"),
-        ("{TEXT} {OUT} --every 2 --cuts", 2, "give one of them"),
+        ("no.mp4 {OUT}", WrongUse, "no file no.mp4"),
+        ("{TEXT} {OUT}", RunFailed, "cannot read .*text.mp4 as a film"),
+        ("{TEXT} {OUT} --start 5 --end 5", WrongUse, "--start 5 is not before --end 5"),
+        ("{TEXT} {OUT} --every 2 --cuts", WrongUse, "give one of them"),
     ],
 )
-def test_wrong_use(arguments, status, message, tmp_path, monkeypatch, run_cli):
+def test_wrong_use(arguments, error, message, tmp_path):
     (tmp_path / "text.mp4").write_text("no film")
-    words = arguments.format(TEXT=tmp_path / "text.mp4", OUT=tmp_path / "out").split()
-    with pytest.raises((WrongUse, RunFailed), match=message) as end:
-        frames.main(words)
-    assert end.value.status == status
-    if status == 1:
-        end = run_cli("data/frames.py", *words)
-        assert (end.returncode, end.stdout) == (1, "")
-        assert end.stderr.startswith("error: cannot read ") and end.stderr.count("\n") == 1
-        monkeypatch.setattr(frames.os, "access", lambda path, _: path != tmp_path)
-        with pytest.raises(WrongUse, match=r"cannot write the contact sheet to .*: name .*out/train$"):
-            frames.main(words)
+    with pytest.raises(error, match=message):
+        frames.main(arguments.format(TEXT=tmp_path / "text.mp4", OUT=tmp_path / "out").split())
 
 
 def test_a_broadcast_is_read_from_its_first_frame_and_through_a_jump_of_its_clock(tmp_path):
@@ -189,25 +180,6 @@ def test_a_broadcast_is_read_from_its_first_frame_and_through_a_jump_of_its_cloc
     for start, kept in (("0", KEPT), ("1", [2, 3, 6, 9])):
         frames.main([str(tmp_path / "ab.ts"), str(tmp_path / start), "--start", start])
         assert written(tmp_path / start) == [f"ab_{second:06}_000.png" for second in kept]
-
-
-def test_a_film_without_times_is_counted_at_its_rate(tmp_path):
-    write(tmp_path / "a.h264", SCENES[:3])
-    frames.main([str(tmp_path / "a.h264"), str(tmp_path / "out"), "--every", "0.4"])
-    # FFmpeg takes 25 a second for the rate of a raw stream: the third scene begins with frame 20.
-    assert written(tmp_path / "out") == ["a_000000_000.png", "a_000000_800.png"]
-    frames.main([str(tmp_path / "a.h264"), str(tmp_path / "late"), "--start", "0.8", "--end", "0.9"])
-    assert written(tmp_path / "late") == ["a_000000_800.png"]
-
-
-def test_a_film_stored_sideways_is_turned_upright_and_stretched(tmp_path):
-    write(tmp_path / "a.mp4", [drawing(1)], bar=0, aspect=Fraction(2, 1))
-    films.set_display_matrix(tmp_path / "a.mp4", 0, 1, 1, 0)
-    frames.main([str(tmp_path / "a.mp4"), str(tmp_path / "out")])
-    result = images.read(tmp_path / "out/a_000000_000.png")
-    assert result.shape == (640, 180, 3)
-    expected = np.asarray(drawing(1)).swapaxes(0, 1)
-    assert abs(result[::2].astype(int) - expected).mean() < 12
 
 
 # Screening
@@ -232,10 +204,3 @@ def test_sharpness_does_not_depend_on_contrast_and_falls_with_blur():
     # The median window, which holds all of a sharp edge, holds four fifths of one blurred by a pixel.
     assert blurred[0] == pytest.approx(0.383 / 0.77, abs=0.01)  # erf(0.5 / sqrt 2), the steepest step's share
     assert screening.sharpness(np.full((64, 64), 99, np.uint8)) == 0
-
-
-def test_a_night_scene_is_neither_black_nor_credits():
-    night = screening.small(np.asarray(drawing(2).convert("L")))
-    assert not screening.is_black(night) and not screening.is_credits(night)
-    page = screening.small(np.asarray(credits().convert("L")))
-    assert screening.is_credits(page) and not screening.is_black(page)

@@ -1,9 +1,9 @@
-"""The dark channel prior on scenes that satisfy it, by hand, and the guided filter by its definition."""
+"""The dark channel prior on scenes that satisfy it, by hand."""
 
 import numpy as np
 import pytest
 
-from evaluation import dark_channel, measures
+from evaluation import dark_channel
 
 AIRLIGHT = np.array([0.9, 0.8, 0.7])
 
@@ -43,19 +43,13 @@ def test_haze_of_one_depth_is_removed_as_far_as_the_papers_omega_says():
     estimated = 1 - 0.95 * (1 - 0.4)
     expected = (AIRLIGHT + 0.4 / estimated * (scene - AIRLIGHT)).clip(0, 1)
     assert np.abs(result - expected)[:, 80:].max() < 0.03
-    before = measures.psnr(hazy(scene, 0.4), (255 * scene).astype(np.uint8))
-    after = measures.psnr((255 * result).astype(np.uint8), (255 * scene).astype(np.uint8))
-    assert after > before + 5
 
 
-def test_transmission_is_at_least_a_tenth():
+def test_transmission_is_at_least_a_tenth_and_nothing_is_divided_by_zero():
     image = np.full((60, 60, 3), (216, 206, 206), np.uint8)
     image[:30] = airlight = (220, 210, 210)
     result = dark_channel.dehaze(image)
     assert tuple(result[0, 0]) == airlight
     # The estimate is 1 - 0.95 * 206 / 210 = 0.07; the difference of 4 is divided by 0.1.
     assert tuple(result[59, 59]) == (180, 170, 170)
-
-
-def test_a_black_picture_stays_black():
     assert not dark_channel.dehaze(np.zeros((40, 40, 3), np.uint8)).any()

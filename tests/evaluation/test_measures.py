@@ -18,19 +18,19 @@ def pattern(make, height=96, width=128):
     return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
 
 
+def grey(side=64):
+    return np.full((side, side, 3), 200, np.uint8)
+
+
 # Areas and lines
 
 
-def grey(width=64, height=64, value=200):
-    return np.full((height, width, 3), value, np.uint8)
-
-
 def test_flat_is_the_share_without_texture_whatever_the_size():
-    image = grey(512, 512)
+    image = grey(512)
     image[:, 256:] = np.random.default_rng(0).integers(0, 256, (512, 256, 3))
     assert measures.flat(grey()) == 1
     assert measures.flat(image) == pytest.approx(0.5, abs=0.02)
-    faint = grey(256, 256)
+    faint = grey(256)
     faint[::2] += 3  # a deviation of 1.5; of 5 it is 2.5
     assert measures.flat(faint) == 1
     faint[::2] += 2
@@ -59,11 +59,6 @@ def test_lines_at_contours_and_by_chance():
 
 
 # Beside another
-
-
-def test_psnr_of_a_constant_shift():
-    assert measures.psnr(GREY, GREY + 10) == pytest.approx(20 * math.log10(255 / 10))
-    assert measures.psnr(GREY, GREY) == math.inf
 
 
 def test_ssim_is_wangs_formula_of_luminance():
@@ -104,9 +99,8 @@ def test_checkerboard_of_a_pattern_is_its_energy(make, energy):
     assert measures.checkerboard(pattern(make)) == pytest.approx(energy, abs=1e-9)
 
 
-@pytest.mark.parametrize("width", [127, 130, 171])
-def test_checkerboard_does_not_depend_on_the_size(width):
-    image = pattern(lambda y, x: 9 * (-1) ** (x + y), 101, width)
+def test_checkerboard_does_not_depend_on_the_size():
+    image = pattern(lambda y, x: 9 * (-1) ** (x + y), 101, 171)
     assert measures.checkerboard(image) == pytest.approx(81)
     image[..., :2] = 128  # each channel counts a third
     assert measures.checkerboard(image) == pytest.approx(81 / 3)
@@ -117,7 +111,6 @@ def test_checkerboard_is_found_on_a_picture_and_not_in_noise_or_at_other_frequen
     noise = np.repeat(rng.integers(100, 156, (256, 256, 1), dtype=np.uint8), 3, axis=2)
     # The noise's variance is 261, and 30 of 256 frequencies are looked at.
     assert abs(measures.checkerboard(noise)) < 3
-    assert abs(measures.checkerboard(pattern(lambda y, x: np.where(x < 50, 0, 100)))) < 1
     assert abs(measures.checkerboard(pattern(lambda y, x: 20 * np.cos(2 * np.pi * x * 3 / 8)))) < 1e-1
     picture = cv2.resize(rng.integers(20, 200, (4, 4, 3), dtype=np.uint8), (128, 128), interpolation=0)
     painted = (picture + (6 * (-1) ** np.indices((128, 128)).sum(0))[..., None]).astype(np.uint8)
@@ -155,7 +148,7 @@ def test_each_measure_is_computed_from_its_inputs_where_they_exist():
     assert row["flat"] == 1 and row["ssim"] < 1 and row["new_lines"] == row["by_chance"] == 0
     assert "psnr_clear" not in row and "at_contours" not in row  # no clear picture, no new lines
     row = measures.measure(views._replace(clear=GREY + 10, photo=None, full_photo=None))
-    assert row["psnr_clear"] == measures.psnr(GREY, GREY + 10) and row["ssim_clear"] < 1
+    assert row["psnr_clear"] == pytest.approx(20 * math.log10(255 / 10)) and row["ssim_clear"] < 1
     assert row.keys() == {"psnr_clear", "ssim_clear", "flat", "lines", "checkerboard", "stripes"}
     tiny = views._replace(full=board[:11], full_photo=GREY[:11])
     assert not {"checkerboard", "stripes", "stripes_photo"} & measures.measure(tiny).keys()

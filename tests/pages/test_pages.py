@@ -69,7 +69,7 @@ class Page:
     """A page in the browser."""
 
     def __init__(self, browser):
-        self.browser = browser
+        self.browser, self.run = browser, browser.execute_script
 
     def open(self, path, width=1400, scheme="light", fragment=""):
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
@@ -88,9 +88,6 @@ class Page:
     def texts(self, selector):
         return [element.text for element in self.all(selector)]
 
-    def run(self, script):
-        return self.browser.execute_script(script)
-
     def press(self, key):
         self.one("body").send_keys(key)
 
@@ -101,12 +98,8 @@ class Page:
     def plots(self):
         """Scroll to the curves and wait until they are drawn; plotly's (data, layout) of each."""
         self.run("document.querySelector('#curves').scrollIntoView()")
-        self.wait(
-            lambda: self.all(".plot") and len(self.all(".plot")) == len(self.all(".plot.js-plotly-plot"))
-        )
-        return self.run(
-            "return [...document.querySelectorAll('.plot')].map(plot => [plot.data, plot.layout])"
-        )
+        self.wait(lambda: self.all(".plot") and not self.all(".plot:not(.js-plotly-plot)"))
+        return self.run("return $$('.plot').map(plot => [plot.data, plot.layout])")
 
     def runs(self):
         """The names of the runs in the table that are not filtered out."""
@@ -120,8 +113,8 @@ class Page:
         return unquote(self.one("#stage img").get_attribute("src")).split("/")[-1]
 
     def all_loaded(self, selector):
-        images = f"[...document.querySelectorAll('{selector}')]"
-        return self.run(f"return {images}.every(image => image.complete && image.naturalWidth > 0)")
+        loaded = "image.complete && image.naturalWidth > 0"
+        return self.run(f"return $$('{selector}').every(image => {loaded})")
 
     def scroll_width(self):
         return self.run("return document.documentElement.scrollWidth")
@@ -202,19 +195,15 @@ def test_the_divider_uncovers_photo_or_result(results, page):
 
 def test_curves_settings_command_and_log(results, page):
     page.open(results / f"{NAMES[0]}_results/index.html")
-    assert not page.all("script[src*=plotly]")
     assert len(page.plots()) == curve_count(results)
     assert page.texts("#curves figcaption")[:3] == ["content", "discriminator", "adversarial"]
-    meanings = page.texts("#curves figure p")
-    assert len(meanings) == curve_count(results) and all(meanings) and "conv4_4" in meanings[0]
+    assert all(page.texts("#curves figure p"))
     # A constant curve has its value on the axis.
     page.run("draw($('#curves .plot'), 'rate', [{name: '', curves: {rate: [2e-4, 2e-4]}}])")
     page.wait(lambda: "2e−4" in page.texts("#curves figure:first-child .ytick"))
     given = page.texts(".settings .given dt")
     assert "con_lambda" in given and "lrG" not in given
-    text = page.one("main").text
-    assert "--con_lambda 10" in text and f"--resume {results / NAMES[0]}_results" in text
-    assert "started" in page.one(".log").text
+    assert "--con_lambda 10" in page.one("main").text and "started" in page.one(".log").text
     assert page.all(".problems") == [] and page.one(".state").text == "finished"
 
 
@@ -240,24 +229,17 @@ def test_curves_with_gaps_errors_references_and_changes(tmp_path, page):
     assert layout["xaxis"]["ticktext"] == ["20", "40", "60", "80", "100"]
     ends = [(shape["type"], shape["x0"], shape["x1"]) for shape in layout["shapes"]]
     assert ends == [("rect", -0.5, 0.5), ("line", 1.5, 1.5)]  # phase one; after epoch 1 of phase two
-    assert [note["hovertext"].split(":")[0] for note in layout["annotations"]] == [
-        "phase 2, epoch 2, after step 1"
-    ]
+    assert layout["annotations"][0]["hovertext"].startswith("phase 2, epoch 2, after step 1:")
     assert (drawn[0]["x"], drawn[0]["y"][-1]) == ([*range(10, 101, 10)], 1)
     assert drawn[0]["error_y"]["array"] == [0.05] * 10
     assert [curve["y"][0] for curve in drawn[1:]] == [0.3, 0.5]
 
 
 def test_a_run_opens_on_a_test_photograph_that_is_not_small(tmp_path, page):
-    folder = leave_run(tmp_path, "First", photos=("test_1", "test_2", "test_3", "train_1"))
-    for name, size in (
-        ("test*_1", (16, 8)),
-        ("test*_2", (80, 30)),
-        ("test*_3", (80, 40)),
-        ("train", (200, 100)),
-    ):
-        for path in folder.glob(f"*/*{name}*.png"):
-            Image.new("RGB", size).save(path)
+    sizes = {"test_1": (16, 8), "test_2": (80, 30), "test_3": (80, 40), "train_1": (200, 100)}
+    folder = leave_run(tmp_path, "First", photos=sizes)
+    for name, size in sizes.items():
+        Image.new("RGB", size).save(folder / f"Transfer/3_epoch_First_{name}.png")
     writing.update(folder)
     page.open(folder / "index.html")
     page.wait(lambda: page.image() == "3_epoch_First_test_2.png")
@@ -348,23 +330,20 @@ def test_an_address_opens_a_comparison(results, tmp_path, page):
 
 def test_light_and_dark(results, page):
     colour = lambda: page.one("body").value_of_css_property("background-color")
-    page.open(results / "index.html", scheme="light")
+    page.open(results / "index.html")
     light = colour()
     page.open(results / "index.html", scheme="dark")
     dark = colour()
     assert light != dark
     page.one("#theme").click()
-    assert colour() == light
     page.browser.refresh()
     assert colour() == light  # it is remembered
-    page.one("#theme").click()
-    assert colour() == dark
     page.run("localStorage.clear()")
 
 
 CUT_OFF = """
-const table = document.querySelector('#runs');
-return [...table.querySelectorAll('tr:first-child td')].filter((cell) => {
+const table = $('#runs');
+return $$('tr:first-child td', table).filter((cell) => {
   const [inner, outer] = [cell.getBoundingClientRect(), table.parentElement.getBoundingClientRect()];
   const cut = inner.right > outer.right + 1 || cell.scrollWidth > cell.clientWidth;
   return getComputedStyle(cell).display !== 'none' && cut;
@@ -372,23 +351,18 @@ return [...table.querySelectorAll('tr:first-child td')].filter((cell) => {
 
 
 @pytest.mark.parametrize("width", [1400, 1000, 390])
-@pytest.mark.parametrize("runs", [1, 20])
-def test_the_overview_cuts_off_no_column(results, tmp_path, page, width, runs):
-    """The table of twenty runs must be scrolled at 1000 px, which a shadow indicates."""
-    values = {"con_lambda": (10, 2.5), "lrG": (2e-4, 1e-5)} if runs > 1 else {}
-    for number in range(runs):
-        options = {key: both[number % 2] for key, both in values.items()}
+def test_the_overview_cuts_off_no_column(results, tmp_path, page, width):
+    """The table must be scrolled at 1000 px. A phone shows only some facts of each run."""
+    for number in range(20):
+        options = {"con_lambda": (10, 2.5)[number % 2], "lrG": (2e-4, 1e-5)[number % 2]}
         folder = leave_run(tmp_path, f"Run{number}_20_200_16_0.0005_res8", epochs=2, **options)
         shutil.copy(results / f"{NAMES[0]}_results/metrics.csv", folder)
     writing.write(tmp_path)
     page.open(tmp_path / "index.html", width=width)
-    assert len(page.runs()) == runs and page.scroll_width() <= width
-    if (runs, width) == (20, 1000):
-        assert page.one(".scroll").value_of_css_property("background-image").count("gradient") == 2
-        page.run("document.querySelector('.scroll').scrollLeft = 1e6")
+    assert len(page.runs()) == 20 and page.scroll_width() <= width
+    page.run("$('.scroll').scrollLeft = 1e6")
     assert page.run(CUT_OFF) == []
-    if width == 390 and runs > 1:  # a phone shows only some facts of each run
-        assert page.run("return document.documentElement.scrollHeight") < 300 + 250 * runs
+    assert width > 390 or page.run("return document.documentElement.scrollHeight") < 5300
 
 
 def test_a_phone_shows_the_page_of_a_run_without_scrolling_sideways(results, page):
@@ -399,7 +373,7 @@ def test_a_phone_shows_the_page_of_a_run_without_scrolling_sideways(results, pag
 def test_the_overview_of_one_run_offers_nothing_to_compare(tmp_path, page):
     writing.update(leave_run(tmp_path, "Alone", lrG=1e-5))
     page.open(tmp_path / "index.html")
-    assert page.runs() == ["Alone"]
+    assert page.runs() == ["Alone"] and page.run(CUT_OFF) == []
     assert not page.one(".tools").is_displayed() and not page.one(".pick").is_displayed()
     page.one("summary").click()
     assert "lrG\n1e-05" in page.one("details").text

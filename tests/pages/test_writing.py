@@ -5,10 +5,10 @@ import json
 import os
 import re
 import shlex
+from unittest import mock
 
 import pytest
 from helpers import leave_run
-from PIL import Image
 
 from pages import summaries, writing
 from support import files
@@ -16,14 +16,7 @@ from support.arguments import PYTHON
 from training.log import log_event
 from utils import RunFailed, WrongUse
 
-HOSTILE = [
-    'a "quoted" name',
-    "<script>alert(1)<∕script>",
-    "画像 – 東京",
-    "it's & {{ 7*7 }}",
-    "100% #1?",
-    "<∕title>",
-]
+HOSTILE = ["<script>alert('1')<∕script>", "画像 – 東京", 'it\'s "&" {{ 7*7 }}', "100% #1?"]
 
 
 class Page(html.parser.HTMLParser):
@@ -60,7 +53,7 @@ def test_names_are_shown_as_text_and_linked_to(tmp_path):
         (tmp_path / f"{name}_survey" / summaries.SURVEY).write_text("{}")
     writing.write(tmp_path)
     overview = Page(tmp_path / "index.html")
-    assert overview.tags.count("script") == 2 and "6 runs" in overview.text
+    assert overview.tags.count("script") == 2 and "4 runs" in overview.text
     for name in HOSTILE:
         run, survey = (summaries.url(f"{name}_{kind}") for kind in ("results", "survey"))
         wanted = {f"{run}/index.html", f"{survey}/index.html", f"{survey}/sheet.png"}
@@ -73,39 +66,18 @@ def test_names_are_shown_as_text_and_linked_to(tmp_path):
         assert "</" not in (folder / "page.js").read_text()
 
 
-def test_a_folder_of_the_old_script_holds_only_images_and_gets_its_page(tmp_path):
-    folder = tmp_path / "Hayao_results"
-    for part, name in (("Reconstruction", "Hayao_train_recon_1"), ("Transfer", "7_epoch_Hayao_train_1")):
-        (folder / part).mkdir(parents=True)
-        Image.new("RGB", (8, 4)).save(folder / part / f"{name}.png")
-    writing.write(tmp_path)
-    (photo,) = page_data(folder / "page.js")["samples"]["photos"]
-    assert photo["recon"] == "Reconstruction/Hayao_train_recon_1.png" and photo["pair"]
-    assert "settings.json is missing" in Page(folder / "index.html").text
-
-
 class Killed(BaseException):
     """Ends the writing at once."""
 
 
-@pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("write", range(4))
-def test_pages_are_complete_when_the_writing_is_interrupted(tmp_path, monkeypatch, write, after):
-    """At each of the four files, right before the new one replaces the old one and right after."""
+def test_pages_are_complete_when_the_writing_is_interrupted(tmp_path, monkeypatch, write):
+    """At each of the four files, right before the new one replaces the old one."""
     folder = leave_run(tmp_path, "P", epochs=2)
     writing.update(folder)
     (tmp_path / writing.PLOTLY).write_text("another version")
     leave_run(tmp_path, "Q")
-    written = []
-
-    def replace(part, path):
-        if len(written) == write and not after:
-            raise Killed
-        os.rename(part, path)
-        written.append(path)
-        if len(written) > write:
-            raise Killed
-
+    replace = mock.Mock(side_effect=[*[mock.DEFAULT] * write, Killed], wraps=os.replace)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(files.os, "replace", replace)
         writing.update(folder)
@@ -182,10 +154,10 @@ def test_the_overview_runs_no_script_of_a_run_folder(tmp_path):
 
 def test_pages_of_an_earlier_version_are_written_again(tmp_path):
     old = '<!doctype html>\n<meta name="generator" content="CartoonGAN gallery.py">'
-    for name, text in (("Old", old), ("New", None), ("Foreign", "<html>my own</html>"), ("None", None)):
-        page = leave_run(tmp_path, name) / "index.html"
-        if text:
-            page.write_text(text)
+    for name in ("Old", "New", "Foreign", "None"):
+        leave_run(tmp_path, name)
+    (tmp_path / "Old_results/index.html").write_text(old)
+    (tmp_path / "Foreign_results/index.html").write_text("<html>my own</html>")
     (tmp_path / "index.html").write_text(old)
     writing.update(tmp_path / "New_results")
     for folder in (tmp_path, tmp_path / "Old_results", tmp_path / "New_results"):
@@ -193,6 +165,3 @@ def test_pages_of_an_earlier_version_are_written_again(tmp_path):
     assert page_data(tmp_path / "Old_results/page.js")["name"] == "Old"
     assert not (tmp_path / "Foreign_results/page.js").exists()
     assert not (tmp_path / "None_results/index.html").exists()
-    before = (tmp_path / "Old_results/index.html").stat().st_mtime_ns
-    writing.update(tmp_path / "New_results")
-    assert (tmp_path / "Old_results/index.html").stat().st_mtime_ns == before
