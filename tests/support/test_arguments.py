@@ -5,6 +5,7 @@ import runpy
 import sys
 import types
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from helpers import ROOT
@@ -22,7 +23,7 @@ def parser():
     add("name", "", arguments.one_line, "a name")
     add("mode", "bce", ("bce", "lsgan"), "a loss")
     add("edges", False, bool, "independent edges")
-    add("folder", None, arguments.place, "a folder", "beside the data")
+    add("folder", None, arguments.pathname, "a folder", "beside the data")
     add("pre_lr", None, arguments.number(float, 0), "a rate", metavar="RATE")
     return made
 
@@ -54,13 +55,8 @@ def test_help_shows_each_default(monkeypatch):
         (["--mode", "x"], "argument --mode: invalid choice: 'x'"),
         (["--ng", "1"], "unrecognized arguments: --ng"),
         (["--na\nme"], "unrecognized arguments: --na?me"),
-        (
-            ["--nmae", "x", "--ngff"],
-            ": --nmae x --ngff; for --nmae did you mean --name?; for --ngff did you ",
-        ),
-        (["--away"], "unrecognized arguments: --away (see "),
+        (["--nmae", "x", "--ngff"], "; for --nmae did you mean --name?; for --ngff did you mean --ngf?"),
         (["\udcff"], "unrecognized arguments: ? (see "),
-        (["--name"], "argument --name: expected one argument"),
     ],
 )
 def test_an_error_is_one_line_that_names_the_help(argv, message):
@@ -85,8 +81,6 @@ def test_a_tilde_is_the_home_folder_where_no_shell_expands_it(tmp_path, monkeypa
     (tmp_path / "tilde.txt").write_text("--folder ~/d --name ~\n")
     args = parse("@~/tilde.txt")
     assert (args.folder, args.name) == (f"{tmp_path}/d", "~")
-    assert parse("--folder=~/d").folder == f"{tmp_path}/d"
-    assert parse("--folder=$HOME/d").folder == "$HOME/d"
     assert arguments.path("~/d") == tmp_path / "d"
 
 
@@ -96,16 +90,12 @@ def test_a_tilde_is_the_home_folder_where_no_shell_expands_it(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("--name film#2", ["--name", "film#2"]),
         ("--name film#2 # a sequel", ["--name", "film#2"]),
-        ("  # all of it's a comment", []),
+        ("  # all of it's a comment\n\n   ", []),
         ("--name '#2' \t#3", ["--name", "#2"]),
-        ('--name "a # b"', ["--name", "a # b"]),
         ('--name "two"#2', ["--name", "two#2"]),
-        (r"--name C:\films\2 # a drive", ["--name", r"C:\films\2"]),
-        (r'--name "C:\my films\2"', ["--name", r"C:\my films\2"]),
-        ("--name ''\n\n   ", ["--name", ""]),
-        ("@inner.txt --name a\n@inner.txt", ["--nb", "1", "--name", "a", "--nb", "1"]),
+        (r'--name "C:\my films\2" # a drive', ["--name", r"C:\my films\2"]),
+        ("@inner.txt --name ''\n@inner.txt", ["--nb", "1", "--name", "", "--nb", "1"]),
     ],
 )
 def test_what_a_file_may_hold(line, words, tmp_path, monkeypatch):
@@ -119,61 +109,43 @@ def test_what_a_file_may_hold(line, words, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'--ngf 16\n--name "Paprika\n', "experiment.txt: No closing quotation in the line '--name \"P"),
-        (b"--ngf 16\n@experiment.txt\n", "experiment.txt includes itself"),
-        (b"@link.txt\n", "experiment.txt includes itself"),
+        (b'--ngf 16\n--name "Paprika\n', "mine.txt: No closing quotation in the line '--name \"P"),
+        (b"@link.txt\n", "mine.txt includes itself"),
         (b"@other.txt\n", "no file other.txt"),
-        (bytes(range(256)), "experiment.txt is not a text in UTF-8"),
-        ("--ngf 3\n".encode("utf-16"), "experiment.txt is not a text in UTF-8"),
+        (bytes(range(256)), "mine.txt is not a text in UTF-8"),
     ],
 )
 def test_a_faulty_file_is_a_one_line_error(tmp_path, monkeypatch, content, message):
     monkeypatch.chdir(tmp_path)
-    Path("experiment.txt").write_bytes(content)
+    Path("mine.txt").write_bytes(content)
     Path("link.txt").symlink_to("back.txt")
-    Path("back.txt").write_text("@experiment.txt")
-    assert refusal("@experiment.txt").startswith(message)
+    Path("back.txt").write_text("@mine.txt")
+    assert refusal("@mine.txt").startswith(message)
 
 
 def test_a_file_that_is_missing_or_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for path in ("experiments/recommended.txt", "mine/my_options.txt", "mine/other.txt"):
-        Path(path).parent.mkdir(exist_ok=True)
-        Path(path).touch()
-    for name in ("no/such/file.txt", "", ".", "a\nb", "a\0b", "\udcff", "x" * 300):
+    Path("experiments").mkdir()
+    Path("experiments/recommended.txt").touch()
+    for name in ("", ".", "a\nb", "a\0b", "\udcff", "x" * 300, "/dev/zero"):
         with pytest.raises(WrongUse, match=r"^no file "):
             parse(f"@{name}")
-    for name, similar in (
-        ("experiments/recomended.txt", "experiments/recommended.txt"),
-        ("recommended.txt", "experiments/recommended.txt"),
-        ("mine/my_optoins.txt", "mine/my_options.txt"),
-    ):
-        assert refusal(f"@{name}").endswith(f"; did you mean @{similar}?")
-
-    def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "read_text", refuse)
-    assert refusal("@mine/other.txt") == "cannot read mine/other.txt: Permission denied"
+    assert refusal("@recomended.txt").endswith("; did you mean @experiments/recommended.txt?")
+    monkeypatch.setattr(Path, "read_text", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
+    message = "cannot read experiments/recommended.txt: Permission denied"
+    assert refusal("@experiments/recommended.txt") == message
 
 
 # The types
 
 
-@pytest.mark.parametrize("text", ["", "a b", "é", "../x", "x" * NAME, "/".join(["x" * 200] * 10)])
-def test_a_text_of_one_line(text):
-    assert arguments.one_line(text) == text
-    assert arguments.path(text) == Path(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["a\nb", "a\0", "\x1b[m", "\u2028", "\udcff", "x" * (NAME + 1), "é" * NAME, "x/" * (PATH // 2 + 1)],
-)
-def test_a_text_that_no_file_or_record_can_hold(text):
-    with pytest.raises(argparse.ArgumentTypeError) as error:
-        arguments.path(text)
-    assert str(error.value).isprintable()
+def test_texts_that_a_file_and_a_record_can_hold():
+    for text in ("", "a b", "é", "../x", "x" * NAME, "/".join(["x" * 200] * 10)):
+        assert arguments.one_line(text) == text and arguments.path(text) == Path(text)
+    for text in ("a\nb", "a\0", "\u2028", "\udcff", "x" * (NAME + 1), "é" * NAME, "x/" * (PATH // 2 + 1)):
+        with pytest.raises(argparse.ArgumentTypeError) as error:
+            arguments.path(text)
+        assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -193,29 +165,17 @@ def test_numbers(number, right, wrong, limits):
             number(text)
 
 
-def test_a_number_contains_numbers_of_its_type():
-    whole = arguments.number(int, 1, 9)
-    assert 1 in whole and 9 in whole and arguments.number(int, 1)(str(10**400)) in arguments.number(int, 1)
-    assert not any(value in whole for value in (0, 10, 4.0, "4", None, True, float("nan")))
-
-
 def test_sizes_of_images():
     assert arguments.image_size("16") == 16 and arguments.image_size("260") == 260
-    for text in ("12", "30", "64.0", "-64", str(2**40)):
+    for text in ("12", "30", "64.0", str(2**40)):
         with pytest.raises(argparse.ArgumentTypeError):
             arguments.image_size(text)
 
 
-def test_a_command_can_be_typed_again():
+def test_a_command_can_be_typed_again(monkeypatch):
     typed = lambda module: arguments.command_line(module, ["--name", "two words"])
     assert typed("CartoonGAN") == f"{arguments.PYTHON} CartoonGAN.py --name 'two words'"
     assert typed("survey.gatys") == f"{arguments.PYTHON} -m survey.gatys --name 'two words'"
-
-
-@pytest.mark.parametrize(
-    ("executable", "word"),
-    [(ROOT / ".venv/bin/python", ".venv/bin/python"), ("/usr/bin/python3", "python")],
-)
-def test_printed_commands_name_the_python_of_the_readme_if_it_runs(executable, word, monkeypatch):
-    monkeypatch.setattr(sys, "executable", str(executable))
-    assert runpy.run_path(arguments.__file__)["PYTHON"] == word
+    for executable, word in ((ROOT / ".venv/bin/python", ".venv/bin/python"), ("/usr/bin/python3", "python")):
+        monkeypatch.setattr(sys, "executable", str(executable))
+        assert runpy.run_path(arguments.__file__)["PYTHON"] == word

@@ -30,17 +30,10 @@ def config(folder=Path("results/none"), batch_size=5):
             OSError(28, "No space left on device", "a/file"),
             f"No space left on device (a/file): fix that (traceback in log.txt), then resume with {COMMAND}",
         ),
-        (
-            torch.OutOfMemoryError("CUDA out of memory. Tried"),
-            f"out of memory on cpu: resume with a smaller batch, {COMMAND} --batch_size 2",
-        ),
-        (MemoryError(), "out of memory on cpu: resume with a smaller batch"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), f"smaller batch, {COMMAND} --batch_size 2"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), failures.KILLED),
         (ConnectionResetError(), failures.KILLED),
-        (
-            RuntimeError("gloo: connection closed\nand more"),
-            "is gone, or cannot be reached (gloo: connection",
-        ),
+        (RuntimeError("gloo: connection closed\nand more"), "cannot be reached (gloo: connection closed)"),
     ],
 )
 def test_a_failure_around_a_run_is_a_one_line_error(error, message, monkeypatch):
@@ -51,24 +44,22 @@ def test_a_failure_around_a_run_is_a_one_line_error(error, message, monkeypatch)
     assert failed.value.__cause__ is error
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()])
-def test_faults_of_the_program_are_raised_as_they_are(error):
-    with pytest.raises(type(error)) as failed, failures.one_line_errors(CPU, config()):
-        raise error
-    assert failed.value is error
+def test_faults_of_the_program_are_raised_as_they_are():
+    for error in (RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as failed, failures.one_line_errors(CPU, config()):
+            raise error
+        assert failed.value is error
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "processes", "advice"),
+    ("batch_size", "advice"),
     [
-        (1, 1, "start a new run with a smaller --input_size or --ngf"),
-        (2, 2, "start a new run with a smaller --input_size or --ngf"),
-        (12, 2, f"resume with a smaller batch, {COMMAND} --batch_size 6"),
-        (6, 2, f"resume with a smaller batch, {COMMAND} --batch_size 2"),
+        (2, "start a new run with a smaller --input_size or --ngf"),
+        (6, f"resume with a smaller batch, {COMMAND} --batch_size 2"),
     ],
 )
-def test_half_of_a_batch_is_shared_by_all_processes(batch_size, processes, advice, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", str(processes))
+def test_half_of_a_batch_is_shared_by_two_processes(batch_size, advice, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, config(batch_size=batch_size)):
         raise MemoryError
     assert str(failed.value) == f"out of memory on cpu: {advice}"
@@ -83,7 +74,6 @@ def test_half_of_a_batch_is_shared_by_all_processes(batch_size, processes, advic
         (RunFailed("Traceback\nutils.RunFailed: all 9 are lost"), "all 9 are lost"),
         (MemoryError("Caught in DataLoader worker process 0.\nMemoryError"), "ran out of memory: try fewer"),
         (OSError("in DataLoader worker process 0.\nOSError: EIO"), "failed (OSError: EIO): fix that, then"),
-        (RuntimeError("shapes"), None),
     ],
 )
 def test_faults_of_loading_processes(error, message):
@@ -91,27 +81,19 @@ def test_faults_of_loading_processes(error, message):
     assert message in reason if message else reason is None
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("Unable to find an engine")])
-def test_the_whole_traceback_is_in_the_log(tmp_path, error):
-    """Also that of a new run which failed before its start."""
-    new = config(tmp_path / "new")
-    with (
-        pytest.raises((RunFailed, RuntimeError)),
-        failures.log_tracebacks(new),
-        failures.one_line_errors(CPU, new),
-        failures.one_line_errors(CPU, new),
-    ):
-        raise error
-    text = (new.folder / "log.txt").read_text()
-    assert text.count("Traceback (most recent call last)") == (2 if isinstance(error, OSError) else 1)
-    assert "        raise error\n" in text and f"    {type(error).__name__}: {error}\n" in text
-    assert [event for _, event, _ in read_log(new.folder)] == ["traceback"]
-
-
-def test_a_wrong_use_leaves_no_traceback(tmp_path):
+def test_the_whole_traceback_is_in_the_log(tmp_path):
+    """Also that of a new run which failed before its start; wrong use leaves none."""
     with pytest.raises(WrongUse), failures.log_tracebacks(config(tmp_path / "new")):
         raise WrongUse("no folder data")
     assert not (tmp_path / "new").exists()
+    new = config(tmp_path / "new")
+    failed = pytest.raises(RunFailed)
+    with failed, failures.log_tracebacks(new), failures.one_line_errors(CPU, new):
+        raise OSError(28, "No space left")
+    text = (tmp_path / "new/log.txt").read_text()
+    assert text.count("Traceback (most recent call last)") == 2
+    assert "    OSError: [Errno 28] No space left\n" in text
+    assert [event for _, event, _ in read_log(tmp_path / "new")] == ["traceback"]
 
 
 def test_the_command_that_resumes_a_run_starts_it_if_nothing_was_saved(tmp_path):
@@ -126,8 +108,7 @@ def test_the_command_that_resumes_a_run_starts_it_if_nothing_was_saved(tmp_path)
     [
         (1, "fp32", None, "--lrG 2e-05"),
         (1, "fp32", 1e-3, "--pre_lr 0.0001"),
-        (2, "fp32", 1e-3, "--lrG 2e-05 --lrD 1e-05"),
-        (2, "fp16", None, "--lrG 2e-05 --lrD 1e-05, or with --precision fp32"),
+        (2, "fp16", 1e-3, "--lrG 2e-05 --lrD 1e-05, or with --precision fp32"),
     ],
 )
 def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, advice):
@@ -143,8 +124,7 @@ def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, ad
 
 def test_the_state_follows_from_the_log_and_the_lock(tmp_path, monkeypatch):
     assert run_state(tmp_path) == run_state(tmp_path / "removed") == ("", "")
-    assert read_log(tmp_path) == []
-    log_event(tmp_path, "started", "python CartoonGAN.py")
+    log_event(tmp_path, "started", "one \udcff é")
     assert run_state(tmp_path) == ("killed", "the process died without logging an exit")
     with lock_run(tmp_path):
         assert run_state(tmp_path) == ("running", "")
@@ -157,16 +137,11 @@ def test_the_state_follows_from_the_log_and_the_lock(tmp_path, monkeypatch):
     assert run_state(tmp_path) == ("failed", "out of memory")
     log_event(tmp_path, "started", "python CartoonGAN.py --resume")
     assert run_state(tmp_path)[0] == "killed"
+    with open(tmp_path / "log.txt", "ab") as file:
+        file.write(b"by hand\n\xff\xfe\n\n")
     log_event(tmp_path, "finished")
     log_event(tmp_path, "slimmed", "state_latest.pth")
     assert run_state(tmp_path) == ("finished", "")
     events = "started said failed started finished slimmed"
     assert " ".join(event for _, event, _ in read_log(tmp_path)) == events
-
-
-def test_what_is_not_an_event_is_ignored(tmp_path):
-    log_event(tmp_path, "started", "one \udcff é")
-    damaged = (tmp_path / "log.txt").read_bytes() + b"by hand\n\xff\xfe\n\n"
-    (tmp_path / "log.txt").write_bytes(damaged)
-    log_event(tmp_path, "finished")
-    assert [event[1:] for event in read_log(tmp_path)] == [("started", "one ? é"), ("finished", "")]
+    assert read_log(tmp_path)[0][2] == "one ? é"
