@@ -24,16 +24,16 @@ from pictures.images import cv2
 from support.arguments import Parser, number
 from utils import RunFailed, WrongUse, exit_status
 
-SURVEYED = 64  # evenly spaced frames, which show the bars and the film's own sharpness
-CUT = 20  # of 255, the mean difference to the last frame taken that means a new shot (or a dissolve, a pan)
-SETTLED = 0.3  # seconds from there to the frame that is taken: after flashes and the worst of the compression
+SURVEYED = 64  # evenly spaced frames from which the bars and the film's own sharpness are found
+CUT = 20  # of 255: a larger mean difference to the last frame chosen means a new shot (or a dissolve, a pan)
+SETTLED = 0.3  # seconds from a cut to the frame that is chosen: after flashes and the worst compression
 DROPPED = ("black", "credits", "blurred", "near-duplicates")
 
 
-def take(args, sheet):
+def extract(args, sheet):
     """Write the good frames of args.film to args.out_dir; returns (size, size without bars, counts).
 
-    `counts` is {why frames were dropped, or "kept": how many}. All frames are added to `sheet`.
+    `counts` is {"kept" or the reason for dropping: number of frames}. All frames are added to `sheet`.
     """
     counts, kept, sizes = Counter(), screening.Kept(args.similar), ((0, 0), (0, 0))
     area, usual = screening.survey(frames_to_survey(args.film, args.start, args.end))
@@ -68,7 +68,7 @@ def take(args, sheet):
 
 
 def frames(file, start=0, end=np.inf):
-    """Yield (seconds, frame of PyAV) from `start` to `end` of an open film that stands at or before it."""
+    """Yield (seconds, frame of PyAV) from `start` to `end` of an open film, which is at or before `start`."""
     for _, frame in film.play(file, film.video_stream(file)):
         if frame.time > end:
             return
@@ -77,9 +77,9 @@ def frames(file, start=0, end=np.inf):
 
 
 def seek(file, seconds):
-    """Move an open film to a key frame at or before `seconds`; returns whether that is reliable.
+    """Move an open film to a key frame at or before `seconds`; returns whether it was moved.
 
-    Where the clock may jump, and in a film without times, a seek may land anywhere, so these are not moved.
+    Where the clock may jump, or frames have no times, a seek may land anywhere, so such films are not moved.
     """
     reliable = not film.clock_may_jump(file) and bool(file.duration) and file.start_time is not None
     if reliable:
@@ -99,7 +99,7 @@ def to_rgb(file, frame):
 
 
 def frames_to_survey(path, start, end):
-    """About SURVEYED grey frames between two moments: evenly spaced, or without seeking from key frames."""
+    """About SURVEYED grey frames from `start` to `end`, evenly spaced; key frames if the film cannot seek."""
     with film.open_film(path) as file:
         film.video_stream(file).thread_type = "AUTO"
         if seek(file, start):
@@ -121,7 +121,7 @@ def frames_to_survey(path, start, end):
 
 
 def at_intervals(found, seconds):
-    """Of (seconds, frame), the first one in every interval of so many seconds."""
+    """The first (seconds, frame) of `found` in every interval of `seconds`."""
     due = 0
     for time, frame in found:
         if time >= due:
@@ -130,7 +130,7 @@ def at_intervals(found, seconds):
 
 
 def at_cuts(found):
-    """Of (seconds, frame), the first one, and the one SETTLED seconds after each change."""
+    """The first (seconds, frame) of `found`, and the one SETTLED seconds after each cut."""
     before, due = None, 0
     for time, frame in found:
         tiny = frame.reformat(width=32, height=18, format="rgb24").to_ndarray().astype(np.int16)
@@ -149,7 +149,7 @@ def clock(seconds):
 
 
 class Sheet:
-    """A contact sheet of all frames, the dropped ones dark: pages PREFIX_1.jpg, PREFIX_2.jpg, …"""
+    """A contact sheet of all frames, the dropped ones darkened: pages PREFIX_1.jpg, PREFIX_2.jpg, …"""
 
     COLUMNS, ROWS = 12, 40  # of a page
     WIDTH, LABEL = 160, 14  # pixels: of a frame, and the height of the line below it
@@ -221,7 +221,7 @@ def main(argv=None):
         raise WrongUse(f"cannot write the contact sheet to {folder.parent}: name {args.out_dir / 'train'}")
     sheet = Sheet(folder.with_name(f"{folder.name}_{args.film.stem}_sheet"))
     try:
-        before, after, counts = take(args, sheet)
+        before, after, counts = extract(args, sheet)
     except film.av.FFmpegError as error:
         raise RunFailed(f"cannot read {args.film} as a film: {error.strerror}") from None
     dropped = ", ".join(f"{counts[why]} {why}" for why in DROPPED)

@@ -28,7 +28,7 @@ def add_haze(image, depth, beta, airlight):
 
 
 def make_depth(height, width, rng):
-    """A made-up depth, H,W in [0, 1]: a ramp from the ground to the sky, and wide swells."""
+    """A random smooth depth, H,W in [0, 1]: a ramp from the ground to the sky, and wide swells."""
     ramp = np.linspace(1, 0, height)[:, None] ** rng.uniform(0.7, 1.5)
     swells = cv2.resize(rng.uniform(-1, 1, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(0.1 + 0.8 * ramp + 0.2 * swells, 0, 1)
@@ -85,7 +85,8 @@ def main(argv=None):
     pairs.new_folder(args.out, args.clear_dir)
 
     def make(name):
-        """Write a hazy copy and return its row of pairs.csv, or None. Only seed and name decide the haze."""
+        """Write a hazy copy; return its row of pairs.csv, or None if it cannot be read."""
+        # From seed and name alone: other files make no difference.
         rng = np.random.default_rng([args.seed, int(images.digest(os.fsencode(name.as_posix())), 16)])
         beta, airlight = rng.uniform(*args.beta), rng.uniform(*args.airlight)
         source, target = args.clear_dir / name, args.out / "hazy" / name.with_suffix(".png")

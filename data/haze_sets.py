@@ -35,7 +35,7 @@ def find(folder, before=""):
     """(Pairs, number of hazy pictures without a clear one) of the data sets below `folder`.
 
     Hazy pictures lie in a folder beside one of clear pictures, or in one folder with them. `folder` may also
-    be one of the hazy folders. Raises WrongUse without any pair; `before` precedes what is missing.
+    be one of the hazy folders. Raises WrongUse if there is no pair; its message begins with `before`.
     """
     if not folder.is_dir():
         raise WrongUse(f"no folder {folder}")
@@ -63,7 +63,7 @@ def _clear_beside(folder):
 
 
 def _pair_folders(hazy_dir, clear_dir, root):
-    """(Pairs, number of hazy pictures left) of a folder of hazy pictures and one of clear ones.
+    """(Pairs, number of hazy pictures without a clear one) of a hazy folder and its clear folder.
 
     Where both hold folders of the same names, the pictures of a pair lie in folders of the same name.
     """
@@ -80,7 +80,7 @@ def _pair_folders(hazy_dir, clear_dir, root):
 
 
 def _pair_in_one_folder(root):
-    """(Pairs, number of hazy pictures left) of pictures NN_hazy and NN_GT that lie in one folder."""
+    """(Pairs, number of hazy pictures without a clear one) of pictures NN_hazy and NN_GT in one folder."""
     images = listing.find_images(root)
     clear = [path for path in images if CLEAR.fullmatch(path.stem)]
     folders = {path.parent for path in clear}
@@ -92,10 +92,10 @@ def _pair_in_one_folder(root):
 
 
 def _match(hazy, clear, by_folder):
-    """{hazy path: its clear path}, of relative paths; `by_folder`: in folders of the same name alone.
+    """{hazy path: its clear path}, of relative paths; `by_folder`: only in folders of the same name.
 
-    The clear picture has the same name, or else one of whose `_names` the hazy name begins with, the longest
-    first. Where several clear ones fit equally the hazy one has none.
+    The clear picture has the same name, or else one of its `_names` is the beginning of the hazy name; the
+    longest wins. Where several clear pictures fit equally, the hazy one has none.
     """
     folder = lambda path: path.parent if by_folder else None
     clears = defaultdict(list)
@@ -118,9 +118,9 @@ def _parts(path):
 
 
 def _names(path):
-    """The beginnings, as _parts, of the hazy names that belong to a clear picture.
+    """The beginnings, as _parts, of the names of hazy pictures that belong to a clear one.
 
-    Its whole name; that without a last word, as GT or RGB; and the number with which it begins.
+    These are its name, its name without a last word such as GT or RGB, and the number at its beginning.
     """
     parts = _parts(path)
     yield parts

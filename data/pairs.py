@@ -96,8 +96,8 @@ def lay_out(folder, out, tests=None, disjoint=False):
     """Link the data set in `folder` to out/hazy/{train,test} and out/clear/{train,test}; write the pairs.
 
     The last `tests` scenes are for testing; if None, the data set's own test part, or else the last five.
-    With `disjoint` every second scene of the others is trained on hazy, and the rest clear. Returns the
-    number of hazy pictures. Raises WrongUse if the data set has no pairs, too few, or is laid out already.
+    With `disjoint` half of the other scenes are hazy and the other half clear. Returns the number of hazy
+    pictures. Raises WrongUse if the data set has no pairs, too few, or is laid out already.
     """
     if (folder / NAME).is_file():
         raise WrongUse(f"{folder} is laid out already: it has a {NAME}")

@@ -1,4 +1,4 @@
-"""Which frames of a film to keep: not black, no credits, sharp, and not like one kept before.
+"""Which frames of a film to keep: not black, no credits, sharp, and unlike those kept before.
 
 Frames are grey, uint8 H,W, with a shorter side of 256 pixels.
 """
@@ -62,7 +62,7 @@ def is_credits(grey):
 
 
 def fault(grey, usual):
-    """Why a frame is not good by itself, or None; `usual` is the film's own sharpness."""
+    """Why a frame must be dropped, whatever else was kept, or None; `usual` is the film's own sharpness."""
     if is_black(grey):
         return "black"
     if is_credits(grey):
@@ -97,9 +97,9 @@ def picture_area(greys):
 
 
 class Kept:
-    """The frames that were kept, to find those that show the same again.
+    """The frames that were kept, to find near-duplicates of them.
 
-    `similar` is the share of a frame that a recent one may show at most; from 1 on, any.
+    A frame of which a recent one shows a share of `similar` is one; with 1, whole frames only are compared.
     """
 
     def __init__(self, similar=SIMILAR):
@@ -107,7 +107,7 @@ class Kept:
         self.recent = collections.deque(maxlen=RECENT)  # (time, grey, points, descriptors)
 
     def add(self, time, grey):
-        """Keep a frame, or return the time of the kept one that it repeats."""
+        """Keep a frame, or return the time of the kept frame that it nearly duplicates."""
         mark = fingerprint(grey)
         if self.times:
             distances = (np.array(self.fingerprints) != mark).mean(1)
@@ -127,8 +127,8 @@ class Kept:
 def fingerprint(grey):
     """A perceptual hash: which of the 255 lowest frequencies (DCT of 64x64 pixels) are above their median.
 
-    Films return to a shot again and again, so each frame is compared with every one that was kept. SSIM would
-    take hours for that; this takes a few operations each.
+    Films return to a shot again and again, so each frame is compared with all that were kept, for which SSIM
+    would take hours.
     """
     reduced = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
     waves = cv2.dct(reduced)[:16, :16].ravel()[1:]

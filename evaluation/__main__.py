@@ -2,8 +2,8 @@
 
     python -m evaluation results/NAME_results
 
-The table has a row for the photographs (the baseline), one for the drawings (the floor) and one for each of
-the results. It is printed; the row of each of the results is also written, as JSON, into or beside it.
+Prints a table with a row for the photographs (the baseline), the drawings (the floor) and each of the
+results, and writes a JSON file for each of the results, into its folder or beside the checkpoint.
 """
 
 import functools
@@ -16,7 +16,7 @@ import torch
 import utils
 from evaluation import dark_channel, results
 from evaluation.judge import Judge
-from evaluation.measures import CHECKERBOARD_FROM, MEASURES
+from evaluation.measures import MEASURES
 from pictures import checkpoints, images
 from support.arguments import Parser, add_device, image_size, number, one_line, path
 from support.files import write_text
@@ -53,10 +53,10 @@ def parse(argv):
 
 
 def find_inception(wanted, device):
-    """The Inception-v3 of FID and KID, from torchmetrics; None means VGG19 instead.
+    """The Inception-v3 of FID and KID, from torchmetrics; None for VGG19 instead.
 
-    `wanted` is "inception", "vgg19" or None, which takes Inception if it is available and otherwise reports
-    why not. Raises WrongUse if it was named and is not available.
+    `wanted` is "inception", "vgg19" or None: Inception if it is available, else the reason is reported.
+    Raises WrongUse if "inception" is not available.
     """
     if wanted == "vgg19":
         return None
@@ -75,7 +75,7 @@ def find_inception(wanted, device):
 
 
 def format_table(rows):
-    """(rows {name: row} as a Markdown table, the titles of the measures for which it has no room)."""
+    """(a Markdown table of `rows`, {name: row}; the titles of the measures that do not fit into it)."""
     columns = [["", *rows], ["pictures", *(str(row["pictures"]) for row in rows.values())]]
     width = lambda column: max(map(len, column))
     left_out = []
@@ -96,19 +96,15 @@ def _cell(row, key):
 
 
 def remarks(rows):
-    """Sentences on differences in style that are within the error, of rows {name: row}."""
+    """Sentences on differences in style that are within the error; `rows` is {name: row}."""
     found = {name: row for name, row in rows.items() if "drawn" in row and name not in ("photos", "drawings")}
-    if not found:
-        return []
-    sentences = [
-        f"{name}: the style differs from the photographs' by no more than its error"
-        for name, row in found.items()
-        if abs(row["drawn"]) <= row["drawn_std"]
-    ]
-    highest = max(found, key=lambda name: found[name]["drawn"])
-    lowest = found[highest]["drawn"] - found[highest]["drawn_std"]
+    sentences = []
     for name, row in found.items():
-        if name != highest and row["drawn"] >= lowest:
+        if abs(row["drawn"]) <= row["drawn_std"]:
+            sentences.append(f"{name}: the style differs from the photographs' by no more than its error")
+    highest = max(found, key=lambda name: found[name]["drawn"], default=None)
+    for name, row in found.items():
+        if name != highest and row["drawn"] >= found[highest]["drawn"] - found[highest]["drawn_std"]:
             sentences.append(f"{name}: the style is within the error of the highest, {highest}")
     return sentences
 
@@ -154,8 +150,6 @@ def main(argv=None):
         print(f"style: the discriminant ranks {judge.style.auc:.0%} of drawings above photographs\n")
     for sentence in remarks(rows):
         print(sentence)
-    if size < CHECKERBOARD_FROM:
-        print(f"below {CHECKERBOARD_FROM} pixels a side the checkerboard's value means nothing")
 
     record = {"features": features, "vgg": weights, "precision": precision}
     record |= {"input_size": size, "load_size": load_size, "resize": resize}

@@ -38,16 +38,15 @@ class Judge:
     """Measures results beside photographs and drawings, whose features it computes once, when it is made.
 
     All pictures are resized as in training, by `fit(image)`, and cut into squares of `size` pixels for the
-    networks, so that their scale makes no difference. `photos` and `drawings` are lists of paths. `clear` is
-    {hazy photo: its clear picture}, paths too. `vgg` is a VGG19 on `device`. `inception` is None, or a
-    network that takes uint8 N,3,H,W and gives N,d. `training` are the paths of photographs to which, beside
-    the drawings, the measure of style is fitted; without any it is left out.
+    networks. `photos`, `drawings` and `training` are lists of paths, `clear` is {hazy photo: its clear
+    picture}, also paths. `vgg` is a VGG19 on `device`; `inception`, if given, maps uint8 N,3,H,W to N,d. The
+    measure of style is fitted to the photographs of `training` and the drawings, and left out without any.
 
     `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows: dictionaries of
     the numbers of measures.MEASURES, of `pictures` and `squares`, and with `_std` of errors. The floor's
-    distances are those between two halves of the drawings. FID needs 2048 pictures. KID's kernel weighs
-    features by their size, which differs between channels and between VGGs; so VGG19's, the means of
-    conv4_4's channels over a square, get mean 0 and standard deviation 1 over the drawings.
+    distances are those between two halves of the drawings. KID's kernel weighs features by their size, which
+    differs between channels and between VGGs; so VGG19's, the means of conv4_4's channels over a square, get
+    mean 0 and standard deviation 1 over the drawings.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Judge:
             return style.describe(image, lambda picture: self.vgg.maps(picture.to(self.device), style.LAYERS))
 
     def _measure_set(self, paths, title, make=None, scored=False):
-        """(FeatureSet, row) of what `make` makes of the pictures, or without `make` of the pictures.
+        """(FeatureSet, row) of the pictures, or of what `make` makes of them.
 
         Pictures that cannot be read are reported once and left out. Raises WrongUse if none can be read.
         """
@@ -115,7 +114,7 @@ class Judge:
         return FeatureSet(torch.cat(features), torch.tensor(pictures), scores), row
 
     def _views(self, path, make):
-        """The Views of a result, or without `make` of the picture. Raises CannotRead."""
+        """The Views of a picture, or of what `make` makes of it. Raises CannotRead."""
         picture, photo = self._read(path)
         clear = None
         if path in self.clear:
@@ -166,8 +165,7 @@ class Judge:
 def measure_of(run):
     """A function that measures the generator of a training.run.Run on the test photographs for choosing.
 
-    It returns columns for metrics.csv, {name: number}, or {} if no photograph can be read any more. KID is of
-    VGG19's features.
+    It returns columns for metrics.csv, {name: number}, or {} if no photograph can be read any more.
     """
     args = run.args
     *_, folder = data.folders(args)
@@ -259,6 +257,6 @@ def _resize_like(other, image):
 
 
 def _without_border(clear, hazy):
-    """The clear picture without the border that RESIDE's have; another one as it is."""
+    """The clear picture, without the border if it is one of RESIDE's."""
     same = all(wide - side == 2 * BORDER for wide, side in zip(clear.shape[:2], hazy.shape[:2], strict=True))
     return clear[BORDER:-BORDER, BORDER:-BORDER] if same else clear

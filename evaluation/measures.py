@@ -85,8 +85,7 @@ def _disc(diameter):
 
 # Of an image alone: artefacts
 
-NARROWEST = 12  # pixels a side; the spectrum of fewer has nothing beside its peaks
-CHECKERBOARD_FROM = 64  # pixels a side: smaller images have too few frequencies to tell a peak by
+NARROWEST = 12  # pixels a side: smaller spectra have no frequencies beside the peaks
 
 
 def checkerboard(image):
@@ -96,7 +95,8 @@ def checkerboard(image):
     the rows is added up within 1/64 cycle a pixel of the frequencies 1/4 and 1/2, less the level that it has
     1/32 to 1/16 beside them. The result is the mean of this over rows, columns and channels. A checkerboard
     of single pixels, a levels up and a levels down, gives a^2; stripes give a^2 / 2. Photographs have no such
-    peak, so theirs is near 0, above or below. NaN for sides of less than 12 pixels.
+    peak, so theirs is near 0, above or below. Below 64 pixels a side there are too few frequencies for this
+    to mean anything; NaN below 12.
     """
     if min(image.shape[:2]) < NARROWEST:
         return math.nan
@@ -199,7 +199,7 @@ class Measure(NamedTuple):
 RESULT, FULL, FULL_PHOTO = ("result",), ("full",), ("full_photo",)
 TO_PHOTO, TO_CLEAR, FULL_TO_PHOTO = ("result", "photo"), ("result", "clear"), ("full", "full_photo")
 OWN = "the photographs' own value, to compare"
-MEASURES = {  # in the order of the printed table, which has as many as there is room for
+MEASURES = {  # in the order of the printed table, which shows as many as fit
     "drawn": Measure("style", "0: the photographs, 1: the drawings; compare differences with the error"),
     "psnr_clear": Measure("PSNR to clear", "likeness to the clear picture, dB", psnr, TO_CLEAR),
     "ssim_clear": Measure("SSIM to clear", "likeness to the clear picture; 1: equal", ssim, TO_CLEAR),

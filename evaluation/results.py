@@ -44,10 +44,7 @@ def not_chosen_by(source, photos):
 
 
 def _match(results, folder, photos):
-    """{photo: its result}: both have the same path below their folder; the extension may differ.
-
-    Raises WrongUse if there are no results, or one belongs to no photo.
-    """
+    """{photo: its result}: both have the same path below their folder; the extension may differ."""
     if not results.is_dir():
         raise WrongUse(f"no {results}: name a run folder, a folder of test.py's pictures, or a checkpoint")
     names = listing.find_images(results)
@@ -79,7 +76,7 @@ def _of_same_shape(result, photo, path):
 
 
 def trained_with(source):
-    """The options of a run that say which pictures it was trained with; {} without a settings.json."""
+    """The options of a run's pictures: folders and sizes; {} without a settings.json."""
     folder = source if source.is_dir() else source.parent
     settings = read_settings(folder) or {"options": {}}
     names = "input_size", "load_size", "resize", "src_data", "tgt_data"
@@ -96,7 +93,7 @@ def own_file(source):
     return source.with_name(f"{source.stem}-evaluation.json")
 
 
-# What they are compared with
+# References
 
 
 def find_pictures(folder):

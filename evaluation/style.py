@@ -51,8 +51,7 @@ class Style(NamedTuple):
 def describe(image, maps):
     """Features (n,d) of the squares of an image (uint8 H,W,3).
 
-    `maps(picture)` returns VGG19's feature maps at LAYERS for a picture 1,3,H,W in [-1, 1] or, where it is
-    bright, above.
+    `maps(picture)` returns VGG19's feature maps at LAYERS for a picture 1,3,H,W from -1 on, 1 is white.
     """
     grey = torch.from_numpy(luminance(image)[..., 0].astype(np.float32)) / 255
     grey *= BRIGHTNESS / max(grey.mean().item(), DARKEST)
@@ -79,10 +78,9 @@ def learn(photos, drawings, describe):
     """
     photos = _describe_all(_evenly_spaced(photos), "photographs", describe)
     drawings = _describe_all(_evenly_spaced(drawings), "drawings", describe)
-    kinds = ("photographs", photos), ("drawings", drawings)
-    if few := [f"{len(found)} {kind}" for kind, found in kinds if len(found) < FEWEST]:
-        text = f"{' and '.join(few)} to learn it from, at least {FEWEST} needed"
-        report_once(f"style is not measured: {text}")
+    if min(len(photos), len(drawings)) < FEWEST:
+        found = f"{len(photos)} photographs and {len(drawings)} drawings"
+        report_once(f"style is not measured: {found} to learn it from, at least {FEWEST} of each needed")
         return None
     widths = dict(zip(list(photos)[::3], itertools.cycle(WIDTHS), strict=False))  # in both halves
     with_lines = lambda path: describe(path, functools.partial(draw_lines, width=widths[path]))

@@ -20,57 +20,41 @@ def halves(height=48, width=64):
     return picture
 
 
-def grey(rows):
-    """A frame of 10 bits and 64 pixels a row, with one luma value (64 to 940) in each row."""
-    frame = av.VideoFrame(64, len(rows), "yuv420p10le")
-    for plane in frame.planes:
-        plane.update(np.full(plane.buffer_size // 2, 512, np.uint16).tobytes())
-    frame.planes[0].update(np.repeat(np.array(rows, np.uint16), 64).tobytes())
-    return frame
-
-
 def make(
-    path,
-    picture=None,
-    times=TIMES,
-    sound="aac",
-    layout="mono",
-    hertz=8000,
-    start=0,
-    sound_at=0,
-    codec=None,
-    options=None,
-    **tags,
+    path, pictures=None, times=TIMES, sound="aac", layout="mono", hertz=8000, start=0, sound_at=0, **how
 ):
-    """Write a film that shows one picture at `times` (milliseconds), with a tone of 0.3 rad a sample.
+    """Write a film that shows pictures at `times` (milliseconds), with a tone of 0.3 rad a sample.
 
-    `picture` is uint8 RGB, or a frame of PyAV that is stored as it is. `start` (seconds) is added to all
-    times, `sound_at` to those of the sound; `tags` (colorspace, …) go to the stream, `options` to `codec`.
+    `pictures` is one for all times, or a list: uint8 RGB, or frames of PyAV that are stored as they are.
+    `start` (seconds) is added to all times, `sound_at` to those of the sound. Of `how`, `codec` and its
+    `options` are FFmpeg's names; the rest (colorspace, …) are attributes of PyAV's codec context.
     """
-    picture = halves() if picture is None else picture
-    if isinstance(picture, np.ndarray):
-        colours = {"dst_colorspace": tags.get("colorspace"), "dst_color_range": tags.get("color_range")}
-        picture = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p", **colours)
-    codec = codec or ("mpeg4" if path.suffix == ".avi" else "libx264")
+    pictures = halves() if pictures is None else pictures
+    pictures = pictures if isinstance(pictures, list) else [pictures] * len(times)
+    codec = how.pop("codec", "mpeg4" if path.suffix == ".avi" else "libx264")
+    options = how.pop("options", None)
+    if isinstance(pictures[0], np.ndarray):
+        colours = {"dst_colorspace": how.get("colorspace"), "dst_color_range": how.get("color_range")}
+        pictures = [av.VideoFrame.from_ndarray(picture, "rgb24") for picture in pictures]
+        pictures = [picture.reformat(format="yuv420p", **colours) for picture in pictures]
     with av.open(str(path), "w") as file:
-        stream = file.add_stream(codec, rate=25, options=options)
-        stream.height, stream.width, stream.pix_fmt = picture.height, picture.width, picture.format.name
+        stream, first = file.add_stream(codec, rate=25, options=options), pictures[0]
+        stream.height, stream.width, stream.pix_fmt = first.height, first.width, first.format.name
         stream.codec_context.time_base = Fraction(1, 25) if path.suffix == ".avi" else MILLI
-        for tag, value in tags.items():
-            setattr(stream.codec_context, tag, value)
-        audio = file.add_stream(sound, rate=hertz, layout=layout) if sound else None
-        for time in times:
-            picture.pts, picture.time_base = time + 1000 * start, MILLI
-            picture.pict_type = 0
+        for name, value in how.items():
+            setattr(stream.codec_context, name, value)
+        if sound:
+            audio = file.add_stream(sound, rate=hertz, layout=layout)
+            length = max(3 * 1024, (times[-1] + 40) * hertz // 1000)
+            tone = (8000 * np.sin(np.arange(length) * 0.3)).astype(np.int16)
+            tone = np.tile(tone, (audio.codec_context.layout.nb_channels, 1))
+            samples = av.AudioFrame.from_ndarray(tone, format="s16p", layout=layout)
+            samples.sample_rate, samples.time_base = hertz, Fraction(1, hertz)
+            samples.pts = round((start + sound_at) * hertz)
+            file.mux(audio.encode(samples))
+        for time, picture in zip(times, pictures, strict=True):
+            picture.pts, picture.time_base, picture.pict_type = time + 1000 * start, MILLI, 0
             file.mux(stream.encode(picture))
-            if sound and time == times[0]:
-                channels = audio.codec_context.layout.nb_channels
-                length = max(3 * 1024, (times[-1] + 40) * hertz // 1000)
-                tone = np.tile(8000 * np.sin(np.arange(length) * 0.3), (channels, 1)).astype(np.int16)
-                samples = av.AudioFrame.from_ndarray(tone, format="s16p", layout=layout)
-                samples.sample_rate, samples.pts = hertz, round((start + sound_at) * hertz)
-                samples.time_base = Fraction(1, hertz)
-                file.mux(audio.encode(samples))
         file.mux(stream.encode())
         if sound:
             file.mux(audio.encode())
@@ -91,7 +75,7 @@ def read(path):
     with av.open(str(path)) as file:
         frames = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)]
     with av.open(str(path)) as file:
-        sound = [packet for packet in file.demux(audio=0) if packet.size] if file.streams.audio else None
+        sound = [packet for packet in file.demux(audio=0) if packet.size] if file.streams.audio else []
     return [time for time, _ in frames], [picture for _, picture in frames], sound
 
 

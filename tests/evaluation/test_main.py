@@ -12,7 +12,7 @@ import CartoonGAN
 from evaluation import __main__ as evaluate
 from evaluation import results
 from networks import Generator
-from pictures import checkpoints, images, inference
+from pictures import checkpoints, images
 from utils import WrongUse
 
 SHORT = ["--features", "vgg19", "--vgg_model", VGG, "--precision", "fp32", "--device", "cpu"]
@@ -22,9 +22,9 @@ SHORT = ["--features", "vgg19", "--vgg_model", VGG, "--precision", "fp32", "--de
 def measured(data, capsys):
     """measured(*arguments) -> (the table's lines, the JSON), of the tiny data at 32 pixels."""
 
-    def run(*arguments, photos="src_data/test", size=("--input_size", 32)):
-        folders = ["--photos", data / photos, "--drawings", data / "tgt_data/train"]
-        assert not evaluate.main([str(word) for word in (*arguments, *folders, *SHORT, *size)])
+    def run(*arguments, photos="src_data/test"):
+        folders = ["--photos", data / photos, "--drawings", data / "tgt_data/train", "--input_size", 32]
+        assert not evaluate.main([str(word) for word in (*arguments, *folders, *SHORT)])
         lines = capsys.readouterr().out.splitlines()
         (line,) = [line for line in lines if line.startswith("written to ")]
         with open(line.removeprefix("written to ")) as file:
@@ -66,52 +66,26 @@ def test_results_keep_their_folders_and_may_have_another_extension_or_size(measu
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["photos", "drawings", str(folder)]
 
 
-def test_a_run_has_its_own_sizes_and_a_checkpoint_those_of_the_run(measured, checkpoint, tmp_path):
+def test_a_run_knows_its_data_and_sizes_and_each_of_two_has_a_file(data, checkpoint, tmp_path, capsys):
     run = tmp_path / "Small_1_1_4_results"
     run.mkdir()
     shutil.copy(checkpoint, run / "generator_latest.pth")
-    options = {"options": {"input_size": 48, "load_size": 64, "resize": "squash"}}
-    (run / "settings.json").write_text(json.dumps(options))
-    _, record = measured(run, checkpoint, "--output", tmp_path / "all.json", size=())
-    assert (record["input_size"], record["load_size"], record["resize"]) == (48, 64, "squash")
-    rows = record["rows"]
-    assert rows["photos"]["squares"] == 3 * 4  # 64 pixels are two squares of 48 that overlap
-    assert rows[str(run)] == rows[str(checkpoint)] and rows[str(run)]["content_change"] > 0
-    assert not (run / "evaluation.json").exists()
-    measured(checkpoint)
-    assert (checkpoint.parent / "small-evaluation.json").exists()
-
-
-def test_a_run_knows_its_data_and_each_of_two_has_a_file_of_its_own(data, checkpoint, tmp_path, capsys):
-    runs = [tmp_path / name for name in ("One_results", "Two_results")]
-    for run in runs:
-        run.mkdir()
-        shutil.copy(checkpoint, run / "generator_latest.pth")
-    options = {"input_size": 32, "src_data": str(data / "src_data"), "tgt_data": str(data / "tgt_data")}
-    (runs[0] / "settings.json").write_text(json.dumps({"options": options}))
-    assert not evaluate.main([*map(str, (*runs, *SHORT))])
-    output = capsys.readouterr()
-    assert f"photographs {data}/src_data/test, drawings {data}/tgt_data/train" in output.err
-    for run in runs:
-        assert f"written to {run}/evaluation.json\n" in output.out
-        record = json.loads((run / "evaluation.json").read_text())
-        assert [*record["rows"]] == ["photos", "drawings", str(run)]
+    options = {"input_size": 48, "load_size": 64, "resize": "squash"}
+    folders = {"src_data": str(data / "src_data"), "tgt_data": str(data / "tgt_data")}
+    (run / "settings.json").write_text(json.dumps({"options": options | folders}))
+    assert not evaluate.main([*map(str, (run, checkpoint, *SHORT))])
+    assert f"photographs {data}/src_data/test, drawings {data}/tgt_data/train" in capsys.readouterr().err
+    files = {run: run / "evaluation.json", checkpoint: checkpoint.with_name("small-evaluation.json")}
+    rows = []
+    for source, file in files.items():
+        record = json.loads(file.read_text())
+        assert record.items() >= options.items()
+        assert [*record["rows"]] == ["photos", "drawings", str(source)]
+        assert record["rows"]["photos"]["squares"] == 3 * 4  # 64 pixels are two squares of 48 that overlap
+        rows.append(record["rows"][str(source)])
+    assert rows[0] == rows[1] and rows[0]["content_change"] > 0
     with pytest.raises(WrongUse, match="--photos DIR and --drawings DIR needed"):
-        evaluate.main([str(runs[1]), *map(str, SHORT)])
-
-
-def test_one_channel_is_measured_with_the_colour_that_test_py_gives_it(measured, data, tmp_path):
-    torch.manual_seed(0)
-    path, applied = tmp_path / "grey.pth", tmp_path / "applied"
-    checkpoints.save(path, checkpoints.generator_file(Generator(in_ngc=1, out_ngc=1, ngf=2, nb=1)))
-    generator = inference.prepare(checkpoints.load_generator(path), torch.device("cpu"), "fp32")
-    small = copy_photos(data, tmp_path / "small")
-    applied.mkdir()
-    for photo in small.iterdir():
-        images.write(photo, images.fit_training(images.read(photo), 32, "crop"))
-        images.write(applied / photo.name, inference.convert(generator, [images.read(photo)])[0])
-    rows = measured(path, applied, "--output", tmp_path / "all.json", photos=small)[1]["rows"]
-    assert rows[str(path)] == rows[str(applied)] and rows[str(path)]["ssim"] < 1
+        evaluate.main([str(checkpoint), *map(str, SHORT)])
 
 
 def test_pairs_are_measured_beside_the_dark_channel_prior(measured, data, tmp_path):
@@ -124,7 +98,8 @@ def test_pairs_are_measured_beside_the_dark_channel_prior(measured, data, tmp_pa
         table += f"hazy/{path.name},{data}/src_data/test/{path.stem}.jpg\n"
     (folder / "pairs.csv").write_text(table)
     perfect = copy_photos(data, tmp_path / "perfect")
-    lines, record = measured(perfect, "--pairs", folder, photos=hazy)
+    lines, record = measured(perfect, "--pairs", folder, "--output", tmp_path / "all.json", photos=hazy)
+    assert not (perfect / "evaluation.json").exists()
     rows = record["rows"]
     assert rows[str(perfect)]["psnr_clear"] is None  # infinite, for which JSON has no number
     assert rows[str(perfect)]["ssim_clear"] == 1

@@ -14,11 +14,6 @@ def blots(seed):
 PHOTO, RESULT = blots(0), blots(1)
 
 
-@pytest.mark.parametrize("how", ["chroma", "mean"])
-def test_a_photo_keeps_its_own_colours(how):
-    assert abs(colour.keep(PHOTO, PHOTO, how).astype(int) - PHOTO).mean() < 2
-
-
 def test_chroma_is_the_photos_and_lightness_the_results():
     photo = np.full((32, 32, 3), (140, 120, 110), np.uint8)  # pale, so that nothing leaves RGB
     photo[:, 16:] = (110, 125, 140)

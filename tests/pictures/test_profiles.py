@@ -59,12 +59,11 @@ def icc(device, space, connection, tags):
 
 def of_inks():
     """A profile of CMYK by a table: each ink takes light away, and black is not quite black."""
-    corners = np.stack(np.meshgrid(*[[0, 1]] * 4, indexing="ij"), -1).reshape(-1, 4)
-    light = 95 * np.prod(1 - corners * [0.4, 0.5, 0.1, 0.85], axis=1)
-    lab = np.stack([light * 2.55, 128 - 60 * corners[:, 0] + 70 * corners[:, 1], 128 + 80 * corners[:, 2]], 1)
+    inks = np.array([*np.ndindex(2, 2, 2, 2)])
+    light = 242 * np.prod(1 - inks * [0.4, 0.5, 0.1, 0.85], axis=1)
+    lab = np.stack([light, 128 - 60 * inks[:, 0] + 70 * inks[:, 1], 128 + 80 * inks[:, 2]], 1)
     unit, straight = fixed(1, 0, 0, 0, 1, 0, 0, 0, 1), bytes(range(256))
-    table = b"mft1\0\0\0\0\4\3\2\0" + unit + straight * 4 + lab.round().astype(np.uint8).tobytes()
-    table += straight * 3
+    table = b"mft1\0\0\0\0\4\3\2\0" + unit + straight * 4 + lab.astype(np.uint8).tobytes() + straight * 3
     return icc(b"prtr", b"CMYK", b"Lab ", {b"A2B0": table, b"A2B1": table})
 
 
@@ -73,25 +72,20 @@ def of_grey(power):
     return icc(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": curve})
 
 
-WIDE = profiles._profile(563 / 256, ADOBE)
+WIDE, IN_WIDE = profiles._profile(563 / 256, ADOBE), in_srgb(COLOURS, 563 / 256, ADOBE)
 
 
-@pytest.mark.parametrize("kind", ["png", "tiff", "webp"])
-def test_a_wide_profile_is_converted_and_transparency_stays(kind):
+def test_a_wide_profile_is_converted_and_transparency_stays():
     alpha = np.tile(np.arange(40, dtype=np.uint8) * 6 + 1, (30, 1))
-    picture = Image.fromarray(np.dstack([COLOURS, alpha]))
-    expected = in_srgb(COLOURS, 563 / 256, ADOBE)
-    assert error(COLOURS, expected) > 60
-    data = encoded(picture, kind, icc_profile=WIDE, **{"lossless": True} if kind == "webp" else {})
+    data = encoded(Image.fromarray(np.dstack([COLOURS, alpha])), icc_profile=WIDE)
+    assert error(COLOURS, IN_WIDE) > 60
     (frame,), _ = decoding.decode_frames(data)
-    assert (frame[..., 3] == alpha).all() and error(frame[..., :3], expected) < 2
+    assert (frame[..., 3] == alpha).all() and error(frame[..., :3], IN_WIDE) < 2
     opaque = alpha[..., None] / 255
-    assert error(decoding.decode(data), expected * opaque + 255 * (1 - opaque)) < 3
+    assert error(decoding.decode(data), IN_WIDE * opaque + 255 * (1 - opaque)) < 3
 
 
-def test_grey_is_made_of_converted_colours_and_palettes_have_the_profiles_colours():
-    grey = decoding.decode(encoded(Image.fromarray(COLOURS), icc_profile=WIDE), channels=1)
-    assert error(grey[..., 0], in_srgb(COLOURS, 563 / 256, ADOBE) @ [0.299, 0.587, 0.114]) < 2
+def test_palettes_have_the_profiles_colours():
     palette = Image.fromarray(COLOURS).quantize(64)
     expected = in_srgb(palette.convert("RGB"), 563 / 256, ADOBE)
     assert error(decoding.decode(encoded(palette, icc_profile=WIDE)), expected) < 2
@@ -102,31 +96,22 @@ def test_grey_is_made_of_converted_colours_and_palettes_have_the_profiles_colour
 def test_grey_pictures(mode, profile):
     ramp = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
     data = encoded(Image.fromarray(ramp).convert(mode), icc_profile=profile)
-    expected = in_srgb(ramp[..., None].repeat(3, -1), 1.8)
-    assert error(ramp[..., None], expected) > 15
-    assert error(decoding.decode(data), expected) < 2
+    assert error(decoding.decode(data), in_srgb(ramp[..., None].repeat(3, -1), 1.8)) < 2
 
 
 def test_inks_are_those_of_the_profile():
     inks = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
-    inks[0, 0], inks[0, 1] = 0, (0, 0, 0, 255)
     picture = Image.fromarray(inks, "CMYK")
     made = decoding.decode(encoded(picture, "tiff", icc_profile=of_inks())).astype(int)
-    expected = ImageCms.profileToProfile(
-        picture,
-        ImageCms.getOpenProfile(io.BytesIO(of_inks())),
-        ImageCms.createProfile("sRGB"),
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
+    profile = ImageCms.getOpenProfile(io.BytesIO(of_inks()))
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    srgb = ImageCms.createProfile("sRGB")
+    expected = ImageCms.profileToProfile(picture, profile, srgb, intent, "RGB", flags=flags)
     assert (made == np.asarray(expected)).all()
     assert np.abs(made - np.asarray(picture.convert("RGB"))).mean() > 20
 
 
-@pytest.mark.parametrize(
-    "profile", [b"no profile", b"", WIDE[:200], of_inks(), of_grey(1.8), profiles._profile(None, NEAR_BT709)]
-)
+@pytest.mark.parametrize("profile", [WIDE[:200], of_inks(), profiles._profile(None, NEAR_BT709)])
 def test_a_profile_that_is_damaged_of_other_colours_or_srgb_is_ignored(profile):
     assert (decoding.decode(encoded(Image.fromarray(COLOURS), icc_profile=profile)) == COLOURS).all()
 
@@ -142,7 +127,8 @@ def chromaticity(*primaries):
     return struct.pack(">8I", *(round(value * 100_000) for value in (*primaries[6:], *primaries[:6])))
 
 
-IN_P3 = bytes([12, 13, 0, 1])
+P3_NUMBERS = bytes([12, 13, 0, 1])
+IN_P3 = in_srgb(COLOURS, None, P3)
 
 
 @pytest.mark.parametrize(
@@ -150,13 +136,11 @@ IN_P3 = bytes([12, 13, 0, 1])
     [
         ({"gAMA": gamma(1)}, in_srgb(COLOURS, 1)),
         ({"gAMA": gamma(1 / 2.2), "cHRM": chromaticity(*ADOBE)}, in_srgb(COLOURS, 2.2, ADOBE)),
-        ({"cHRM": chromaticity(*P3)}, in_srgb(COLOURS, None, P3)),
-        ({"cICP": IN_P3, "sRGB": b"\0", "gAMA": gamma(1)}, in_srgb(COLOURS, None, P3)),
+        ({"cHRM": chromaticity(*P3)}, IN_P3),
+        ({"cICP": P3_NUMBERS, "sRGB": b"\0", "gAMA": gamma(1)}, IN_P3),
         ({"sRGB": b"\0", "gAMA": gamma(1)}, COLOURS),
         ({"gAMA": gamma(0.45455), "cHRM": chromaticity(*BT709)}, COLOURS),  # what ImageMagick writes
-        ({"gAMA": gamma(0)}, COLOURS),
         ({"cHRM": chromaticity(*[0.3] * 8)}, COLOURS),
-        ({"cICP": b"\0"}, COLOURS),
     ],
 )
 def test_colours_that_a_png_declares(chunks, expected):
@@ -165,38 +149,30 @@ def test_colours_that_a_png_declares(chunks, expected):
 
 def test_a_profile_precedes_gamma_and_follows_cicp():
     profile = encoded(Image.fromarray(COLOURS), icc_profile=profiles.SRGB_PROFILE)
-    for chunks, expected in (({"gAMA": gamma(1)}, COLOURS), ({"cICP": IN_P3}, in_srgb(COLOURS, None, P3))):
+    for chunks, expected in (({"gAMA": gamma(1)}, COLOURS), ({"cICP": P3_NUMBERS}, IN_P3)):
         data = png(COLOURS, **chunks)
         both = data[:33] + profile[33 : profile.index(b"IDAT") - 4] + data[33:]
         assert error(decoding.decode(both), expected) <= 2
 
 
-def test_declared_colours_of_16_bit_grey_and_of_all_frames():
-    grey = COLOURS[..., 0].astype(np.uint16) * 257
-    assert error(decoding.decode(png(grey, gAMA=gamma(1))), in_srgb(COLOURS[..., :1].repeat(3, 2), 1)) <= 1
+def test_all_frames_have_the_declared_colours():
     frames = [Image.fromarray(each) for each in (COLOURS, COLOURS[::-1])]
     moving = encoded(frames[0], save_all=True, append_images=frames[1:], duration=100)
     made, _ = decoding.decode_frames(moving[:33] + png(COLOURS, gAMA=gamma(1))[33:49] + moving[33:])
     assert error(made, [in_srgb(each, 1) for each in (COLOURS, COLOURS[::-1])]) <= 2
 
 
-@pytest.mark.parametrize("kind", ["avif", "heif"])
-def test_colours_that_avif_and_heic_declare(kind):
-    if kind == "heif":
-        pytest.importorskip("pillow_heif", reason="HEIC needs pillow-heif")
+def test_colours_that_an_avif_declares():
     flat = COLOURS[:2, :2]
-    options = {"quality": 100} | ({"subsampling": "4:4:4"} if kind == "avif" else {"chroma": 444})
 
     def declare(*numbers, **more):
-        data = encoded(Image.fromarray(flat.repeat(8, 0).repeat(8, 1)), kind, **options, **more)
-        start, end = data.split(b"colrnclx", 1)
+        picture = Image.fromarray(flat.repeat(8, 0).repeat(8, 1))
+        start, end = encoded(picture, "avif", quality=100, subsampling="4:4:4", **more).split(b"colrnclx", 1)
         return decoding.decode(start + b"colrnclx" + struct.pack(">HH", *numbers) + end[4:])[4::8, 4::8]
 
-    assert error(declare(12, 13), in_srgb(flat, None, P3)) <= 6
-    for numbers in ((1, 13), (2, 2), (9, 16)):
-        assert error(declare(*numbers), flat) <= 6
-    if kind == "avif":  # a profile takes precedence
-        assert error(declare(12, 13, icc_profile=WIDE), in_srgb(flat, 563 / 256, ADOBE)) <= 6
+    assert error(declare(12, 13), IN_P3[:2, :2]) <= 6
+    assert error(declare(1, 13), flat) <= 6
+    assert error(declare(12, 13, icc_profile=WIDE), IN_WIDE[:2, :2]) <= 6  # a profile takes precedence
 
 
 def test_hdr_is_read_as_it_is_and_reported(capsys):
