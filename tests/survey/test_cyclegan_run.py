@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 import torch
+from faults import same
 from helpers import VGG, at_step, make_data
-from states import same
 
 import test
 import utils
