@@ -104,7 +104,7 @@ def test_depths_are_read(clear, tmp_path):
         ("{IN} {IN}/train/hazy", WrongUse, "lies in"),
         ("{IN} {FULL}", WrongUse, "is not empty: name a new folder"),
         ("{IN} {OUT} --beta 2 1", WrongUse, "argument --beta: 2 is more than 1"),
-        ("{TWICE} {OUT}", WrongUse, "1 pictures in .* differ from another in their extension only"),
+        ("{TWICE} {OUT}", WrongUse, "1 pictures in .* differ from another only in their extension"),
         ("{BAD} {OUT}", RunFailed, "no image in .* can be read"),
     ],
 )
