@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         """Start a group of options; returns `add(name, default, values, meaning, unset="")`.
 
         `values` is an argparse type, a tuple of choices, or bool. The help ends with the default, or `unset`
-        where it is None; the word "none" then takes back what a preset has set. Without a title the options
+        where it is None; the value "none" then undoes what a preset has set. Without a title the options
         join the parser's first group.
         """
         group = self.add_argument_group(title) if title else self
@@ -61,15 +61,15 @@ class Parser(argparse.ArgumentParser):
             known, typed = (re.findall(r"--\w[\w-]*", text) for text in (self.format_help(), message))
             meant = {word: _closest(word, known) for word in typed}
             message += "".join(f"; for {word} did you mean {name}?" for word, name in meant.items() if name)
-        message = "".join("?" if _is_control(letter) else letter for letter in message)
+        message = "".join("?" if _is_control(each) else each for each in message)
         raise WrongUse(f"{message} (see {self.prog} --help)")
 
 
 def expand(args, parents=()):
     """Replace each `@file` in `args` by the words in the file; `parents` are the files that include it.
 
-    Quotes are as in a shell and a backslash is an ordinary letter; a comment begins with `#` at the start of
-    a line or after white space. Raises WrongUse if a file cannot be read, or includes itself.
+    Quotes work as in a shell, a backslash is an ordinary character, and a comment begins with `#` at the
+    start of a line or after white space. Raises WrongUse if a file cannot be read, or includes itself.
     """
     expanded = []
     for arg in args:
@@ -77,7 +77,7 @@ def expand(args, parents=()):
             expanded.append(arg)
             continue
         name = arg[1:]
-        # settings.json records the command, and cannot hold a name of broken bytes.
+        # settings.json records the command, and cannot hold a name that is not UTF-8.
         path = os.path.realpath(os.path.expanduser(name)) if "\0" not in name else ""
         if any(map(_is_control, name)) or not os.path.isfile(path):
             raise WrongUse(f"no file {name}, or its name is not UTF-8{_similar_file(name)}")
@@ -98,7 +98,7 @@ def expand(args, parents=()):
 
 
 def _similar_file(path):
-    """The end of the message about a missing file of options: one of a similar name, if there is one."""
+    """The end of the message about a missing file: a file of options with a similar name, if there is one."""
     folder, name = os.path.split(path.encode("utf-8", "replace").decode())
     known = {}
     for each in ("experiments", folder):
@@ -109,11 +109,12 @@ def _similar_file(path):
 
 
 def _closest(word, known):
+    """The name in `known` that is most like a word; "" if none is."""
     return next(iter(difflib.get_close_matches(word, known, 1)), "")
 
 
 def _words(line):
-    """The words of a line of a file. Raises ValueError for a quotation without an end."""
+    """The words of a line of a file. Raises ValueError for a quotation that is not closed."""
     lexer = shlex.shlex(line, posix=True)
     lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
     # The lexer has read a word and the one white space that ended it.
@@ -123,9 +124,9 @@ def _words(line):
         yield word
 
 
-def _is_control(letter):
-    """Whether a letter may break a line, a terminal or an encoding: controls, separators, broken bytes."""
-    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
+def _is_control(character):
+    """Whether a character may break a line, a terminal or an encoding."""
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def one_line(text):
@@ -137,14 +138,14 @@ def one_line(text):
     return text
 
 
-def place(text):
+def pathname(text):
     """An argparse type: a path as text of one line. No shell expands `~` in an `@file` or after `=`."""
     return one_line(os.path.expanduser(text))
 
 
 def path(text):
     """An argparse type: a path of one line."""
-    return Path(place(text))
+    return Path(pathname(text))
 
 
 def or_none(kind):
@@ -162,13 +163,8 @@ class number:
         self.kind, self.low, self.high, self.above = kind, low, high, above
 
     def __contains__(self, value):
-        if type(value) not in (int, self.kind):
-            return False
-        return (
-            (self.low < value if self.above else self.low <= value)
-            and value <= self.high
-            and value < math.inf
-        )
+        within = type(value) in (int, self.kind) and self.low <= value <= self.high and value < math.inf
+        return within and not (self.above and value == self.low)
 
     def __call__(self, text):
         with contextlib.suppress(ValueError):

@@ -17,7 +17,7 @@ import utils
 from pictures import checkpoints, images, inference
 from pictures.listing import find_images, looked_for
 from support import files, gpu
-from support.arguments import Parser, command_line, number, one_line, path, place
+from support.arguments import Parser, command_line, number, one_line, path, pathname
 from utils import RunFailed, WrongUse, report
 
 SMALLEST = 16  # pixels a side: VGG19 halves a picture four times before relu5_1
@@ -49,7 +49,7 @@ def parser(
     add("size", 256, number(int, SMALLEST, 4096), "longer side in pixels")
     add("steps", steps, number(int, 1), counted, "each method's own")
     add("seed", 0, number(int, 0, 2**32 - 1), "seed of everything random")
-    add("vgg_model", None, place, "VGG19 weights: a file, 'small' or 'random'", "torchvision's of ImageNet")
+    add("vgg_model", None, pathname, "VGG19 weights: a file, 'small' or 'random'", "torchvision's")
     add("device", "auto", one_line, "auto, cpu, cuda, cuda:1, …")
     return made
 

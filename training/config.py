@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from support.arguments import Parser, add_device, command_line, image_size, number, one_line, place
+from support.arguments import Parser, add_device, command_line, image_size, number, one_line, pathname
 from support.files import write_text
 from training.log import TIME
 from utils import WrongUse, code_commit, launcher, print_line, report
@@ -121,10 +121,10 @@ def add_places(parser):
     add = parser.group("data and results")
     add("name", "project_name", file_name_part, "name of the experiment")
     add("tag", None, file_name_part, "appended to the run folder's name")
-    add("src_data", "data/src_data", place, "folder of photographs: train/ and test/, or trainA/ and testA/")
-    add("tgt_data", "data/tgt_data", place, "folder of drawings: train/, or trainB/")
-    add("results_dir", "results", place, "where run folders are made")
-    add("vgg_model", None, place, "VGG19 weights: a file, or for a trial small or random", "torchvision's")
+    add("src_data", "data/src_data", pathname, "folder of photographs: train/ and test/ (or trainA/, testA/)")
+    add("tgt_data", "data/tgt_data", pathname, "folder of drawings: train/ (or trainB/)")
+    add("results_dir", "results", pathname, "where run folders are made")
+    add("vgg_model", None, pathname, "VGG19 weights: a file, or for trials small or random", "torchvision's")
     return add
 
 
@@ -164,7 +164,7 @@ def add_running(parser):
     add("save_minutes", 5, REAL, "minutes between saved states; 0: every step")
     add("preview", False, bool, "try some steps of each phase, report time and memory, and keep nothing")
     text = "resume the run of these settings, or the run of this folder or name"
-    add("resume", None, place, text, nargs="?", const=True, metavar="RUN")
+    add("resume", None, pathname, text, nargs="?", const=True, metavar="RUN")
     return add
 
 

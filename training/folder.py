@@ -7,24 +7,14 @@ from pathlib import Path
 
 from support.arguments import PYTHON, command_line
 from support.files import locked, sweep
-from training import data
-from training.config import (
-    FILE,
-    MAY_CHANGE,
-    STATE,
-    RunConfig,
-    changeable,
-    method_name,
-    read_settings,
-    settings_fault,
-)
+from training import config, data
 from training.log import LOG, read_log
 from training.options import CARTOONGAN
 from utils import WrongUse, launcher, restarts
 
 
 def find_run(argv=None, method=CARTOONGAN):
-    """The RunConfig of a command line, checked: options, the run folder, the data folders.
+    """The config.RunConfig of a command line, checked: options, the run folder, the data folders.
 
     A resumed run takes its options from its settings. This is fast and does not load PyTorch, unless
     settings.json is damaged and the state is read. Raises WrongUse if an option is wrong, data are missing, a
@@ -33,7 +23,7 @@ def find_run(argv=None, method=CARTOONGAN):
     args, given = method.parse(argv)
     if args.preview and args.resume:
         raise WrongUse("--preview begins a new run: leave out --resume")
-    saved = read_settings(run_folder(args)) if restarts() else None
+    saved = config.read_settings(run_folder(args)) if restarts() else None
     if saved and saved.get("launcher") == launcher():  # else it is an older run of this name
         args.resume = args.resume or True
     folder, earlier = run_folder(args), None
@@ -41,7 +31,7 @@ def find_run(argv=None, method=CARTOONGAN):
         folder = _folder_to_resume(args)
         earlier = _settings_to_resume(folder, method)
         before = earlier["options"]
-        named = {key: vars(args)[key] for key in given if not changeable(key)}
+        named = {key: vars(args)[key] for key in given if not config.changeable(key)}
         changed = differences(vars(args) if args.resume is True else named, before, method)
         if not changed:
             args, given = method.parse(argv, before)
@@ -50,7 +40,7 @@ def find_run(argv=None, method=CARTOONGAN):
             by_name = f"name --resume {folder} to change them, or "
             raise WrongUse(
                 f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): "
-                f"{by_name if all(map(changeable, changed)) else ''}start a new run with --tag"
+                f"{by_name if all(map(config.changeable, changed)) else ''}start a new run with --tag"
             )
     elif not args.preview:
         _refuse_overwriting(folder, vars(args), method)
@@ -59,7 +49,7 @@ def find_run(argv=None, method=CARTOONGAN):
                 raise WrongUse(f"no file {weights}: --{key} names the weights to start from")
     data.find_data(args, method.fewest_drawings(args))
     # Whether this is a preview is not a setting, so it is not recorded.
-    return RunConfig(argv, args, given, folder, earlier, method, preview=vars(args).pop("preview"))
+    return config.RunConfig(argv, args, given, folder, earlier, method, preview=vars(args).pop("preview"))
 
 
 def run_name(args):
@@ -89,7 +79,7 @@ def differences(options, saved, method):
     A run that was saved before an option existed had its default.
     """
     known = method.defaults() | saved
-    changed = {key: known[key] for key in sorted(options.keys() - MAY_CHANGE)}
+    changed = {key: known[key] for key in sorted(options.keys() - config.MAY_CHANGE)}
     return {key: f"{key} is {options[key]}, was {old}" for key, old in changed.items() if options[key] != old}
 
 
@@ -135,23 +125,23 @@ def _settings_to_resume(folder, method):
     if not folder.is_dir():
         what = "is a file, not a run folder" if folder.exists() else "does not exist"
         raise WrongUse(f"no run to resume: {folder} {what}; {PYTHON} -m pages --list shows the runs")
-    path = folder / STATE
+    path = folder / config.STATE
     if not path.exists() and any(event == "slimmed" for _, event, _ in read_log(folder)):
         weights = "from its weights with --latest_generator_model and --latest_discriminator_model"
         how = weights if "latest_generator_model" in method.defaults() else "with --tag"
         raise WrongUse(f"{folder} was slimmed and cannot be resumed: start a new run {how}")
-    earlier = read_settings(folder)
-    if earlier and method_name(earlier) != method.name:
-        command = command_line(method_name(earlier), ["--resume", str(folder)])
+    earlier = config.read_settings(folder)
+    if earlier and config.method_name(earlier) != method.name:
+        command = command_line(config.method_name(earlier), ["--resume", str(folder)])
         raise WrongUse(f"{folder} is a run of another program: resume it with {command}")
-    if path.exists() and (not earlier or settings_fault(earlier, method)):
+    if path.exists() and (not earlier or config.settings_fault(earlier, method)):
         from training.state import load_state  # loads PyTorch, so only here
 
         earlier = load_state(path)["settings"]
     if not earlier:
-        raise WrongUse(f"{folder} holds no {FILE} and no {STATE}: nothing to resume")
-    if fault := settings_fault(earlier, method):
-        file = path if path.exists() else folder / FILE
+        raise WrongUse(f"{folder} holds no {config.FILE} and no {config.STATE}: nothing to resume")
+    if fault := config.settings_fault(earlier, method):
+        file = path if path.exists() else folder / config.FILE
         raise WrongUse(f"{file} cannot be resumed: {fault}; start a new run")
     return earlier
 
@@ -162,10 +152,10 @@ def _refuse_overwriting(folder, options, method):
             raise WrongUse(f"{path} is not a folder: name another with --results_dir or --name")
     if not folder.exists() or all(path.name[0] == "." or path.name == LOG for path in folder.iterdir()):
         return  # a run that ended before its start leaves at most a log and a hidden part of a file
-    earlier = read_settings(folder)
-    if earlier and method_name(earlier) != method.name:
-        changed = [f"it is one of {command_line(method_name(earlier), [])}"]
-    elif earlier and not settings_fault(earlier, method):
+    earlier = config.read_settings(folder)
+    if earlier and config.method_name(earlier) != method.name:
+        changed = [f"it is one of {command_line(config.method_name(earlier), [])}"]
+    elif earlier and not config.settings_fault(earlier, method):
         changed = differences(options, earlier["options"], method).values()
     else:
         changed = ["its settings cannot be read"]

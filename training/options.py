@@ -1,26 +1,16 @@
 """CartoonGAN.py's options: their names, defaults, help and checks."""
 
 from support import architecture
-from support.arguments import Parser, number, place
-from training.config import (
-    BETA,
-    FILTERS,
-    RATE,
-    REAL,
-    WHOLE,
-    Method,
-    add_pictures,
-    add_places,
-    add_rates,
-    add_running,
-)
+from support.arguments import Parser, number, pathname
+from training import config
+from training.config import BETA, FILTERS, RATE, REAL, WHOLE
 
 
 def training_parser():
     """The parser of CartoonGAN.py's options. A weight NAME_lambda belongs to the loss NAME."""
     parser = Parser("Train a CartoonGAN: photographs in one folder, drawings in another, no pairs.")
-    add = add_places(parser)
-    add("pair_dir", None, place, "folder of the edge-smoothed drawings", "TGT_DATA/pair")
+    add = config.add_places(parser)
+    add("pair_dir", None, pathname, "folder of the edge-smoothed drawings", "TGT_DATA/pair")
 
     add = parser.group("networks")
     for name in architecture.OPTIONS:
@@ -31,7 +21,7 @@ def training_parser():
     add("norm_init", "one", ("one", "uniform"), "initial scales of the norms: 1, or drawn between 0 and 1")
 
     add = parser.group("method")
-    add_pictures(add)
+    config.add_pictures(add)
     add("batch_size", 8, number(int, 1), "images per step")
     add("pre_train_epoch", 10, WHOLE, "epochs of phase one, content loss alone")
     add("train_epoch", 100, WHOLE, "epochs of phase two, adversarial")
@@ -47,15 +37,15 @@ def training_parser():
     add("pool_size", 0, WHOLE, "older batches of results also shown to the discriminator; 0: none")
     add("independent_edges", False, bool, "draw smoothed drawings independently of the drawings of a batch")
 
-    add = add_rates(parser)
+    add = config.add_rates(parser)
     add("pre_lr", None, RATE, "learning rate of the generator in phase one", "lrG")
     policy = "a tenth at 1/2 and 3/4 of phase two, or in both phases half constant, then linearly to 0"
     add("lr_policy", "step", ("step", "linear"), policy)
     add("ema_decay", 0, BETA, "decay of the mean of the generator's weights that samples show; 0: no mean")
 
-    add = add_running(parser)
-    add("latest_generator_model", None, place, "start from these generator weights and skip phase one")
-    add("latest_discriminator_model", None, place, "start from these discriminator weights")
+    add = config.add_running(parser)
+    add("latest_generator_model", None, pathname, "start from these generator weights and skip phase one")
+    add("latest_discriminator_model", None, pathname, "start from these discriminator weights")
     return parser
 
 
@@ -70,10 +60,7 @@ def needs_vgg(args):
 
 
 def fewest_drawings(args):
-    """How many drawings the losses need; 0 if none uses them.
-
-    A discriminator needs a batch of different ones, a style loss alone a single one.
-    """
+    """How many drawings the losses need: a discriminator a batch, a style loss alone a single one."""
     if has_discriminator(args):
         return args.batch_size
     return int(bool(args.style_lambda and args.train_epoch))
@@ -86,7 +73,7 @@ def _check(parser, args):
             f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}: the discriminator sees the results"
         )
     if args.pixel_lambda and args.in_ngc != args.out_ngc:
-        parser.error(f"--pixel_lambda with {channels}: the same needed")
+        parser.error(f"--pixel_lambda with {channels}: they must be equal")
     if args.colour_lambda and args.in_ngc + args.out_ngc < 6:
         parser.error("--colour_lambda needs --in_ngc 3 and --out_ngc 3: a grey picture has no colour")
     if not args.pre_train_epoch + args.train_epoch:
@@ -103,7 +90,7 @@ def _check(parser, args):
         parser.error(f"{channels}: {error}")
 
 
-CARTOONGAN = Method(
+CARTOONGAN = config.Method(
     name="CartoonGAN",
     parser=training_parser,
     check=_check,

@@ -23,7 +23,7 @@ def parser():
     add("name", "", arguments.one_line, "a name")
     add("mode", "bce", ("bce", "lsgan"), "a loss")
     add("edges", False, bool, "independent edges")
-    add("folder", None, arguments.place, "a folder", "beside the data")
+    add("folder", None, arguments.pathname, "a folder", "beside the data")
     add("pre_lr", None, arguments.number(float, 0), "a rate", metavar="RATE")
     return made
 

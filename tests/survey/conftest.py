@@ -8,26 +8,16 @@ from networks import VGG19
 from survey import command
 
 
-def random_vgg(width):
-    """A He-initialised VGG19 up to relu5_1."""
-    vgg, generator = VGG19(width, deeper=True), torch.Generator().manual_seed(0)
+@pytest.fixture(scope="package")
+def vgg():
+    """A He-initialised VGG19 up to relu5_1, of a sixteenth of the width."""
+    vgg, generator = VGG19(4, deeper=True), torch.Generator().manual_seed(0)
     for value in vgg.parameters():
         if value.dim() > 1:
             torch.nn.init.kaiming_normal_(value, generator=generator)
         else:
             value.zero_()
     return vgg
-
-
-@pytest.fixture(scope="package")
-def vgg():
-    """Of a sixteenth of the width."""
-    return random_vgg(4)
-
-
-@pytest.fixture(scope="package")
-def wider_vgg():
-    return random_vgg(16)
 
 
 @pytest.fixture(scope="package")

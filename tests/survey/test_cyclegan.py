@@ -1,8 +1,7 @@
-"""The method: networks, each loss by hand, the schedule, the step; what it learns on toy data."""
+"""The method: networks, each loss by hand, the schedule, the step."""
 
 import contextlib
 import itertools
-import math
 import types
 
 import pytest
@@ -45,22 +44,10 @@ def test_the_discriminator_is_the_papers():
     layers = [*network.layers]
     assert [layer.stride[0] for layer in layers if isinstance(layer, nn.Conv2d)] == [2, 2, 2, 1, 1]
     assert {layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)} == {0.2}
-    kinds = [type(layer).__name__ for layer in layers[:4]]
-    assert kinds == ["Conv2d", "LeakyReLU", "Conv2d", "InstanceNorm"]  # no norm in the first
-    assert not any(layer.affine for layer in layers if hasattr(layer, "affine"))
+    kinds = ["Conv2d", "LeakyReLU", *["Conv2d", "InstanceNorm", "LeakyReLU"] * 3, "Conv2d"]
+    assert [type(layer).__name__ for layer in layers] == kinds
     assert network(torch.empty(1, 3, 256, 256, device="meta")).shape == (1, 1, 30, 30)
     assert cyclegan.PatchDiscriminator(3, 4)(torch.zeros(1, 3, SMALLEST, SMALLEST)).shape == (1, 1, 1, 1)
-
-
-def test_a_logit_sees_a_patch_of_70_pixels():
-    network = cyclegan.PatchDiscriminator(1, 2)
-    convolutions = nn.Sequential(*(layer for layer in network.layers if isinstance(layer, nn.Conv2d)))
-    for layer in convolutions:
-        nn.init.ones_(layer.weight)
-    picture = torch.zeros(1, 1, 128, 128, requires_grad=True)
-    convolutions(picture)[0, 0, 7, 7].backward()
-    rows, columns = (picture.grad[0, 0].sum(dim).nonzero().flatten() for dim in (0, 1))
-    assert len(rows) == len(columns) == rows[-1] - rows[0] + 1 == 70
 
 
 def test_each_network_starts_with_its_own_weights_from_a_narrow_normal():
@@ -77,25 +64,15 @@ def test_each_network_starts_with_its_own_weights_from_a_narrow_normal():
     assert [getattr(model, name).layers[0].in_channels for name in NETWORKS[2:]] == [1, 3]
 
 
-@pytest.mark.parametrize(
-    ("text", "count"), [("", 9), ("--input_size 252", 6), ("--input_size 128 --nb 3", 3), ("--nb 0", 0)]
-)
-def test_residual_blocks(text, count):
-    assert residual_blocks(CYCLEGAN.parse(text.split())[0]) == count
+def test_residual_blocks():
+    texts = "", "--input_size 252", "--input_size 128 --nb 3"
+    assert [residual_blocks(CYCLEGAN.parse(text.split())[0]) for text in texts] == [9, 6, 3]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("--input_size 20", "need at least 24"),
-        ("--load_size 255", "--load_size 255 is smaller"),
-        ("--in_ngc 1", "--in_ngc 1 and --out_ngc 3 need --idt_lambda 0"),
-        ("--con_lambda 1", "unrecognized arguments: --con_lambda"),
-    ],
-)
-def test_wrong_options_are_refused(text, message):
-    with pytest.raises(WrongUse, match=message):
-        CYCLEGAN.parse(text.split())
+def test_wrong_options_are_refused():
+    for text, message in (("--input_size 20", "need at least 24"), ("--in_ngc 1", "need --idt_lambda 0")):
+        with pytest.raises(WrongUse, match=message):
+            CYCLEGAN.parse(text.split())
 
 
 # The losses and the schedule
@@ -171,7 +148,7 @@ def test_each_optimiser_updates_only_its_two_networks():
 
 
 def test_discriminators_see_what_the_pools_give_and_generators_learn_from_the_newest():
-    model, args = build("--idt_lambda 0")
+    model, args = build()
     older, older_back, given, seen = pictures(2, 2), pictures(2, 3), [], []
     for name, old in (("pool", older), ("pool_back", older_back)):
         exchange = lambda batch, place, old=old: (given.append((batch, place)), old)[1]
@@ -183,6 +160,7 @@ def test_discriminators_see_what_the_pools_give_and_generators_learn_from_the_ne
     assert [place for _, place in given] == [(2, 3, 4)] * 2
     for (result, _), judged in zip(given, seen[:2], strict=True):
         assert torch.equal(result, judged) and judged.requires_grad and not result.requires_grad
+        assert result.untyped_storage().nbytes() == 4 * result.numel()  # a pool keeps nothing else in memory
     assert torch.equal(seen[2], torch.cat([drawing, older]))
     assert torch.equal(seen[3], torch.cat([photo, older_back]))
 
@@ -196,15 +174,6 @@ def test_the_seed_determines_the_weights_and_two_different_pools():
     assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
     chosen = [choices(model.pool) for model in models]
     assert chosen[0] == chosen[1] != chosen[2] and choices(models[0].pool_back) != chosen[0]
-
-
-@pytest.mark.parametrize("identity", ["0", "0.5"])
-def test_pools_keep_only_the_memory_of_results(identity):
-    model, args = build(f"--idt_lambda {identity} --pool_size 2")
-    cyclegan.step(model, args, pictures(2, 0), pictures(2, 1), PLACE)
-    for pool in (model.pool, model.pool_back):
-        (kept,) = pool.batches
-        assert kept.untyped_storage().nbytes() == 2 * 3 * 32 * 32 * 4
 
 
 def test_the_measures_by_hand():
@@ -236,13 +205,12 @@ def test_steps_in_half_precision(precision):
     assert model.scaler.is_enabled() == (precision == "fp16")
 
 
-@pytest.mark.parametrize("identity", ["0", "0.5"])
-def test_a_step_computes_on_a_gpu(identity, monkeypatch):
+def test_a_step_computes_on_a_gpu(monkeypatch):
     """With fake CUDA tensors, which cannot be combined with one on the CPU."""
     monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)
     losses = []
     monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: losses.append(loss))
-    args, _ = CYCLEGAN.parse(f"{TINY} --pool_size 2 --idt_lambda {identity}".split())
+    args, _ = CYCLEGAN.parse(f"{TINY} --pool_size 2".split())
     with FakeTensorMode(), torch.no_grad():
         with torch.device("cuda:0"):
             model = cyclegan.build(args, torch.device("cuda:0"), "fp32")
@@ -254,42 +222,10 @@ def test_a_step_computes_on_a_gpu(identity, monkeypatch):
     assert {(x.device.type, x.dtype, x.shape) for x in values} == {("cuda", torch.float32, ())}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_no_step_waits_for_its_device(precision):
-    model, args = build("--pool_size 2", precision)
+def test_no_step_waits_for_its_device():
+    model, args = build("--pool_size 2", "fp16")
     for number in range(4):  # the first fill the pools and Adam's state
         photo, drawing = pictures(2, number), pictures(2, number + 9)
         with Waits() as log:
             cyclegan.step(model, args, photo, drawing, (2, 1, number))
         assert log.waits == []
-
-
-# What it learns
-
-
-@pytest.mark.parametrize("cycle", [10, 0])
-def test_colours_are_translated_and_shapes_return_only_with_the_cycle_loss(cycle):
-    """Blue photographs, orange drawings.
-
-    Measured over three seeds: colours end within 0.03 to 0.12 of the distance between the two, and after both
-    generators shapes are off by 0.56 to 0.66 of their own size; without the cycle loss by 1.8 to 2.8 of it.
-    """
-    blue, orange = torch.tensor([[-0.5, 0.0, 0.5], [0.5, 0.1, -0.5]]).view(2, 1, 3, 1, 1)
-    grey = lambda seed: pictures(16, seed).mean(1, keepdim=True) * 0.4
-    photos, drawings = grey(0) + blue, grey(1) + orange
-    model, args = build(f"--ngf 8 --ndf 8 --lrG 2e-3 --lrD 1e-3 --cycle_lambda {cycle}")
-    random = torch.Generator().manual_seed(0)
-    for step in range(80):
-        chosen, others = torch.randint(16, (2, 4), generator=random)
-        cyclegan.step(model, args, photos[chosen], drawings[others], (2, 1, step))
-    with torch.no_grad():
-        drawn, shot = model.generator(photos), model.generator_back(drawings)
-        again, again_back = model.generator_back(drawn), model.generator(shot)
-    shape = lambda batch: batch - batch.mean((2, 3), keepdim=True)
-    for made, given in ((again, photos), (again_back, drawings)):
-        lost = (shape(made) - shape(given)).abs().mean() / shape(given).abs().mean()
-        assert lost < 0.85 if cycle else lost > 1.3
-    flat = lambda colour: colour.flatten().tolist()
-    for made, colour in ((drawn, orange), (shot, blue), (again, blue), (again_back, orange)):
-        away = math.dist(made.mean((0, 2, 3)).tolist(), flat(colour)) / math.dist(flat(blue), flat(orange))
-        assert away < 0.25 or not cycle

@@ -1,20 +1,15 @@
 """Runs of `python -m survey.cyclegan`: files, samples, resuming, two processes."""
 
-import csv
-import json
 import os
-import re
 
 import numpy as np
 import pytest
 import torch
+from faults import same
 from helpers import VGG, at_step, make_data
-from states import same
 
-import CartoonGAN
 import test
 import utils
-from evaluation import __main__ as evaluation
 from pages import summaries
 from pictures import checkpoints, images
 from support.arguments import PYTHON
@@ -26,7 +21,6 @@ from utils import WrongUse
 
 NAME = "Tiny_3_2_results"
 TINY = "--ngf 4 --ndf 4 --nb 1 --input_size 40 --batch_size 2 --device cpu --precision fp32 --workers 0"
-TIMES = ("seconds", "images_per_second")  # the columns that no two runs share
 NETWORKS = cyclegan.Model.networks
 
 
@@ -44,9 +38,8 @@ def train(data, results, *more):
     return folder
 
 
-def rows(folder, without=()):
-    with open(folder / "metrics.csv", newline="") as file:
-        return [{key: row[key] for key in row if key not in without} for row in csv.DictReader(file)]
+def rows(folder):
+    return history.read(folder / "metrics.csv")
 
 
 def apply(folder, name, photos, out):
@@ -76,18 +69,12 @@ def test_what_a_run_leaves_and_its_page_shows(undisturbed):
     names = {f"train_{n}" for n in range(1, 6)} | {f"test_{n}" for n in range(1, 4)}
     expected = {f"{epoch}_epoch_Tiny_3_2_{name}_cycle.png" for epoch in (1, 2, 3) for name in names}
     assert {path.name for path in (folder / "Transfer").iterdir()} == expected
-    record = json.loads((folder / "settings.json").read_text())
-    assert record["commands"][0].startswith(f"{PYTHON} -m survey.cyclegan --src_data ")
-    assert record["data"]["drawings"]["count"] == 6 and record["vgg"] is None
     assert [(row["phase"], row["epoch"]) for row in rows(folder)] == [("2", "1"), ("2", "2"), ("2", "3")]
     assert [float(row["learning_rate"]) for row in rows(folder)] == pytest.approx([2e-4, 2e-4, 1e-4])
-    assert all(history.meaning(column, {}, record["losses"]) for column in [*rows(folder)[0]][2:])
     for term in ("discriminator", "adversarial", "cycle", "identity"):
         assert all(float(row[f"{term}{way}"]) > 0 for row in rows(folder) for way in ("", "_back"))
-    for name in NETWORKS[:2]:
-        architecture = checkpoints.load_generator(folder / f"{name}_latest.pth").architecture
-        assert (architecture["network"], architecture["ngf"], architecture["nb"]) == ("CycleGAN", 4, 1)
     run = summaries.read(folder)
+    assert all(run["page"]["meanings"][column] for column in [*rows(folder)[0]][2:])
     assert run["problems"] == [] and (run["phases"][1], run["state"]) == ((3, 3), "finished")
     assert len(run["page"]["samples"]["photos"]) == 8 and run["page"]["samples"]["others"] == []
     assert not any(photo["pair"] for photo in run["page"]["samples"]["photos"])
@@ -117,7 +104,7 @@ def die(_):
     raise Killed
 
 
-@pytest.mark.parametrize("at", [2, 3, 8], ids=["in an epoch", "between epochs", "as the rate falls"])
+@pytest.mark.parametrize("at", [2, 8], ids=["in an epoch", "as the rate falls"])
 def test_a_killed_run_resumes_to_the_same_state(at, undisturbed, tmp_path, monkeypatch):
     data, whole = undisturbed
     argv = command(data, tmp_path, "--workers", 1, "--save_minutes", 0)
@@ -129,19 +116,15 @@ def test_a_killed_run_resumes_to_the_same_state(at, undisturbed, tmp_path, monke
     assert len(states[0]["pool"]) == len(states[0]["pool_back"]) == 2
     for name in (*NETWORKS, "adam_g", "adam_d", "pool", "pool_back", "place"):
         assert same(states[0][name], states[1][name]), name
-    assert rows(tmp_path / NAME, TIMES) == rows(whole, TIMES)
+    for ours, theirs in zip(rows(tmp_path / NAME), rows(whole), strict=True):
+        assert {key for key in ours if ours[key] != theirs[key]} <= {"seconds", "images_per_second"}
 
 
-def test_a_run_is_measured_its_best_kept_and_evaluated(undisturbed, tmp_path):
+def test_a_run_is_measured_and_its_best_generator_kept(undisturbed, tmp_path):
     data, _ = undisturbed
     folder = train(data, tmp_path, "--eval_every", 1, "--vgg_model", VGG, "--train_epoch", 1)
     assert all(np.isfinite(float(rows(folder)[0][name])) for name in ("kid_drawings", "ssim", "new_lines"))
-    assert checkpoints.load_generator(folder / "generator_best.pth").architecture["ngf"] == 4
-    places = [folder, "--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"]
-    more = ["--vgg_model", VGG, "--features", "vgg19", "--device", "cpu"]
-    evaluation.main([*map(str, [*places, *more])])
-    record = json.loads((folder / "evaluation.json").read_text())
-    assert record["input_size"] == 40 and np.isfinite(record["rows"][str(folder)]["ssim"])
+    assert checkpoints.load_generator(folder / "generator_best.pth").architecture["network"] == "CycleGAN"
 
 
 def test_grey_drawings_without_an_identity_loss(undisturbed, tmp_path):
@@ -153,23 +136,9 @@ def test_grey_drawings_without_an_identity_loss(undisturbed, tmp_path):
     assert "identity" not in rows(folder)[0]
 
 
-def test_each_program_resumes_only_its_own_runs(undisturbed, tmp_path):
-    data, folder = undisturbed
-    message = f"is a run of another program: resume it with {PYTHON} -m survey.cyclegan --resume {folder}"
-    with pytest.raises(WrongUse, match=message):
-        CartoonGAN.main(["--resume", str(folder)])
-    twin = tmp_path / "Tiny_3_10_100_8_results"  # a folder that both programs would name so
-    twin.mkdir()
-    (twin / "settings.json").write_text((folder / "settings.json").read_text())
-    places = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", tmp_path]
-    with pytest.raises(WrongUse, match=re.escape(f"it is one of {PYTHON} -m survey.cyclegan")):
-        folders.find_run(["--name", "Tiny_3", *map(str, places)])
-
-
 def test_a_resumed_run_may_change_weights_of_losses_but_not_networks(undisturbed):
     _, folder = undisturbed
-    more = ["--cycle_lambda", "5", "--idt_lambda", "0", "--lrG", "1e-4"]
-    args = folders.find_run(["--resume", str(folder), *more], CYCLEGAN).args
+    args = folders.find_run(["--resume", str(folder), "--cycle_lambda", "5"], CYCLEGAN).args
     assert (args.cycle_lambda, args.ngf) == (5, 4)
     with pytest.raises(WrongUse, match="cannot be resumed with other settings"):
         folders.find_run(["--resume", str(folder), "--ngf", "8"], CYCLEGAN)

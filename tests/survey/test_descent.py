@@ -31,10 +31,6 @@ def test_values_outside_the_range_are_penalised():
     assert values[-2] == pytest.approx(7 / 6, abs=1e-3) and values[-1] == 1
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-def test_a_minimum_stays_and_a_loss_that_is_not_finite_is_reported(optimiser):
-    start = TARGET.permute(0, 1, 3, 2)  # not contiguous
-    picture, _ = descend(start, lambda x: {"error": (x - start).square().sum()}, 10, optimiser)
-    assert torch.equal(picture, start)
+def test_a_loss_that_is_not_finite_is_reported():
     with pytest.raises(RunFailed, match="the loss is nan after 0 steps"):
-        descend(TARGET, lambda picture: {"error": (picture.sum() * float("nan"))}, 10, optimiser)
+        descend(TARGET, lambda picture: {"error": picture.sum() * float("nan")}, 10)

@@ -26,7 +26,7 @@ def total(losses):
     return sum(losses.values())
 
 
-@pytest.mark.parametrize("words", ["", "--optimiser lbfgs", "--pooling average", "--keep_colour histogram"])
+@pytest.mark.parametrize("words", ["", "--optimiser lbfgs --pooling average"])
 def test_the_photograph_is_a_fixed_point_without_style(vgg, options, pictures, words):
     photo, drawing = pictures
     made, losses = paint(options(f"--style 0 --tv 0 --steps 5 {words}"), vgg, photo, [drawing])
@@ -36,8 +36,8 @@ def test_the_photograph_is_a_fixed_point_without_style(vgg, options, pictures, w
 @pytest.mark.parametrize(
     "words",
     [
-        *(f"--statistics {name}" for name in style.STATISTICS),
-        *(f"--keep_colour {name}" for name in ("histogram", "luminance")),
+        "--statistics mmd_gaussian",
+        "--keep_colour luminance",
         "--init noise --pooling average --optimiser lbfgs --tv 0",  # as in the paper
     ],
 )
@@ -62,17 +62,10 @@ def test_a_second_pass_starts_from_the_enlarged_result_of_the_first(vgg, options
     _, alone = paint(options("--init noise --steps 20"), vgg, photo, [drawing])
     made, losses = paint(options("--init noise --steps 20 --first_size 160"), vgg, photo, [drawing])  # of 256
     (small, result, _), (start, _, _) = passes[1:]
+    assert passes[0][0].std().item() == pytest.approx(gatys.NOISE, rel=0.05)
     assert [*small.shape[2:]] == [round(0.625 * side) for side in photo.shape[2:]]
     torch.testing.assert_close(start, F.interpolate(result, photo.shape[2:], mode="bicubic"))
     assert made.shape == photo.shape and total(losses) < total(alone)
-
-
-def test_the_seed_determines_the_picture_from_noise(vgg, options, pictures):
-    photo, drawing = pictures
-    args = [options(f"--init noise --steps 3 --seed {seed}") for seed in (0, 0, 1)]
-    first, again, other = (paint(each, vgg, photo, [drawing])[0] for each in args)
-    assert torch.equal(first, again) and not torch.equal(first, other)
-    assert (first - photo).abs().mean() > 0.1
 
 
 def test_the_terms_by_hand(vgg, options, pictures):
@@ -121,28 +114,22 @@ def test_histogram_matches_the_drawings_colours_first(vgg, options, pictures, mo
     assert torch.equal(seen[0][0], colour.match_colours(drawing, photo))
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
+def test_wrong_options_are_refused(options):
+    for words, message in (
         ("--drawing_weights 1 2", "a weight for each of 1 drawings"),
-        ("--drawing_weights 0", "not all 0"),
         ("--statistics mmd_gaussian --optimiser lbfgs", "use --optimiser adam"),
-        ("--style -1", "at least 0"),
         ("--first_size 256", "--first_size 256 is not below --size 256"),
-    ],
-)
-def test_wrong_options_are_refused(options, words, message):
-    with pytest.raises(WrongUse, match=message):
-        options(words)
+    ):
+        with pytest.raises(WrongUse, match=message):
+            options(words)
 
 
-@pytest.mark.parametrize("statistics", style.STATISTICS)
-def test_everything_is_on_the_pictures_device(options, statistics):
+def test_everything_is_on_the_pictures_device(options):
     """With fake CUDA tensors, which cannot be combined with one on the CPU."""
     with FakeTensorMode(), torch.device("cuda"):
         vgg = VGG19(width=4, deeper=True)
         photo, drawing = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 48, 32)
         drawing = colour.match_luminance(drawing, photo)
-        terms = gatys.make_objective(options(f"--statistics {statistics}"), vgg, photo, [drawing])(photo)
+        terms = gatys.make_objective(options("--statistics mmd_gaussian"), vgg, photo, [drawing])(photo)
         grey = colour.with_luminance(photo, colour.luminance(drawing[..., :32, :]))
     assert {term.device.type for term in (*terms.values(), grey)} == {"cuda"}

@@ -20,7 +20,7 @@ def shifted(random, down, right, size=48):
     return whole[..., down : down + size, right : right + size], whole
 
 
-@pytest.mark.parametrize(("patch", "gain"), [(3, 0), (5, 0), (3, 3)])
+@pytest.mark.parametrize(("patch", "gain"), [(5, 0), (3, 3)])
 def test_a_shifted_copy_is_found(random, patch, gain):
     """With normalised features also one of another contrast."""
     a, b = shifted(random, 7, 4)
@@ -77,13 +77,3 @@ def test_votes_of_one_shift_copy_and_others_are_averaged():
     row = torch.tensor([[[[0.0, 3.0, 9.0]]]])
     expected = [0, (3 + 3 + 0) / 3, (9 + 3 + 3) / 3]
     assert patchmatch.vote(field, row, 3).flatten().tolist() == pytest.approx(expected)
-
-
-def test_the_seed_determines_the_field(random):
-    a, b = torch.randn(2, 1, 4, 12, 12, generator=random)
-
-    def run(seed):
-        generator = torch.Generator().manual_seed(seed)
-        return patchmatch.search(a, b, patchmatch.random_field(a, b, generator), 3, 12, 1, generator)[0]
-
-    assert run(1).equal(run(1)) and not run(1).equal(run(2))

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from survey import style
-from survey.style import STATISTICS
 
 torch.manual_seed(0)
 F = torch.rand(1, 3, 4, 5, dtype=torch.float64)  # 20 places
@@ -70,18 +69,12 @@ def test_means_and_deviations_by_hand():
     torch.testing.assert_close(loss, torch.tensor((4 + 1 + 9) / (4 + 25 + 1)), rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("statistics", STATISTICS)
-def test_a_flat_drawing_has_finite_losses_and_gradients(statistics):
+@pytest.mark.parametrize("statistics", style.STATISTICS)
+def test_a_black_drawing_has_finite_losses_and_gradients(statistics):
     maps = F.clone().requires_grad_()
-    for drawing in (torch.full_like(S, 0.5), torch.zeros_like(S)):
-        loss = style.loss_to(drawing, statistics)(maps)
-        loss.backward()
-        assert loss.isfinite() and maps.grad.isfinite().all()
-
-
-def test_the_style_loss_is_the_mean_over_layers():
-    losses = {"a": lambda maps: maps.sum(), "b": lambda maps: 10 * maps.sum()}
-    assert style.style_loss({"a": torch.ones(2), "b": torch.ones(3), "c": torch.ones(9)}, losses) == 16
+    loss = style.loss_to(torch.zeros_like(S), statistics)(maps)
+    loss.backward()
+    assert loss.isfinite() and maps.grad.isfinite().all()
 
 
 def test_total_variation_of_slopes():

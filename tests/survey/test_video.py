@@ -84,31 +84,17 @@ def test_a_run_lowers_its_objective_and_test_py_applies_its_network(training_wor
     assert done.returncode == 0
 
 
-def test_the_temporal_loss_makes_results_steadier(training_words, tmp_path):
-    errors = []
-    for weight in ("0", "1000"):
-        video.main([*training_words, "--steps", "15", "--temporal", weight])
-        errors.append(json.loads((tmp_path / "out.json").read_text())["losses"]["temporal_error_of_results"])
-    assert errors[1] < errors[0] / 2
-
-
-def test_the_seed_determines_the_network_from_a_film(training_words, tmp_path):
+def test_a_network_is_trained_on_a_film(training_words, tmp_path):
     films = pytest.importorskip("films")
     films.make(tmp_path / "film.mp4", times=films.EVEN)
-    weights = []
-    for seed in ("5", "5", "6"):
-        more = ["--steps", "1", "--frames", "12", "--seed", seed]
-        video.main(of_film(training_words, tmp_path / "film.mp4", *more))
-        weights.append(next(iter(checkpoints.load(tmp_path / "out.pth")["state_dict"].values())))
-    assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
+    video.main(of_film(training_words, tmp_path / "film.mp4", "--steps", "1", "--frames", "12"))
+    assert checkpoints.load_generator(tmp_path / "out.pth").architecture["ngf"] == 16
 
 
 def test_wrong_use_is_a_one_line_error(training_words, tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"not a film")
     for words, message in (
-        (training_words[:3], "--photos DIR or --film FILE is needed"),
         ([*training_words, "--film", training_words[0]], "not both"),
-        (of_film(training_words, tmp_path / "no.mp4"), r"no film .*no\.mp4"),
         (of_film(training_words, tmp_path / "bad.mp4"), r"cannot read .*bad\.mp4"),
     ):
         with pytest.raises(WrongUse, match=message):
