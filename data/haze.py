@@ -61,7 +61,7 @@ def parse(argv=None):
         "depths: grey pictures of the same names, white is far; without it a smooth ramp from the ground to "
     )
     add("depth_dir", None, Path, f"{text}the sky, which does not depend on what the picture shows")
-    add("disjoint", False, bool, "make half of the training pictures hazy and link the other half as clear")
+    add("disjoint", False, bool, "train on half of the pictures hazy, on the other half clear")
     args = parser.parse_args(argv)
     for name in ("beta", "airlight"):
         low, high = getattr(args, name)
