@@ -83,7 +83,8 @@ def test_evaluation(data, tmp_path, capfd):
     results = tmp_path / "results"
     results.mkdir()
     for photo in (data / "src_data/test").iterdir():
-        shutil.copy(photo if photo.name in UNUSUAL else photo.with_name("0.jpg"), results / photo.name)
+        bad = photo.name in DAMAGED | LINKS | LONG
+        shutil.copy(photo.with_name("0.jpg") if bad else photo, results / photo.name)
     (results / "0.jpg").write_text("no image")
     reasons[results / "0.jpg"] = "not an image"
     argv = [results, "--photos", data / "src_data/test", "--drawings", data / "tgt_data/train"]

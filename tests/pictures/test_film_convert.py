@@ -1,4 +1,4 @@
-"""A film with every frame changed: frames, times, colours, sound and other streams of the new file; errors."""
+"""A film with every frame changed: frames, times, colours and all other streams of the new file; errors."""
 
 import signal
 from fractions import Fraction
