@@ -63,6 +63,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_option():
         ("--in_ndc 1", "--in_ndc 1 but --out_ngc 3"),
         ("--load_size 255", "--load_size 255 is smaller than --input_size 256"),
         ("--predict change --in_ngc 1", "--in_ngc 1 and --out_ngc 3: predict change"),
+        ("--guide 2 --out_ngc 1 --in_ndc 1", "--in_ngc 3 and --out_ngc 1: predict change and guide"),
         ("--pixel_lambda 1 --in_ngc 1", "--pixel_lambda with --in_ngc 1 and --out_ngc 3"),
         ("--colour_lambda 1 --in_ngc 1", "--colour_lambda needs --in_ngc 3 and --out_ngc 3"),
         ("--pre_train_epoch 0 --train_epoch 0", "nothing to train"),
