@@ -1,51 +1,44 @@
-"""The whole program on a GPU, compared with the CPU. Parts that need no GPU also run on the CPU.
+"""The program on a GPU, compared with the CPU. Without a GPU: fake CUDA tensors, and a log of operations.
 
 python -m pytest -n 0 tests/test_cuda.py -rs
 """
 
 import csv
-import gc
 import os
-import socket
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-from helpers import GPU, HAS_GPU, at_step, needs_gpu, tiny_run
-from steps import EVERYTHING, batch, built, take
-from torch import distributed
+from helpers import HAS_GPU, TINY, at_step, free_port, needs_gpu, tiny_run
+from steps import EVERYTHING, Waits, batch, built, take
+from torch import distributed, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import CartoonGAN
 import test
-from networks import Generator
+import utils
+from networks import CONVOLUTIONS, VGG19, Generator
 from pictures import checkpoints, images, inference
-from training import history, processes
+from training import history, options, processes
 from training.run import Run
-from utils import RunFailed, Stopped
+from training.steps import Scaler
+from utils import Stopped
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products; read once
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def _settings(monkeypatch):
-    """No plots, which take most of the time of a tiny run. Settings of devices and memory are restored."""
-    monkeypatch.setattr(history, "plot_losses", lambda *_: None)
-    backends = torch.backends
-    flags = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32, backends.cudnn.benchmark
+def _settings():
+    """The settings of devices are restored."""
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    flags = cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark
     yield
     torch.use_deterministic_algorithms(False)
-    backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32, backends.cudnn.benchmark = flags
+    cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark = flags
     if HAS_GPU:
         torch.cuda.set_sync_debug_mode("default")
-        torch.cuda.set_per_process_memory_fraction(1.0)
-        torch.cuda.empty_cache()
-
-
-def skip_without(precision):
-    major, _ = torch.cuda.get_device_capability()
-    if precision in ("tf32", "bf16") and major < 8:
-        pytest.skip(f"{torch.cuda.get_device_name()} has no {precision}")
 
 
 @pytest.mark.parametrize("phase", [1, 2])
@@ -58,8 +51,8 @@ def skip_without(precision):
 )
 def test_both_phases_match_the_cpu_in_float32(device, precision, phase):
     steps = 5 if device == "cpu" else 20
-    if device == "cuda":
-        skip_without(precision)
+    if device == "cuda" and precision in ("tf32", "bf16") and torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip(f"{torch.cuda.get_device_name()} has no {precision}")
     expected, exact = take(*built(CPU), "cpu", steps, phase)
     results, gradients = take(*built(device, precision), device, steps, phase)
     for mine, one in zip(results, expected, strict=True):
@@ -69,27 +62,8 @@ def test_both_phases_match_the_cpu_in_float32(device, precision, phase):
             assert (mine - one).norm() < 1e-3 * one.norm()
 
 
-@pytest.mark.parametrize("device", ["cpu", GPU])
-def test_a_step_that_overflows_is_skipped_and_counted(device):
-    model, args = built(device, "fp16")
-    take(model, args, device, 2, phase=1)
-    assert int(model.scaler.skipped) == 0
-    hook = model.generator.down[0].weight.register_hook(lambda gradient: gradient * float("inf"))
-    before = model.generator.down[0].weight.clone()
-    take(model, args, device, 1, phase=1)
-    assert int(model.scaler.skipped) == 1 and torch.equal(before, model.generator.down[0].weight)
-    hook.remove()
-    take(model, args, device, 1, phase=1)
-    assert int(model.scaler.skipped) == 1 and not torch.equal(before, model.generator.down[0].weight)
-
-
-@pytest.mark.parametrize(
-    ("first", "then"),
-    [
-        ("cpu", "cpu"),
-        *(pytest.param(*pair.split(), marks=needs_gpu) for pair in ("cuda cuda", "cpu cuda", "cuda cpu")),
-    ],
-)
+@needs_gpu
+@pytest.mark.parametrize(("first", "then"), [("cuda", "cuda"), ("cpu", "cuda"), ("cuda", "cpu")])
 def test_a_run_resumes_on_any_device(first, then, data, tmp_path, monkeypatch):
     """To the bit on the same device, which computes deterministically, else within rounding."""
     torch.use_deterministic_algorithms(True)
@@ -111,112 +85,131 @@ def test_a_run_resumes_on_any_device(first, then, data, tmp_path, monkeypatch):
         assert torch.allclose(value, resumed[key], rtol=0, atol=0 if first == then else 4e-3), key
 
 
-@pytest.mark.parametrize("device", ["cpu", GPU, pytest.param("cuda:0", marks=needs_gpu)])
-def test_a_run_with_samples_and_measures_and_its_generator_applied(device, data, tmp_path):
+@needs_gpu
+def test_a_run_with_samples_and_measures_and_its_generator_applied(data, tmp_path):
     """With two workers, which are forked from a process that has used the GPU."""
-    where = ["--device", device, "--precision", "auto"]
+    where = ["--device", "cuda", "--precision", "auto"]
     words = "--pre_train_epoch 1 --train_epoch 1 --eval_every 1 --sample_every 1 --workers 2 --norm layer"
     words += " --predict change --ema_decay 0.5"
     CartoonGAN.main(tiny_run(data, tmp_path, *words.split(), *where))
     (folder,) = tmp_path.glob("*_results")
     assert float(history.read(folder / "metrics.csv")[-1]["content_change"]) > 0
     assert len(list((folder / "Transfer").iterdir())) == 8
-    for tile in ([], ["--tile", "16"], ["--batch_size", "2"]):
-        out = tmp_path / "-".join(["out", *tile])
-        command = ["--pre_trained_model", folder / "generator_latest.pth", "--output_image_dir", out, *where]
-        test.main([*map(str, command), "--image_dir", str(data / "src_data/test"), *tile])
-        assert len(list(out.iterdir())) == 3
-
-
-@pytest.mark.parametrize("device", ["cpu", GPU])
-@pytest.mark.parametrize("kind", ["instance", "layer"])
-def test_pictures_in_batches_and_tiles_match_the_cpu(device, kind):
-    photos = [np.random.default_rng(n).integers(0, 256, (40, 52, 3)).astype(np.uint8) for n in range(3)]
-    photos = [images.resize(images.resize(photo, 8, 8), 52, 40) for photo in photos]
-    torch.manual_seed(0)
-    weights = Generator(ngf=8, nb=2, norm=kind).state_dict()
-
-    def made(device, precision, apply):
-        generator = Generator(ngf=8, nb=2, norm=kind)
-        generator.load_state_dict(weights)
-        return np.stack(apply(inference.prepare(generator, torch.device(device), precision))).astype(int)
-
-    one_by_one = made("cpu", "fp32", lambda generator: [inference.stylise(generator, [p])[0] for p in photos])
-    ways = {
-        "batch": lambda generator: inference.stylise(generator, photos),
-        "tiles": lambda generator: inference.stylise(generator, photos, 16),
-    }
-    for name, way in ways.items():
-        assert np.abs(made(device, "fp32", way) - one_by_one).max() <= 1, name
-        half = "fp16" if device == "cuda" else "bf16"
-        assert np.abs(made(device, half, way) - one_by_one).mean() < 3, name
+    command = ["--pre_trained_model", folder / "generator_latest.pth", "--output_image_dir", tmp_path / "out"]
+    test.main([*map(str, command), "--image_dir", str(data / "src_data/test"), "--tile", "16", *where])
+    assert len(list((tmp_path / "out").iterdir())) == 3
 
 
 @needs_gpu
-def test_too_little_memory_is_a_one_line_error(data, tmp_path):
-    gc.collect()  # tensors of the tests before
-    torch.cuda.empty_cache()
-    total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
-    large = ["--device", "cuda", "--ngf", 64, "--input_size", 256, "--batch_size", 6]
-    with pytest.raises(RunFailed, match="out of memory on cuda: resume with a smaller batch") as error:
-        CartoonGAN.main(tiny_run(data, tmp_path, *large))
-    assert "\n" not in str(error.value)
+@pytest.mark.parametrize("kind", ["instance", "layer"])
+def test_pictures_in_batches_and_tiles_match_the_cpu(kind):
+    photos = [np.random.default_rng(n).integers(0, 256, (40, 52, 3)).astype(np.uint8) for n in range(3)]
+    photos = [images.resize(images.resize(photo, 8, 8), 52, 40) for photo in photos]
+
+    def made(device, precision, tile):
+        torch.manual_seed(0)
+        generator = inference.prepare(Generator(ngf=8, nb=2, norm=kind), torch.device(device), precision)
+        return np.stack(inference.stylise(generator, photos, tile)).astype(int)
+
+    for tile in (None, 16):
+        expected = made("cpu", "fp32", None)
+        assert np.abs(made("cuda", "fp32", tile) - expected).max() <= 1
+        assert np.abs(made("cuda", "fp16", tile) - expected).mean() < 3
 
 
-@pytest.mark.parametrize(
-    ("device", "backend"), [("cpu", "gloo"), pytest.param("cuda", "nccl", marks=needs_gpu)]
-)
-def test_a_group_of_one_process(device, backend, monkeypatch):
+@needs_gpu
+def test_a_group_of_one_process(monkeypatch):
     """Wrapped like several processes, it has the gradients of a single one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        where = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    _, expected = take(*built(device), device, 1, phase=2)
-    backends = f"cpu:gloo,cuda:{backend}" if device == "cuda" else backend
-    distributed.init_process_group(backends, init_method=where, rank=0, world_size=1)
+    _, expected = take(*built("cuda"), "cuda", 1, phase=2)
+    where = f"tcp://127.0.0.1:{free_port()}"
+    distributed.init_process_group("cpu:gloo,cuda:nccl", init_method=where, rank=0, world_size=1)
     try:
         with monkeypatch.context() as patch:
             patch.setattr(processes, "count", lambda: 2)  # else nothing is wrapped
-            model, args = built(device)
-        assert isinstance(model.parallel_generator, torch.nn.parallel.DistributedDataParallel)
-        _, results = take(model, args, device, 1, phase=2)
-        value = torch.ones(3, device=device)
-        distributed.all_reduce(value)
-        assert value.tolist() == [1, 1, 1]
+            model, args = built("cuda")
+        assert isinstance(model.parallel_generator, nn.parallel.DistributedDataParallel)
+        _, results = take(model, args, "cuda", 1, phase=2)
     finally:
         distributed.destroy_process_group()
     for mine, one in zip(results, expected, strict=True):
         assert (mine - one).norm() < 1e-3 * one.norm()
 
 
-@needs_gpu
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_memory_does_not_grow_over_200_steps(precision):
-    model, args = built("cuda", precision, "--pool_size 2")
-    held = []
-    for _ in range(10):
-        take(model, args, "cuda", 20, phase=2)
-        gc.collect()
-        held.append((torch.cuda.memory_allocated(), torch.cuda.memory_reserved()))
-    (allocated, reserved), *_, last = held
-    assert last[0] == allocated
-    assert last[1] <= reserved + 20 * 2**20  # one more of the allocator's pieces
+def steps_of_both_phases(run, args, number, device):
+    model = run.model
+    step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
+    photo, *drawings = batch(number, device)
+    run.log_step(CartoonGAN.reconstruction_step(model, args, photo))
+    run.log_step(step(model, args, photo, *drawings, place=(2, 1, number)))
 
 
-@needs_gpu
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("more", ["", EVERYTHING, "--norm layer --predict change --upsample resize"])
-def test_no_step_waits_for_the_gpu(precision, more):
-    """The run reads the losses, every 20th step; a step does not."""
-    model, args = built("cuda", precision, more)
-    run = Run.__new__(Run)
+@pytest.mark.parametrize("device", [CPU, pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize(
+    "more", [EVERYTHING, "--gan_mode lsgan --adv_lambda 0 --norm layer --predict change"]
+)
+def test_no_step_waits_for_its_device(device, more):
+    """The run reads the losses at intervals. The counter of the running mean is on the CPU."""
+    model, args = built(device, "fp16", more)
+    run, known = Run.__new__(Run), [model.ema.n_averaged] if model.ema else []
     run.model, run.phase, run.unchecked = model, 2, []
-    for step in range(8):
-        torch.cuda.set_sync_debug_mode("error" if step > 2 else "default")  # the first allocate buffers
-        photo, *drawings = batch(step, "cuda")
-        run.log_step(CartoonGAN.reconstruction_step(model, args, photo))
-        run.log_step(CartoonGAN.adversarial_step(model, args, photo, *drawings, place=(2, 1, step)))
-    assert len(run.unchecked) == 16
-    with pytest.raises(RuntimeError, match="synchronizing"):
-        run.unchecked[0]["content"].item()
+    for number in range(6):
+        if device == "cuda":
+            torch.cuda.set_sync_debug_mode("error" if number > 2 else "default")  # the first allocate buffers
+            steps_of_both_phases(run, args, number, device)
+        else:
+            with Waits(*known) as log:
+                steps_of_both_phases(run, args, number, "cpu")
+            assert log.waits == []
+    with Waits() as log:
+        run.unchecked[0]["content"].to("meta"), torch.ones(1).item()
+    assert log.waits == ["_to_copy", "_local_scalar_dense"]
+
+
+# Fake CUDA tensors: a tensor on another device or in another precision would raise
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "tile"), [("instance", torch.float16, None), ("layer", torch.bfloat16, 16)]
+)
+def test_a_generator_is_applied_on_a_gpu(kind, dtype, tile):
+    """As test.py does it."""
+    with FakeTensorMode():
+        with torch.device("cuda:0"):
+            generator = Generator(ngf=4, nb=1, norm=kind)
+        for layer in generator.modules():
+            if isinstance(layer, CONVOLUTIONS):  # Module.to does not work
+                layer.weight, layer.bias = (
+                    nn.Parameter(x.detach().to(dtype)) for x in (layer.weight, layer.bias)
+                )
+        result = inference._apply(generator, [np.zeros((40, 54, 3), np.uint8)] * 2, tile)
+    assert (result.device.type, result.dtype, result.shape) == ("cuda", torch.float32, (2, 3, 40, 54))
+
+
+@pytest.mark.filterwarnings("ignore:torch.cuda.amp.GradScaler")
+@pytest.mark.parametrize("more", [EVERYTHING, "--gan_mode lsgan --adv_lambda 0 --style_lambda 1"])
+def test_both_steps_compute_on_a_gpu(more, monkeypatch):
+    """Forward only: without a GPU, autograd has no stream."""
+    with mock.patch("torch.cuda.is_available", lambda: True):  # else autocast would be off
+        mode, autocast = FakeTensorMode(), utils.autocast(torch.device("cuda"), "fp16")
+    monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)  # built on the device
+    monkeypatch.setattr(checkpoints, "load_vgg", lambda *_: VGG19(width=4))
+    monkeypatch.setattr(CartoonGAN, "running_mean", lambda *_: None)
+    monkeypatch.setattr(CartoonGAN, "add_noise", lambda *_: pictures[2])  # needs a GPU
+    descended, pinned = [], []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
+    monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: descended.append(loss))
+    monkeypatch.setattr(Scaler, "update", lambda _: None)
+    args, _ = options.parse(f"{TINY} {more}".split())
+    with mode, torch.no_grad():
+        with torch.device("cuda:0"):
+            model = CartoonGAN.build(args, torch.device("cuda:0"), "fp16")
+            pictures = [torch.empty(2, 3, 16, 16) for _ in range(3)]
+        model.autocast = lambda: autocast
+        step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
+        terms = CartoonGAN.reconstruction_step(model, args, pictures[0])
+        terms |= step(model, args, *pictures, place=(2, 1, 0))
+    assert len(descended) == (3 if model.discriminator else 2)
+    assert bool(pinned) == ("--diffaugment" in more)  # random numbers for the GPU are drawn on the CPU
+    assert {(x.device.type, x.dtype, x.shape) for x in (*descended, *terms.values())} == {
+        ("cuda", torch.float32, ())
+    }

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import shutil
 import types
 
 import numpy as np
@@ -186,7 +187,7 @@ def test_clear_pictures_are_compared_where_there_are_some(data, make_judge, tmp_
 # A run
 
 
-def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(data, vgg, monkeypatch):
+def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(data, vgg, monkeypatch, capsys):
     tests = []
     for number in range(10):
         tests.append(data / f"src_data/test/{number:02}.png")
@@ -214,4 +215,10 @@ def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(data
     expected = judge.Judge(tests[::2], drawings, vgg, CPU, "fp32", 16, fit).baseline
     assert row["kid_drawings"] == pytest.approx(expected["kid_drawings"])
     model.vgg, args.vgg_model = None, str(VGG)  # a method without VGG19
-    assert judge.measure_of(run)() == row
+    measure = judge.measure_of(run)
+    assert measure() == row
+    shutil.rmtree(data / "tgt_data")  # the drawings were read once
+    for path in tests:
+        path.unlink()
+    assert measure() == measure() == {}
+    assert capsys.readouterr().err.count("warning: nothing is measured") == 1

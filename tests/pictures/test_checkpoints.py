@@ -98,7 +98,7 @@ def test_code_in_a_file_is_not_run(tmp_path, legacy, refusal):
         (lambda: b"", "is empty: copy or download it again"),
         (lambda: saved(torch.nn.Sequential(torch.nn.ReLU())), "is a whole model of torch.save(model)"),
         (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
-        (lambda: b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "is a web page instead of"),
+        (lambda: b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "is a web page: "),
         (lambda: zipped("models/net.pth", b"weights"), "is a ZIP archive: unpack it"),
         (lambda: b"results/\n__pycache__/\n", "is not a file of weights"),
         (lambda: saved({"weight": torch.zeros(50, 50)})[:-2000], "is damaged or cut short"),
@@ -206,7 +206,7 @@ def test_a_file_of_another_kind_is_named(tmp_path, refusal):
     contents = {"a discriminator": Discriminator(ndf=4).state_dict(), "the state of a run": state}
     for kind, content in contents.items():
         checkpoints.save(tmp_path / "g.pth", content)
-        assert f"a known layout; it looks like {kind}: take a run" in refusal(checkpoints.load_generator)
+        assert f"a known layout; it looks like {kind}: use a run" in refusal(checkpoints.load_generator)
 
 
 # VGG19

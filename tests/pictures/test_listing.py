@@ -91,7 +91,7 @@ def test_results_below_the_pictures_are_not_pictures(pictures):
         ("none.png", "no file or folder"),
         ("*.txt", "no pictures at .*: looked for "),
         ("f.MP4", r"f\.MP4 is a film: use --video .*f\.MP4 --output NAME\.mp4"),
-        ("-", "- is standard input or a pipe"),
+        ("-", "- is a pipe or a camera"),
         ("https://example.org/a.jpg", "is an address: download it, and name the file"),
         ("x/frame_%04d.png", r"for a sequence of pictures, use --image_dir '.*x/frame_\*\.png'"),
     ],

@@ -19,7 +19,6 @@ from pathlib import Path
 from support.files import replacing
 with replacing(Path(sys.argv[1])) as part:
     part.write_bytes(b"new" * 100_000)
-    os.truncate(part, int(sys.argv[2]))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 LOCK = """
@@ -32,15 +31,14 @@ with locked(Path(sys.argv[1]), wait=False) as free:
 """
 
 
-@pytest.mark.parametrize("sync", [True, False])
-def test_a_block_replaces_the_file_unless_it_raises(tmp_path, sync):
+def test_a_block_replaces_the_file_unless_it_raises(tmp_path):
     path = tmp_path / "settings.json"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(path, sync) as part:
+    with pytest.raises(ZeroDivisionError), replacing(path) as part:
         part.write_text("half of the n")
         raise ZeroDivisionError
     assert path.read_text() == "old" and [*tmp_path.iterdir()] == [path]
-    with replacing(path, sync) as part:
+    with replacing(path) as part:
         part.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new" and [*tmp_path.iterdir()] == [path]
@@ -56,56 +54,28 @@ def test_names_of_255_bytes_are_written_apart(tmp_path):
     assert [(tmp_path / name).read_text() for name in names] == names
 
 
-@pytest.mark.parametrize("written", [0, 300_000])
-def test_kill_9_leaves_the_old_file_whole(tmp_path, run_cli, written):
-    path = tmp_path / "state.pth"
-    path.write_text("old")
-    end = run_cli("-c", KILLED_WHILE_WRITING, path, written)
-    assert end.returncode == -signal.SIGKILL
-    assert path.read_text() == "old"
-    write_text(path, "newer, é \udcff")
-    assert path.read_text(encoding="utf-8") == r"newer, é \udcff"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_sweep_removes_the_temporary_files_alone(tmp_path):
-    (tmp_path / "a").mkdir()
-    for name in (".b.png.part", "a/.c.png.part", "a/c.part", "a/.hidden"):
-        (tmp_path / name).touch()
+def test_kill_9_leaves_the_old_file_and_a_part_for_sweep(tmp_path, run_cli):
+    path, other = tmp_path / "a/state.pth", tmp_path / "c.part"
+    path.parent.mkdir()
+    for each in (path, other):
+        write_text(each, "é \udcff")
+    assert run_cli("-c", KILLED_WHILE_WRITING, path).returncode == -signal.SIGKILL
+    assert path.read_text(encoding="utf-8") == r"é \udcff" and len(list(path.parent.iterdir())) == 2
     sweep(tmp_path)
-    assert {path.name for path in tmp_path.rglob("*")} == {"a", "c.part", ".hidden"}
+    assert [*path.parent.iterdir()] == [path] and other.exists()
 
 
-def test_a_lock_ends_with_its_process_or_its_block(tmp_path):
+def test_a_lock_can_be_waited_for_and_ends_with_its_process(tmp_path):
     command = [sys.executable, "-c", LOCK, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as other:
         assert other.stdout.readline() == "True\n"
         with locked(tmp_path, wait=False) as free:
             assert free is False
-        other.kill()
-        other.wait()
-    with pytest.raises(ZeroDivisionError), locked(tmp_path, wait=True) as free:
-        assert free
-        with locked(tmp_path, wait=False) as free_inside:
-            assert free_inside is False
-        raise ZeroDivisionError
-    with locked(tmp_path, wait=False) as free:
-        assert free
-
-
-def test_a_lock_can_be_waited_for(tmp_path):
-    def wait():
-        with locked(tmp_path, wait=True) as free:
-            order.append(free)
-
-    order, waiting = [], threading.Thread(target=wait)
-    with locked(tmp_path, wait=False):
-        waiting.start()
-        waiting.join(0.1)
-        order.append("released")
-    waiting.join(10)
-    assert order == ["released", True]
+        threading.Timer(0.1, other.kill).start()
+        for _ in range(2):
+            with locked(tmp_path, wait=True) as free:
+                assert free
 
 
 def test_a_forked_process_can_close_the_locks_of_its_parent(tmp_path):
@@ -118,17 +88,15 @@ def test_a_forked_process_can_close_the_locks_of_its_parent(tmp_path):
         assert os.waitpid(child, 0)[1] == 0
 
 
-def unsupported(number):
-    def fail(*_):
+def test_a_file_system_without_locks_or_syncs_is_warned_of_once_and_a_failing_disk_is_an_error(
+    tmp_path, monkeypatch, capsys
+):
+    def fail(number):
         raise OSError(number, os.strerror(number))
 
-    return fail
-
-
-def test_a_file_system_without_locks_or_syncs_is_warned_of_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(files, "_warned", set())
-    monkeypatch.setattr(files.fcntl, "flock", unsupported(errno.ENOSYS))
-    monkeypatch.setattr(files.os, "fsync", unsupported(errno.EINVAL))
+    monkeypatch.setattr(files.fcntl, "flock", lambda *_: fail(errno.ENOSYS))
+    monkeypatch.setattr(files.os, "fsync", lambda _: fail(errno.EINVAL))
     for _ in range(2):
         with locked(tmp_path, wait=True) as free:
             assert free is None
@@ -138,10 +106,7 @@ def test_a_file_system_without_locks_or_syncs_is_warned_of_once(tmp_path, monkey
     locks, syncs = capsys.readouterr().err.splitlines()
     assert locks.startswith(f"warning: {tmp_path} cannot be locked (Function not implemented): take care")
     assert "cannot be synced (Invalid argument)" in syncs
-
-
-def test_a_disk_that_fails_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.os, "fsync", unsupported(errno.EIO))
+    monkeypatch.setattr(files.os, "fsync", lambda _: fail(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         write_text(tmp_path / "a", "whole")
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from networks import VGG19
 from survey import analogy, layers, patchmatch
 
 
@@ -77,12 +76,3 @@ def test_any_sizes_and_reproducible(vgg):
     assert first.shape == photo.shape and len(losses) == 10
     assert first.equal(again) and not first.equal(other)
     assert first.amin() >= drawing.amin() - 1e-5 and first.amax() <= drawing.amax() + 1e-5
-
-
-def test_weights_that_end_at_conv4_4_begin_at_relu4_1(vgg, capsys):
-    shallow = VGG19(width=4)
-    shallow.load_state_dict({key: vgg.state_dict()[key] for key in shallow.state_dict()})
-    picture, losses = analogy.paint(options(), shallow, scene(32, 32), [scene(32, 48)])
-    assert picture.shape == (1, 3, 32, 32)
-    assert "relu3_1 of A'" in losses and "relu4_1 of A'" not in losses
-    assert "relu5_1 left out" in capsys.readouterr().err

@@ -56,10 +56,9 @@ def test_only_the_rgb_block_sees_colour(network):
     assert torch.allclose(light, other_light, atol=1e-3) and not torch.allclose(rgb, other_rgb, 0.1)
 
 
-@pytest.mark.parametrize("size", [(16, 16), (33, 70)])
-def test_photos_of_any_size(network, size):
-    result = multimodal.apply(network, make_picture(*size))
-    assert result.shape[2:] == size and result.abs().max() <= 1 and not result.requires_grad
+def test_photos_of_any_size(network):
+    result = multimodal.apply(network, make_picture(33, 70))
+    assert result.shape[2:] == (33, 70) and result.abs().max() <= 1 and not result.requires_grad
 
 
 def test_the_weighted_losses_of_each_size(vgg, network, training_words):

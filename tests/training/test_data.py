@@ -8,19 +8,13 @@ import pytest
 from edge_promoting import make_pairs
 from pictures import images
 from training import options
-from training.data import choosing, prepare
+from training.data import prepare
 from utils import WrongUse
-
-TRAINED_ON = [("src_data/train", "photographs"), ("tgt_data/train", "drawings")]
-
-
-def parse(data, *more):
-    folders = ["--src_data", f"{data}/src_data", "--tgt_data", f"{data}/tgt_data"]
-    return options.parse([*folders, "--batch_size", "4", "--input_size", "32", *more])[0]
 
 
 def found(data, *more, drawings=True):
-    args = parse(data, *more)
+    folders = ["--src_data", f"{data}/src_data", "--tgt_data", f"{data}/tgt_data"]
+    args, _ = options.parse([*folders, "--batch_size", "4", "--input_size", "32", *more])
     return prepare(args, options.fewest_drawings(args) if drawings else 0, make_pairs)
 
 
@@ -66,21 +60,18 @@ def test_cyclegans_layout_is_used_and_reported_if_there_is_no_other(data, tmp_pa
     assert found(data, "--src_data", str(cycle)).photos == files(cycle / "train")
 
 
-@pytest.mark.parametrize("part", ["src_data/test", "tgt_data/train"])
-def test_a_missing_or_empty_folder_is_reported_with_the_layout(data, part):
-    for file in files(data / part):
+def test_a_missing_or_empty_folder_is_reported_with_the_layout(data):
+    folder = data / "tgt_data/train"
+    for file in files(folder):
         file.rename(file.with_suffix(".gif"))
-    with pytest.raises(WrongUse, match=f"no images in {data / part}: SRC_DATA/.*; looked for"):
+    with pytest.raises(WrongUse, match=f"no images in {folder}: SRC_DATA/.*; looked for"):
         found(data)
-    shutil.rmtree(data / part)
-    with pytest.raises(WrongUse, match=f"no folder {data / part}: SRC_DATA/"):
+    shutil.rmtree(folder)
+    with pytest.raises(WrongUse, match=f"no folder {folder}: SRC_DATA/"):
         found(data)
 
 
-def test_a_folder_one_level_too_deep_or_outside_data_is_reported(data, monkeypatch):
-    inside = data / "src_data/train"
-    with pytest.raises(WrongUse, match=f"no folder {inside}/train: name the folder above {inside}: SRC_DATA"):
-        found(data, "--src_data", str(inside))
+def test_a_folder_outside_data_is_suggested(data, monkeypatch):
     monkeypatch.chdir(data.parent)
     with pytest.raises(WrongUse, match="no folder src_data/train: did you mean data/src_data"):
         found(data, "--src_data", "src_data")
@@ -103,7 +94,9 @@ def test_measures_need_drawings_even_if_the_losses_do_not(data, drawings, monkey
         found(data, "--eval_every", "1", drawings=drawings)
 
 
-@pytest.mark.parametrize(("part", "wanted"), TRAINED_ON)
+@pytest.mark.parametrize(
+    ("part", "wanted"), [("src_data/train", "photographs"), ("tgt_data/train", "drawings")]
+)
 def test_a_batch_of_readable_images_is_needed(data, part, wanted, capsys):
     whole = found(data)
     for file in files(data / part)[:2]:
@@ -125,14 +118,6 @@ def test_a_batch_of_readable_images_is_needed(data, part, wanted, capsys):
     assert found(data, "--batch_size", "3").record[wanted]["count"] == 3
 
 
-def test_a_photograph_in_train_and_test_is_warned_of_whatever_its_name(data, capsys):
-    for number in (0, 1):
-        shutil.copy(data / f"src_data/train/{number}.jpg", data / f"src_data/test/same_{number}.jpg")
-    found(data)
-    expected = f"warning: 2 photographs are in both {data}/src_data/train and {data}/src_data/test\n"
-    assert capsys.readouterr().err == expected
-
-
 def test_numbered_pairs_are_used_if_no_folder_is_named_by_a_size(data, capsys):
     pair_dir = data / "tgt_data/pair"
     pair_dir.mkdir()
@@ -143,19 +128,3 @@ def test_numbered_pairs_are_used_if_no_folder_is_named_by_a_size(data, capsys):
     assert f"4 ready-made pairs in {pair_dir}" in capsys.readouterr().err
     (pair_dir / "256").mkdir()
     assert found(data).pairs == files(pair_dir / "32")
-
-
-def test_a_method_without_smoothed_drawings_uses_the_drawings(data):
-    (data / "tgt_data/train/0.jpg").write_bytes(b"")
-    args = parse(data)
-    del args.pair_dir  # such a method does not have it
-    of_run = prepare(args, 4)
-    assert of_run.pairs == [data / f"tgt_data/train/{n}.jpg" for n in range(1, 6)] and not of_run.smoothed
-    assert of_run.record["drawings"]["left out"] == 1 and not (data / "tgt_data/pair").exists()
-    with pytest.raises(WrongUse, match=r"5 readable drawings in .*, at least 6 needed"):
-        prepare(args, 6)
-
-
-def test_every_second_test_photograph_chooses_the_best_if_there_are_ten():
-    assert choosing(list(range(10))) == [0, 2, 4, 6, 8]
-    assert choosing((1, 2, 3)) == (1, 2, 3)

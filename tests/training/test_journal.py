@@ -64,12 +64,6 @@ def record(records, epochs, *measured):
         records.run.epoch += 1
 
 
-def events_of(folder):
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return events
-
-
 def test_an_epoch_is_a_row_a_line_and_events(tmp_path, capsys, drawn):
     shown = []
     with start(tmp_path / "P_results", (2, 4), "--eval_every 2 --sample_every 2", shown.append) as records:
@@ -89,26 +83,13 @@ def test_an_epoch_is_a_row_a_line_and_events(tmp_path, capsys, drawn):
         "about 6 s to go in this phase",
         "phase 2, epoch 5/5: content 0.5000, skipped_steps 2.0000; 6.0 s, 2.0 images/s",
     ]
-    events = events_of(records.folder)
+    events = EventAccumulator(str(records.folder))
+    events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("content")] == [(6, 0.5), (7, 0.5)]
     assert [(event.step, event.value) for event in events.Scalars("ssim")] == [(6, 0.25)]
     first, second = events.Images("samples")  # of epochs 4 and 5: every 2, and the last
     assert drawn == [(2, 4), (2, 5)] and (first.step, second.step) == (6, 7)
     assert (first.width, first.height) == (512, 34) and shown == [records.folder] * 5
-
-
-def test_events_continue_from_where_a_run_is_resumed(tmp_path, drawn):
-    folder = tmp_path / "P_results"
-    with start(folder, (2, 1), "--eval_every 1") as records:
-        record(records, 9, {}, {})
-    with start(folder, (2, 2), "--eval_every 1") as records:
-        records.run.means = lambda: {"content": 0.75}
-        record(records, 9, {})
-        records.end("finished")
-    assert [(event.step, event.value) for event in events_of(folder).Scalars("content")] == [
-        (3, 0.5),
-        (4, 0.75),
-    ]
 
 
 def test_the_plot_and_the_pages_take_a_small_share_of_the_time(tmp_path, monkeypatch, drawn):
@@ -234,14 +215,6 @@ def test_the_log_and_the_pages_show_how_a_run_ended(tmp_path, error, state, draw
         ("said", r"warning: one\ntwo"),
         state,
     ]
-
-
-def test_a_stopped_run_is_logged_once(tmp_path, drawn):
-    with pytest.raises(utils.Stopped), start(tmp_path / "P_results") as records:
-        records.end("stopped", "SIGTERM")
-        raise utils.Stopped("resume with …", 143)
-    assert [event for _, event, _ in read_log(records.folder)] == ["started", "stopped"]
-    assert (records.folder / "losses.png").exists()
 
 
 def test_a_full_disk_does_not_hide_the_first_error(tmp_path, monkeypatch):

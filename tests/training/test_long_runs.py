@@ -29,16 +29,6 @@ def resources(place):
     }
 
 
-@pytest.fixture
-def frozen():
-    """Objects from earlier tests are not counted."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("frozen")
 @pytest.mark.parametrize(
     "epochs", [100, pytest.param(max(100, round(2000 * SLOW)), marks=pytest.mark.slow, id="long")]
 )
@@ -48,6 +38,8 @@ def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     measured, epoch = [], Journal.epoch
+    gc.collect()
+    gc.freeze()  # objects from earlier tests are not counted
 
     def watched(journal, epochs):
         epoch(journal, epochs)
@@ -58,6 +50,7 @@ def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, monkeypatch):
     folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data"]
     more = ["--results_dir", tmp_path / "results", "--train_epoch", epochs]
     CartoonGAN.main([*map(str, [*folders, *more]), *OPTIONS.split()])
+    gc.unfreeze()
     later = measured[len(measured) // 2 :]
     for name in ("open files", "threads", "temporary files"):
         assert len({each[name] for each in later}) == 1, (name, [each[name] for each in measured])

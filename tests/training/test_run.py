@@ -1,6 +1,5 @@
 """Runs: what they leave and record; killed and resumed; changed between two commands."""
 
-import csv
 import functools
 import json
 import math
@@ -10,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from faults import same
 from helpers import ROOT, VGG, at_step, make_data, tiny_run
-from states import same
 
 import CartoonGAN
 import test
@@ -23,6 +21,7 @@ from support import architecture
 from survey.cyclegan_options import CYCLEGAN
 from training import history, state
 from training import run as runs
+from training.config import read_settings
 from training.options import CARTOONGAN
 from utils import RunFailed, Stopped, WrongUse
 
@@ -40,22 +39,20 @@ def train(data, results, *more):
 
 
 def rows(folder, without=()):
-    with open(folder / "metrics.csv", newline="") as file:
-        return [{key: row[key] for key in row if key not in without} for row in csv.DictReader(file)]
+    return [
+        {key: value for key, value in row.items() if key not in without}
+        for row in history.read(folder / "metrics.csv")
+    ]
 
 
 def places(folder):
     return [(int(row["phase"]), int(row["epoch"])) for row in rows(folder)]
 
 
-def without_meaning(folder):
-    """The columns of metrics.csv about which the pages have no line."""
-    losses = settings(folder)["losses"]
-    return [key for key in [*rows(folder)[0]][2:] if not history.meaning(key, MEASURES, losses)]
-
-
-def settings(folder):
-    return json.loads((folder / "settings.json").read_text())
+def meanings(folder):
+    """What the pages write below the curve of each column of metrics.csv."""
+    losses = read_settings(folder)["losses"]
+    return [history.meaning(column, MEASURES, losses) for column in [*rows(folder)[0]][2:]]
 
 
 def saved(folder):
@@ -136,8 +133,8 @@ def test_what_a_run_records(undisturbed):
     steps_taken = [next(iter(content[adam]["state"].values()))["step"] for adam in ("adam_g", "adam_d")]
     assert steps_taken == [15, 9]  # G's moments carry over into phase two
     assert content["ema"]["n_averaged"] == 9 and content["place"] == (2, 4, 0)  # a mean over phase two alone
-    assert without_meaning(folder) == []
-    record = settings(folder)
+    assert all(meanings(folder))
+    record = read_settings(folder)
     assert record["options"]["ngf"] == 4 and record["vgg"] == str(VGG)
     assert "pool_size" in record["given"] and "lrG" not in record["given"]
     assert record["data"]["photographs"]["count"] == 6
@@ -150,13 +147,13 @@ def test_a_grey_run_without_biases_or_discriminator_is_measured_resumed_and_appl
     more += ["--adv_lambda", 0, "--con_lambda", 1, "--style_lambda", 10, "--tv_lambda", 1, "--eval_every", 2]
     folder = train(data, tmp_path / "results", *SHORT, *more)
     assert not (folder / "discriminator_latest.pth").exists()
-    assert settings(folder)["data"]["drawings"]["count"] == 6
+    assert read_settings(folder)["data"]["drawings"]["count"] == 6
     CartoonGAN.main(["--resume", str(folder), "--train_epoch", "2", "--sample_every", "2"])
     found = rows(folder)
     assert [bool(row["style"]) for row in found] == [False, True, True]
     assert [bool(row["kid_drawings"]) for row in found] == [False, False, True]  # every 2 epochs
     assert all(np.isfinite(float(found[2][name])) for name in ("kid_photos", "content_change", "flat"))
-    assert without_meaning(folder) == [] and (folder / "generator_best.pth").exists()
+    assert all(meanings(folder)) and (folder / "generator_best.pth").exists()
     weights = checkpoints.load(folder / "generator_latest.pth")["state_dict"]
     scales = weights["blocks.0.layers.1.weight"]
     assert "blocks.0.layers.0.bias" not in weights and 0 < scales.min() < scales.max() < 1
@@ -254,7 +251,7 @@ def test_a_kill_inside_a_long_epoch_loses_at_most_save_minutes(data, tmp_path, m
 
 def test_a_run_resumes_to_more_epochs_in_another_precision(finished, monkeypatch, capsys):
     """On another kind of processor --precision auto is another; the options stay the same."""
-    record = settings(finished)
+    record = read_settings(finished)
     record["options"]["precision"] = "auto"
     (finished / "settings.json").write_text(json.dumps(record))
     monkeypatch.setattr(utils, "choose_precision", lambda *_: "fp16")
@@ -262,8 +259,8 @@ def test_a_run_resumes_to_more_epochs_in_another_precision(finished, monkeypatch
     output = capsys.readouterr().err
     assert "changed from phase 2, epoch 4, after step 0 on: " in output
     assert "precision is fp16, was fp32" in output and "train_epoch is 4, was 3" in output
-    assert {change["option"] for change in settings(finished)["changes"]} == {"precision", "train_epoch"}
-    assert places(finished)[-2:] == [(2, 3), (2, 4)] and len(settings(finished)["commands"]) == 2
+    assert {change["option"] for change in read_settings(finished)["changes"]} == {"precision", "train_epoch"}
+    assert places(finished)[-2:] == [(2, 3), (2, 4)] and len(read_settings(finished)["commands"]) == 2
     assert len(list((finished / "Transfer").glob("4_epoch_*"))) == 8
 
 
@@ -286,31 +283,6 @@ def test_phase_two_can_be_added_to_phase_one(data, tmp_path):
 
 def test_starting_from_weights_skips_phase_one(undisturbed, tmp_path):
     data, whole, _ = undisturbed
-    start = ["--train_epoch", 1, "--tag", "more", "--lrG", 1e-9, "--lrD", 1e-9]
-    for name in ("generator", "discriminator"):
-        start += [f"--latest_{name}_model", whole / f"{name}_latest.pth"]
+    start = ["--latest_generator_model", whole / "generator_latest.pth", "--train_epoch", 1, "--tag", "more"]
     folder = train(data, tmp_path, *start)
-    assert folder.name == "Tiny_0_1_2_1e-09_more_results" and places(folder) == [(2, 1)]
-    for name in ("generator", "discriminator"):
-        one, two = (saved(where)[name] for where in (folder, whole))
-        assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one)
-
-
-def test_changed_data_are_reported_and_recorded(data, tmp_path, monkeypatch, capsys):
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        at_step(patch, 3, die)
-        CartoonGAN.main(tiny_run(data, tmp_path, *SHORT, "--save_minutes", 0))
-    folder = tmp_path / "Tiny_1_1_2_results"
-    then = settings(folder)["data"]
-    (data / "src_data/train/0.jpg").unlink()
-    moved = (data / "src_data").rename(data / "moved")  # another place alone is no change of the data
-    capsys.readouterr()
-    with pytest.raises(WrongUse, match="src_data is"):
-        CartoonGAN.main([*tiny_run(data, tmp_path, *SHORT, "--src_data", moved), "--resume"])
-    CartoonGAN.main(["--resume", str(folder), "--src_data", str(moved)])
-    prints = [of["photographs"]["fingerprint"] for of in (then, settings(folder)["data"])]
-    assert [line for line in capsys.readouterr().err.splitlines() if "changed since" in line] == [
-        f"warning: the photographs changed since this run stopped: 6 ({prints[0]}) then, 5 ({prints[1]}) now"
-    ]
-    assert settings(folder)["data before"] == [then]
-    assert "changed since this run stopped" in (folder / "log.txt").read_text()
+    assert folder.name == "Tiny_0_1_2_more_results" and places(folder) == [(2, 1)]

@@ -29,9 +29,7 @@ def red(tmp_path):
     ("phase", "extension", "back", "name"),
     [
         (1, "png", False, "Reconstruction/Red_1_2_3_test_recon_1.png"),
-        (2, "png", False, "Transfer/7_epoch_Red_1_2_3_test_1.png"),
         (2, "jpg", True, "Transfer/7_epoch_Red_1_2_3_test_2_cycle.jpg"),
-        (2, "webp", True, "Transfer/7_epoch_Red_1_2_3_train_5_cycle.webp"),
     ],
 )
 def test_a_sample_is_photo_and_result_and_the_way_back(red, tmp_path, phase, extension, back, name):

@@ -30,16 +30,6 @@ def test_training_learns_to_redraw_and_to_predict(tmp_path, monkeypatch, capsys)
     assert all(value.dtype == torch.float16 and value.isfinite().all() for value in weights.values())
 
 
-def test_a_crop_is_a_function_of_its_seed_and_may_swap_channels(monkeypatch):
-    monkeypatch.setattr(small_vgg, "SHUFFLED", 1)
-    red = torch.zeros(2, 3, small_vgg.LARGEST, small_vgg.LARGEST, dtype=torch.uint8)
-    red[:, 0] = 255
-    crops = small_vgg.crop(red, torch.Generator().manual_seed(0))
-    assert crops.shape == (small_vgg.BATCH, 3, small_vgg.SIDE, small_vgg.SIDE)
-    assert len(crops.mean((2, 3)).unique(dim=0)) == 3  # red, green and blue
-    assert torch.equal(crops, small_vgg.crop(red, torch.Generator().manual_seed(0)))
-
-
 def test_the_network_in_the_tree(capsys):
     vgg = checkpoints.load_vgg("small")
     assert capsys.readouterr().err.count("small network") == 1

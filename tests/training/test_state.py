@@ -1,44 +1,33 @@
 """state_latest.pth: everything is restored, damage changes nothing; weights to start from."""
 
 import math
-import os
 import shutil
-import types
 
 import pytest
 import torch
+from faults import same
 from foreign import animegan_weights
 from helpers import TINY, make_data, tiny_run
-from states import same
 
 import CartoonGAN
 from networks import Generator
 from pictures import checkpoints
 from training import options, state
-from training.config import FILE, STATE
+from training.config import FILE, STATE, RunConfig
+from training.run import Run
 from utils import RunFailed, WrongUse
 
 CPU = torch.device("cpu")
-SETTINGS = {"options": {"name": "x", "batch_size": 2}, "data": {"photographs": {"count": 6}}}
 
 
 def new_run(folder, text="", place=(1, 1, 0)):
-    """What `save` and `restore` know of a run.Run: here one that begins."""
-    args, _ = options.parse(f"{TINY} --con_lambda 1 --pool_size 2 {text}".split())
-    return types.SimpleNamespace(
-        model=CartoonGAN.build(args, CPU, args.precision),
-        folder=folder,
-        config=types.SimpleNamespace(folder=folder, method=options.CARTOONGAN, argv=[]),
-        device=CPU,
-        args=args,
-        place=place,
-        phase=place[0],
-        precision=args.precision,
-        sums={},
-        counts={},
-        seconds=0.0,
-        settings=SETTINGS,
-    )
+    """A Run at a place, with a new model."""
+    args, given = options.parse(f"{TINY} --con_lambda 1 --pool_size 2 {text}".split())
+    run = Run(RunConfig([], args, given, folder, None, options.CARTOONGAN), CPU, None)
+    run.model = CartoonGAN.build(args, CPU, args.precision)
+    run.phase, run.epoch, run.step = place
+    run.settings = {"options": {"name": "x", "batch_size": 2}}
+    return run
 
 
 def step(run, number=0):
@@ -67,14 +56,10 @@ def content_of(model):
 
 @pytest.mark.parametrize("text", ["--adv_lambda 0", "--precision fp16 --conv_bias none --ema_decay 0.9"])
 def test_a_state_restores_everything(text, tmp_path):
-    before = stepped(tmp_path, text)
+    before, after = stepped(tmp_path, text), new_run(tmp_path, text)
     state.save(before, {"pool": before.model.pool.batches})
-    assert checkpoints.load_generator(tmp_path / "generator_latest.pth").architecture["ngf"] == 4
-    assert (tmp_path / "discriminator_latest.pth").exists() == (text != "--adv_lambda 0")
-    assert (tmp_path / "generator_ema.pth").exists() == ("ema" in text)
-    after = new_run(tmp_path, text)
     state.restore(after, tmp_path / STATE)
-    assert (after.phase, after.epoch, after.step) == (2, 3, 4)
+    assert after.place == (2, 3, 4)
     assert (after.seconds, after.sums, after.counts) == (5.0, {"content": 6.0}, {"content": 4})
     assert same(content_of(before.model), content_of(after.model))
     for run in (before, after):
@@ -83,7 +68,7 @@ def test_a_state_restores_everything(text, tmp_path):
     assert len(after.model.pool.batches) == (0 if text == "--adv_lambda 0" else 2)
 
 
-@pytest.mark.parametrize(("size", "batches", "steps"), [(1, 2, 8), (2, 2, 4), (3, 1, 2)])
+@pytest.mark.parametrize(("size", "batches", "steps"), [(1, 2, 8), (3, 1, 2)])
 def test_a_run_resumes_with_another_batch_size_and_learning_rate(size, batches, steps, tmp_path):
     """The same photographs of the epoch are done; the pool holds batches of the new size, all finite."""
     run = stepped(tmp_path)
@@ -111,26 +96,15 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
-# A damaged, foreign or harmful state
+# A damaged or foreign state
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished tiny run."""
     place = tmp_path_factory.mktemp("finished")
-    argv = tiny_run(make_data(place / "data"), place / "results", "--pre_train_epoch", 1, "--train_epoch", 1)
-    CartoonGAN.main(argv)
-    return next((place / "results").glob("Tiny*"))
-
-
-class Unpickled:
-    """Calls a function when it is unpickled the usual way."""
-
-    def __init__(self, *call):
-        self.call = call
-
-    def __reduce__(self):
-        return self.call[0], self.call[1:]
+    CartoonGAN.main(tiny_run(make_data(place / "data"), place, "--pre_train_epoch", 0, "--train_epoch", 1))
+    return next(place.glob("Tiny*"))
 
 
 def changed(change):
@@ -147,13 +121,10 @@ def changed(change):
 DAMAGES = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
     "a text": lambda path: shutil.copy(path.with_name(FILE), path),
-    "code": lambda path: torch.save({"settings": Unpickled(os.mkdir, str(path.parent / "made"))}, path),
-    "10 TB": changed(lambda content: content.update(pool=Unpickled(bytearray, 10**13))),
-    "other networks": changed(lambda content: content.update(generator=Generator(ngf=8, nb=1).state_dict())),
+    "another network": changed(lambda content: content.update(generator=Generator(ngf=8, nb=1).state_dict())),
     "NaN": changed(lambda content: content["discriminator"]["layers.0.bias"].fill_(math.nan)),
     "a short place": changed(lambda content: content.update(place=(1, 2))),
     "no optimiser": changed(lambda content: content.pop("adam_g")),
-    "no pool": changed(lambda content: content.update(pool=None)),
 }
 
 
