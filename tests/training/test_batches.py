@@ -170,18 +170,6 @@ def test_batches_are_the_same_for_any_number_of_workers(six):
         assert all(torch.equal(*same) for same in zip(one, other, strict=True))
 
 
-def test_a_lost_image_is_replaced_by_the_next(six):
-    dataset = training_images(six)
-    draw = lambda photo, pair: [(photo, (7,)), (pair, (8,)), (pair, (8,))]
-    expected = dataset[draw(0, 3)]
-    six[0][4].unlink()
-    images.write(six[0][5], np.zeros((1, 500, 3), np.uint8))  # too long
-    six[1][2].write_bytes(b"\xff\xd8 no image")
-    assert all(torch.equal(*both) for both in zip(dataset[draw(4, 2)], expected, strict=True))
-    instead = {path: replacement for path, (_, replacement) in dataset.lost.items()}
-    assert instead == {six[0][4]: six[0][0], six[0][5]: six[0][0], six[1][2]: six[1][3]}
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_lost_image_is_reported_once(six, workers, capfd):
     six[0][2].write_text("no image")
