@@ -26,16 +26,6 @@ def places(path):
     return [(int(row["phase"]), int(row["epoch"])) for row in history.read(path)]
 
 
-def test_one_table_holds_both_phases_and_rows_are_appended(path):
-    assert places(path) == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]
-    first, *_, last = history.read(path)
-    assert first == {**last, "phase": "1", "epoch": "1", "content": "0.5", "discriminator": ""}
-    assert (last["discriminator"], last["seconds"]) == ("2.0", "1.5")
-    inode, before = path.stat().st_ino, path.read_bytes()
-    history.add(path, row(2, 4))  # without the discriminator's loss
-    assert path.stat().st_ino == inode and path.read_bytes() == before + b"2,4,0.125,1.5,\n"
-
-
 @pytest.mark.parametrize(("phase", "epoch", "left"), [(1, 1, 0), (1, 2, 1), (2, 1, 2), (2, 3, 4), (2, 4, 5)])
 def test_after_a_cut_each_epoch_is_recorded_once(path, phase, epoch, left):
     whole = places(path)

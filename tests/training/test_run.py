@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faults import same
-from helpers import VGG, at_step, make_data, tiny_run
+from helpers import VGG, Killed, at_step, die, make_data, tiny_run
 
 import CartoonGAN
 import test
@@ -55,14 +55,6 @@ def saved(folder):
     """The saved state without what differs between equal runs."""
     content = state.load_state(folder / "state_latest.pth")
     return {key: value for key, value in content.items() if key not in ("settings", "seconds")}
-
-
-class Killed(BaseException):
-    """Ends a run at once, as SIGKILL does: nothing on the way out catches it."""
-
-
-def die(_):
-    raise Killed
 
 
 @pytest.fixture(autouse=True)
