@@ -25,7 +25,7 @@ IGNORED += ("latest_generator_model", "latest_discriminator_model")
 
 
 def source(text):
-    """An argparse type: as `one_line`, but not only UTF-8, since names of pictures can be any bytes."""
+    """An argparse type: as `one_line`, but any bytes, as in names of pictures."""
     one_line(text.encode("utf-8", "replace").decode())
     return os.path.expanduser(text)
 
@@ -40,10 +40,7 @@ def name_part(text):
 def parse(argv=None):
     """(options, planned Pictures; none with --video) of a command line. Raises WrongUse."""
     parser = Parser("Apply a generator to pictures, or to a film.")
-    model = (
-        "a generator of any known layout, or a run's folder; one of a single channel changes the luminance "
-    )
-    model += "and keeps the colours"
+    model = "a generator of any known layout, or a run's folder; a grey generator changes only the luminance"
     parser.add_argument("--pre_trained_model", type=one_line, required=True, metavar="CKPT", help=model)
 
     add = parser.add_argument_group("pictures").add_argument
@@ -52,8 +49,7 @@ def parse(argv=None):
     add("--output_image_dir", type=path, metavar="OUT", help="folder for the results")
     formats = ("jpg", "png", "webp", "bmp", "tif", "gif")
     add("--format", choices=formats, help="format of the results (default: as the picture)")
-    example = "add this to the names: with _paprika, a.jpg becomes a_paprika.jpg"
-    add("--suffix", type=name_part, default="", help=example)
+    add("--suffix", type=name_part, default="", help="add this to the names: _paprika makes a_paprika.jpg")
     add("--skip_existing", action="store_true", help="skip pictures whose result exists")
     add("--batch_size", type=number(int, 1), help="pictures of one size at a time (8 on a GPU, 1 on the CPU)")
 
@@ -63,10 +59,10 @@ def parse(argv=None):
 
     add = parser.add_argument_group("size").add_argument
     add("--size", type=number(int, 1), metavar="N", help="shrink the longer side to at most N pixels")
-    add("--tile", type=image_size, metavar="N", help="work in tiles of N x N pixels, which needs less memory")
+    add("--tile", type=image_size, metavar="N", help="process tiles of N x N pixels, which needs less memory")
     add("--side_by_side", action="store_true", help="put the photo left of the result")
 
-    add = parser.add_argument_group("what stays of the photo").add_argument
+    add = parser.add_argument_group("what is kept of the photo").add_argument
     colours = "its chroma, or the mean and deviation of its chroma (%(default)s)"
     add("--keep_colour", choices=("off", "chroma", "mean"), default="off", help=colours)
     share = "share of the result; 0: the photo (%(default)s)"
@@ -95,7 +91,7 @@ def parse(argv=None):
     return args, plan_results(find_pictures(args.image_dir, out), out, args.format, args.suffix)
 
 
-if __name__ == "__main__":  # PyTorch takes seconds to load: errors in the command are reported before that
+if __name__ == "__main__":  # before PyTorch is loaded, which takes seconds
     refuse_early(parse)
 
 import utils
@@ -115,7 +111,7 @@ def check_model(generator, args):
             raise WrongUse(f"--{name} is {given}, but {args.pre_trained_model} has {name} {actual}")
     if args.tile and not inference.works_in_tiles(generator):
         network = f"{args.pre_trained_model} holds {kind}'s network"
-        raise WrongUse(f"{network}, which cannot work in tiles: limit the size with --size N, without --tile")
+        raise WrongUse(f"{network}, which cannot work in tiles: use --size N instead of --tile")
     if args.input_size:
         report("--input_size has no effect: pictures keep their size (--size N limits the longer side)")
     if ignored := [f"--{name}" for name in IGNORED if getattr(args, name) is not None]:
@@ -142,13 +138,13 @@ def main(argv=None):
         print(f"{frames} frames in {args.output}")
         return
 
-    def most(height, width):
+    def largest_batch(height, width):
         usual = GPU_BATCH if device.type == "cuda" else 1
         return args.batch_size or max(1, min(usual, BATCH_PIXELS // (height * width)))
 
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
-    failed = pipeline.run(wanted, apply, args, most, origin)
+    failed = pipeline.run(wanted, apply, args, largest_batch, origin)
     written = len(wanted) - failed
     speed = f", {written / (time.monotonic() - began):.2f} pictures/s" if written else ""
     skipped = f", {len(pictures) - len(wanted)} existed already" if args.skip_existing else ""

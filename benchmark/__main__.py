@@ -5,10 +5,9 @@
     python -m benchmark gpu
 
 Timings on a shared machine drift, so the variants take turns; compare the ratios. `gpu` prints both tables
-for the batches and sizes that are common on a GPU.
+for batches and sizes that are common on a GPU.
 """
 
-import importlib
 import sys
 
 from support.arguments import Parser, image_size, number
@@ -26,8 +25,9 @@ def main(argv=None):
     add("--checkpoint", help="inference: a generator (one with random weights)")
     add("--rounds", type=whole, default=7, help="timed rounds (%(default)s)")
     args = parser.parse_args(argv)
-    # Imported only now: PyTorch takes seconds to load, and a wrong option is reported before that.
-    importlib.import_module("benchmark.measuring").print_tables(args)
+    from benchmark.measuring import print_tables  # only now: PyTorch takes seconds to load
+
+    print_tables(args)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import utils
 
 
 class PlainInstanceNorm(nn.Module):
-    """Instance norm by hand, as the public test scripts of the authors' models have it."""
+    """Instance norm by hand, as in the public test scripts for the authors' models."""
 
     def __init__(self, norm):
         super().__init__()
@@ -40,14 +40,9 @@ def with_norms(network, make):
     return network
 
 
-def set_pytorch_defaults():
-    """Reset TF32 to PyTorch's defaults, which the public scripts use: on an A100, convolutions in TF32."""
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
-
-
 @torch.no_grad()
 def apply_plain(generator, photos):
-    """What a public test script does with photos (uint8 H,W,C): to [-1, 1], through the network, and back."""
+    """The results (uint8 H,W,C) of photos (uint8 H,W,C), as the public test scripts compute them."""
     device = next(generator.parameters()).device
     batch = torch.from_numpy(np.stack(photos)).to(device).permute(0, 3, 1, 2).contiguous()
     return [utils.to_image(result) for result in generator(utils.to_range(batch))]
@@ -56,11 +51,9 @@ def apply_plain(generator, photos):
 def public_step(model, args):
     """The training step of the public scripts, on copies of the networks of a CartoonGAN.Model.
 
-    Everything is float32 and contiguous. D sees drawings, results and smoothed drawings separately, and the
-    results are not detached, so the gradients of D's loss pass through G as well. G runs a second time for
-    its own step. VGG19's weights get gradients, and the photo's features are computed with a graph. Returns a
-    function of photo, drawing and smoothed drawing in [-1, 1] that returns the losses {name: tensor}, and the
-    generator and the discriminator that it trains.
+    All is float32 and contiguous. D is called three times. The gradients of D's loss pass through G as well,
+    and G runs again for its own step. VGG19's weights get gradients. Returns step(photo, drawing, smoothed),
+    which returns {name: loss}, and the G and D that it trains.
     """
     generator, discriminator = (with_norms(x, torch_norm) for x in (model.generator, model.discriminator))
     vgg = copy.deepcopy(model.vgg).to(memory_format=torch.contiguous_format).requires_grad_(True)
@@ -75,8 +68,7 @@ def public_step(model, args):
         adam_d.zero_grad()
         on_drawing = discriminator(drawing).sigmoid()
         real, fake = torch.ones_like(on_drawing), torch.zeros_like(on_drawing)
-        loss_d = bce(on_drawing, real)
-        loss_d = loss_d + bce(discriminator(generator(photo)).sigmoid(), fake)
+        loss_d = bce(on_drawing, real) + bce(discriminator(generator(photo)).sigmoid(), fake)
         loss_d = loss_d + bce(discriminator(smoothed).sigmoid(), fake)
         loss_d.backward()
         adam_d.step()
@@ -84,8 +76,8 @@ def public_step(model, args):
         adam_g.zero_grad()
         result = generator(photo)
         loss_g = bce(discriminator(result).sigmoid(), real)
-        wanted = vgg(photo)
-        content = l1(vgg(result), wanted.detach())
+        of_photo = vgg(photo)  # with a graph, which stays until the end of the step
+        content = l1(vgg(result), of_photo.detach())
         (args.adv_lambda * loss_g + args.con_lambda * content).backward()
         adam_g.step()
         return {"discriminator": loss_d, "adversarial": loss_g, "content": content}

@@ -1,9 +1,8 @@
 """The tables of the benchmarks: seconds, memory, ratios to a baseline.
 
-A variant is named by its precision. None is the baseline: float32 as PyTorch computes it by default.
+A variant is named by its precision. None is the baseline: the public scripts with PyTorch's default settings.
 """
 
-import argparse
 import collections
 import contextlib
 import copy
@@ -29,19 +28,19 @@ from training import options
 
 
 def print_tables(args):
-    """Print the table of `args.what`. Without a GPU, `gpu` prints small tables, to try the command."""
+    """Print the tables of `args.what`."""
     device = utils.choose_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     print(f"{name}; PyTorch {torch.__version__}, {torch.get_num_threads()} threads; {args.rounds} rounds")
     batches, sizes = [args.batch_size], [(args.size, args.size)]
     if args.what == "gpu":
-        batches, sizes = (8, 16), ((448, 448), (1920, 1080))
+        batches, sizes = [8, 16], [(448, 448), (1920, 1080)]
     if args.what == "gpu" and device.type != "cuda":
-        print("there is no GPU: small networks and pictures, whose figures say nothing about a GPU")
+        print("there is no GPU: small networks and pictures, to try the command")
         args.input_size, args.ngf, batches, sizes = 32, 4, [2], [(64, 48)]
-    for batch in batches if args.what != "inference" else ():
-        print_training(argparse.Namespace(**vars(args) | {"batch_size": batch}), device)
-    for width, height in sizes if args.what != "training" else ():
+    for batch_size in batches if args.what != "inference" else []:
+        print_training(args, device, batch_size)
+    for width, height in sizes if args.what != "training" else []:
         print_inference(args, device, width, height)
 
 
@@ -53,36 +52,31 @@ def variants(device):
     return [None, *dict.fromkeys(names)]
 
 
-# The training step
-
-
-def print_training(args, device):
+def print_training(args, device, batch_size):
     """Print the table of a step of phase two beside the step of the public scripts."""
-    measured = measure(functools.partial(make_step, args, device), args.rounds, device)
-    size = f"{args.batch_size} x {args.input_size}x{args.input_size}"
-    print(f"\nA step of phase two, {size}, ngf {args.ngf}. The baseline is the step of the public scripts.\n")
-    print_table(measured, args.batch_size)
+    size = args.input_size
+    measured = measure(functools.partial(make_step, args.ngf, size, batch_size, device), args.rounds, device)
+    print(f"\nA step of phase two, {batch_size} x {size}x{size}, ngf {args.ngf}.\n")
+    print_table(measured, batch_size)
 
 
-def make_step(args, device, precision):
+def make_step(ngf, size, batch_size, device, precision):
     """A function that does a training step on one batch of smooth noise."""
-    text = f"--vgg_model random --ngf {args.ngf} --input_size {args.input_size}"
-    config, _ = options.parse([*text.split(), f"--batch_size={args.batch_size}"])
+    text = f"--vgg_model random --ngf {ngf} --input_size {size} --batch_size {batch_size}"
+    args, _ = options.parse(text.split())
     with contextlib.redirect_stderr(io.StringIO()):  # the warning that VGG19 has random weights
-        model = CartoonGAN.build(config, device, precision or "fp32")
-    step = functools.partial(CartoonGAN.adversarial_step, model, config, place=(2, 1, 0))
-    if not precision:
-        step, *_ = baselines.public_step(model, config)
-    pictures = np.stack(smooth_noise(3 * args.batch_size, args.input_size, args.input_size))
+        model = CartoonGAN.build(args, device, precision or "fp32")
+    if precision:
+        step = functools.partial(CartoonGAN.adversarial_step, model, args, place=(2, 1, 0))
+    else:
+        step, *_ = baselines.public_step(model, args)
+    pictures = np.stack(smooth_noise(3 * batch_size, size, size))
     batch = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels_last, as the loader's
     return lambda: step(*map(utils.to_range, batch.chunk(3)))
 
 
-# Inference
-
-
 def print_inference(args, device, width, height):
-    """Print the table of pictures through a generator, beside the definition of the public scripts."""
+    """Print the table of a generator on pictures, beside the generator of the public scripts."""
     torch.manual_seed(0)
     generator = Generator(ngf=args.ngf)
     if args.checkpoint:
@@ -94,9 +88,10 @@ def print_inference(args, device, width, height):
         results = {name: np.stack(make(name)()) for name in measured}
     print(f"\nA generator of ngf {generator.architecture['ngf']}, {args.batch_size} x {width}x{height}.\n")
     print_table(measured, args.batch_size)
-    baseline = results.pop(None, None)
-    psnr = {name: measures.psnr(x, baseline) for name, x in results.items() if baseline is not None}
-    print("PSNR to the baseline: " + ", ".join(f"{name} {value:.1f} dB" for name, value in psnr.items()))
+    if None in results:
+        baseline = results.pop(None)
+        psnr = [f"{name} {measures.psnr(x, baseline):.1f} dB" for name, x in results.items()]
+        print("PSNR to the baseline: " + ", ".join(psnr))
 
 
 def make_inference(generator, photos, device, precision):
@@ -108,11 +103,8 @@ def make_inference(generator, photos, device, precision):
     return functools.partial(inference.stylise, generator, photos)
 
 
-# Tables, time and memory
-
-
 def print_table(measured, pictures):
-    """Print what `measure` returned, for functions that process so many pictures."""
+    """Print what `measure` returned. Each call processes `pictures` pictures."""
     print(f"| precision | seconds | images/s | ratio | memory |\n|{'---|' * 5}")
     for name, (seconds, memory) in measured.items():
         ratio = f"{measured[None][0] / seconds:.2f}" if None in measured else "-"
@@ -121,16 +113,18 @@ def print_table(measured, pictures):
 
 
 def measure(make, rounds, device):
-    """{name: (median seconds, MiB)} of the functions that make(name) makes for the variants.
+    """{name: (median seconds, MiB)} of the function make(name) of each variant. The functions take turns.
 
-    The functions take turns. The memory is the growth while a function runs, of a GPU or of a new process. A
-    variant for which a GPU has too little memory is reported and left out.
+    The memory is the growth of a GPU or of a new process while the function runs. A variant that needs more
+    than a GPU has is reported and left out.
     """
     works = {name: make(name) for name in variants(device)}
     seconds, growth = collections.defaultdict(list), {}
 
     def call(name):
-        gpu.choose_arithmetic(device, name) if name else baselines.set_pytorch_defaults()
+        gpu.choose_arithmetic(device, name)
+        if not name:  # PyTorch's default, which the public scripts use
+            torch.backends.cudnn.allow_tf32 = True
         return run_once(works[name], device)
 
     for name in [*works]:
@@ -150,21 +144,21 @@ def measure(make, rounds, device):
 
 
 def run_once(work, device):
-    """(seconds, MiB of a GPU) that work() takes. All that was launched before is finished first."""
-    on_gpu = device.type == "cuda"
-    if on_gpu:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    before, began = torch.cuda.memory_allocated() if on_gpu else 0, time.perf_counter()
+    """(seconds, MiB of a GPU) that work() takes, after all work that was launched before."""
+    if device.type != "cuda":
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began, 0
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before, began = torch.cuda.memory_allocated(), time.perf_counter()
     work()
-    if on_gpu:
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - began
-    return seconds, (torch.cuda.max_memory_allocated() - before) / 2**20 if on_gpu else 0
+    torch.cuda.synchronize()
+    return time.perf_counter() - began, (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 def memory_of_process(make, name):
-    """How many MiB a new process grows while it calls twice what make(name) makes."""
+    """How many MiB a new process grows while it calls the function make(name) twice."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_growth, (torch.get_num_threads(), make, name))
 

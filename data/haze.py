@@ -61,7 +61,7 @@ def parse(argv=None):
         "depths: grey pictures of the same names, white is far; without it a smooth ramp from the ground to "
     )
     add("depth_dir", None, Path, f"{text}the sky, which does not depend on what the picture shows")
-    add("disjoint", False, bool, "train on no picture both hazy and clear: half of them each")
+    add("disjoint", False, bool, "train on half of the pictures hazy, on the other half clear")
     args = parser.parse_args(argv)
     for name in ("beta", "airlight"):
         low, high = getattr(args, name)
@@ -78,7 +78,7 @@ def main(argv=None):
     if not names:
         raise WrongUse(f"no images in {args.clear_dir}: {listing.looked_for()}")
     if twice := len(names) - len({name.with_suffix("") for name in names}):
-        raise WrongUse(f"{twice} pictures in {args.clear_dir} differ from another in their extension only")
+        raise WrongUse(f"{twice} pictures in {args.clear_dir} differ from another only in their extension")
     depths = find_depths(args.depth_dir, names)
     tests = {name for name in names if name.parts[0] == "test"}
     hazy, clear = pairs.halves([name for name in names if name not in tests], args.disjoint)

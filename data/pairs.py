@@ -32,7 +32,7 @@ def find_pairs(folder):
     WrongUse if it has no pairs.
     """
     found = defaultdict(set)
-    for pair in _listed(folder) or haze_sets.find(folder, f"no {NAME}, and ")[0]:
+    for pair in _listed(folder) or haze_sets.find(folder)[0]:
         parts = pair.name.with_suffix("").parts
         for start in range(len(parts)):
             found["/".join(parts[start:])].add(pair.clear)
@@ -139,7 +139,7 @@ def main(argv=None):
     parser.add_argument("out", type=Path, help=text)
     add, unset = parser.group(), f"the data set's own test part, or else {TESTS}"
     add("test", None, number(int, 1), "number of scenes, the last, for testing", unset)
-    add("disjoint", False, bool, "train on no scene both hazy and clear: half of them each")
+    add("disjoint", False, bool, "train on half of the scenes hazy, on the other half clear")
     args = parser.parse_args(argv)
     count = lay_out(args.dataset, args.out, args.test, args.disjoint)
     print(f"{count} hazy pictures in {args.out}/hazy, pairs in {args.out / NAME}")

@@ -27,7 +27,7 @@ WIDTH = 110  # characters of the printed table
 
 
 def parse(argv):
-    parser = Parser("Measure results beside their photographs and the drawings.")
+    parser = Parser("Compare results with their photographs and with drawings.")
     parser.add_argument(
         "results",
         nargs="+",
@@ -37,7 +37,7 @@ def parse(argv):
     add = parser.group()
     add("photos", None, path, "folder of the results' photographs", "the first run's test photographs")
     add("drawings", None, path, "folder of the drawings", "the first run's")
-    text = "folder of photographs to fit the measure of style to"
+    text = "folder of other photographs, to fit the measure of style to"
     add("train_photos", None, path, text, "train or trainA beside --photos")
     add("pairs", None, path, "hazy and clear pictures (data/README.md), to measure PSNR and SSIM too")
     add("features", None, ("inception", "vgg19"), "features of KID and FID", "inception if available")
@@ -45,7 +45,7 @@ def parse(argv):
     text = "shorter side to which pictures are resized first"
     add("load_size", None, number(int, 16, 2**14), text, "the first run's; --input_size, if given")
     add("resize", None, ("crop", "squash"), "as in training", "the first run's, or crop")
-    text = "VGG19 weights: a file, or to try it 'small' or 'random'"
+    text = "VGG19 weights: a file; 'small' or 'random' to try the program"
     add("vgg_model", None, one_line, text, "torchvision's of ImageNet")
     add("output", None, path, "one JSON file of the whole table", "one in or beside each of the results")
     add_device(add)
@@ -141,7 +141,7 @@ def main(argv=None):
 
     weights = args.vgg_model or "torchvision, IMAGENET1K_V1"
     features = "Inception-v3" if inception else f"VGG19 conv4_4, mean of a square ({weights})"
-    cut = f" out of pictures with a shorter side of {load_size}" if load_size > size else ""
+    cut = f" cut from pictures with a shorter side of {load_size}" if load_size > size else ""
     table, left_out = format_table(rows)
     print(f"squares of {size} pixels{cut}; features of KID: {features}\n\n{table}\n")
     if left_out:
@@ -153,10 +153,10 @@ def main(argv=None):
 
     record = {"features": features, "vgg": weights, "precision": precision}
     record |= {"input_size": size, "load_size": load_size, "resize": resize}
-    record |= {key: str(getattr(args, key) or "") or None for key in ("photos", "drawings", "pairs")}
-    record["remarks"] = remarks(rows)
-    own = {results.own_file(source): [str(source)] for source in args.results}
-    for file, names in ({args.output: list(opened)} if args.output else own).items():
+    record |= {"photos": str(args.photos), "drawings": str(args.drawings)}
+    record |= {"pairs": str(args.pairs) if args.pairs else None, "remarks": remarks(rows)}
+    files = {results.own_file(source): [str(source)] for source in args.results}
+    for file, names in ({args.output: list(opened)} if args.output else files).items():
         record["rows"] = {
             name: {key: value if math.isfinite(value) else None for key, value in row.items()}
             for name, row in rows.items()

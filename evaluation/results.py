@@ -14,8 +14,8 @@ from utils import WrongUse, report
 def open_results(source, folder, photos, fit, device, precision):
     """Returns (make, photos) for Judge.measure, from a run folder, a checkpoint or a folder of pictures.
 
-    `photos` are the paths of the photographs below `folder`. Those that have a result are returned, without
-    those that the checkpoint was chosen by. Raises WrongUse if `source` holds no results, or a picture that
+    `photos` are the paths of the photographs below `folder`; returned are those that have a result, without
+    those by which the checkpoint was chosen. Raises WrongUse if `source` holds no results, or a picture that
     belongs to no photograph.
     """
     source = checkpoints.find_generator(source)
@@ -82,7 +82,7 @@ def trained_with(source):
     names = "input_size", "load_size", "resize", "src_data", "tgt_data"
     used = {name: settings["options"][name] for name in names if name in settings["options"]}
     if fault := options.fault(used):
-        raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; mend it, or move it away")
+        raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; correct it, or move it away")
     return used
 
 
@@ -124,9 +124,7 @@ def find_training_photos(folder, photos):
     beside = [photos.parent / name for name in ("train", "trainA")]
     folder = folder or next((path for path in beside if path.is_dir()), None)
     if not folder:
-        report(
-            f"style is not measured: no folder {beside[0]}; name one of other photographs with --train_photos"
-        )
+        report(f"style is not measured: no folder {beside[0]}; name another with --train_photos")
         return []
     measured = photos.resolve()
     return [path for path in find_pictures(folder) if measured not in path.resolve().parents]

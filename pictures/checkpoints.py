@@ -16,27 +16,25 @@ from pictures import foreign
 from support.files import replacing
 from utils import WrongUse, first_line, report
 
-# The generators of a run's folder, the one that its samples show first.
+# A run's generators; the first that exists is the one that its samples show.
 SHOWN_FIRST = ("generator_ema.pth", "generator_latest.pth")
 # VGG19 up to conv4_4 with a quarter of the channels, made by training/small_vgg.py.
 SMALL_VGG = Path(__file__).parents[1] / "training" / "small_vgg.pth"
-ZIP, PICKLE = b"PK\3\4", b"\x80\2"  # how files of torch.save begin, of now and of before PyTorch 1.6
-# How files begin that people take for weights, and what they are.
+ZIP, PICKLE = b"PK\3\4", b"\x80\2"  # beginnings of files of torch.save, since PyTorch 1.6 and before
+# Beginnings of files that are mistaken for weights.
 BEGINNINGS = {
-    rb"version https://git-lfs": "a Git LFS pointer instead of the weights: run `git lfs pull` in its "
-    "repository, or download the file itself",
-    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)": "a web page instead of the weights: open its address in a "
-    "browser, and download the file itself",
+    rb"version https://git-lfs": "a Git LFS pointer: run `git lfs pull` in its repository",
+    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)": "a web page: download the file of weights itself",
     rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ": "a packed file: unpack it, and name the file of weights in it",
 }
 OTHER_LIBRARIES = {".t7": "Lua Torch", ".onnx": "ONNX", ".h5": "Keras", ".pb": "TensorFlow"}
-IS_CODE = "which could run code: refused; where it comes from, save model.state_dict() alone"
-# Keys under which programs keep a generator's weights, and prefixes of a generator inside of another module.
+IS_CODE = "which could run code: refused; save model.state_dict() alone, with the program that made it"
+# Keys under which programs store a generator's weights, and prefixes of a generator inside another module.
 WRAPPERS = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_dict")
 WRAPPERS += ("generator", "netG", "model", "params_ema", "params", "weights")
 PREFIXES = ("generator.", "netG.", "G.", "net.")
 PYTORCH_PREFIXES = ("module.", "_orig_mod.")  # prefixes of DataParallel, AveragedModel and torch.compile
-CONTENTS = {  # keys that tell what a file holds
+CONTENTS = {  # keys that identify what a file holds
     "architecture": "a generator",
     "layers.0.weight": "a discriminator",
     "features.0.weight": "VGG19",
@@ -115,11 +113,11 @@ def _is_safetensors(path):
 
 
 def _fault(path, error):
-    """Why reading a file raised `error`, as the rest of a sentence that begins with the file's name."""
+    """The reason for `error` of reading a file, as a sentence without its subject, the file's name."""
     if code := re.search(r"GLOBAL ([\w.]+)", str(error)):  # a name that PyTorch does not let a file use
         return f"holds more than weights ({code[1]}), {IS_CODE}"
     if kind := OTHER_LIBRARIES.get(Path(path).suffix.lower()):
-        return f"is a model of {kind}, which is not read here: take one in PyTorch's format"
+        return f"is a model of {kind}, which cannot be read: use one in PyTorch's format"
     with open(path, "rb") as file:
         start = file.read(4)
     if start == ZIP or start[:2] == PICKLE or _is_safetensors(path):
@@ -172,7 +170,7 @@ def _by_name(weights, path, stored=False):
 
 
 def _likeness(content):
-    """What a file that does not hold what was expected may hold, as the end of a sentence; "" if unknown."""
+    """What the content of an unexpected file may be, as the end of a sentence; "" if unknown."""
     kinds = [kind for key, kind in CONTENTS.items() if isinstance(content, dict) and key in content]
     return f"; it looks like {kinds[0]}" if kinds else ""
 
@@ -227,18 +225,14 @@ def _in_our_layout(content, path):
         return _guess_architecture(weights, path), weights
     programs = [f"{layout.program} ({mark}, …)" for mark, layout in foreign.LAYOUTS.items()]
     raise WrongUse(
-        f"{path} is not a generator of a known layout{_likeness(content) or _likeness(weights)}: take a "
-        f"run's generator_latest.pth; known are generators of this program, {', '.join(programs)} "
-        f"and AnimeGANv2's in PyTorch ({foreign.ANIMEGAN}, …)"
+        f"{path} is not a generator of a known layout{_likeness(content) or _likeness(weights)}: use a run's "
+        f"generator_latest.pth; known are this program's, {', '.join(programs)} and AnimeGANv2's in PyTorch"
     )
 
 
 def _guess_architecture(weights, path):
-    """The architecture of this program's weights: what their shapes do not show is taken as the default."""
-    report(
-        f"{path} holds weights alone: options that shapes do not show, as --norm and --predict, get their "
-        "defaults; a run's generator_latest.pth records them"
-    )
+    """The architecture of this program's weights, with defaults for what shapes do not show."""
+    report(f"{path} holds weights alone: --norm, --predict and others that shapes do not show are defaults")
     deconv = "up.0.weight" in weights
     try:
         ngf, in_ngc = weights["down.0.weight"].shape[:2]
@@ -261,18 +255,17 @@ def _guess_architecture(weights, path):
 
 
 def load_vgg(source, seed=0, deeper=False):
-    """VGG19 up to conv4_4; with `deeper` up to relu5_1, where the file has it.
+    """VGG19 up to conv4_4; with `deeper` up to relu5_1, where the file has it. Raises WrongUse.
 
-    `source` is a file in torchvision's layout (`vgg19-dcbb9e9d.pth`, or any with its `features.N` keys, also
-    of fewer channels), None for torchvision's own ImageNet weights through its cache and download, "small"
-    for those in SMALL_VGG, or "random" for He-initialised weights (He et al., ICCV 2015) from `seed`. Raises
-    WrongUse.
+    `source` is a file in torchvision's layout (`features.N` keys, also of fewer channels), None for
+    torchvision's ImageNet weights from its cache or a download, "small" for SMALL_VGG, or "random" for
+    He-initialised weights (He et al., ICCV 2015) from `seed`.
     """
     if source == "small":
-        report("this program's small network replaces VGG19, for which another --con_lambda may be right")
+        report("a small network replaces VGG19: another --con_lambda may be needed")
         source = SMALL_VGG
     if source == "random":
-        report("warning: VGG19 has random weights: good for trying the program, not for results")
+        report("warning: VGG19 has random weights: use them to try the program, not for results")
         vgg, generator = VGG19(deeper=deeper), torch.Generator().manual_seed(seed)
         for key, value in vgg.state_dict().items():
             if key.endswith("bias"):
@@ -285,7 +278,6 @@ def load_vgg(source, seed=0, deeper=False):
     weights = _by_name(weights, source)
     first = weights.get("features.0.weight", torch.empty(0))
     vgg = VGG19(min(first.numel() // 3**3, 64) or 64, deeper and f"features.{RELU5_1 - 1}.weight" in weights)
-    # The layers past its last and the classifier are left out: they are never run.
     fill(vgg, {key: weights[key] for key in vgg.state_dict() if key in weights}, source)
     return vgg
 
@@ -299,6 +291,6 @@ def _imagenet_vgg19():
     except Exception as error:  # no network, a full disk, a download that was cut, …
         file = f"{torch.hub.get_dir()}/checkpoints/{weights.url.rsplit('/', 1)[1]}"
         raise WrongUse(
-            f"torchvision could not get VGG19's weights ({first_line(error)}): put them at {file}, "
-            "or name a file with --vgg_model FILE, or try the program with --vgg_model small"
+            f"torchvision could not get VGG19's weights ({first_line(error)}): put them at {file}, or use "
+            "--vgg_model FILE, or try the program with --vgg_model small"
         ) from None

@@ -165,12 +165,7 @@ def _identify(data):
         image = None
     if data[:4] in tiffs.MAGIC:
         return tiffs.open_tiff(image, data, LIMIT)
-    if (
-        image.mode == "RGB"
-        and image.tile
-        and image.tile[0].args == "RGB;16B"
-        and "transparency" in image.info
-    ):
+    if image.tile and image.tile[0].args == "RGB;16B" and "transparency" in image.info:
         image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])
     if image.format in ("PNG", "AVIF", "HEIF"):
         profiles.add_declared(image, data)

@@ -2,7 +2,7 @@
 
     python -m pictures.export generator_latest.pth model.onnx
 
-Needs `pip install onnx onnxscript onnxruntime`, which nothing else here does.
+Needs `pip install onnx onnxscript onnxruntime`.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ def export(generator, path):
     Input "photo" (N,in_ngc,H,W) and output "cartoon" (N,out_ngc,H,W), float32 in [-1, 1], RGB; any N, and
     any H and W of at least 16.
     """
-    # Two pictures, since a trace with one is valid for one only.
+    # Two pictures, since a trace with one is valid only for one.
     photo = torch.zeros(2, generator.architecture["in_ngc"], 64, 96)
     shape = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     program = torch.onnx.export(
@@ -75,16 +75,11 @@ def main(argv=None):
         export(generator, part)
         found = difference(generator, part)
         if not found <= CLOSE:
-            raise RunFailed(
-                f"not written: the exported model differs by {found:g} from PyTorch, above {CLOSE:g}"
-            )
+            raise RunFailed(f"not written: the model differs by {found:g} from PyTorch, above {CLOSE:g}")
         on_black = difference(generator, part, black=True)
     print(f"{args.model}: within {found:.1g} of PyTorch, measured with ONNX Runtime at {len(SIZES)} sizes")
     if not on_black <= CLOSE:
-        report(
-            f"on a black picture it differs by {on_black:.1g}: an instance norm amplifies rounding errors if "
-            "all pixels are equal (docs/applying.md)"
-        )
+        report(f"on black it differs by {on_black:.1g}: norms amplify rounding errors of equal pixels")
 
 
 if __name__ == "__main__":

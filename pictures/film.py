@@ -62,7 +62,7 @@ def is_attached(video):
     return bool(video.disposition & (kinds.attached_pic | kinds.timed_thumbnails))
 
 
-# Time
+# Frames and times
 
 
 def frame_rate(video):
@@ -83,11 +83,30 @@ def play(file, video, others=()):
     were. Frames are progressive and have the size of the first. Packets that cannot be decoded are skipped,
     and one line at the end counts them.
     """
-    return _regular(file, video, _decode(file, video, others))
+    size, graph, form = None, None, None
+    for stream, item in _decode(file, video, others):
+        if stream is not video:
+            yield stream, item
+            continue
+        now = item.width, item.height, item.format.name
+        size = size or now[:2]
+        if graph and now != form:
+            yield from _filter(graph, None, video)
+            graph = None
+        if now[:2] != size:
+            report_once(f"{file.name}: its frames change size: all are fitted into {size[0]}x{size[1]}")
+        if not graph and (item.interlaced_frame or now[:2] != size):
+            graph, form = _filter_graph(video, item, *size), now
+        if graph:
+            yield from _filter(graph, item, video)
+        else:
+            yield video, item
+    if graph:
+        yield from _filter(graph, None, video)
 
 
 def _decode(file, video, others):
-    """As `play`, with frames as they are stored."""
+    """As `play`, but interlaced frames stay interlaced and every frame has its own size."""
     last, damaged, decoder = None, 0, video.codec_context
     if decoder.name in DECODERS_WITH_ALPHA and video.metadata.get("alpha_mode") == "1":
         decoder = av.CodecContext.create(DECODERS_WITH_ALPHA[decoder.name], "r")
@@ -115,8 +134,8 @@ def _decode(file, video, others):
 def _continuous_packets(file, video, others):
     """Yield the packets of these streams with times that start at 0 and do not jump.
 
-    Streams jump one after the other. So each has its own shift, and after a jump takes the most recent shift
-    of any stream if its time fits then. Subtitles have long pauses, so they always take the most recent.
+    Streams jump one after the other, so each has its own shift. After a jump a stream uses the most recent
+    shift of any stream if its time fits then. Subtitles have long pauses, so they always use the most recent.
     """
     ahead = AHEAD if clock_may_jump(file) else np.inf
     newest = Fraction(-(file.start_time or 0), 10**6)  # seconds
@@ -144,35 +163,11 @@ def _continuous_packets(file, video, others):
         yield packet
 
 
-# Progressive frames of one size
-
-
-def _regular(file, video, items):
-    """Yield `items` of `_decode` with frames deinterlaced and fitted into the size of the first."""
-    size, graph, form = None, None, None
-    for stream, item in items:
-        if stream is not video:
-            yield stream, item
-            continue
-        now = item.width, item.height, item.format.name
-        size = size or now[:2]
-        if graph and now != form:
-            yield from _filter(graph, None, video)
-            graph = None
-        if now[:2] != size:
-            report_once(f"{file.name}: its frames change size: all are fitted into {size[0]}x{size[1]}")
-        if not graph and (item.interlaced_frame or now[:2] != size):
-            graph, form = _filter_graph(video, item, *size), now
-        if graph:
-            yield from _filter(graph, item, video)
-        else:
-            yield video, item
-    if graph:
-        yield from _filter(graph, None, video)
+# Deinterlacing and scaling
 
 
 def _filter_graph(video, frame, width, height):
-    """A filter graph that deinterlaces frames like this one and fits them into width x height."""
+    """A filter graph that deinterlaces frames like `frame` and fits them into width x height."""
     steps = [*DEINTERLACE]
     if (frame.width, frame.height) != (width, height):
         # The stream has the pixel aspect of the first frames, its decoder that of the newest.

@@ -30,10 +30,7 @@ def check(source, target):
     film.require_av()
     if not source.is_file():
         raise WrongUse(f"no file {source}")
-    kind = target.suffix.lower()
-    if kind == ".avi":
-        raise WrongUse(f"cannot write {target}: an AVI keeps no times and no colours; use .mp4 or .mkv")
-    if kind not in CONTAINERS:
+    if target.suffix.lower() not in CONTAINERS:
         raise WrongUse(f"cannot write {target}: use one of {' '.join(CONTAINERS)}")
     if target.exists() and target.samefile(source):
         raise WrongUse(f"{target} is the video itself: choose another --output")
@@ -64,7 +61,7 @@ def convert(source, target, change, about=""):
 
 
 def _convert(old, new, change, about):
-    """As `convert`, from one open container to another."""
+    """Write the open film `old` to the open film `new`; returns the number of frames."""
     video = film.video_stream(old)
     video.thread_type = "AUTO"  # decodes ahead while the network computes
     others = [stream for stream in (*old.streams.audio, *old.streams.subtitles) if stream.codec_context]
@@ -85,7 +82,11 @@ def _convert(old, new, change, about):
                 write = _add_others(old, new, video, others, about)
                 for stream, packet in waiting:
                     write[stream](packet)
-            new.mux(out.encode(_to_yuv(item, picture, out.codec_context.colorspace)))
+            yuv = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace=out.codec_context.colorspace, dst_color_range=film.LIMITED
+            )
+            yuv.pts, yuv.time_base, yuv.duration = item.pts, item.time_base, item.duration
+            new.mux(out.encode(yuv))
             count += 1
             bar.update()
     if not out:
@@ -109,14 +110,6 @@ def _add_video(new, video, frame, picture):
     return out
 
 
-def _to_yuv(frame, picture, matrix):
-    """An RGB picture as a frame to encode, with the YUV `matrix`, at the time of another frame."""
-    rgb = av.VideoFrame.from_ndarray(picture, format="rgb24")
-    yuv = rgb.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=film.LIMITED)
-    yuv.pts, yuv.time_base, yuv.duration = frame.pts, frame.time_base, frame.duration
-    return yuv
-
-
 def _count_frames(path, kind):
     """The number of frames that a player finds in a film."""
     with av.open(path, format=kind) as file:
@@ -130,7 +123,7 @@ def _count_frames(path, kind):
 def _add_others(old, new, video, others, about):
     """Add everything except the pictures; returns {stream of `others`: function that writes its packets}.
 
-    The function takes the packets in turn (the last one is empty) and skips damaged ones.
+    The function takes one packet at a time (the last one is empty) and skips damaged ones.
     """
     write, lost = {}, []
     for track in old.streams:
@@ -149,7 +142,11 @@ def _add_others(old, new, video, others, about):
     comment = next((key for key in metadata if key.lower() == "comment"), "comment")
     metadata[comment] = "\n".join(filter(None, [metadata.get(comment), about]))
     new.metadata.update(metadata)
-    new.set_chapters([_from_start(chapter, old.start_time or 0) for chapter in old.chapters()])
+    start = Fraction(old.start_time or 0, 10**6)  # seconds
+    for chapter in (chapters := old.chapters()):  # their times count from the film's beginning
+        for key in ("start", "end"):
+            chapter[key] = max(0, chapter[key] - round(start / chapter["time_base"]))
+    new.set_chapters(chapters)
     if lost:
         report(f"not copied into the new file: {', '.join(lost)}")
     return write
@@ -260,12 +257,6 @@ def _copy_description(track, stream):
     known = {"language": track.language, "title": title}
     stream.metadata.update({key: value for key, value in known.items() if value})
     stream.disposition = track.disposition
-
-
-def _from_start(chapter, start):
-    """A chapter with times that count from the film's beginning at `start` (microseconds)."""
-    ticks = round(start / (10**6 * chapter["time_base"]))
-    return chapter | {key: max(0, chapter[key] - ticks) for key in ("start", "end")}
 
 
 def _name(track):

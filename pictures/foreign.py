@@ -18,11 +18,10 @@ from utils import WrongUse, first_line
 
 
 class CycleGenerator(nn.Module):
-    """CycleGAN's generator (Zhu, Park, Isola, Efros, ICCV 2017, Section 7.2); H and W of at least 16.
+    """CycleGAN's generator (Zhu, Park, Isola, Efros, ICCV 2017, Section 7.2); H, W >= 16.
 
     c7s1-ngf, d2ngf, d4ngf, `nb` residual blocks (9 in the paper, 6 below 256 pixels), u2ngf, ungf,
-    c7s1-out_ngc, with norms without scale and shift. `upsample` is that of networks.Generator. The result is
-    float32.
+    c7s1-out_ngc; norms have no scale and shift. `upsample` is that of networks.Generator.
     """
 
     def __init__(self, in_ngc=3, out_ngc=3, ngf=64, nb=9, upsample="deconv", network="CycleGAN"):
@@ -32,7 +31,7 @@ class CycleGenerator(nn.Module):
         self.architecture = {"network": network, **parts}
         norm_relu = lambda channels: (InstanceNorm(channels, affine=False), nn.ReLU(inplace=True))
         padded = functools.partial(PaddedConv2d, kernel_size=7, padding=3, padding_mode="reflect")
-        self.flatten = nn.Identity()  # as networks.Generator has it, for inference.py's tiles
+        self.flatten = nn.Identity()  # for inference.py's tiles
         self.down = nn.Sequential(
             padded(in_ngc, ngf),
             *norm_relu(ngf),
@@ -64,8 +63,7 @@ class CycleGenerator(nn.Module):
 class AnimeGAN(nn.Module):
     """AnimeGANv2's generator, as in bryandlee/animegan2-pytorch; sides of at least 8. The result is float32.
 
-    After Chen, Liu, Chen, AnimeGAN, ISICA 2019, with layer norm. Layers have that program's names, and
-    enlarging keeps the corners in place (align_corners), as there by default.
+    After Chen, Liu, Chen, AnimeGAN, ISICA 2019, with layer norm. Layers have that program's names.
     """
 
     def __init__(self, network="AnimeGANv2", in_ngc=3, out_ngc=3):
@@ -137,10 +135,10 @@ def build(architecture, path):
 
 
 class Layout(NamedTuple):
-    """How a program lays out a checkpoint. Its layers, sorted by name, are in the order in which they run.
+    """A program's layout of checkpoints, in which layers sorted by name are in the order in which they run.
 
-    `outer` is the number of convolutions outside of the residual blocks, which have two each. Without `norms`
-    its norms have no scale and shift. `bgr` networks take and return BGR.
+    `outer` is the number of convolutions outside the residual blocks, which have two each; `norms`: norms
+    have scale and shift; `bgr`: the network takes and returns BGR.
     """
 
     program: str
@@ -158,7 +156,7 @@ LAYOUTS = {  # by a key that no other layout has
     # junyanz/pytorch-CycleGAN-and-pix2pix
     "model.10.conv_block.1.weight": Layout("CycleGAN's in PyTorch", {"network": "CycleGAN"}, outer=6),
 }
-ANIMEGAN = "block_a.0.1.weight"  # AnimeGAN has the names of its checkpoints
+ANIMEGAN = "block_a.0.1.weight"  # the class AnimeGAN has the names of its checkpoints
 # Buffers that instance norm had before PyTorch 0.4 and never used.
 UNUSED = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
 
@@ -179,9 +177,7 @@ def convert(layout, weights, path):
         if odd or blocks < 0:
             raise ValueError
     except (KeyError, ValueError, TypeError):
-        raise WrongUse(
-            f"{path} is damaged: a convolution is missing, or the first or last one misshapen"
-        ) from None
+        raise WrongUse(f"{path} is damaged: a convolution is missing or misshapen") from None
     architecture = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": blocks, **layout.architecture}
 
     def take(key):

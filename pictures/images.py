@@ -42,11 +42,11 @@ def read(path, channels=3, at_least=None):
         return decode(path.read_bytes(), channels, at_least)
     except (OSError, Unreadable) as error:
         reason = first_line(error)
-    raise CannotRead(path, reason)
+    raise CannotRead(path, reason)  # without the error as its context, which would keep the file's bytes
 
 
 class Checked(NamedTuple):
-    """Image files that were read through: paths, digests of their content, {path: reason} of the bad ones."""
+    """Image files that were read: paths, digests of their content, and {path: reason} of the bad ones."""
 
     paths: list
     digests: list
@@ -54,14 +54,14 @@ class Checked(NamedTuple):
 
     @classmethod
     def of(cls, paths, sources, results):
-        """From the (digest, reason) of each source; `paths` are those to keep if their source can be read."""
+        """From the (digest, reason) of each source; `paths` are kept where the source can be read."""
         good = [(path, digest) for path, (digest, reason) in zip(paths, results, strict=True) if not reason]
         bad = {source: reason for source, (_, reason) in zip(sources, results, strict=True) if reason}
         return cls([path for path, _ in good], [digest for _, digest in good], bad)
 
 
 def check(paths, description, narrowest=1):
-    """Read every image once, at a reduced size if its format allows that; returns Checked.
+    """Read every image once, reduced if its format allows; returns Checked.
 
     Images less than `narrowest` pixels wide count as unreadable.
     """
@@ -84,9 +84,8 @@ def for_each(work, items, description):
     from tqdm.contrib.concurrent import thread_map  # takes 0.1 s, which --help need not wait for
 
     cv2.setNumThreads(1)
-    return thread_map(
-        work, items, max_workers=cores(), desc=description, unit="image", disable=None, leave=False
-    )
+    bar = {"desc": description, "unit": "image", "disable": None, "leave": False}
+    return thread_map(work, items, max_workers=cores(), **bar)
 
 
 def digest(data):
@@ -107,9 +106,9 @@ def resize(image, width, height):
 
 
 def fit_training(image, size, how):
-    """Make the shorter side `size` ("crop": a square is cut later), or the whole a square ("squash").
+    """Resize so that the shorter side is `size` ("crop") or both are ("squash").
 
-    Raises Unreadable if one side is more than a hundred times as long as the other.
+    Raises Unreadable if the image is more than a hundred times as long as wide.
     """
     height, width = image.shape[:2]
     refuse_long(width, height)
@@ -127,14 +126,14 @@ def fit_within(image, longest):
 
 
 def luminance(image):
-    """The luminance of an RGB image, one channel (ITU-R BT.601), as `decode` gives it for grey."""
+    """The luminance of an RGB image, one channel (ITU-R BT.601)."""
     return np.asarray(Image.fromarray(image).convert("L"))[..., None]
 
 
 def with_luminance(image, wanted):
-    """An RGB image with another luminance (one channel) and its own chroma, R - Y and B - Y.
+    """An RGB image with another luminance (one channel): the change is added to R, G and B, cut to 0..255.
 
-    The change of luminance is added to all three channels, and the sum cut to 0..255.
+    This keeps its chroma, R - Y and B - Y.
     """
     change = wanted.astype(np.int16) - luminance(image)
     return np.clip(image + change, 0, 255).astype(np.uint8)
@@ -161,7 +160,7 @@ def as_pillow(image):
 
 
 def describe_origin(checkpoint, command):
-    """How a result is made, {title: text}: the model's file and SHA-256, the command, the code's commit."""
+    """The origin of a result, {title: text}: commit of the code, model's file and SHA-256, command."""
     checkpoint = Path(checkpoint)
     with checkpoint.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -179,7 +178,7 @@ def origin_text(origin):
 
 
 def origin_options(kind, origin, exif=b""):
-    """Pillow's options to write `describe_origin` into a file of its format `kind`, beside other EXIF."""
+    """Pillow's options that write `describe_origin` into a file of format `kind`, in addition to `exif`."""
     text = origin_text(origin)
     if kind == "PNG":
         chunks = PngImagePlugin.PngInfo()

@@ -1,7 +1,4 @@
-"""Apply a generator to images: prepared for speed, and in tiles if an image is too large for the memory.
-
-Images are uint8 arrays of height x width x channels (images.py).
-"""
+"""Apply a generator to images (uint8, height x width x channels), whole or in tiles."""
 
 import contextlib
 import itertools
@@ -22,14 +19,13 @@ from support.norm import InstanceNorm, LayerNorm, pooled
 from utils import RunFailed, first_line, report_once
 
 ADVICE = "limit the size with --size N, or work in tiles with --tile N"
-# How PyTorch's and OpenCV's allocators, cuDNN and cuBLAS say that they got no memory. That no engine or
-# algorithm is found can have other causes: a missing kernel, a library of another version.
+# Texts of PyTorch's and OpenCV's allocators, cuDNN and cuBLAS when they get no memory.
 NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "insufficient memory")
 NO_MEMORY += ("failed to allocate", "alloc_failed", "allocation_failed")
 
 
 def prepare(generator, device, precision):
-    """Make a generator ready for `stylise`: its convolutions in `precision`, its norms in float32."""
+    """Prepare a generator for `stylise`: its convolutions in `precision`, its norms in float32."""
     gpu.choose_arithmetic(device, precision)
     generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
     for layer in generator.modules():
@@ -54,13 +50,12 @@ def convert(generator, photos, tile=None):
 def stylise(generator, photos, tile=None):
     """Apply a prepared generator to images of one size, any size; returns as many images of that size.
 
-    With `tile`, a multiple of 4, it works in tiles of so many pixels a side, if `works_in_tiles(generator)`.
-    The result is the same but for rounding: tiles overlap as far as the layers see, and norms use the
-    statistics of the whole image. Only the layers at a quarter of the size, the residual blocks, see it
-    whole. (Statistics of a reduced copy are not close enough: the results of the authors' network were off by
-    15 to 30 of 255 on average, with patches of wrong colour.)
-    A result that overflows in half precision is computed again in float32. Raises RunFailed if it is not
-    finite then either.
+    With `tile`, a multiple of 4, the layers at full and half size work in tiles of so many pixels a side, if
+    `works_in_tiles(generator)`. The result is the same but for rounding: tiles overlap as far as the layers
+    see, and norms use the statistics of the whole image. (With statistics of a reduced copy, results of the
+    authors' network were off by 15 to 30 of 255 on average.)
+    A result that overflows in half precision is computed again in float32. Raises RunFailed if that is not
+    finite either.
     """
     results, precision = _apply(generator, photos, tile), next(generator.parameters()).dtype
     finite = results.isfinite().flatten(1).all(1).tolist()
@@ -93,7 +88,7 @@ def _in_float32(generator):
 
 @torch.inference_mode()
 def _apply(generator, photos, tile=None):
-    """What the network makes of images: N,C,H,W in [-1, 1], float32."""
+    """The network's results for images: N,C,H,W in [-1, 1], float32."""
     weight = next(generator.parameters())  # of the first convolution
     batch = torch.from_numpy(np.stack(photos)).to(weight.device).permute(0, 3, 1, 2)
     batch = utils.to_range(batch).to(weight.dtype)
@@ -106,7 +101,7 @@ def _apply(generator, photos, tile=None):
 
 
 def works_in_tiles(generator):
-    """Whether a network consists of `flatten`, `down`, `blocks` and `up`, as networks.Generator does."""
+    """Whether a network has `flatten`, `down`, `blocks` and `up`, as networks.Generator does."""
     return hasattr(generator, "blocks")
 
 
@@ -122,9 +117,9 @@ def _apply_in_tiles(generator, photo, tile):
 
 
 def reach(layers):
-    """How many pixels of their input layers see to each side of a pixel, and the scale of their output.
+    """How many input pixels layers see to each side of a pixel, and the scale of their output, as Fractions.
 
-    Both are fractions. Statistics of norms do not count.
+    Statistics of norms do not count.
     """
     far = Fraction(0)
     step = Fraction(1)  # from a pixel of a layer to the next, in pixels of the input
@@ -187,7 +182,7 @@ def _tiles(layers, x, tile):
 
 
 def is_out_of_memory(error):
-    """Whether an exception says that a GPU, PyTorch's CPU allocator, NumPy or OpenCV got no memory."""
+    """Whether an exception means that a GPU, PyTorch's CPU allocator, NumPy or OpenCV got no memory."""
     if not isinstance(error, (RuntimeError, images.cv2.error)):
         return isinstance(error, MemoryError)
     text = str(error).lower()
@@ -195,7 +190,7 @@ def is_out_of_memory(error):
 
 
 def reason(error):
-    """Why a picture could not be made, and what to try, in one line."""
+    """Why a picture could not be converted, and what to try, in one line."""
     if isinstance(error, RunFailed):
         return str(error)
     return f"{'out of memory' if is_out_of_memory(error) else first_line(error)}: {ADVICE}"

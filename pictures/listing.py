@@ -22,12 +22,10 @@ FILMS = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".ts", ".mts"),
     *(".m2ts", ".vob", ".ogv", ".3gp", ".h264", ".hevc"),
 }
-# Pictures that are not read: whoever has a folder of them must learn why it counts as empty.
+# Pictures that are not read; they are counted, so that a folder of them does not just seem empty.
 OTHERS = {
     *(".gif", ".svg", ".psd", ".xcf", ".jp2", ".jxl", ".tga", ".exr", ".hdr", ".ppm", ".pgm", ".ico"),
     *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw"),
-    *(".pcx", ".dib", ".pnm", ".pbm", ".pam", ".j2k", ".jpf", ".jpx", ".jxr", ".wdp", ".sgi", ".dds"),
-    ".icns",
     *(HEIF | FILMS),
 }
 # Folders of thumbnails, resource forks and deleted files that network drives, macOS and Windows create.
@@ -36,19 +34,19 @@ NAMELESS = "without an extension"
 BEGINNINGS = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*"  # of JPEG, PNG, GIF, TIFF
 
 
+# The images of a folder, for training and evaluation
+
+
 def looked_for(extensions=EXTENSIONS):
-    """Which names an image can have, for errors about folders without one."""
+    """The extensions of images, for errors about folders without one."""
     return f"looked for {' '.join(sorted(extensions))}"
-
-
-# Training, evaluation: the images of a folder
 
 
 def find_images(folder, extensions=EXTENSIONS):
     """The image files below `folder`, as sorted paths relative to it, without hidden files.
 
-    Links to folders are not followed (they may be circular). These, and folders that cannot be read, are
-    reported once, each in a line; pictures of other kinds are counted in one line.
+    Links to folders, which may be circular, and unreadable folders are each reported once; pictures of other
+    kinds are counted in one line.
     """
     found = []
     for base, folders, names in os.walk(folder, onerror=_report_folder):
@@ -65,7 +63,7 @@ def _report_folder(error):
 
 
 def _readable(paths, extensions, where):
-    """Those of the paths that have one of the extensions. One line, once, counts other kinds of picture."""
+    """Those of the paths that have one of the extensions. Other kinds of picture are counted in one line."""
     left_out = collections.Counter(_other_kind(path, extensions) for path in paths)
     del left_out[None]
     if left_out:
@@ -100,7 +98,7 @@ def _other_kind(path, extensions):
 
 @dataclasses.dataclass
 class Picture:
-    """A picture file on its way: its frames, Pillow's options for the dates it keeps, its failure."""
+    """A picture file, its frames, results, Pillow's options (`info`) to write them with, and failure."""
 
     source: Path
     target: Path
@@ -139,24 +137,21 @@ def find_pictures(sources, out):
 
 
 def refuse_stream(source):
-    """Raise WrongUse, with what works instead, for addresses, pipes, cameras and FFmpeg's frame_%04d.png."""
+    """Raise WrongUse, with an alternative, for addresses, pipes, cameras and FFmpeg's frame_%04d.png."""
     source = str(source)
     if re.match(r"\w{2,}:/", source):
         raise WrongUse(f"{source} is an address: download it, and name the file")
-    if source == "-" or Path(source).is_fifo():
-        raise WrongUse(f"{source} is standard input or a pipe: write it to a file, and name that")
-    if source.isdecimal() or source.startswith("/dev/video"):
-        raise WrongUse(f"{source} is not a file or folder: record a film with the camera, and name that")
+    if source == "-" or source.isdecimal() or source.startswith("/dev/") or Path(source).is_fifo():
+        raise WrongUse(f"{source} is a pipe or a camera: write it to a file, and name that")
     if re.search(r"%\d*d", source):
         pattern = re.sub(r"%\d*d", "*", source)
         raise WrongUse(f"{source} is not a file: for a sequence of pictures, use --image_dir '{pattern}'")
 
 
 def plan_results(found, out, extension=None, suffix=""):
-    """A Picture for each that find_pictures found, whose result keeps its name or gets `extension`.
+    """A Picture for each that find_pictures found; `suffix` and `extension` change the names of the results.
 
-    `suffix` is added to the name before the extension. Raises WrongUse if a result would overwrite a picture
-    or another result.
+    Raises WrongUse if a result would overwrite a picture or another result.
     """
     sources, planned = {_identity(source) for source, _ in found}, {}
     for source, name in found:

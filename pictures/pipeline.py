@@ -22,11 +22,11 @@ SAVING = {
 }
 
 
-def run(pictures, apply, args, most, origin=None):
+def run(pictures, apply, args, largest_batch, origin=None):
     """Convert a list of listing.Picture; returns how many failed, each reported in one line.
 
-    `apply` converts a list of photos of one size, at most `most(height, width)` of them. `origin` (of
-    images.describe_origin) is written into the results.
+    `apply` converts a list of photos of one size, at most `largest_batch(height, width)` of them. `origin`,
+    of images.describe_origin, is written into the results.
     """
     failed, workers = 0, cores()
     read_one = functools.partial(read, longest=args.size)
@@ -48,7 +48,7 @@ def run(pictures, apply, args, most, origin=None):
         read_ahead = map_ahead(pool, read_one, pictures, 2 * workers)
         shape_of = lambda picture: None if picture.failure else picture.frames[0].shape
         for shape, same in itertools.groupby(read_ahead, shape_of):
-            at_once = most(*shape[:2]) if shape else 1
+            at_once = largest_batch(*shape[:2]) if shape else 1
             while group := list(itertools.islice(same, at_once)):
                 if shape:
                     convert(group, apply, at_once)
@@ -98,7 +98,7 @@ def convert(group, apply, at_once):
         return
     except Exception as error:  # whatever it is, the next picture may work
         reason = inference.reason(error)
-    # Outside of the block, so that the error no longer holds memory.
+    # Outside the except block, so that the error no longer holds memory.
     if at_once > 1:
         for picture in group:
             convert([picture], apply, 1)
@@ -115,7 +115,7 @@ def write(picture, side_by_side, origin=None):
     except MemoryError as error:
         picture.failure = inference.reason(error)
     except Exception as error:
-        # A full disk or a missing permission is the same for every picture.
+        # A full disk or a missing permission would fail for every picture.
         if getattr(error, "errno", None) not in (None, errno.ENAMETOOLONG):
             raise
         picture.failure = f"cannot be written to {picture.target}: {first_line(error)}"

@@ -74,42 +74,28 @@ def film(tmp_path_factory):
     return path
 
 
-def difference(path, scene):
-    """Of a written frame to a scene, mean over the pixels, of 255. Two lines are cut beside each bar."""
-    return abs(images.read(path).astype(int) - np.asarray(scene)[2:-2]).mean()
-
-
 @pytest.mark.parametrize("how", [["--every", "1", "--similar", "1"], ["--cuts"]])
 def test_what_is_kept_and_what_is_dropped(film, tmp_path, capsys, how):
-    assert not frames.main([str(film), str(tmp_path / "new" / "out"), *how])
-    written = sorted((tmp_path / "new" / "out").iterdir())
+    out = tmp_path / "new/out"
+    assert not frames.main([str(film), str(out), *how])
     offset = "000" if how[0] == "--every" else "300"
-    assert [path.name for path in written] == [f"My film_{second:06}_{offset}.png" for second in KEPT]
-    for path, second in zip(written, KEPT, strict=True):
-        assert images.read(path).shape == (176, 320, 3)
-        assert difference(path, SCENES[second]) < 6
-        assert all(difference(path, SCENES[other]) > 12 for other in KEPT if other != second)
+    assert written(out) == [f"My film_{second:06}_{offset}.png" for second in KEPT]
+    for name, second in zip(written(out), KEPT, strict=True):  # two lines are cut off beside each bar
+        assert abs(images.read(out / name).astype(int) - np.asarray(SCENES[second])[2:-2]).mean() < 6
     output = capsys.readouterr().out
-    assert (
-        f"4 of 10 frames in {tmp_path}/new/out; dropped 2 black, 1 credits, 1 blurred, 2 near-dup" in output
-    )
+    assert f"4 of 10 frames in {out}; dropped 2 black, 1 credits, 1 blurred, 2 near-dup" in output
     assert "black bars cut off: 320x240 became 320x176\n" in output
 
 
-def test_a_slow_pan_gives_few_frames_and_a_sheet_shows_all_with_the_reason(tmp_path, capsys):
+def test_a_slow_pan_gives_few_frames_and_a_sheet_shows_all_with_the_reason(tmp_path):
     row = Image.new("RGB", (128 * 6, 180))
     for place, file in enumerate(sorted((ROOT / "data/sample/tgt_data/train").iterdir())[::60]):
         row.paste(Image.open(file).resize((128, 180)), (128 * place, 0))
     seen = [row.crop((left, 0, left + 320, 180)) for left in range(0, 400, 40)]  # an eighth a second
     write(tmp_path / "pan.mp4", [*seen, SCENES[1]], bar=0)
-    counts = {}
-    for similar in ("0.6", "1"):
-        out = tmp_path / similar
-        frames.main([str(tmp_path / "pan.mp4"), str(out), "--similar", similar])
-        counts[similar] = [int(name[4:10]) for name in written(out)]
-    # After four seconds half of the picture is new.
-    assert counts == {"0.6": [0, 4, 8], "1": [*range(10)]}
-    assert f"all of them, with the reason: {tmp_path}/0.6_pan_sheet_1.jpg\n" in capsys.readouterr().out
+    for similar, kept in (("0.6", [0, 4, 8]), ("1", range(10))):  # after four seconds half of it is new
+        frames.main([str(tmp_path / "pan.mp4"), str(tmp_path / similar), "--similar", similar])
+        assert [int(name[4:10]) for name in written(tmp_path / similar)] == [*kept]
     page = images.read(tmp_path / "0.6_pan_sheet_1.jpg").astype(int)
     assert page.shape == (90 + 14, 12 * 160, 3)
     for place, (scene, light) in enumerate(zip(seen[:5], (1, 0.5, 0.5, 0.5, 1), strict=True)):
@@ -150,27 +136,23 @@ def test_pixels_become_square_and_a_film_stored_sideways_upright(tmp_path, uprig
     assert abs(result[:, ::2].astype(int) - np.asarray(drawing(1))).mean() < 12
 
 
-def test_a_film_without_good_frames_has_failed(film, tmp_path):
-    write(tmp_path / "dark.mp4", [SCENES[1]])
-    with pytest.raises(RunFailed, match=r"dark.mp4 is left: 1 black, .*dark_sheet_1.jpg"):
-        frames.main([str(tmp_path / "dark.mp4"), str(tmp_path / "out")])
-    with pytest.raises(RunFailed, match="has no frame that can be read after 60 seconds"):
-        frames.main([str(film), str(tmp_path / "out"), "--start", "60"])
-
-
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ("no.mp4 {OUT}", WrongUse, "no file no.mp4"),
         ("{TEXT} {OUT}", RunFailed, "cannot read .*text.mp4 as a film"),
-        ("{TEXT} {OUT} --start 5 --end 5", WrongUse, "--start 5 is not before --end 5"),
-        ("{TEXT} {OUT} --every 2 --cuts", WrongUse, "give one of them"),
+        ("{DARK} {OUT}", RunFailed, "dark.mp4 is left: 1 black, .*out_dark_sheet_1.jpg"),
+        ("{DARK} {OUT} --start 60", RunFailed, "has no frame that can be read after 60 seconds"),
+        ("{DARK} {OUT} --start 5 --end 5", WrongUse, "--start 5 is not before --end 5"),
+        ("{DARK} {OUT} --every 2 --cuts", WrongUse, "give one of them"),
+        ("no.mp4 {OUT}", WrongUse, "no file no.mp4"),
     ],
 )
-def test_wrong_use(arguments, error, message, tmp_path):
+def test_films_without_frames_are_reported(arguments, error, message, tmp_path):
     (tmp_path / "text.mp4").write_text("no film")
+    write(tmp_path / "dark.mp4", [SCENES[1]])
+    places = {"TEXT": tmp_path / "text.mp4", "DARK": tmp_path / "dark.mp4", "OUT": tmp_path / "out"}
     with pytest.raises(error, match=message):
-        frames.main(arguments.format(TEXT=tmp_path / "text.mp4", OUT=tmp_path / "out").split())
+        frames.main(arguments.format(**places).split())
 
 
 def test_a_broadcast_is_read_from_its_first_frame_and_through_a_jump_of_its_clock(tmp_path):
@@ -204,3 +186,14 @@ def test_sharpness_does_not_depend_on_contrast_and_falls_with_blur():
     # The median window, which holds all of a sharp edge, holds four fifths of one blurred by a pixel.
     assert blurred[0] == pytest.approx(0.383 / 0.77, abs=0.01)  # erf(0.5 / sqrt 2), the steepest step's share
     assert screening.sharpness(np.full((64, 64), 99, np.uint8)) == 0
+
+
+def test_the_share_of_a_frame_that_an_earlier_one_shows_too():
+    grey = np.asarray(drawing(1).convert("L"))
+    features = screening.find_features(grey)
+    moved = np.pad(grey[:, 80:], ((0, 0), (0, 80)))
+    assert screening.shared(grey, *features, moved, *screening.find_features(moved)) == pytest.approx(
+        240 / 320, abs=0.05
+    )
+    for other in (np.zeros_like(grey), np.random.default_rng(0).integers(0, 256, grey.shape, np.uint8)):
+        assert screening.shared(grey, *features, other, *screening.find_features(other)) == 0

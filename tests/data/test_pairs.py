@@ -1,6 +1,7 @@
 """data/pairs.py on data sets as they are downloaded, made here of tiny files."""
 
 import re
+from pathlib import Path
 
 import pytest
 from helpers import ROOT
@@ -86,6 +87,8 @@ def test_names_are_the_ends_of_the_path_that_mean_one_picture(tmp_path):
 
 
 def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(WrongUse, match="no folder no/such"):
+        pairs.find_pairs(Path("no/such"))
     make(tmp_path, {"hazy/a.png": "gt/b.png"})
     with pytest.raises(WrongUse, match="none of 1 hazy pictures has a clear one of its name"):
         pairs.find_pairs(tmp_path)
@@ -109,8 +112,7 @@ def test_a_data_sets_own_parts_are_kept(tmp_path):
 def test_scenes_of_frames_are_paired_within_their_folder_and_not_split(tmp_path):
     revide = make(tmp_path / "REVIDE", REVIDE)
     found = pairs.find_pairs(revide)
-    for hazy, clear in REVIDE.items():
-        assert found[hazy.replace("/hazy", "").removesuffix(".JPG")] == revide / clear
+    assert found["Train/C002/00001"] == revide / "Train/gt/C002/00001.JPG" and "00001" not in found
     pairs.lay_out(revide, tmp_path / "own")
     made = laid_out(tmp_path / "own")
     assert made["test/hazy"] == made["test/clear"] == {f"E001/{frame:05}.JPG" for frame in range(3)}
@@ -121,8 +123,6 @@ def test_scenes_of_frames_are_paired_within_their_folder_and_not_split(tmp_path)
     assert {path.split("/")[0] for path in made["train/hazy"]} == {"C001"}
     with pytest.raises(WrongUse, match="--test 5 leaves none of 2 folders of frames to train on"):
         pairs.lay_out(revide / "Train", tmp_path / "two")
-    (revide / REVIDE["Train/hazy/C002/00001.JPG"]).unlink()  # another scene's frame does not replace it
-    assert "Train/C002/00001" not in pairs.find_pairs(revide)
 
 
 @pytest.fixture
@@ -141,10 +141,7 @@ def scenes(folder):
 def test_a_data_set_is_laid_out_by_links(its, tmp_path, capsys):
     out = tmp_path / "out"
     pairs.main([str(its), str(out), "--test", "3"])
-    assert capsys.readouterr() == (
-        f"24 hazy pictures in {out}/hazy, pairs in {out}/pairs.csv\n",
-        "left out 1 hazy pictures that have no clear one\n",
-    )
+    assert capsys.readouterr().err == "left out 1 hazy pictures that have no clear one\n"
     for side in ("hazy", "clear"):
         assert scenes(out / side / "train") == {*range(1, 10)} and scenes(out / side / "test") == {10, 11, 12}
     found = pairs.find_pairs(out)
@@ -163,8 +160,3 @@ def test_disjoint_scenes(its, tmp_path):
     hazy, clear = (scenes(tmp_path / "out" / side / "train") for side in ("hazy", "clear"))
     assert not hazy & clear and hazy | clear == set(range(1, 11)) and len(hazy) == len(clear)
     assert scenes(tmp_path / "out/hazy/test") == scenes(tmp_path / "out/clear/test") == {11, 12}
-
-
-def test_a_test_part_of_everything_is_refused(its, tmp_path):
-    with pytest.raises(WrongUse, match="--test 12 leaves none of 12 clear pictures to train on"):
-        pairs.lay_out(its, tmp_path / "out", tests=12)

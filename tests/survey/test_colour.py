@@ -23,26 +23,22 @@ def test_a_drawing_gets_the_photographs_mean_and_covariance():
     pixels, targets = (x[0].flatten(1) for x in (colour.match_colours(drawing, photo), photo))
     torch.testing.assert_close(pixels.mean(1), targets.mean(1))
     torch.testing.assert_close(torch.cov(pixels), torch.cov(targets))
-
-
-def test_colours_change_as_little_as_possible():
-    """The symmetric root does not rotate them: of two grey ramps one becomes the other."""
-    ramp = torch.linspace(-1, 1, 20).expand(1, 3, 20, 20)
+    ramp = torch.linspace(-1, 1, 20).expand(1, 3, 20, 20)  # the symmetric root does not rotate colours
     matched = colour.match_colours(ramp, ramp / 2 + 0.25)
     torch.testing.assert_close(matched, ramp / 2 + 0.25, rtol=0, atol=1e-3)
+
+
+def test_a_luminance_gets_the_photographs_mean_and_deviation():
+    photo, drawing = (colour.luminance(each) for each in (picture(0, 0, 0.5), picture(1, -1, 1)))
+    matched = colour.match_luminance(drawing, photo)
+    torch.testing.assert_close(matched.mean(), photo.mean())
+    torch.testing.assert_close(matched.std(), photo.std())
 
 
 def test_flat_drawings_have_finite_colours():
     flat, photo = torch.full((1, 3, 20, 30), 0.5), picture(0, -0.5, 0.5)
     assert colour.match_colours(flat, photo).isfinite().all()
     assert colour.match_luminance(flat[:, :1], colour.luminance(photo)).isfinite().all()
-
-
-def test_a_luminance_gets_the_photographs_mean_and_deviation():
-    photo, drawing = colour.luminance(picture(0, 0, 0.5)), colour.luminance(picture(1, -1, 1))
-    matched = colour.match_luminance(drawing, photo)
-    torch.testing.assert_close(matched.mean(), photo.mean())
-    torch.testing.assert_close(matched.std(), photo.std())
 
 
 def test_another_luminance_keeps_the_chroma():

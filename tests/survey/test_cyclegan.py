@@ -7,7 +7,6 @@ import types
 import pytest
 import torch
 import torch.nn.functional as F
-from steps import Waits
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -50,16 +49,11 @@ def test_the_discriminator_is_the_papers():
     assert cyclegan.PatchDiscriminator(3, 4)(torch.zeros(1, 3, SMALLEST, SMALLEST)).shape == (1, 1, 1, 1)
 
 
-def test_each_network_starts_with_its_own_weights_from_a_narrow_normal():
-    model, _ = build("--ngf 32 --ndf 32 --nb 2 --out_ngc 1 --idt_lambda 0")
-    firsts = []
-    for name in NETWORKS:
-        weights = [weight for weight in getattr(model, name).parameters() if weight.dim() == 4]
-        every = torch.cat([weight.flatten() for weight in weights])
-        assert every.std().item() == pytest.approx(0.02, rel=0.02) and abs(every.mean()) < 1e-3
-        assert all(not bias.any() for bias in getattr(model, name).parameters() if bias.dim() == 1)
-        firsts.append(weights[0].flatten()[:20])
+def test_each_network_has_its_own_weights_and_channels():
+    model, _ = build("--out_ngc 1 --idt_lambda 0")
+    firsts = [next(getattr(model, name).parameters()).flatten()[:20] for name in NETWORKS]
     assert all(not torch.equal(*pair) for pair in itertools.combinations(firsts, 2))
+    assert all(first.std().item() == pytest.approx(0.02, rel=0.5) for first in firsts)
     assert [getattr(model, name).architecture["in_ngc"] for name in NETWORKS[:2]] == [3, 1]
     assert [getattr(model, name).layers[0].in_channels for name in NETWORKS[2:]] == [1, 3]
 
@@ -75,15 +69,7 @@ def test_wrong_options_are_refused():
             CYCLEGAN.parse(text.split())
 
 
-# The losses and the schedule
-
-
-def test_the_losses_by_hand():
-    halved = cyclegan.discriminator_loss(torch.tensor([0.5]), torch.tensor([-1.0, 3.0]))
-    assert halved.item() == pytest.approx((0.5**2 + (1 + 9) / 2) / 2)
-    _, args = build("--cycle_lambda 4 --idt_lambda 0.25")
-    losses = {f"{name}{way}": 1.0 for name in ("adversarial", "cycle", "identity") for way in ("", "_back")}
-    assert cyclegan.generator_loss(args, losses) == 2 * (1 + 4 + 4 * 0.25)
+# The schedule
 
 
 def test_the_rate_is_constant_for_100_epochs_and_falls_for_100():
@@ -138,13 +124,10 @@ def test_a_step_has_the_gradients_of_the_plain_formulas(identity):
 
 
 def test_each_optimiser_updates_only_its_two_networks():
-    model, args = build()
+    model, _ = build()
     for adam, trained in (("adam_g", NETWORKS[:2]), ("adam_d", NETWORKS[2:])):
         weights = {id(weight) for group in getattr(model, adam).param_groups for weight in group["params"]}
         assert weights == {id(weight) for name in trained for weight in getattr(model, name).parameters()}
-    before = {name: next(getattr(model, name).parameters()).clone() for name in NETWORKS}
-    cyclegan.step(model, args, pictures(2, 0), pictures(2, 1), PLACE)
-    assert all(not torch.equal(next(getattr(model, name).parameters()), before[name]) for name in NETWORKS)
 
 
 def test_discriminators_see_what_the_pools_give_and_generators_learn_from_the_newest():
@@ -181,19 +164,18 @@ def test_the_measures_by_hand():
     photo, drawing = pictures(2, 0), pictures(2, 1)
     with torch.no_grad():
         drawn, shot = model.generator(photo), model.generator_back(drawing)
-        of_drawings = [model.discriminator(picture) for picture in (drawing, drawn)]
-        of_photos = [model.discriminator_back(picture) for picture in (photo, shot)]
+        separated = auc(model.discriminator(drawing), model.discriminator(drawn)).item()
+        separated_back = auc(model.discriminator_back(photo), model.discriminator_back(shot)).item()
     terms = cyclegan.step(model, args, photo, drawing, PLACE)
-    assert terms["auc_result"].item() == pytest.approx(auc(*of_drawings).item(), abs=0.02)
-    assert terms["auc_result_back"].item() == pytest.approx(auc(*of_photos).item(), abs=0.02)
+    assert terms["auc_result"].item() == pytest.approx(separated, abs=0.02)
+    assert terms["auc_result_back"].item() == pytest.approx(separated_back, abs=0.02)
     change = 127.5 * (drawn - photo).abs().mean().item()
     assert terms["change_from_photo"].item() == pytest.approx(change, 1e-4)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_steps_in_half_precision(precision):
+def test_steps_in_half_precision():
     expected = cyclegan.step(*build(), pictures(2, 0), pictures(2, 1), PLACE)
-    model, args = build(precision=precision)
+    model, args = build(precision="fp16")
     before = {name: next(getattr(model, name).parameters()).clone() for name in NETWORKS}
     for step in range(12):  # fp16 skips its first steps until the scale fits
         terms = cyclegan.step(model, args, pictures(2, 0), pictures(2, 1), (2, 1, step))
@@ -202,7 +184,7 @@ def test_steps_in_half_precision(precision):
                 assert terms[name].item() == pytest.approx(value.item(), rel=0.03, abs=0.02), name
     assert all(value.isfinite() and value.dtype == torch.float32 for value in terms.values())
     assert all(not torch.equal(next(getattr(model, name).parameters()), before[name]) for name in NETWORKS)
-    assert model.scaler.is_enabled() == (precision == "fp16")
+    assert model.scaler.is_enabled()
 
 
 def test_a_step_computes_on_a_gpu(monkeypatch):
@@ -220,12 +202,3 @@ def test_a_step_computes_on_a_gpu(monkeypatch):
     values = [*losses, *(value for each in terms for value in each.values())]
     assert len(losses) == 8
     assert {(x.device.type, x.dtype, x.shape) for x in values} == {("cuda", torch.float32, ())}
-
-
-def test_no_step_waits_for_its_device():
-    model, args = build("--pool_size 2", "fp16")
-    for number in range(4):  # the first fill the pools and Adam's state
-        photo, drawing = pictures(2, number), pictures(2, number + 9)
-        with Waits() as log:
-            cyclegan.step(model, args, photo, drawing, (2, 1, number))
-        assert log.waits == []

@@ -15,9 +15,7 @@ from pictures import checkpoints, images
 from support.arguments import PYTHON
 from survey import cyclegan
 from survey.cyclegan_options import CYCLEGAN
-from training import folder as folders
 from training import history, processes, state
-from utils import WrongUse
 
 NAME = "Tiny_3_2_results"
 TINY = "--ngf 4 --ndf 4 --nb 1 --input_size 40 --batch_size 2 --device cpu --precision fp32 --workers 0"
@@ -117,23 +115,6 @@ def test_a_run_is_measured_and_its_best_generator_kept(undisturbed, tmp_path):
     folder = train(data, tmp_path, "--eval_every", 1, "--vgg_model", VGG, "--train_epoch", 1)
     assert all(np.isfinite(float(rows(folder)[0][name])) for name in ("kid_drawings", "ssim", "new_lines"))
     assert checkpoints.load_generator(folder / "generator_best.pth").architecture["network"] == "CycleGAN"
-
-
-def test_grey_drawings_without_an_identity_loss(undisturbed, tmp_path):
-    data, _ = undisturbed
-    folder = train(data, tmp_path, "--out_ngc", 1, "--idt_lambda", 0, "--train_epoch", 1)
-    sample = images.read(folder / "Transfer/1_epoch_Tiny_1_2_test_1_cycle.png")
-    _, there, back = np.split(sample, 3, axis=1)
-    assert (there == there[..., :1]).all() and not (back == back[..., :1]).all()
-    assert "identity" not in rows(folder)[0]
-
-
-def test_a_resumed_run_may_change_weights_of_losses_but_not_networks(undisturbed):
-    _, folder = undisturbed
-    args = folders.find_run(["--resume", str(folder), "--cycle_lambda", "5"], CYCLEGAN).args
-    assert (args.cycle_lambda, args.ngf) == (5, 4)
-    with pytest.raises(WrongUse, match="cannot be resumed with other settings"):
-        folders.find_run(["--resume", str(folder), "--ngf", "8"], CYCLEGAN)
 
 
 # Several processes

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from survey import feedforward, flow, layers, style
-from utils import RunFailed, WrongUse
+from utils import RunFailed
 
 NAMES = ("relu1_1", "relu3_1", "relu4_2")  # the content layer among them, as in video.py
 
@@ -46,15 +46,6 @@ def test_training_minimises_the_sum_and_returns_the_mean_of_its_end():
     batches = iter([(1.0,), (float("nan"),)])
     with pytest.raises(RunFailed, match="the loss is nan after 1 steps"):
         feedforward.train(weights, batches, lambda factor: {"a": weights.weight.sum() * factor}, 2, "test")
-
-
-def test_random_photos_and_places(data):
-    paths, random = feedforward.photographs(data / "src_data/train"), np.random.default_rng(0)
-    photos = [feedforward.random_photo(paths, 32, random) for _ in range(30)]
-    assert all(min(photo.shape[:2]) == 32 for photo in photos)
-    assert len({photo.tobytes() for photo in photos}) > 6  # some are flipped
-    places = {feedforward.random_place(np.zeros((5, 7, 3)), 4, 5, random) for _ in range(60)}
-    assert places == {*itertools.product(range(2), range(3))}
 
 
 # Optical flow
@@ -106,23 +97,3 @@ def test_the_flow_of_a_pan_reproduces_its_second_frame():
         assert error.abs().max() < 0.1 and mask.sum() == (32 - across) * (24 - down)
         ways.add((across, down))
     assert len(ways) > 5
-    before, now, there, mask = flow.pan(texture(24, 32), 24, 32, 5, random)  # no room to move
-    assert np.array_equal(before, now) and there.abs().max() == 0 and mask.all()
-
-
-def test_dis_finds_a_known_motion_and_what_came_into_view():
-    picture = texture(96, 136)
-    before, now = picture[:, :128], picture[:, 8:]  # the content moves by 8 to the left
-    there, mask = flow.find(before, now)
-    inner = there[..., 16:-16, 16:-24]
-    assert (inner - torch.tensor([8.0, 0]).view(2, 1, 1)).abs().median() < 0.1
-    assert mask[..., :-8].mean() > 0.99 and mask[..., -8:].max() == 0
-
-
-def test_frames_of_a_film(tmp_path):
-    films = pytest.importorskip("films")
-    films.make(tmp_path / "film.mp4", times=films.EVEN)
-    frames = flow.read_film(tmp_path / "film.mp4", 32, 7)
-    assert len(frames) == 7 and frames[0].shape == (24, 32, 3)
-    with pytest.raises(WrongUse, match="16 pixels a side"):
-        flow.read_film(tmp_path / "film.mp4", 20, 7)
