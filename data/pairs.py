@@ -32,7 +32,7 @@ def find_pairs(folder):
     WrongUse if it has no pairs.
     """
     found = defaultdict(set)
-    for pair in _listed(folder) or haze_sets.find(folder, f"no {NAME}, and ")[0]:
+    for pair in _listed(folder) or haze_sets.find(folder)[0]:
         parts = pair.name.with_suffix("").parts
         for start in range(len(parts)):
             found["/".join(parts[start:])].add(pair.clear)

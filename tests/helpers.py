@@ -92,6 +92,14 @@ def tiny_run(data, results, *more):
     return [*map(str, folders), *text.split(), *map(str, more)]
 
 
+class Killed(BaseException):
+    """Ends a run at once, as SIGKILL does: no handler catches it."""
+
+
+def die(_):
+    raise Killed
+
+
 def at_step(monkeypatch, number, do):
     """Call do(run) after step `number`, counted from 1 over both phases, before the run logs it.
 

@@ -86,6 +86,9 @@ def test_a_run_knows_its_data_and_sizes_and_each_of_two_has_a_file(data, checkpo
     assert rows[0] == rows[1] and rows[0]["content_change"] > 0
     with pytest.raises(WrongUse, match="--photos DIR and --drawings DIR needed"):
         evaluate.main([str(checkpoint), *map(str, SHORT)])
+    (run / "settings.json").write_text(json.dumps({"options": options | {"input_size": -1}}))
+    with pytest.raises(WrongUse, match=r"settings.json is damaged: .*input_size"):
+        results.trained_with(run)
 
 
 def test_pairs_are_measured_beside_the_dark_channel_prior(measured, data, tmp_path):
@@ -172,6 +175,7 @@ HARM = {
     ),
     "0.png does not have the shape of its photo": lambda path, image: images.write(path, image[:, :-6]),
     "other.png has no photo in": lambda path, _: path.rename(path.with_name("other.png")),
+    "results: name a run folder": lambda path, _: shutil.rmtree(path.parent),
     "holds neither a generator_latest.pth nor pictures": lambda path, _: path.rename(path.with_suffix("")),
 }
 

@@ -1,15 +1,19 @@
 """Image files decoded: upright, in sRGB, reduced where asked; unusable ones are refused with the reason."""
 
 import io
+import resource
 import struct
 
 import numpy as np
 import pytest
 import tifffile
-from bad_data import DAMAGED, PHOTO, encoded, noise, png
+from bad_data import DAMAGED, PHOTO, UNUSUAL, encoded, noise, png
+from helpers import SLOW
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from pictures import decoding, images
+from pictures import decoding, images, listing, pipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest resets the filters of decoding.py
 
@@ -23,6 +27,15 @@ def two_colours(width=32, height=16):
     return image
 
 
+BIG = two_colours(800, 400)
+
+
+def tiff(values, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, photometric="rgb", **options)
+    return file.getvalue()
+
+
 def test_exif_orientation():
     exif = Image.Exif()
     for exif[0x0112], turns in ((6, -1), (8, 1)):
@@ -34,7 +47,6 @@ def test_exif_orientation():
 @pytest.mark.parametrize(
     ("image", "kind", "colour"),
     [
-        (Image.new("1", (4, 4), 1), "png", WHITE),
         (Image.new("RGB", (4, 4), BLUE).convert("P", palette=Image.Palette.ADAPTIVE), "png", BLUE),
         (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "jpeg", RED),
         (Image.fromarray(np.full((4, 4), 77 * 257, np.uint16)), "png", (77, 77, 77)),
@@ -47,11 +59,9 @@ def test_kinds_of_pixel(image, kind, colour):
     assert decoded.shape[2] == 3 and np.abs(decoded.astype(int) - colour).max() <= 2
 
 
-def test_a_transparent_colour_of_16_bits():
+def test_a_transparent_colour_of_16_bits_is_white():
     grey = png(np.array([[0, 256, 30_000, 65_535]], np.uint16), tRNS=struct.pack(">H", 256))
     assert decoding.decode(grey)[0, :, 0].tolist() == [0, 255, 116, 255]
-    (frame,), _ = decoding.decode_frames(grey)
-    assert frame[0, :, 3].tolist() == [255, 0, 255, 255]
     colours = np.array([[[0x1234, 0x5678, 0x9ABC], [0xFFFF, 0, 0]]], np.uint16)
     data = png(colours, tRNS=struct.pack(">3H", 0x1234, 0x5678, 0x9ABC))
     assert decoding.decode(data).tolist() == [[[255] * 3, [255, 0, 0]]]
@@ -75,7 +85,7 @@ def test_a_png_with_megabytes_of_text_is_read():
 
 
 def test_a_jpeg_is_decoded_reduced_but_not_smaller_than_asked():
-    data = encoded(two_colours(800, 400), "jpeg")
+    data = encoded(BIG, "jpeg")
     reduced = decoding.decode(data, at_least=64)
     assert reduced.shape == (200, 400, 3)  # the smallest that leaves twice the size for averaging
     assert np.abs(reduced[10, 10].astype(int) - RED).max() < 16
@@ -91,7 +101,7 @@ def small_limit(monkeypatch):
 
 @pytest.mark.usefixtures("small_limit")
 def test_a_jpeg_over_the_limit_is_decoded_reduced():
-    data = encoded(two_colours(800, 400), "jpeg")
+    data = encoded(BIG, "jpeg")
     for longest, size in ((50, (50, 100)), (100, (100, 200)), (200, (100, 200))):
         (frame,), _ = decoding.decode_frames(data, longest)
         assert frame.shape[:2] == size and np.abs(frame[10, 10].astype(int) - RED).max() < 16
@@ -99,31 +109,30 @@ def test_a_jpeg_over_the_limit_is_decoded_reduced():
 
 
 @pytest.mark.usefixtures("small_limit")
-@pytest.mark.parametrize("kind", ["jpeg", "progressive", "png", "tiff of floats"])
-def test_too_many_pixels_are_refused_with_a_remedy(kind):
-    file = io.BytesIO()
-    if kind == "tiff of floats":
-        tifffile.imwrite(file, np.zeros((400, 800, 3), np.float32), photometric="rgb")
-    else:
-        options = {"progressive": True} if kind == "progressive" else {}
-        two_colours(800, 400).save(file, "png" if kind == "png" else "jpeg", **options)
+@pytest.mark.parametrize(
+    ("data", "longest"),
+    [
+        (encoded(BIG, "jpeg"), None),
+        (encoded(BIG, "jpeg", progressive=True), 50),
+        (encoded(BIG), 50),
+        (tiff(np.zeros((400, 800, 3), np.float32)), 50),
+    ],
+    ids=["jpeg", "progressive", "png", "tiff of floats"],
+)
+def test_too_many_pixels_are_refused_with_a_remedy(data, longest):
     message = "^0 million pixels, at most 0 million can be read: "
     with pytest.raises(decoding.Unreadable, match=f"{message}give --size N .*, or make it smaller$"):
-        decoding.decode_frames(file.getvalue(), longest=None if kind == "jpeg" else 50)
+        decoding.decode_frames(data, longest)
     with pytest.raises(decoding.Unreadable, match=f"{message}make it smaller$"):
-        decoding.decode(file.getvalue())
+        decoding.decode(data)
 
 
-def test_animations_that_are_too_large_or_of_several_sizes_are_refused():
+def test_an_animation_that_is_too_large_is_refused():
     small = [Image.new("L", (8, 8), shade) for shade in range(4)]
     data = bytearray(encoded(small[0], "gif", save_all=True, append_images=small[1:]))
     data[6:10] = struct.pack("<HH", 13000, 13000)  # the canvas; each frame is still 8x8
     with pytest.raises(decoding.Unreadable, match="4 frames of 13000x13000 pixels are too much at once"):
         decoding.decode_frames(bytes(data))
-    first, wider = (encoded(noise(width, 20).quantize(16), "gif") for width in (24, 60))
-    data = first[:-1] + wider[wider.index(b",\0\0\0\0") :]  # beyond the first one's canvas
-    with pytest.raises(decoding.Unreadable, match="its frames differ in size"):
-        decoding.decode_frames(data)
 
 
 @pytest.mark.parametrize("decode", [decoding.decode, decoding.decode_frames])
@@ -146,17 +155,91 @@ def test_sides_of_more_than_1_to_100_are_refused_in_training(how):
 
 
 def test_libraries_print_nothing(run_cli, tmp_path):
-    """Pillow and libtiff would not name the file, in warnings, logs and on standard error."""
-    samples = bytearray(encoded(PHOTO, "tiff"))
-    place = samples.index(struct.pack("<HHI", 277, 3, 1))  # the tag SamplesPerPixel, a short
-    samples[place + 8 : place + 10] = struct.pack("<H", 20000)
+    """Pillow and libtiff would not name the file, in warnings and on standard error."""
     packed = bytearray(encoded(PHOTO, "tiff", compression="tiff_lzw"))
     packed[40:60] = b"\xff" * 20
     exif = encoded(PHOTO, "jpeg", exif=b"Exif\0\0II*\0\x08\0\0\0\x03\0\x12\x01")
-    for number, data in enumerate((samples, packed, exif)):
+    for number, data in enumerate((packed, exif)):
         (tmp_path / f"{number}.jpg").write_bytes(data)
-    code = "import pathlib; from pictures import images; "
-    code += f"print(images.check(sorted(pathlib.Path({str(tmp_path)!r}).iterdir()), ''))"
-    done = run_cli("-c", code)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "0.jpg'): 'image file is truncated'" in done.stdout and "2.jpg'): " not in done.stdout
+    code = "import pathlib, sys; from pictures import images; "
+    code += "print(*images.check(sorted(pathlib.Path(sys.argv[1]).iterdir()), '').paths)"
+    done = run_cli("-c", code, tmp_path)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", f"{tmp_path}/1.jpg\n")
+
+
+# Any bytes end in an image or in a one-line error. `pytest -m slow` tries ten thousand new inputs.
+
+QUIET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+SHORT = settings(max_examples=200, derandomize=True, **QUIET)
+LONG = settings(max_examples=round(10000 * SLOW), print_blob=True, **QUIET)
+MEMORY = 6 * 2**20  # KiB: a few copies of the largest picture
+
+
+def seeds():
+    """Small valid files of every format, and of the options that make a decoder take another path."""
+    colour, clear, exif = noise(24, 20), noise(24, 20, 4), Image.Exif()
+    palette, exif[0x0112] = colour.quantize(16), 6
+    moving = {"save_all": True, "append_images": [colour.rotate(180), clear], "duration": 40, "loop": 2}
+    return [
+        *UNUSUAL.values(),
+        *(encoded(colour, "jpeg", **options) for options in ({"progressive": True}, {"exif": exif})),
+        *(encoded(colour, kind, **moving) for kind in ("png", "webp")),
+        *(encoded(clear, kind, lossless=True) for kind in ("webp", "avif")),
+        *(encoded(palette, kind) for kind in ("bmp", "gif")),
+        encoded(palette, "gif", **moving | {"append_images": [palette]}),
+        *(encoded(colour, "tiff", compression=packing) for packing in ("tiff_lzw", "packbits", "jpeg")),
+        tiff(np.moveaxis(np.asarray(colour), -1, 0) * np.uint16(257), planarconfig="separate"),
+        tiff(np.asarray(colour, np.float32) / 255, compression="zlib", byteorder=">", tile=(16, 16)),
+    ]
+
+
+def damage(data, faults):
+    """Replace bytes: each fault is a place, how many bytes are removed there, and what is inserted."""
+    data = bytearray(data)
+    for place, removed, inserted in faults:
+        data[place : place + removed] = inserted
+    return bytes(data)
+
+
+# Most faults are in the header, which holds the lengths, but not in the first bytes, which name the format.
+PLACES = st.integers(8, 120) | st.integers(8, 1200)
+NUMBERS = st.sampled_from([b"\xff\xff", b"\0\0\0\1", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f"])
+FAULT = st.tuples(PLACES, st.sampled_from([0, 1, 2, 4, 4, 2000]), NUMBERS | st.binary(max_size=8))
+FAULTY = st.builds(damage, st.sampled_from(seeds()), st.lists(FAULT, min_size=1, max_size=4))
+
+
+def decode(data, channels, at_least):
+    """Decode bytes as training does, or see them refused."""
+    try:
+        image = decoding.decode(data, channels, at_least)
+        assert image.dtype == np.uint8 and image.shape[2] == channels and image.size
+    except decoding.Unreadable as error:
+        assert str(error) and "\n" not in str(error)
+
+
+def convert(path, target):
+    """As test.py converts a picture: a file that can be read is written, or the failure is one line."""
+    picture = pipeline.read(listing.Picture(path, target), longest=64)
+    if not picture.failure:
+        pipeline.convert([picture], lambda photos: photos, 1)
+    pipeline.write(picture, side_by_side=False)
+    assert "\n" not in picture.failure
+    assert picture.failure or decoding.decode(target.read_bytes()).size
+
+
+@pytest.mark.parametrize("effort", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"])
+def test_any_bytes_end_in_an_image_or_in_one_line(effort, tmp_path):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    @effort
+    @given(st.one_of(*[FAULTY] * 5, st.binary(max_size=300)), st.sampled_from(sorted(listing.EXTENSIONS)))
+    def each(data, extension):
+        path, target = tmp_path / "picture.jpg", tmp_path / f"result{extension}"
+        path.write_bytes(data)
+        target.unlink(missing_ok=True)
+        decode(data, 1, None)
+        decode(data, 3, 16)
+        convert(path, target)
+
+    each()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEMORY
