@@ -70,25 +70,16 @@ LINKS = {  # and their targets
 }
 
 
-def fill(folder, *, long=True):
-    """Write every kind into a folder; returns {path: reason} of the unusable, LONG included if `long`."""
+def fill(folder):
+    """Write every kind into a folder; returns {path: reason} of those that cannot be trained on."""
     folder.mkdir(parents=True, exist_ok=True)
-    reasons = {}
     for name, data in UNUSUAL.items():
         (folder / name).write_bytes(data)
-    for name, (data, reason) in (LONG | DAMAGED).items():
+    for name, (data, _) in (LONG | DAMAGED).items():
         (folder / name).write_bytes(data)
-        reasons |= {folder / name: reason} if long or name not in LONG else {}
-    for name, (target, reason) in LINKS.items():
+    for name, (target, _) in LINKS.items():
         (folder / name).symlink_to(target)
-        reasons[folder / name] = reason
-    return reasons
-
-
-def fill_with_links_to_folders(folder):
-    (folder / "loop").symlink_to(".")
-    (folder / "outside.jpg").symlink_to(folder.parents[1])
-    return {folder / "loop": "a link to a folder", folder / "outside.jpg": "a link to a folder"}
+    return {folder / name: reason for name, (_, reason) in (LONG | DAMAGED | LINKS).items()}
 
 
 def assert_reported(stderr, reasons, before="left out "):
