@@ -24,9 +24,8 @@ def encoded(image, kind="png", **how):
     return file.getvalue()
 
 
-def png(values, **chunks):
-    """A PNG of uint8 or uint16 values (H,W or H,W,3) with chunks before its pixels."""
-    data = images.cv2.imencode(".png", values[..., ::-1] if values.ndim == 3 else values)[1].tobytes()
+def with_chunks(data, **chunks):
+    """The bytes of a PNG with chunks after its header."""
     for kind, content in chunks.items():
         whole = kind.encode() + content
         whole = struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
