@@ -6,7 +6,8 @@ Pictures are RGB, N,3,H,W in [-1, 1], in and out.
 import torch
 import torch.nn.functional as F
 
-from pictures.foreign import AnimeGAN
+from networks import CONVOLUTIONS, Generator, InstanceNorm
+from pictures.foreign import AnimeGAN, CycleGenerator
 
 
 def normalised(x, eps=1e-5, over=(2, 3)):
@@ -15,40 +16,31 @@ def normalised(x, eps=1e-5, over=(2, 3)):
     return (x - mean) / (variance + eps).sqrt()
 
 
-# CartoonGAN's and CycleGAN's networks: the names of their layers in the order in which they run
+# CartoonGAN's and CycleGAN's networks: the names of convolutions and norms in the order in which they run
 
-BLOCKS = [(f"{n:02}_1", f"{n:02}_2") for n in range(4, 12)]
-AUTHORS = {
-    "first": "conv01_1",
-    "down": [("conv02_1", "conv02_2"), ("conv03_1", "conv03_2")],
-    "blocks": [(f"conv{one}", f"conv{two}") for one, two in BLOCKS],
-    "up": [("deconv01_1", "deconv01_2"), ("deconv02_1", "deconv02_2")],
-    "last": "deconv03_1",
-    "norms": ["01_1", "02_1", "03_1", *(name for block in BLOCKS for name in block), "12_1", "13_1"],
-}
-SCRIPT = {
-    "first": "down_convs.0",
-    "down": [("down_convs.3", "down_convs.4"), ("down_convs.7", "down_convs.8")],
-    "blocks": [(f"resnet_blocks.{n}.conv1", f"resnet_blocks.{n}.conv2") for n in range(12)],
-    "up": [("up_convs.0", "up_convs.1"), ("up_convs.4", "up_convs.5")],
-    "last": "up_convs.8",
-}
-CYCLEGAN = {
-    "first": "model.1",
-    "down": [("model.4",), ("model.7",)],
-    "blocks": [(f"model.{n}.conv_block.1", f"model.{n}.conv_block.5") for n in range(10, 19)],
-    "up": [("model.19",), ("model.22",)],
-    "last": "model.26",
-}
+BLOCKS = [f"{n:02}_{half}" for n in range(4, 12) for half in (1, 2)]
+AUTHORS = [f"conv{name}" for name in ("01_1", "02_1", "02_2", "03_1", "03_2", *BLOCKS)]
+AUTHORS += [f"deconv{name}" for name in ("01_1", "01_2", "02_1", "02_2", "03_1")]
+AUTHORS_NORMS = ["01_1", "02_1", "03_1", *BLOCKS, "12_1", "13_1"]
+SCRIPT = [f"down_convs.{n}" for n in (0, 3, 4, 7, 8)]
+SCRIPT += [f"resnet_blocks.{n}.conv{half}" for n in range(12) for half in (1, 2)]
+SCRIPT += [f"up_convs.{n}" for n in (0, 1, 4, 5, 8)]
+CYCLEGAN = [f"model.{n}" for n in (1, 4, 7)]
+CYCLEGAN += [f"model.{n}.conv_block.{half}" for n in range(10, 19) for half in (1, 5)]
+CYCLEGAN += [f"model.{n}" for n in (19, 22, 26)]
 
 
-def residual_network(weights, x, names, reflect=True, eps=1e-5):
-    """The definition: with `reflect`, all convolutions but those that change the size or follow them."""
-    norms = iter(names.get("norms", ()))
+def residual_network(weights, x, names, blocks, norms=(), reflect=True, doubled=True, eps=1e-5):
+    """The definition. If `doubled`, a convolution follows each one that changes the size."""
+    names, norms = iter(names), iter(norms)
 
-    def conv(name, x, padding=1, stride=1, reflect=reflect):
+    def take():
+        name = next(names)
+        return weights[f"{name}.weight"], weights[f"{name}.bias"]
+
+    def conv(x, padding=1, stride=1, reflect=False):
         x = F.pad(x, (padding,) * 4, mode="reflect" if reflect else "constant")
-        return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], stride)
+        return F.conv2d(x, *take(), stride)
 
     def norm(x):
         x = normalised(x, eps)
@@ -57,59 +49,47 @@ def residual_network(weights, x, names, reflect=True, eps=1e-5):
             x = x * scale + shift
         return x
 
-    x = norm(conv(names["first"], x, 3)).relu()
-    for strided, *more in names["down"]:
-        x = conv(strided, x, stride=2, reflect=False)
-        for name in more:
-            x = conv(name, x, reflect=False)
-        x = norm(x).relu()
-    for one, two in names["blocks"]:
-        x = x + norm(conv(two, norm(conv(one, x)).relu()))
-    for doubling, *more in names["up"]:
-        parts = weights[f"{doubling}.weight"], weights[f"{doubling}.bias"]
-        x = F.conv_transpose2d(x, *parts, stride=2, padding=1, output_padding=1)
-        for name in more:
-            x = conv(name, x, reflect=False)
-        x = norm(x).relu()
-    return conv(names["last"], x, 3).tanh()
+    x = norm(conv(x, 3, reflect=reflect)).relu()
+    for _ in range(2):
+        x = conv(x, stride=2)
+        x = norm(conv(x) if doubled else x).relu()
+    for _ in range(blocks):
+        y = norm(conv(x, reflect=reflect)).relu()
+        x = x + norm(conv(y, reflect=reflect))
+    for _ in range(2):
+        x = F.conv_transpose2d(x, *take(), stride=2, padding=1, output_padding=1)
+        x = norm(conv(x) if doubled else x).relu()
+    return conv(x, 3, reflect=reflect).tanh()
 
 
 def authors(weights, x):
-    return residual_network(weights, x.flip(1), AUTHORS, eps=1e-9).flip(1)  # it works in BGR
+    return residual_network(weights, x.flip(1), AUTHORS, 8, AUTHORS_NORMS, eps=1e-9).flip(1)  # BGR
 
 
 def old_script(weights, x):
-    return residual_network(weights, x, SCRIPT, reflect=False)
+    return residual_network(weights, x, SCRIPT, 12, reflect=False)
 
 
 def cyclegan(weights, x):
-    return residual_network(weights, x, CYCLEGAN)
+    return residual_network(weights, x, CYCLEGAN, 9, doubled=False)
 
 
-def random_weights(names, ngf=4):
-    seed, weights = torch.Generator().manual_seed(0), {}
+def random_weights(network, names, norms=()):
+    """Noise in the shapes of a network of this program, under the names of another program."""
+    convolutions = [layer for layer in network.modules() if isinstance(layer, CONVOLUTIONS)]
+    scaled = [layer for layer in network.modules() if isinstance(layer, InstanceNorm)] if norms else []
+    shapes = {}
+    for name, layer in zip(names, convolutions, strict=True):
+        shapes |= {f"{name}.weight": layer.weight.shape, f"{name}.bias": layer.bias.shape}
+    for name, layer in zip(norms, scaled, strict=True):
+        shapes |= {f"in{name}.scale": layer.weight.shape, f"in{name}.shift": layer.bias.shape}
+    seed = torch.Generator().manual_seed(0)
+    return {name: torch.randn(shape, generator=seed) * 0.1 for name, shape in shapes.items()}
 
-    def add(name, into, out, kernel=3, transposed=False):
-        shape = (*((into, out) if transposed else (out, into)), kernel, kernel)
-        weights[f"{name}.weight"] = torch.randn(shape, generator=seed) * 0.1
-        weights[f"{name}.bias"] = torch.randn(out, generator=seed) * 0.1
-        return out
 
-    width = add(names["first"], 3, ngf, 7)
-    widths = [width]
-    for strided, *more in names["down"]:
-        width = add(strided, width, 2 * width)
-        widths += [add(name, width, width) for name in more][-1:] or [width]
-    for name in (name for block in names["blocks"] for name in block):
-        widths.append(add(name, width, width))
-    for doubling, *more in names["up"]:
-        width = add(doubling, width, width // 2, transposed=True)
-        widths += [add(name, width, width) for name in more][-1:] or [width]
-    add(names["last"], width, 3, 7)
-    for name, width in zip(names.get("norms", ()), widths, strict=False):
-        for kind in ("scale", "shift"):
-            weights[f"in{name}.{kind}"] = torch.randn(width, generator=seed) * 0.1
-    return weights
+authors_weights = lambda: random_weights(Generator(ngf=4), AUTHORS, AUTHORS_NORMS)
+script_weights = lambda: random_weights(Generator(ngf=6, nb=12), SCRIPT)
+cyclegan_weights = lambda: random_weights(CycleGenerator(ngf=4), CYCLEGAN)
 
 
 # AnimeGANv2

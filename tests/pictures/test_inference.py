@@ -92,14 +92,6 @@ def test_one_channel_is_luminance_and_the_photo_keeps_its_chroma(in_ngc, out_ngc
     assert (result != colour).mean() > 0.5
 
 
-def test_convolutions_get_the_precision_and_norms_stay_float32():
-    exact, half = prepared(), prepared("bf16")
-    assert precisions(exact) == {torch.float32} and precisions(half) == {torch.bfloat16}
-    assert {norm.weight.dtype for norm in half.modules() if isinstance(norm, InstanceNorm)} == {torch.float32}
-    (wanted,), (near,) = (inference.stylise(each, [photo(32, 32)]) for each in (exact, half))
-    assert np.abs(wanted.astype(int) - near).mean() < 3
-
-
 @pytest.mark.parametrize("tile", [None, 16])
 def test_what_overflows_in_fp16_is_made_again_in_fp32(tile, capsys):
     utils.report_once.cache_clear()
@@ -131,15 +123,9 @@ def test_values_that_are_not_finite_in_fp32_either_are_an_error(precision, tile)
 # Failures
 
 
-NO_MEMORY = ["CUDA error: out of memory", "DefaultCPUAllocator: not enough memory: you tried to allocate"]
-NO_MEMORY += [
-    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-]
-
-
 def test_out_of_memory_is_recognised():
-    for error in (MemoryError(), torch.OutOfMemoryError("x"), *map(RuntimeError, NO_MEMORY)):
+    texts = "CUDA error: out of memory", "CPUAllocator: not enough memory", "CUBLAS_STATUS_ALLOC_FAILED"
+    for error in (MemoryError(), torch.OutOfMemoryError("x"), *map(RuntimeError, texts)):
         assert inference.is_out_of_memory(error), error
         assert inference.reason(error).startswith("out of memory: limit the size with --size N, or ")
     for error in (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), ValueError("out of memory")):

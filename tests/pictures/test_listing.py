@@ -105,12 +105,9 @@ def test_a_source_without_pictures_is_an_error_that_says_what_works(pictures, mo
 
 def test_results_have_the_names_of_their_pictures(pictures, tmp_path):
     planned = plan_results(find_pictures([str(pictures / "x")], tmp_path), tmp_path, "jpg", "_x")
-    names = {str(pic.source.relative_to(pictures / "x")): pic.target.relative_to(tmp_path) for pic in planned}
-    assert {key: str(name) for key, name in names.items()} == {
-        "[e].png": "[e]_x.jpg",
-        "b.png": "b_x.jpg",
-        "y/c.PNG": "y/c_x.jpg",
-    }
+    assert [picture.source.name for picture in planned] == ["[e].png", "b.png", "c.PNG"]
+    results = [str(picture.target.relative_to(tmp_path)) for picture in planned]
+    assert results == ["[e]_x.jpg", "b_x.jpg", "y/c_x.jpg"]
 
 
 def test_a_picture_is_never_overwritten(pictures, tmp_path):

@@ -177,14 +177,6 @@ def test_a_failure_in_the_network(run, tmp_path, capsys, fault, message, most):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
 
-@pytest.mark.parametrize("where", ["fit_within", "side_by_side"])
-def test_no_memory_around_the_network(run, tmp_path, monkeypatch, capsys, where):
-    noise(16, 16).save(tmp_path / "in/a.png")
-    monkeypatch.setattr(images, where, lambda *_: fail(MemoryError()))
-    assert run(side_by_side=True, size=20) == 1
-    assert "a.png: out of memory" in capsys.readouterr().err
-
-
 def test_a_result_that_cannot_be_written_is_reported_and_a_full_disk_ends_the_run(
     run, tmp_path, monkeypatch, capsys
 ):
