@@ -31,11 +31,11 @@ class Pair(NamedTuple):
     scene: Path  # the clear picture, or the folder of frames that it is one of
 
 
-def find(folder, before=""):
+def find(folder):
     """(Pairs, number of hazy pictures without a clear one) of the data sets below `folder`.
 
     Hazy pictures lie in a folder beside one of clear pictures, or in one folder with them. `folder` may also
-    be one of the hazy folders. Raises WrongUse if there is no pair; its message begins with `before`.
+    be one of the hazy folders. Raises WrongUse if there is no pair.
     """
     if not folder.is_dir():
         raise WrongUse(f"no folder {folder}")
@@ -51,7 +51,7 @@ def find(folder, before=""):
         missing = "it needs folders hazy and clear or gt side by side, or pictures NN_hazy and NN_GT"
         if alone:
             missing = f"none of {alone} hazy pictures has a clear one of its name or of its first number"
-        raise WrongUse(f"no pairs in {folder}: {before}{missing} (data/README.md)")
+        raise WrongUse(f"no pairs in {folder}: {missing} (data/README.md)")
     return pairs, alone
 
 

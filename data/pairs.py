@@ -32,7 +32,7 @@ def find_pairs(folder):
     WrongUse if it has no pairs.
     """
     found = defaultdict(set)
-    for pair in _listed(folder) or haze_sets.find(folder, f"no {NAME}, and ")[0]:
+    for pair in _listed(folder) or haze_sets.find(folder)[0]:
         parts = pair.name.with_suffix("").parts
         for start in range(len(parts)):
             found["/".join(parts[start:])].add(pair.clear)
@@ -68,7 +68,7 @@ def new_folder(out, source):
 
 
 def halves(training, disjoint):
-    """(names to train on hazy, names to train on clear): all of them, or if `disjoint` alternately."""
+    """(names to train on hazy, names to train on clear): all of them both, or alternately if `disjoint`."""
     return (set(training[::2]), set(training[1::2])) if disjoint else (set(training), set(training))
 
 

@@ -153,10 +153,10 @@ def main(argv=None):
 
     record = {"features": features, "vgg": weights, "precision": precision}
     record |= {"input_size": size, "load_size": load_size, "resize": resize}
-    record |= {key: str(getattr(args, key) or "") or None for key in ("photos", "drawings", "pairs")}
-    record["remarks"] = remarks(rows)
-    own = {results.own_file(source): [str(source)] for source in args.results}
-    for file, names in ({args.output: list(opened)} if args.output else own).items():
+    record |= {"photos": str(args.photos), "drawings": str(args.drawings)}
+    record |= {"pairs": str(args.pairs) if args.pairs else None, "remarks": remarks(rows)}
+    files = {results.own_file(source): [str(source)] for source in args.results}
+    for file, names in ({args.output: list(opened)} if args.output else files).items():
         record["rows"] = {
             name: {key: value if math.isfinite(value) else None for key, value in row.items()}
             for name, row in rows.items()

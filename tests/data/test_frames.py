@@ -143,6 +143,8 @@ def test_pixels_become_square_and_a_film_stored_sideways_upright(tmp_path, uprig
         ("{DARK} {OUT}", RunFailed, "dark.mp4 is left: 1 black, .*out_dark_sheet_1.jpg"),
         ("{DARK} {OUT} --start 60", RunFailed, "has no frame that can be read after 60 seconds"),
         ("{DARK} {OUT} --start 5 --end 5", WrongUse, "--start 5 is not before --end 5"),
+        ("{DARK} {OUT} --every 2 --cuts", WrongUse, "give one of them"),
+        ("no.mp4 {OUT}", WrongUse, "no file no.mp4"),
     ],
 )
 def test_films_without_frames_are_reported(arguments, error, message, tmp_path):
@@ -184,3 +186,14 @@ def test_sharpness_does_not_depend_on_contrast_and_falls_with_blur():
     # The median window, which holds all of a sharp edge, holds four fifths of one blurred by a pixel.
     assert blurred[0] == pytest.approx(0.383 / 0.77, abs=0.01)  # erf(0.5 / sqrt 2), the steepest step's share
     assert screening.sharpness(np.full((64, 64), 99, np.uint8)) == 0
+
+
+def test_the_share_of_a_frame_that_an_earlier_one_shows_too():
+    grey = np.asarray(drawing(1).convert("L"))
+    features = screening.find_features(grey)
+    moved = np.pad(grey[:, 80:], ((0, 0), (0, 80)))
+    assert screening.shared(grey, *features, moved, *screening.find_features(moved)) == pytest.approx(
+        240 / 320, abs=0.05
+    )
+    for other in (np.zeros_like(grey), np.random.default_rng(0).integers(0, 256, grey.shape, np.uint8)):
+        assert screening.shared(grey, *features, other, *screening.find_features(other)) == 0

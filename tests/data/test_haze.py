@@ -100,6 +100,7 @@ def test_depths_are_read(clear, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
+        ("no/such {OUT}", WrongUse, "no folder no/such"),
         ("{EMPTY} {OUT}", WrongUse, "no images in"),
         ("{IN} {IN}/train/hazy", WrongUse, "lies in"),
         ("{IN} {FULL}", WrongUse, "is not empty: name a new folder"),

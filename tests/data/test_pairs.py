@@ -1,6 +1,7 @@
 """data/pairs.py on data sets as they are downloaded, made here of tiny files."""
 
 import re
+from pathlib import Path
 
 import pytest
 from helpers import ROOT
@@ -86,6 +87,8 @@ def test_names_are_the_ends_of_the_path_that_mean_one_picture(tmp_path):
 
 
 def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(WrongUse, match="no folder no/such"):
+        pairs.find_pairs(Path("no/such"))
     make(tmp_path, {"hazy/a.png": "gt/b.png"})
     with pytest.raises(WrongUse, match="none of 1 hazy pictures has a clear one of its name"):
         pairs.find_pairs(tmp_path)

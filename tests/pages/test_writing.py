@@ -133,17 +133,6 @@ def test_the_command_that_resumes_a_run(tmp_path):
         assert "--resume" not in text()
 
 
-def test_a_page_shows_when_a_run_was_first_started_and_the_progress_of_each_phase(tmp_path):
-    folder = leave_run(tmp_path, "P", epochs=6)
-    log = folder / "log.txt"
-    log.write_text("2029-05-06 07:08:09 +0000 started: python\n" + log.read_text())  # and again, as resumed
-    writing.update(folder)
-    text = Page(folder / "index.html").text
-    assert "first started 2029-05-06 07:08 " in text
-    assert "phase one: 1 of 1 epochs phase two: 6 of 6 epochs" in text
-    assert "2 s an epoch, 3 images/s" in text
-
-
 def test_the_overview_runs_no_script_of_a_run_folder(tmp_path):
     folder = leave_run(tmp_path, "Foreign")
     (folder / "page.js").write_text("alert(1)")

@@ -12,7 +12,7 @@ from helpers import GPU, VGG
 from PIL import Image
 
 from support.arguments import PYTHON
-from survey import command, gatys, texture
+from survey import gatys, texture
 from utils import RunFailed, WrongUse
 
 QUICK = ["--size", "32", "--steps", "2", "--vgg_model", str(VGG), "--device", "cpu"]
@@ -33,19 +33,10 @@ def test_a_picture_and_its_record_are_written_and_reported(pair, tmp_path, capsy
     assert f"x.png: {record['seconds']} s; content {record['losses']['content']:.4g}, style" in last
 
 
-def test_the_drawing_has_its_own_size(pair, tmp_path, monkeypatch, vgg):
-    sizes = []
-    monkeypatch.setattr(command, "read", lambda file, size, device: sizes.append(size) or torch.zeros(1))
-    args = gatys.parse([*map(str, pair), f"{tmp_path}/x.png", "--size", "50", "--style_scale", "0.5"])
-    command.perform("gatys", args, lambda *_: (torch.zeros(1, 3, 16, 16), {}), vgg, torch.device("cpu"), "")
-    assert sizes == [50, 25]
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["no/such.jpg", "{drawing}", "{out}"], "no file no/such.jpg"),
-        (["{photo}", "{drawing}", "{folder}/x.txt"], "must end in .png"),
         (["{photo}", "{text}", "{out}"], "cannot read {text}"),
         (["{photo}", "{thin}", "{out}"], "{thin} is 40 x 8 pixels at --size 64: a side needs at least 16"),
         (["{photo}", "{drawing}", "{link}"], "{link} would overwrite {drawing}: name another file"),
@@ -53,7 +44,6 @@ def test_the_drawing_has_its_own_size(pair, tmp_path, monkeypatch, vgg):
 )
 def test_wrong_use_is_a_one_line_error(pair, tmp_path, words, message):
     names = {name: tmp_path / f"{name}.jpg" for name in ("photo", "drawing", "text", "thin", "link", "out")}
-    names["folder"] = tmp_path
     for name, file in zip(("photo", "drawing"), pair, strict=True):
         shutil.copy(file, names[name])
     names["text"].write_text("not a picture")

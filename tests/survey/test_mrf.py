@@ -66,13 +66,6 @@ def test_the_terms_of_the_objective(vgg, random):
     assert terms["tv"].item() == pytest.approx(4 * (across.square().mean() + down.square().mean()).item())
 
 
-@pytest.mark.parametrize("sizes", [((131, 70), (66, 97)), ((18, 256), (256, 20))])
-def test_any_sizes_and_reproducible(vgg, sizes):
-    photo, drawing = make_pictures(*sizes)
-    first, again = (mrf.paint(options("--steps 3"), vgg, photo, [drawing])[0] for _ in range(2))
-    assert first.shape == photo.shape and first.abs().max() <= 1 and first.equal(again)
-
-
 def test_sizes_double_and_each_starts_from_the_last_result(vgg, monkeypatch):
     photo, drawing = make_pictures((200, 256), (256, 300))
     starts = []

@@ -10,7 +10,7 @@ import networks
 from CartoonGAN import total_variation
 from pictures import checkpoints
 from survey import feedforward, flow, video
-from utils import WrongUse, to_image
+from utils import WrongUse
 
 
 def of_film(words, film, *more):
@@ -48,16 +48,6 @@ def test_the_terms_of_the_objective(vgg, training_words):
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         assert terms[name].item() == pytest.approx(value.item(), rel=1e-3)
-
-
-def test_pairs_of_photographs_and_of_the_photo(training_words):
-    photo = make_pictures(1, 48, 64)
-    training, measured = video.pairs_of(video.parse(training_words), photo)
-    before, now, moved, mask = video.to_batch([next(training), next(training)], photo.device)
-    assert before.shape == now.shape == (2, 3, 32, 32) and moved.abs().max() <= 4
-    assert video.temporal_error(before, now, moved, mask) < 1e-9 and len(measured) == video.MEASURED
-    again, _ = video.pairs_of(video.parse(training_words), photo)
-    assert np.array_equal(next(again)[0], to_image(before[0]))
 
 
 def test_the_last_tenth_of_a_film_is_not_trained_on(training_words, tmp_path, monkeypatch):
