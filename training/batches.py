@@ -37,13 +37,12 @@ def training_batches(run):
     """(TrainingImages, draws) of the phase that a run.Run is in, from its place on."""
     args, data = run.args, run.data
     pairs = data.pairs if run.phase == 2 else []
-    form = args.input_size, args.resize, args.in_ngc, args.out_ngc
-    dataset = TrainingImages(data.photos, pairs, *form, data.smoothed, load_size(args))
     streams = [DRAWINGS]
     if data.smoothed:
         streams.append(SMOOTHED if args.independent_edges else DRAWINGS)
     counts = len(data.photos), len(pairs), args.batch_size
-    return dataset, map(processes.share, draws(*counts, args.seed, *run.place, streams))
+    drawn = draws(*counts, args.seed, *run.place, streams)
+    return TrainingImages(data.photos, pairs, args, data.smoothed), map(processes.share, drawn)
 
 
 def draws(photos, drawings, batch, seed, phase, epoch, step, streams=(DRAWINGS, DRAWINGS)):
@@ -77,18 +76,16 @@ def _order(count, *key):
 class TrainingImages(Dataset):
     """Training squares, uint8 C,size,size: a photo, or a photo, a drawing and a smoothed drawing.
 
-    They are cut out of pictures with a shorter side of `load_size` pixels (`size`). If `pairs` are not
-    `smoothed`, they are drawings, and an item is a photo and a drawing. The index of an item is its draws
-    (see `draws`), which determine crop and flip. An image that can no longer be read is replaced by the next
-    that can, and `lost` notes {path: (reason, path that replaces it)}. Raises RunFailed as `first_readable`.
+    If `pairs` are not `smoothed`, they are drawings, and an item is a photo and a drawing. The index of an
+    item is its draws (see `draws`), which determine crop and flip. An image that can no longer be read is
+    replaced by the next that can, and `lost` notes {path: (reason, path that replaces it)}. Raises RunFailed
+    as `first_readable`.
     """
 
-    def __init__(
-        self, photos, pairs, size, resize, photo_channels, drawing_channels, smoothed=True, load_size=None
-    ):
+    def __init__(self, photos, pairs, args, smoothed=True):
         self.photos, self.pairs, self.smoothed = photos, pairs, smoothed
-        self.size, self.load_size, self.resize = size, load_size or size, resize
-        self.photo_channels, self.drawing_channels = photo_channels, drawing_channels
+        self.size, self.load_size, self.resize = args.input_size, load_size(args), args.resize
+        self.photo_channels, self.drawing_channels = args.in_ngc, args.out_ngc
         self.lost = {}
 
     def __getitem__(self, draws):
@@ -170,7 +167,7 @@ def default_workers(device):
 def with_room(workers, size):
     """`workers`, or as many as shared memory has room for if batches take `size` bytes each.
 
-    Reports it if that is fewer: a run ends when shared memory is full.
+    If that is fewer, it is reported: a run ends when shared memory is full.
     """
     if not workers or not SHARED.is_dir():
         return workers
@@ -227,7 +224,7 @@ def load_batches(dataset, batches, workers, device):
 
 
 def _start_worker(_):
-    # Ctrl-C, or a scheduler's SIGTERM, reaches the whole process group; the program ends its workers itself.
+    # Ctrl-C or a scheduler's SIGTERM reaches the whole process group; the program ends its workers itself.
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     images.cv2.setNumThreads(1)

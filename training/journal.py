@@ -35,12 +35,14 @@ class Journal(contextlib.AbstractContextManager):
             self.warn(stale)
         threading.excepthook = _print_unless_disk
         # Events that a killed process wrote from here on are purged.
-        self.events = SummaryWriter(self.folder, purge_step=self.step(run.phase, run.epoch))
+        self.events = SummaryWriter(self.folder, purge_step=self.step)
         self.show()
 
-    def step(self, phase, epoch):
-        """The number of an epoch, counted over both phases."""
-        return epoch + (vars(self.args).get("pre_train_epoch", 0) if phase == 2 else 0)
+    @property
+    def step(self):
+        """The number of the run's epoch, counted over both phases."""
+        before = vars(self.args).get("pre_train_epoch", 0) if self.run.phase == 2 else 0
+        return before + self.run.epoch
 
     def epoch(self, epochs):
         """Record the epoch, of `epochs`, that the run has just finished.
@@ -61,7 +63,7 @@ class Journal(contextlib.AbstractContextManager):
         row |= {f"measured_{key}" if key in row else key: value for key, value in measures.items()}
         history.add(file, row)
         for name in row.keys() - {"phase", "epoch"}:
-            self.events.add_scalar(name, row[name], self.step(run.phase, run.epoch))
+            self.events.add_scalar(name, row[name], self.step)
         self.events.flush()
         best = history.best(history.read(file)) if measures and run.phase == 2 else None
         self.keep(best)
@@ -134,13 +136,11 @@ class Journal(contextlib.AbstractContextManager):
 
     def samples(self):
         """Draw the samples, and remove some from earlier epochs."""
-        run = self.run
-        pictures = samples.draw(run)
-        if run.phase == 2 and self.args.sample_keep:
+        pictures = samples.draw(self.run)
+        if self.run.phase == 2 and self.args.sample_keep:
             for path in samples.spare(self.folder, self.args.sample_every, self.args.sample_keep):
                 path.unlink()
-        step = self.step(run.phase, run.epoch)
-        self.events.add_image("samples", samples.grid(pictures), step, dataformats="HWC")
+        self.events.add_image("samples", samples.grid(pictures), self.step, dataformats="HWC")
 
     def plot(self):
         """Plot the losses of metrics.csv into losses.png."""

@@ -124,7 +124,7 @@ class Run:
             write_settings(self.folder, self.settings)
             print_settings(self.config, self.settings, self.place if self.config.earlier else None)
             self.journal = self.stack.enter_context(Journal(self, after_samples))
-        self.stack.enter_context(one_line_errors(self.device, self.config))
+        self.stack.enter_context(one_line_errors(self.device, self.config))  # the journal logs the one line
         if is_first():
             self.photos = samples.choose(self.data, self.args, self.device)
             self.measure = make_measure(self) if self.args.eval_every else None
@@ -197,7 +197,8 @@ class Run:
 
     def _set_learning_rates(self):
         for name, rate in self.learning_rates(self.args, self.phase, self.epoch).items():
-            for group in getattr(self.model, name).param_groups if getattr(self.model, name) else ():
+            optimiser = getattr(self.model, name)
+            for group in optimiser.param_groups if optimiser else ():
                 group["lr"] = rate
 
     def _check_losses(self):
@@ -210,15 +211,15 @@ class Run:
         rows = torch.stack([torch.stack([*terms.values()]) for terms in self.unchecked])
         for step, values in enumerate(processes.mean(rows).tolist(), self.step - len(rows) + 1):
             terms = dict(zip(self.unchecked[0], values, strict=True))
-            lost = next((term for term, value in terms.items() if not math.isfinite(value)), None)
-            self.overflows = self.overflows + 1 if lost else 0
-            if lost and (self.overflows == OVERFLOWS or not self.model.scaler.is_enabled()):
+            bad = next((term for term, value in terms.items() if not math.isfinite(value)), None)
+            self.overflows = self.overflows + 1 if bad else 0
+            if bad and (self.overflows == OVERFLOWS or not self.model.scaler.is_enabled()):
                 often = f", the {OVERFLOWS}th in a row" if self.overflows == OVERFLOWS else ""
                 raise RunFailed(
-                    f"the {lost} loss is {terms[lost]} in phase {self.phase}, epoch {self.epoch}, "
+                    f"the {bad} loss is {terms[bad]} in phase {self.phase}, epoch {self.epoch}, "
                     f"step {step}{often}: {advice_after_nan(self)}"
                 )
-            if lost:
+            if bad:
                 terms = {"skipped_steps": terms["skipped_steps"]}
             self.sums.update(terms)
             self.counts.update([*terms])

@@ -31,25 +31,25 @@ REPORT_EVERY = 500  # steps, over which the printed losses are averaged
 
 
 class Heads(nn.Module):
-    """The outputs computed from the feature map (N,8 width,H/8,W/8): the picture and the teacher's map."""
+    """The picture and the teacher's map, computed from a feature map (N,8 width,H/8,W/8)."""
 
     def __init__(self, width, teacher_width):
         super().__init__()
         self.predict = nn.Conv2d(8 * width, 8 * teacher_width, 1)
-        layers, channels = [nn.Conv2d(8 * width, 8 * width, 3, padding=1), nn.ReLU()], 8 * width
-        for out in (4 * width, 2 * width, 2 * width):
-            layers += [nn.Upsample(scale_factor=2), nn.Conv2d(channels, out, 3, padding=1), nn.ReLU()]
-            channels = out
-        self.redraw = nn.Sequential(*layers, nn.Conv2d(channels, 3, 3, padding=1))
+        layers = [nn.Conv2d(8 * width, 8 * width, 3, padding=1), nn.ReLU()]
+        for before, after in ((8, 4), (4, 2), (2, 2)):
+            convolution = nn.Conv2d(before * width, after * width, 3, padding=1)
+            layers += [nn.Upsample(scale_factor=2), convolution, nn.ReLU()]
+        self.redraw = nn.Sequential(*layers, nn.Conv2d(2 * width, 3, 3, padding=1))
 
     def forward(self, features):
         return self.redraw(F.relu(features)), self.predict(features)
 
 
-def read(folders, side=LARGEST):
-    """All pictures below the folders as one uint8 tensor (N,3,side,side), RGB, squashed to squares."""
+def read(folders):
+    """All pictures below the folders as one uint8 tensor (N,3,LARGEST,LARGEST), RGB, squashed to squares."""
     files = [folder / name for folder in folders for name in find_images(folder)]
-    squares = [images.fit_training(images.read(file), side, "squash") for file in files]
+    squares = [images.fit_training(images.read(file), LARGEST, "squash") for file in files]
     return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
 
 
@@ -84,7 +84,7 @@ def losses(student, heads, teacher, picture, precision):
 
 
 def train(args):
-    """Train and write the weights; report the mean losses every REPORT_EVERY steps."""
+    """Train, print the mean losses every REPORT_EVERY steps, and write the weights."""
     device = utils.choose_device(args.device)
     precision = utils.choose_precision("auto", device)
     pictures = read(args.pictures)

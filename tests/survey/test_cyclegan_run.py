@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from faults import same
-from helpers import VGG, at_step, make_data
+from helpers import VGG, Killed, at_step, die, make_data
 
 import test
 import utils
@@ -92,14 +92,6 @@ def test_samples_are_photo_result_and_restored_photo_as_test_py_makes_them(undis
     # In the sample, the result was not rounded to 256 levels in between.
     assert np.abs(again["0.png"].astype(int) - back).max() <= 6
     assert np.abs(back.astype(int) - there).mean() > 1
-
-
-class Killed(BaseException):
-    """Ends a run at once, as SIGKILL does: no handler catches it."""
-
-
-def die(_):
-    raise Killed
 
 
 @pytest.mark.parametrize("at", [2, 8], ids=["in an epoch", "as the rate falls"])

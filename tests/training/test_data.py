@@ -77,21 +77,22 @@ def test_a_folder_outside_data_is_suggested(data, monkeypatch):
         found(data, "--src_data", "src_data")
 
 
-@pytest.mark.parametrize("drawings", [True, False])
-def test_measures_need_drawings_even_if_the_losses_do_not(data, drawings, monkeypatch):
-    """Ready-made pairs alone, or no loss that uses drawings, are enough to train."""
-    pairs, folder = data / "tgt_data/pair", data / "tgt_data/train"
-    pairs.mkdir()
-    for file in files(folder)[:4]:
-        wide = images.side_by_side(*[images.read(file)] * 2)
-        images.write(pairs / f"{file.stem}.png", wide)
-    shutil.rmtree(folder)
-    of_run = found(data, drawings=drawings)
-    assert len(of_run.photos) == 6 and len(of_run.pairs) == 4 * drawings
-    assert ("drawings" in of_run.record) == drawings
-    monkeypatch.setattr(images, "check", None)  # it is reported before anything is read
-    with pytest.raises(WrongUse, match=f"--eval_every compares .* at least 2 needed, and {folder} holds 0"):
-        found(data, "--eval_every", "1", drawings=drawings)
+def test_numbered_pairs_replace_drawings_but_not_for_measures(data, tmp_path, capsys):
+    drawings, pair_dir = data / "tgt_data/train", data / "tgt_data/pair"
+    pair_dir.mkdir()
+    for number in (10, 9, 1, 2):
+        images.write(pair_dir / f"{number}.png", np.full((256, 512, 3), number, np.uint8))
+    (pair_dir / "notes.txt").touch()
+    drawings.rename(tmp_path / "drawings")
+    assert [path.name for path in found(data).pairs] == ["1.png", "2.png", "9.png", "10.png"]
+    assert f"4 ready-made pairs in {pair_dir}" in capsys.readouterr().err
+    assert found(data, drawings=False).record.keys() == {"photographs", "test photographs"}
+    for needed in (True, False):
+        with pytest.raises(WrongUse, match=f"--eval_every .* at least 2 needed, and {drawings} holds 0"):
+            found(data, "--eval_every", "1", drawings=needed)
+    (tmp_path / "drawings").rename(drawings)
+    (pair_dir / "256").mkdir()  # a folder of this program's
+    assert found(data).pairs == files(pair_dir / "32")
 
 
 @pytest.mark.parametrize(
@@ -116,15 +117,3 @@ def test_a_batch_of_readable_images_is_needed(data, part, wanted, capsys):
     with pytest.raises(WrongUse, match=f"3 {wanted} in {data / part}, at least 4 needed: .*--batch_size"):
         found(data)
     assert found(data, "--batch_size", "3").record[wanted]["count"] == 3
-
-
-def test_numbered_pairs_are_used_if_no_folder_is_named_by_a_size(data, capsys):
-    pair_dir = data / "tgt_data/pair"
-    pair_dir.mkdir()
-    for number in (10, 9, 1, 2):
-        images.write(pair_dir / f"{number}.png", np.full((256, 512, 3), number, np.uint8))
-    (pair_dir / "notes.txt").touch()
-    assert [path.name for path in found(data).pairs] == ["1.png", "2.png", "9.png", "10.png"]
-    assert f"4 ready-made pairs in {pair_dir}" in capsys.readouterr().err
-    (pair_dir / "256").mkdir()
-    assert found(data).pairs == files(pair_dir / "32")

@@ -177,11 +177,6 @@ def test_a_best_generator_from_before_a_kill_is_reported(tmp_path, capsys, drawn
         record(records, 9, *measured(0.25))
         records.finish()
     assert "\nlowest KID: 0.25 after epoch 3, in generator_best.pth\n" in capsys.readouterr().out
-    checkpoints.save(
-        folder / "generator_best.pth", {"architecture": {}, "state_dict": {}}
-    )  # an earlier version's
-    with start(folder):
-        assert capsys.readouterr().err == ""
 
 
 def test_two_faults_of_training_are_warned_of_once(tmp_path, capsys, drawn):
@@ -196,34 +191,18 @@ def test_two_faults_of_training_are_warned_of_once(tmp_path, capsys, drawn):
     assert "less than a grey level of 255: try a lower --con_lambda, a higher --lrG" in second
 
 
-@pytest.mark.parametrize(
-    ("error", "state"),
-    [
-        (OSError(28, "No space left on device"), ("failed", "No space left on device")),
-        (KeyboardInterrupt(), ("stopped", "KeyboardInterrupt")),
-    ],
-)
-def test_the_log_and_the_pages_show_how_a_run_ended(tmp_path, error, state, drawn):
+def test_the_log_and_the_pages_show_how_a_run_ended(tmp_path, drawn):
     shown = []
     show = lambda folder: shown.append(run_state(folder))
     utils.report("warning: one\ntwo")
-    with pytest.raises(type(error)), start(tmp_path / "P_results", after_samples=show):
-        raise error
-    assert shown[-1] == state
+    with pytest.raises(OSError), start(tmp_path / "P_results", after_samples=show):
+        raise OSError(28, "No space left on device")
+    assert shown[-1] == ("failed", "No space left on device")
     assert [event[1:] for event in read_log(tmp_path / "P_results")] == [
         ("started", "python CartoonGAN.py"),
         ("said", r"warning: one\ntwo"),
-        state,
+        ("failed", "No space left on device"),
     ]
-
-
-def test_a_full_disk_does_not_hide_the_first_error(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(utils.RunFailed, match="the first fault"), start(tmp_path / "P_results"):
-        monkeypatch.setattr(journal, "log_event", full)
-        raise utils.RunFailed("the first fault")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (61.7, "1 min 2 s"), (3599.6, "1 h 0 min")])

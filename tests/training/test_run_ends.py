@@ -32,9 +32,9 @@ def no_plots(monkeypatch):
     monkeypatch.setattr(history, "plot_losses", lambda *_: None)
 
 
-def content(folder):
-    """The saved state."""
-    return state.load_state(folder / "state_latest.pth")
+def place(folder):
+    """The (phase, epoch, step) of the saved state."""
+    return state.load_state(folder / "state_latest.pth")["place"]
 
 
 # Stopped by a signal
@@ -59,7 +59,7 @@ def test_a_signal_finishes_the_step_saves_and_stops(number, data, tmp_path, monk
         CartoonGAN.main(tiny_run(data, tmp_path, "--workers", 1))
     assert stopped.value.status == 128 + number
     assert str(stopped.value).endswith(f"resume with: {PYTHON} CartoonGAN.py --resume {folder}")
-    assert content(folder)["place"] == (2, 1, 2)
+    assert place(folder) == (2, 1, 2)
     rows = history.read(folder / "metrics.csv")
     assert [(row["phase"], row["epoch"]) for row in rows] == [("1", "1"), ("1", "2")]
     log = (folder / "log.txt").read_text()
@@ -81,13 +81,16 @@ def test_nohup_keeps_a_run_going_without_its_terminal():
 
 
 def start(data, results, *more, **options):
-    program = [sys.executable, "CartoonGAN.py", *tiny_run(data, results, *more)]
-    return subprocess.Popen(program, cwd=ROOT, stderr=subprocess.PIPE, text=True, **options)
+    program = [sys.executable, "CartoonGAN.py", *tiny_run(data, results, "--workers", 1, *more)]
+    return subprocess.Popen(program, cwd=ROOT, **options)
+
+
+FOREVER = ["--train_epoch", 100000, "--sample_every", 100000]
 
 
 def test_a_run_whose_output_nobody_reads_saves_and_stops(data, tmp_path):
     """As after `| head -1`."""
-    with start(data, tmp_path, "--workers", 1, stdout=subprocess.PIPE) as run:
+    with start(data, tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         run.stdout.readline()
         run.stdout.close()
         errors = run.stderr.read()
@@ -95,7 +98,7 @@ def test_a_run_whose_output_nobody_reads_saves_and_stops(data, tmp_path):
     assert run.returncode == 128 + signal.SIGPIPE, errors
     (line,) = errors.splitlines()
     assert line.startswith("stopped because nobody reads the output, everything is saved; resume with: ")
-    assert content(folder)["place"] in [(1, 1, 1), (1, 2, 0)]  # after which line the pipe was closed
+    assert place(folder) in [(1, 1, 1), (1, 2, 0)]  # after which line the pipe was closed
     assert "stopped: SIGPIPE" in (folder / "log.txt").read_text()
 
 
@@ -106,11 +109,10 @@ def take_terminal():
 
 def test_a_closed_terminal_stops_a_run(data, tmp_path):
     """Its bars and lines are written to the terminal, as after a dropped ssh."""
-    argv = tiny_run(data, tmp_path, "--workers", 1, "--train_epoch", 100000, "--sample_every", 100000)
     master, terminal = os.openpty()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
     apart = {"start_new_session": True, "preexec_fn": take_terminal}
-    run = subprocess.Popen([sys.executable, "CartoonGAN.py", *argv], cwd=ROOT, **streams, **apart)
+    run = start(data, tmp_path, *FOREVER, **streams, **apart)
     os.close(terminal)
     while not (tmp_path / LONG / "metrics.csv").exists():
         os.read(master, 10000)
@@ -122,8 +124,7 @@ def test_a_closed_terminal_stops_a_run(data, tmp_path):
 
 def test_a_run_ends_if_the_system_kills_a_loading_process(data, tmp_path):
     """As it does if memory runs out: the program must not wait for the worker for ever."""
-    more = ["--workers", 1, "--train_epoch", 100000, "--sample_every", 100000]
-    run = start(data, tmp_path, *more, stdout=subprocess.DEVNULL)
+    run = start(data, tmp_path, *FOREVER, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / LONG / "metrics.csv").exists():
         assert run.poll() is None, run.stderr.read()
         time.sleep(0.05)
@@ -158,7 +159,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, function, number, d
     with pytest.raises(RunFailed, match=f"the {term} loss is nan in {where}: .*; resume") as failed:
         CartoonGAN.main(tiny_run(data, tmp_path, "--save_minutes", 0))
     folder = tmp_path / NAME
-    assert content(folder)["place"] == (phase, 2, 1)
+    assert place(folder) == (phase, 2, 1)
 
     CartoonGAN.main(shlex.split(str(failed.value).split("CartoonGAN.py ")[1]))
     changes = read_settings(folder)["changes"]

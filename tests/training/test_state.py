@@ -13,7 +13,7 @@ import CartoonGAN
 from networks import Generator
 from pictures import checkpoints
 from training import options, state
-from training.config import FILE, STATE, RunConfig
+from training.config import STATE, RunConfig
 from training.run import Run
 from utils import RunFailed, WrongUse
 
@@ -107,31 +107,20 @@ def finished(tmp_path_factory):
     return next(place.glob("Tiny*"))
 
 
-def changed(change):
-    """A damage: the content of the state is changed."""
-
-    def damage(path):
-        content = checkpoints.load(path)
-        change(content)
-        torch.save(content, path)
-
-    return damage
-
-
 DAMAGES = {
-    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
-    "a text": lambda path: shutil.copy(path.with_name(FILE), path),
-    "another network": changed(lambda content: content.update(generator=Generator(ngf=8, nb=1).state_dict())),
-    "NaN": changed(lambda content: content["discriminator"]["layers.0.bias"].fill_(math.nan)),
-    "a short place": changed(lambda content: content.update(place=(1, 2))),
-    "no optimiser": changed(lambda content: content.pop("adam_g")),
+    "another network": lambda content: content.update(generator=Generator(ngf=8, nb=1).state_dict()),
+    "NaN": lambda content: content["discriminator"]["layers.0.bias"].fill_(math.nan),
+    "a short place": lambda content: content.update(place=(1, 2)),
+    "no optimiser": lambda content: content.pop("adam_g"),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_state_is_refused_and_changes_nothing(finished, tmp_path, name):
     folder = shutil.copytree(finished, tmp_path / finished.name)
-    DAMAGES[name](folder / STATE)
+    content = checkpoints.load(folder / STATE)
+    DAMAGES[name](content)
+    torch.save(content, folder / STATE)
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     with pytest.raises(WrongUse) as error:
         CartoonGAN.main(["--resume", str(folder), "--train_epoch", "2"])
