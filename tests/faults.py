@@ -1,11 +1,11 @@
-"""Runs that are killed or denied their files: the faults, their processes, and the checks of what is left."""
+"""Runs that are killed or denied their files: the faults, their processes, and the checks of what is left.
+
+This makes no files at import: the fork server imports it, and would leave them behind.
+"""
 
 import contextlib
-import csv
 import errno
-import itertools
 import os
-import resource
 import signal
 import types
 from pathlib import Path
@@ -17,13 +17,13 @@ import utils
 from pictures import checkpoints
 from support import files
 from support.arguments import PYTHON
+from training import history
 from training.log import run_state
 
-# This makes no files at import: the fork server imports it, and would leave them behind.
 OPTIONS = "--ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 3 --pool_size 2 --precision fp32 --device cpu"
 OPTIONS += " --name Kill --pre_train_epoch 1 --train_epoch 2 --save_minutes 0 --workers 1"
 OPTIONS += " --checkpoint_every 2 --sample_every 2 --sample_format jpg"
-RUN = "Kill_1_2_3_results"
+RUN = "results/Kill_1_2_3_results"
 
 # In an order in which a run, killed at each and resumed, meets them all.
 KINDS = ("pair", "settings.json", "log.txt", "plotly.min.js", "page.js", "runs.js", "index.html")
@@ -34,7 +34,7 @@ PAGES = {"plotly.min.js", "page.js", "runs.js", "index.html"}
 
 def command(data, vgg, place):
     """The options of a tiny run whose results and pairs lie in `place`; --resume if there is a run."""
-    folder = place / "results" / RUN
+    folder = place / RUN
     if any((folder / name).exists() for name in ("settings.json", "state_latest.pth")):
         return ["--resume", str(folder)]
     folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--vgg_model", vgg]
@@ -42,47 +42,42 @@ def command(data, vgg, place):
     return [*map(str, folders), *OPTIONS.split()]
 
 
-def attempt(argv, place, prepare=None, *arguments):
-    """In a process: call prepare(*arguments) and train, with the output in place/output.txt."""
-    with open(place / "output.txt", "w") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    if prepare:
-        prepare(*arguments)
+def attempt(argv, output, fault):
+    """In a process: train with a fault, the arguments of `when_writing`; the output goes to a file."""
+    with open(output, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    when_writing(*fault)
     os._exit(utils.exit_status(lambda: CartoonGAN.main(argv)))
 
 
-def finish(server, argv, place, *preparation):
+def finish(server, argv, output, fault=((), None)):
     """An `attempt` in a process of the multiprocessing context `server`: (exit status, output).
 
     The status of a killed process is -9.
     """
-    place.mkdir(exist_ok=True)
-    process = server.Process(target=attempt, args=(argv, place, *preparation))
+    process = server.Process(target=attempt, args=(argv, output, fault))
     process.start()
     process.join(300)
-    output = (place / "output.txt").read_text()
-    assert process.exitcode is not None, output
-    return process.exitcode, output
+    assert process.exitcode is not None, output.read_text()
+    return process.exitcode, output.read_text()
 
 
 # Faults, at a file that a run writes
 
 
-def kind_of(path):
-    """What a file is, as KINDS names it."""
-    inside = next((part for part in ("pair", "Reconstruction", "Transfer") if part in path.parts), None)
-    return inside or path.name
-
-
-def when_writing(kinds, count, fault, again=False):
-    """Call fault(part, path) in this process when file number `count` of some kinds is to replace `path`.
+def when_writing(kinds, fault, again=False):
+    """Call fault(part, path) in this process when the first file of some kinds is to replace `path`.
 
     If `fault` returns, the file is written. Of lines that are appended half are written before, and `part` is
     None. With `again` the fault happens at each further file too.
     """
-    left = itertools.count(count, -1)
-    is_time = lambda path: kind_of(path) in kinds and (next(left) <= 0 if again else not next(left))
+    left = [True]
+
+    def is_time(path):
+        folders = {"pair", "Reconstruction", "Transfer"}.intersection(path.parts)
+        found = left and (folders or {path.name}).intersection(kinds)
+        return found and (again or left.pop())
 
     def replace(part, path):
         if is_time(path):
@@ -124,11 +119,6 @@ def fill_disk(_, path):
             continue
 
 
-def limit_files(size):
-    """Let no file of this process grow beyond a number of bytes, as a quota does."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
 # What must be left
 
 
@@ -142,23 +132,20 @@ def same(one, two):
 
 
 def metrics(folder):
-    """The rows of metrics.csv without the columns that tell the time."""
-    with open(folder / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    """The rows of metrics.csv without the columns of times."""
+    rows = history.read(folder / "metrics.csv")
     return [{key: row[key] for key in row if key not in ("seconds", "images_per_second")} for row in rows]
 
 
 def assert_as_if_undisturbed(place, whole):
     """That the run in a place left what the undisturbed one in `whole` did."""
-    folder, expected = place / "results" / RUN, whole / "results" / RUN
+    folder, expected = place / RUN, whole / RUN
     for name in ("generator_latest.pth", "discriminator_latest.pth", "generator_2.pth"):
         assert same(checkpoints.load(folder / name), checkpoints.load(expected / name))
     assert metrics(folder) == metrics(expected)
     assert [(row["phase"], row["epoch"]) for row in metrics(folder)] == [*zip("122", "112", strict=True)]
     for part in ("Transfer", "Reconstruction"):
-        one, other = (
-            {x.name: x.read_bytes() for x in (each / part).iterdir()} for each in (folder, expected)
-        )
+        one, other = ({x.name: x.read_bytes() for x in (f / part).iterdir()} for f in (folder, expected))
         assert one == other
     assert not list(place.rglob("*.part"))
     assert run_state(folder)[0] == "finished"

@@ -42,9 +42,8 @@ def _small_vgg():
 
 
 VGG = _small_vgg()
-TINY = (
-    f"--vgg_model {VGG} --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu --precision fp32"
-)
+TINY = f"--vgg_model {VGG} --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu"
+TINY += " --precision fp32"
 
 
 def free_port():

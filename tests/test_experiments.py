@@ -7,9 +7,8 @@ import CartoonGAN
 from survey import cyclegan
 from survey.cyclegan_options import CYCLEGAN
 from training import history
-from training.folder import find_run, run_folder
+from training.folder import run_folder
 from training.options import CARTOONGAN
-from utils import WrongUse
 
 FILES = sorted((ROOT / "experiments").glob("*.txt"))
 # Appended to each: the last word on an option wins. Blocks, channels, losses and the rest stay the file's.
@@ -24,13 +23,6 @@ def parsed(file):
 
 def test_no_two_share_a_run_folder():
     assert len({run_folder(parsed(file)) for file in FILES}) == len(FILES) > 15
-
-
-def test_finetune_is_refused_without_a_generator_to_start_from(data, monkeypatch):
-    monkeypatch.chdir(data)
-    argv = [f"@{ROOT}/experiments/finetune.txt", "--src_data", "src_data", "--tgt_data", "tgt_data"]
-    with pytest.raises(WrongUse, match=r"no file GENERATOR_TO_START_FROM.pth: --latest_generator_model"):
-        find_run(argv)
 
 
 def form(file):

@@ -1,70 +1,16 @@
-"""The networks against the paper's Figure 2, and VGG19 against torchvision's own."""
+"""The networks against the paper's Figure 2, forms of the generator, and VGG19 against torchvision's own."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
 from helpers import VGG
-from PIL import Image
 from torch import nn
 
-import utils
-from networks import CONTENT, STYLE, VGG19, Discriminator, Generator, draw_scales, stylise
-from pictures import checkpoints, images
+from networks import CONTENT, CONVOLUTIONS, STYLE, VGG19, Discriminator, Generator, draw_scales, stylise
+from pictures import checkpoints, inference
+from support.filters import Flatten, guided_filter
 from support.norm import InstanceNorm, LayerNorm
-
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-
-
-def layers(network, kinds, shape):
-    """(name, kernel, stride, output shape) of each layer of `kinds`, in the order in which they run."""
-    seen = []
-
-    def note(layer, _, output):
-        kernel, stride = getattr(layer, "kernel_size", (0,))[0], getattr(layer, "stride", (0,))[0]
-        seen.append((type(layer).__name__.removeprefix("Padded"), kernel, stride, tuple(output.shape[1:])))
-
-    hooks = [layer.register_forward_hook(note) for layer in network.modules() if isinstance(layer, kinds)]
-    network(torch.zeros(shape))
-    for hook in hooks:
-        hook.remove()
-    return seen
-
-
-def norm(channels, side):
-    return ("InstanceNorm", 0, 0, (channels, side, side))
-
-
-def conv(kernel, channels, stride, side, kind="Conv2d"):
-    return (kind, kernel, stride, (channels, side, side))
-
-
-def test_generator_is_figure_2_layer_by_layer():
-    transposed = lambda channels, side: conv(3, channels, 2, side, "ConvTranspose2d")
-    block = [conv(3, 256, 1, 8), norm(256, 8), conv(3, 256, 1, 8), norm(256, 8)]
-    figure = [
-        *(conv(7, 64, 1, 32), norm(64, 32)),
-        *(conv(3, 128, 2, 16), conv(3, 128, 1, 16), norm(128, 16)),
-        *(conv(3, 256, 2, 8), conv(3, 256, 1, 8), norm(256, 8)),
-        *(8 * block),
-        *(transposed(128, 16), conv(3, 128, 1, 16), norm(128, 16)),
-        *(transposed(64, 32), conv(3, 64, 1, 32), norm(64, 32)),
-        conv(7, 3, 1, 32),
-    ]
-    network = Generator()
-    assert layers(network, (*CONVOLUTIONS, InstanceNorm), (1, 3, 32, 32)) == figure
-    assert sum(parameter.numel() for parameter in network.parameters()) == 11_129_667
-
-
-def test_discriminator_is_figure_2_layer_by_layer():
-    figure = [
-        *(conv(3, 32, 1, 32), conv(3, 64, 2, 16), conv(3, 128, 1, 16), norm(128, 16)),
-        *(conv(3, 128, 2, 8), conv(3, 256, 1, 8), norm(256, 8), conv(3, 256, 1, 8), norm(256, 8)),
-        conv(3, 1, 1, 8),
-    ]
-    network = Discriminator()
-    assert layers(network, (*CONVOLUTIONS, InstanceNorm), (1, 3, 32, 32)) == figure
-    assert sum(parameter.numel() for parameter in network.parameters()) == 1_129_665
 
 
 class Plain:
@@ -119,11 +65,12 @@ def test_a_network_computes_what_plain_pytorch_does(kind):
     assert torch.allclose(network(picture), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("network", [Generator, Discriminator])
-def test_initial_weights_with_and_without_biases(network):
+@pytest.mark.parametrize(("network", "count"), [(Generator, 11_129_667), (Discriminator, 1_129_665)])
+def test_initial_weights_with_and_without_biases(network, count):
     """A seed draws the same weights for both, so that they can be compared."""
     torch.manual_seed(0)
     learned = network()
+    assert sum(weight.numel() for weight in learned.parameters()) == count  # as in Figure 2
     torch.manual_seed(0)
     without = network(conv_bias="none")
     convolutions = {name: x for name, x in learned.named_modules() if isinstance(x, CONVOLUTIONS)}
@@ -146,8 +93,9 @@ def test_drawn_scales_are_uniform():
         assert all(layer.bias.eq(0).all() for layer in norms)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 150), (16, 16), (18, 33), (40, 20)])
-@pytest.mark.parametrize("upsample", ["deconv", "resize"])
+@pytest.mark.parametrize(
+    ("size", "upsample"), [((1, 1), "resize"), ((16, 33), "resize"), ((3, 50), "deconv")]
+)
 def test_stylise_takes_any_size(size, upsample):
     """A small side is padded. What that and the upsampling add at the right and below is cut off."""
     network, raw = Generator(in_ngc=1, ngf=4, nb=1, res_convs=3, upsample=upsample), []
@@ -162,9 +110,72 @@ def test_stylise_takes_any_size(size, upsample):
     assert sum(isinstance(layer, nn.Conv2d) for layer in network.blocks.modules()) == 3
 
 
-def test_the_result_is_float32_in_any_precision():
-    with torch.autocast("cpu", torch.bfloat16):
-        assert Generator(ngf=4, nb=1)(torch.zeros(1, 3, 16, 16)).dtype == torch.float32
+# The forms of the generator
+
+
+def generator(**arguments):
+    torch.manual_seed(0)
+    return Generator(ngf=8, nb=2, **arguments).eval()
+
+
+def photo(height=32, width=40):
+    rough = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    return F.interpolate(rough, (height, width), mode="bicubic").clamp(0, 1) - 0.5
+
+
+def changes(**form):
+    """How far the results of a photo with a colour cast, and at half the contrast, are from its own."""
+    network, x = generator(**form, eps=1e-9), photo()  # a larger eps would let the contrast through
+    cast = torch.tensor([0.3, -0.2, 0.1]).view(1, 3, 1, 1)
+    with torch.inference_mode():
+        return [(network(other) - network(x)).abs().max().item() for other in (x + cast, x / 2)]
+
+
+def test_what_each_norm_sees_of_colour_casts_and_contrast():
+    """The paper's form is blind to both; layer norm in the upsampling half comes too late to see a cast."""
+    assert max(changes(norm="instance")) < 1e-3 and max(changes(norm="mixed")) < 1e-3
+    cast, contrast = changes(norm="layer")
+    assert cast > 0.05 and contrast < 1e-3
+
+
+def test_a_generator_of_changes_sees_both_and_can_change_black_and_white():
+    """One that adds nothing returns nine tenths of the photo."""
+    assert min(changes(predict="change")) > 0.05
+    for value in (-1.0, 1.0):
+        network = generator(predict="change")
+        network(torch.full((1, 3, 16, 16), value)).sum().backward()
+        assert network.up[-1].bias.grad.abs().min() > 1
+    nn.init.zeros_(network.up[-1].weight)
+    assert torch.allclose(network(photo()), 0.9 * photo(), atol=1e-6)
+
+
+def test_a_guide_ties_the_result_to_the_flattened_photo():
+    form, x = {"predict": "change", "flatten": 1, "outline": 1}, photo()
+    flat = Flatten(1, 1)(x)
+    assert generator(**form)(x).equal(generator(predict="change")(flat))
+    expected = guided_filter(flat, generator(**form)(x), 2)
+    assert torch.allclose(generator(**form, guide=2)(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"norm": "mixed", "outline": 1, "padding": "zeros"},
+        {"norm": "layer", "predict": "change", "flatten": 2, "outline": 1, "guide": 3, "upsample": "resize"},
+    ],
+)
+def test_a_form_survives_its_checkpoint_and_tiles(form, tmp_path):
+    """The checkpoint gives the same results to the bit, tiles within a grey level of 255."""
+    network = generator(**form)
+    checkpoints.save(tmp_path / "g.pth", checkpoints.generator_file(network))
+    loaded = checkpoints.load_generator(tmp_path / "g.pth")
+    assert loaded.architecture == network.architecture
+    with torch.inference_mode():
+        assert torch.equal(loaded(photo()), network(photo()))
+    image = ((photo(96, 120)[0] + 0.5) * 255).byte().permute(1, 2, 0).numpy()
+    loaded = inference.prepare(loaded, torch.device("cpu"), "fp32")
+    (whole,), (tiled,) = (inference.stylise(loaded, [image], tile) for tile in (None, 32))
+    assert abs(whole.astype(int) - tiled).max() <= 1
 
 
 # VGG19
@@ -208,13 +219,3 @@ def test_maps_run_once_and_end_at_the_last_layer_that_is_needed():
         made = vgg.maps(picture, places)
         assert ran == list(range(layers_run)) and len(made) == len(places)
     assert vgg(picture).equal(vgg(picture.expand(1, 3, 16, 16)))
-
-
-def test_red_reaches_vgg_as_torchvision_would_feed_it(tmp_path):
-    red = Image.new("RGB", (300, 260), "red")
-    red.save(tmp_path / "red.png")
-    picture = utils.to_batch(images.read(tmp_path / "red.png"), "cpu")
-    assert picture[0, :, 0, 0].tolist() == [1, -1, -1]
-    expected = torchvision.models.VGG19_Weights.IMAGENET1K_V1.transforms()(red)
-    assert torch.allclose(VGG19().normalise(picture)[0, :, 0, 0], expected[:, 0, 0], atol=1e-6)
-    assert (utils.to_image(picture[0]) == [255, 0, 0]).all()

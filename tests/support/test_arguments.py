@@ -81,7 +81,6 @@ def test_a_tilde_is_the_home_folder_where_no_shell_expands_it(tmp_path, monkeypa
     (tmp_path / "tilde.txt").write_text("--folder ~/d --name ~\n")
     args = parse("@~/tilde.txt")
     assert (args.folder, args.name) == (f"{tmp_path}/d", "~")
-    assert arguments.path("~/d") == tmp_path / "d"
 
 
 # Arguments in files
@@ -163,13 +162,6 @@ def test_numbers(number, right, wrong, limits):
     for text in ["", *wrong.split()]:
         with pytest.raises(argparse.ArgumentTypeError, match=f"^'{text}' is not {limits}$"):
             number(text)
-
-
-def test_sizes_of_images():
-    assert arguments.image_size("16") == 16 and arguments.image_size("260") == 260
-    for text in ("12", "30", "64.0", str(2**40)):
-        with pytest.raises(argparse.ArgumentTypeError):
-            arguments.image_size(text)
 
 
 def test_a_command_can_be_typed_again(monkeypatch):

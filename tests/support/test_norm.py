@@ -75,9 +75,8 @@ def test_half_precision_is_normalised_in_float32(dtype, affine, layout):
     assert y.dtype == dtype and (y.double() - expected).norm() < 5e-3 * expected.norm()
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_an_exported_instance_norm_is_that_of_the_cpu(count, monkeypatch):
-    layer, x = normal(InstanceNorm(3)), pictures(count, 3, 9, 7)
+def test_an_exported_instance_norm_is_that_of_the_cpu(monkeypatch):
+    layer, x = normal(InstanceNorm(3)), pictures(2, 3, 9, 7)
     expected = layer(x)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     assert torch.allclose(layer(x), expected, atol=1e-6)

@@ -53,16 +53,13 @@ def test_faults_of_the_program_are_raised_as_they_are():
 
 @pytest.mark.parametrize(
     ("batch_size", "advice"),
-    [
-        (2, "start a new run with a smaller --input_size or --ngf"),
-        (6, f"resume with a smaller batch, {COMMAND} --batch_size 2"),
-    ],
+    [(2, "start a new run with a smaller --input_size"), (6, f"smaller batch, {COMMAND} --batch_size 2")],
 )
 def test_half_of_a_batch_is_shared_by_two_processes(batch_size, advice, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, config(batch_size=batch_size)):
+    failed = pytest.raises(RunFailed, match=advice)
+    with failed, failures.one_line_errors(CPU, config(batch_size=batch_size)):
         raise MemoryError
-    assert str(failed.value) == f"out of memory on cpu: {advice}"
 
 
 @pytest.mark.parametrize(
@@ -103,20 +100,15 @@ def test_the_command_that_resumes_a_run_starts_it_if_nothing_was_saved(tmp_path)
     assert command() == f"{PYTHON} CartoonGAN.py --resume {tmp_path} --workers 0"
 
 
-@pytest.mark.parametrize(
-    ("phase", "precision", "pre_lr", "advice"),
-    [
-        (1, "fp32", None, "--lrG 2e-05"),
-        (1, "fp32", 1e-3, "--pre_lr 0.0001"),
-        (2, "fp16", 1e-3, "--lrG 2e-05 --lrD 1e-05, or with --precision fp32"),
-    ],
-)
-def test_the_advice_after_a_loss_that_is_not_finite(phase, precision, pre_lr, advice):
-    args = types.SimpleNamespace(lrG=2e-4, lrD=1e-4, pre_lr=pre_lr)
+def test_the_advice_after_a_loss_that_is_not_finite():
+    args = types.SimpleNamespace(lrG=2e-4, lrD=1e-4, pre_lr=1e-3)
     model = types.SimpleNamespace(discriminator=True)
-    run = types.SimpleNamespace(args=args, model=model, config=config(), phase=phase, precision=precision)
-    message = failures.advice_after_nan(run)
-    assert message == f"the last saved state is untouched; resume with {COMMAND} {advice}"
+    run = types.SimpleNamespace(args=args, model=model, config=config(), phase=1, precision="fp32")
+    message = "the last saved state is untouched; resume with " + COMMAND
+    assert failures.advice_after_nan(run) == f"{message} --pre_lr 0.0001"
+    run.phase, run.precision = 2, "fp16"
+    advice = f"{message} --lrG 2e-05 --lrD 1e-05, or with --precision fp32"
+    assert failures.advice_after_nan(run) == advice
 
 
 # log.txt

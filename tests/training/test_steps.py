@@ -1,35 +1,22 @@
-"""What the discriminator sees, steps in float16, and the running mean of the generator's weights."""
+"""What the discriminator sees, how well it judges, steps in float16, and the running mean of weights."""
 
-import csv
 import math
-import os
-import signal
 import types
 
 import pytest
 import torch
-from helpers import at_step, tiny_run
 
-import CartoonGAN
-from pictures import checkpoints
 from training import processes
-from training.run import Run
-from training.steps import Pool, Scaler, add_noise, augment, running_mean, shown_generator
-from utils import Stopped
+from training.steps import Pool, Scaler, add_noise, auc, augment, running_mean, shown_generator
 
 PLACE = (2, 3, 4)
-DECAY = 0.75
 
 # The pool
 
 
-def test_an_empty_pool_gives_the_newest():
-    pool = Pool(0, 0)
-    assert all(pool.exchange(n, (2, 1, n)) == n for n in range(50)) and pool.batches == []
-
-
 def test_a_pool_fills_and_then_gives_an_older_batch_half_of_the_time():
     """The newest batch replaces the one that is given, and each place of the pool is chosen alike."""
+    assert Pool(0, 0).exchange(7, PLACE) == 7
     pool = Pool(4, 0)
     assert [pool.exchange(n, (2, 1, n)) for n in range(4)] == pool.batches == [0, 1, 2, 3]
     given, places = {}, [0] * 4
@@ -174,48 +161,30 @@ def test_steps_that_overflow_are_skipped_and_counted():
     assert counts == [1, 0, 0, 1, 0, 2, 0]
 
 
-# The running mean
+# Measures and the running mean
 
 
-def weights(folder, name):
-    return checkpoints.load(folder / name)["state_dict"]
+@pytest.mark.parametrize(("size", "levels"), [(1, 3), (50, 4), (300, 10**6)])
+def test_auc_is_the_share_of_pairs_in_order(size, levels):
+    random = torch.Generator().manual_seed(size)
+    real, fake = torch.randint(levels, (2, size, 1, 2, 3), generator=random).bfloat16()
+    real = (real + levels / 4).requires_grad_()
+    above, same = (compare(real.view(-1, 1), fake.view(1, -1)) for compare in (torch.gt, torch.eq))
+    expected = (above.double() + same.double() / 2).mean().item()
+    assert auc(real, fake).item() == pytest.approx(expected, abs=1e-6)
+    assert not auc(real, fake).requires_grad
 
 
-def test_the_running_mean_is_that_of_the_weights_of_phase_two(data, tmp_path, monkeypatch, capsys):
-    assert running_mean(torch.nn.Linear(1, 1), 0) is None
-    seen, log_step = [], Run.log_step
-
-    def note(run, terms):
-        assert (shown_generator(run.model) is run.model.generator) == (not seen)
-        if run.phase == 2:
-            seen.append({key: value.clone() for key, value in run.model.generator.state_dict().items()})
-        log_step(run, terms)
-
-    monkeypatch.setattr(Run, "log_step", note)
-    CartoonGAN.main(tiny_run(data, tmp_path, "--ema_decay", DECAY))
-    (folder,) = tmp_path.glob("Tiny*_results")
-    expected = seen[0]
-    for each in seen[1:]:
-        expected = {key: DECAY * expected[key] + (1 - DECAY) * each[key] for key in each}
-    mean = weights(folder, "generator_ema.pth")
-    assert capsys.readouterr().out.rstrip().endswith("weights in generator_ema.pth")
-    assert all(torch.allclose(mean[key], expected[key], atol=1e-7) for key in expected)
-    assert not mean["down.0.weight"].equal(weights(folder, "generator_latest.pth")["down.0.weight"])
-
-
-@pytest.mark.parametrize("step", [4, 8])  # in phase one, and in phase two
-def test_the_running_mean_is_resumed_to_the_bit(step, data, tmp_path, monkeypatch):
-    more = ("--ema_decay", DECAY, "--eval_every", 3)
-    CartoonGAN.main(tiny_run(data, tmp_path / "whole", *more))
-    with monkeypatch.context() as patch:
-        at_step(patch, step, lambda _: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(Stopped):
-            CartoonGAN.main(tiny_run(data, tmp_path / "stopped", *more))
-    (folder,) = (tmp_path / "stopped").glob("Tiny*_results")
-    CartoonGAN.main(["--resume", str(folder)])
-    (whole,) = (tmp_path / "whole").glob("Tiny*_results")
-    for name in ("generator_ema.pth", "generator_best.pth"):
-        mine, theirs = weights(folder, name), weights(whole, name)
-        assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
-    last = [list(csv.DictReader((each / "metrics.csv").open()))[-1] for each in (folder, whole)]
-    assert last[0]["kid_drawings"] == last[1]["kid_drawings"]
+def test_the_running_mean_is_exponential_and_begins_with_the_first_weights():
+    generator, rng = torch.nn.Linear(2, 2), torch.Generator().manual_seed(0)
+    assert running_mean(generator, 0) is None
+    model = types.SimpleNamespace(generator=generator, ema=running_mean(generator, 0.75))
+    assert shown_generator(model) is generator
+    expected = None
+    for _ in range(4):
+        with torch.no_grad():
+            generator.weight.normal_(generator=rng)
+        new = generator.weight.clone()
+        expected = new if expected is None else 0.75 * expected + 0.25 * new
+        model.ema.update_parameters(generator)
+    assert torch.allclose(shown_generator(model).weight, expected, atol=1e-7)
