@@ -111,9 +111,8 @@ class TrainingImages(Dataset):
     def _pair(self, path):
         if not self.smoothed:
             return [self._fit(images.read(path, self.drawing_channels, at_least=self.load_size))]
-        return [
-            self._fit(half) for half in np.array_split(images.read(path, self.drawing_channels), 2, axis=1)
-        ]
+        halves = np.array_split(images.read(path, self.drawing_channels), 2, axis=1)
+        return [self._fit(half) for half in halves]
 
     def _fit(self, image):
         return images.fit_training(image, self.load_size, self.resize)
@@ -197,7 +196,7 @@ def load_batches(dataset, batches, workers, device):
         prefetch_factor=AHEAD if workers else None,
         pin_memory=device.type == "cuda",
         worker_init_fn=_start_worker,
-        # A forked worker ends soon after a program that was killed. With a fork server, Python 3.14's default,
+        # A forked worker ends soon after a program that was killed. With Python 3.14's default, a fork server,
         # the worker and the server would wait for each other forever.
         multiprocessing_context="fork" if workers else None,
     )
@@ -212,8 +211,8 @@ def load_batches(dataset, batches, workers, device):
             raise RunFailed(reason) from error
         raise
     finally:
-        # An error's traceback keeps PyTorch's iterator alive, and with it the processes, which ignore SIGTERM:
-        # the program would wait for them forever.
+        # An error's traceback keeps PyTorch's iterator alive, and with it the processes: they ignore SIGTERM,
+        # and the program would wait for them forever.
         if workers and loaded is not None:
             loaded._shutdown_workers()
         for process in {*multiprocessing.active_children()} - before:
@@ -228,4 +227,4 @@ def _start_worker(_):
     images.cv2.setNumThreads(1)
     if sys.platform == "linux":  # else a worker that waits for a lock would outlive a killed program
         ctypes.CDLL(None).prctl(SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
-    close_inherited_locks()  # elsewhere a worker outlives a killed program by seconds, and would hold its lock
+    close_inherited_locks()  # elsewhere a worker outlives a killed program by seconds, with its lock
