@@ -196,8 +196,8 @@ def load_batches(dataset, batches, workers, device):
         prefetch_factor=AHEAD if workers else None,
         pin_memory=device.type == "cuda",
         worker_init_fn=_start_worker,
-        # A forked worker ends soon after a program that was killed. With Python 3.14's default, a fork server,
-        # the worker and the server would wait for each other forever.
+        # A forked worker ends soon after a program that was killed. With a fork server, the default from
+        # Python 3.14 on, the worker and the server would wait for each other forever.
         multiprocessing_context="fork" if workers else None,
     )
     before, loaded = {*multiprocessing.active_children()}, None
