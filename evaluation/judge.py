@@ -1,4 +1,4 @@
-"""Measures results beside their photographs and beside the drawings that they should resemble."""
+"""Compares results with their photographs and with the drawings that they should resemble."""
 
 import collections
 import copy
@@ -35,7 +35,7 @@ class FeatureSet(NamedTuple):
 
 
 class Judge:
-    """Measures results beside photographs and drawings, whose features it computes once, when it is made.
+    """Compares results with photographs and drawings, whose features are computed once, by the constructor.
 
     All pictures are resized as in training, by `fit(image)`, and cut into squares of `size` pixels for the
     networks. `photos`, `drawings` and `training` are lists of paths, `clear` is {hazy photo: its clear

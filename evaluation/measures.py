@@ -1,4 +1,4 @@
-"""The measures of results: name, meaning and computation of each. Does not import PyTorch, for the pages.
+"""The measures of results: name, meaning and computation of each. The pages import this without PyTorch.
 
 To add a measure, write its function and its line in MEASURES: the printed table, evaluation.json, metrics.csv
 and the pages take it from there. Images are uint8 H,W,3, RGB.

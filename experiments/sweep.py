@@ -78,7 +78,7 @@ from pages import summaries, tables
 
 
 def main(argv=None):
-    """Run a sweep. Returns 1 if a run of it failed; the others are trained nevertheless."""
+    """Run a sweep. Returns 1 if a run failed; the others are still trained."""
     runs, failed = plan(argv), 0
     for number, (folder, words) in enumerate(runs, 1):
         print(f"run {number} of {len(runs)}: {folder}{'' if words else ' is finished'}", flush=True)

@@ -24,9 +24,8 @@ def encoded(image, kind="png", **how):
     return file.getvalue()
 
 
-def png(values, **chunks):
-    """A PNG of uint8 or uint16 values (H,W or H,W,3) with chunks before its pixels."""
-    data = images.cv2.imencode(".png", values[..., ::-1] if values.ndim == 3 else values)[1].tobytes()
+def with_chunks(data, **chunks):
+    """The bytes of a PNG with chunks after its header."""
     for kind, content in chunks.items():
         whole = kind.encode() + content
         whole = struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
@@ -70,25 +69,16 @@ LINKS = {  # and their targets
 }
 
 
-def fill(folder, *, long=True):
-    """Write every kind into a folder; returns {path: reason} of the unusable, LONG included if `long`."""
+def fill(folder):
+    """Write every kind into a folder; returns {path: reason} of those that cannot be trained on."""
     folder.mkdir(parents=True, exist_ok=True)
-    reasons = {}
     for name, data in UNUSUAL.items():
         (folder / name).write_bytes(data)
-    for name, (data, reason) in (LONG | DAMAGED).items():
+    for name, (data, _) in (LONG | DAMAGED).items():
         (folder / name).write_bytes(data)
-        reasons |= {folder / name: reason} if long or name not in LONG else {}
-    for name, (target, reason) in LINKS.items():
+    for name, (target, _) in LINKS.items():
         (folder / name).symlink_to(target)
-        reasons[folder / name] = reason
-    return reasons
-
-
-def fill_with_links_to_folders(folder):
-    (folder / "loop").symlink_to(".")
-    (folder / "outside.jpg").symlink_to(folder.parents[1])
-    return {folder / "loop": "a link to a folder", folder / "outside.jpg": "a link to a folder"}
+    return {folder / name: reason for name, (_, reason) in (LONG | DAMAGED | LINKS).items()}
 
 
 def assert_reported(stderr, reasons, before="left out "):

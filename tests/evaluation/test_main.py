@@ -86,7 +86,7 @@ def test_a_run_knows_its_data_and_sizes_and_each_of_two_has_a_file(data, checkpo
     assert rows[0] == rows[1] and rows[0]["content_change"] > 0
     with pytest.raises(WrongUse, match="--photos DIR and --drawings DIR needed"):
         evaluate.main([str(checkpoint), *map(str, SHORT)])
-    (run / "settings.json").write_text(json.dumps({"options": options | {"input_size": -1}}))
+    (run / "settings.json").write_text('{"options": {"input_size": -1}}')
     with pytest.raises(WrongUse, match=r"settings.json is damaged: .*input_size"):
         results.trained_with(run)
 
@@ -169,7 +169,7 @@ def test_vgg19_replaces_an_inception_that_is_not_available_unless_it_was_named(m
         evaluate.find_inception("inception", "cpu")
 
 
-HARM = {
+FAULTS = {
     "0.png is twice as wide as its photo: run test.py without --side_by_side": lambda path, image: (
         images.write(path, images.side_by_side(image, image))
     ),
@@ -180,12 +180,12 @@ HARM = {
 }
 
 
-@pytest.mark.parametrize("message", HARM)
+@pytest.mark.parametrize("message", FAULTS)
 def test_wrong_results_are_reported_before_anything_slow(message, data, tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     path, photo = tmp_path / "results/0.png", images.read(data / "src_data/test/0.jpg")
     images.write(path, photo)
-    HARM[message](path, photo)
+    FAULTS[message](path, photo)
     monkeypatch.setattr(checkpoints, "load_vgg", None)
     folders = ["--photos", data / "src_data/test", "--drawings", data / "tgt_data/train", *SHORT]
     with pytest.raises(WrongUse, match=message):

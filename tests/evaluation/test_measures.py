@@ -12,9 +12,9 @@ from pictures.images import cv2, luminance
 GREY = np.full((96, 128, 3), 128, np.uint8)
 
 
-def pattern(make, height=96, width=128):
+def pattern(make):
     """An image that is 128 + make(y, x) in all channels."""
-    values = np.rint(128 + make(*np.mgrid[:height, :width]))
+    values = np.rint(128 + make(*np.mgrid[:96, :128]))
     return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
 
 

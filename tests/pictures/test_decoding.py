@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from bad_data import DAMAGED, PHOTO, UNUSUAL, encoded, noise, png
+from bad_data import DAMAGED, PHOTO, UNUSUAL, encoded, noise, with_chunks
 from helpers import SLOW
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -60,11 +60,13 @@ def test_kinds_of_pixel(image, kind, colour):
 
 
 def test_a_transparent_colour_of_16_bits_is_white():
-    grey = png(np.array([[0, 256, 30_000, 65_535]], np.uint16), tRNS=struct.pack(">H", 256))
-    assert decoding.decode(grey)[0, :, 0].tolist() == [0, 255, 116, 255]
-    colours = np.array([[[0x1234, 0x5678, 0x9ABC], [0xFFFF, 0, 0]]], np.uint16)
-    data = png(colours, tRNS=struct.pack(">3H", 0x1234, 0x5678, 0x9ABC))
-    assert decoding.decode(data).tolist() == [[[255] * 3, [255, 0, 0]]]
+    grey = images.cv2.imencode(".png", np.array([[0, 256, 30_000, 65_535]], np.uint16))[1].tobytes()
+    decoded = decoding.decode(with_chunks(grey, tRNS=struct.pack(">H", 256)))
+    assert decoded[0, :, 0].tolist() == [0, 255, 116, 255]
+    colours = np.array([[[0x9ABC, 0x5678, 0x1234], [0, 0, 0xFFFF]]], np.uint16)  # BGR
+    colours = images.cv2.imencode(".png", colours)[1].tobytes()
+    decoded = decoding.decode(with_chunks(colours, tRNS=struct.pack(">3H", 0x1234, 0x5678, 0x9ABC)))
+    assert decoded.tolist() == [[[255] * 3, [255, 0, 0]]]
 
 
 def test_a_still_that_is_not_a_frame_of_an_animation_is_left_out():

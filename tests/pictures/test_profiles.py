@@ -5,13 +5,14 @@ import struct
 
 import numpy as np
 import pytest
-from bad_data import encoded, png
+from bad_data import encoded, with_chunks
 from PIL import Image, ImageCms
 
 import utils
 from pictures import decoding, profiles
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+PLAIN = encoded(Image.fromarray(COLOURS))
 D65 = 0.3127, 0.329
 BT709 = 0.64, 0.33, 0.3, 0.6, 0.15, 0.06, *D65  # x, y of red, green, blue, white
 NEAR_BT709 = 0.6405, *BT709[1:]  # colours change by 1 of 255
@@ -45,18 +46,6 @@ def fixed(*numbers):
     return struct.pack(f">{len(numbers)}i", *(round(65536 * number) for number in numbers))
 
 
-def icc(device, space, connection, tags):
-    """The bytes of a small ICC profile."""
-    white = fixed(0.9642, 1, 0.8249)
-    tags = {b"wtpt": b"XYZ " + bytes(4) + white} | tags
-    index, body, start = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
-    for name, data in tags.items():
-        index += name + struct.pack(">II", start + len(body), len(data))
-        body += data + bytes(-len(data) % 4)
-    head = struct.pack(">III4s4s4s", start + len(body), 0, 0x02400000, device, space, connection)
-    return head + bytes(12) + b"acsp" + bytes(28) + white + bytes(48) + index + body
-
-
 def of_inks():
     """A profile of CMYK by a table: each ink takes light away, and black is not quite black."""
     inks = np.array([*np.ndindex(2, 2, 2, 2)])
@@ -64,12 +53,14 @@ def of_inks():
     lab = np.stack([light, 128 - 60 * inks[:, 0] + 70 * inks[:, 1], 128 + 80 * inks[:, 2]], 1)
     unit, straight = fixed(1, 0, 0, 0, 1, 0, 0, 0, 1), bytes(range(256))
     table = b"mft1\0\0\0\0\4\3\2\0" + unit + straight * 4 + lab.astype(np.uint8).tobytes() + straight * 3
-    return icc(b"prtr", b"CMYK", b"Lab ", {b"A2B0": table, b"A2B1": table})
+    names = 0x02400000, b"prtr", b"CMYK", b"Lab ", b"acsp", fixed(0.9642, 1, 0.8249)
+    head = struct.pack(">I4xI4s4s4s12x4s28x12s48x", 144 + len(table), *names)
+    return head + struct.pack(">I4sII", 1, b"A2B0", 144, len(table)) + table
 
 
 def of_grey(power):
-    curve = b"para\0\0\0\0\0\0\0\0" + fixed(power)
-    return icc(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": curve})
+    """A profile of grey: one of RGB with other names."""
+    return profiles._profile(power, BT709).replace(b"RGB ", b"GRAY", 1).replace(b"rTRC", b"kTRC", 1)
 
 
 WIDE, IN_WIDE = profiles._profile(563 / 256, ADOBE), in_srgb(COLOURS, 563 / 256, ADOBE)
@@ -78,7 +69,6 @@ WIDE, IN_WIDE = profiles._profile(563 / 256, ADOBE), in_srgb(COLOURS, 563 / 256,
 def test_a_wide_profile_is_converted_and_transparency_stays():
     alpha = np.tile(np.arange(40, dtype=np.uint8) * 6 + 1, (30, 1))
     data = encoded(Image.fromarray(np.dstack([COLOURS, alpha])), icc_profile=WIDE)
-    assert error(COLOURS, IN_WIDE) > 60
     (frame,), _ = decoding.decode_frames(data)
     assert (frame[..., 3] == alpha).all() and error(frame[..., :3], IN_WIDE) < 2
     opaque = alpha[..., None] / 255
@@ -102,13 +92,12 @@ def test_grey_pictures(mode, profile):
 def test_inks_are_those_of_the_profile():
     inks = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
     picture = Image.fromarray(inks, "CMYK")
-    made = decoding.decode(encoded(picture, "tiff", icc_profile=of_inks())).astype(int)
+    made = decoding.decode(encoded(picture, "tiff", icc_profile=of_inks()))
     profile = ImageCms.getOpenProfile(io.BytesIO(of_inks()))
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
     srgb = ImageCms.createProfile("sRGB")
     expected = ImageCms.profileToProfile(picture, profile, srgb, intent, "RGB", flags=flags)
     assert (made == np.asarray(expected)).all()
-    assert np.abs(made - np.asarray(picture.convert("RGB"))).mean() > 20
 
 
 @pytest.mark.parametrize("profile", [WIDE[:200], of_inks(), profiles._profile(None, NEAR_BT709)])
@@ -144,21 +133,19 @@ IN_P3 = in_srgb(COLOURS, None, P3)
     ],
 )
 def test_colours_that_a_png_declares(chunks, expected):
-    assert error(decoding.decode(png(COLOURS, **chunks)), expected) <= 2
+    assert error(decoding.decode(with_chunks(PLAIN, **chunks)), expected) <= 2
 
 
 def test_a_profile_precedes_gamma_and_follows_cicp():
     profile = encoded(Image.fromarray(COLOURS), icc_profile=profiles.SRGB_PROFILE)
-    for chunks, expected in (({"gAMA": gamma(1)}, COLOURS), ({"cICP": P3_NUMBERS}, IN_P3)):
-        data = png(COLOURS, **chunks)
-        both = data[:33] + profile[33 : profile.index(b"IDAT") - 4] + data[33:]
-        assert error(decoding.decode(both), expected) <= 2
+    assert error(decoding.decode(with_chunks(profile, gAMA=gamma(1))), COLOURS) <= 2
+    assert error(decoding.decode(with_chunks(profile, cICP=P3_NUMBERS)), IN_P3) <= 2
 
 
 def test_all_frames_have_the_declared_colours():
     frames = [Image.fromarray(each) for each in (COLOURS, COLOURS[::-1])]
     moving = encoded(frames[0], save_all=True, append_images=frames[1:], duration=100)
-    made, _ = decoding.decode_frames(moving[:33] + png(COLOURS, gAMA=gamma(1))[33:49] + moving[33:])
+    made, _ = decoding.decode_frames(with_chunks(moving, gAMA=gamma(1)))
     assert error(made, [in_srgb(each, 1) for each in (COLOURS, COLOURS[::-1])]) <= 2
 
 
@@ -177,5 +164,5 @@ def test_colours_that_an_avif_declares():
 
 def test_hdr_is_read_as_it_is_and_reported(capsys):
     utils.report_once.cache_clear()
-    assert (decoding.decode(png(COLOURS, cICP=bytes([9, 16, 0, 1]))) == COLOURS).all()
+    assert (decoding.decode(with_chunks(PLAIN, cICP=bytes([9, 16, 0, 1]))) == COLOURS).all()
     assert "declares colours that are not supported (usually HDR)" in capsys.readouterr().err
