@@ -56,7 +56,7 @@ def _files(folder, part):
     from training import samples  # loads PyTorch, which takes seconds
 
     options = (read_settings(folder) or {"options": {}})["options"]
-    return samples.spare(folder, options.get("sample_every") or 1, 1)
+    return samples.removable(folder, options.get("sample_every") or 1, 1)
 
 
 def _is_confirmed(question):
