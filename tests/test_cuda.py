@@ -10,20 +10,21 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from helpers import HAS_GPU, TINY, at_step, free_port, needs_gpu, tiny_run
+from helpers import HAS_GPU, TINY, at_step, needs_gpu, tiny_run
 from steps import EVERYTHING, Waits, batch, built, take
-from torch import distributed, nn
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import CartoonGAN
 import test
 import utils
 from networks import CONVOLUTIONS, VGG19, Generator
-from pictures import checkpoints, images, inference
-from training import history, options, processes
+from pictures import checkpoints, inference
+from support import gpu
+from training import history, options, samples
 from training.run import Run
 from training.steps import Scaler
-from utils import Stopped
+from utils import Stopped, WrongUse
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products; read once
 CPU = torch.device("cpu")
@@ -100,41 +101,6 @@ def test_a_run_with_samples_and_measures_and_its_generator_applied(data, tmp_pat
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
-@needs_gpu
-@pytest.mark.parametrize("kind", ["instance", "layer"])
-def test_pictures_in_batches_and_tiles_match_the_cpu(kind):
-    photos = [np.random.default_rng(n).integers(0, 256, (40, 52, 3)).astype(np.uint8) for n in range(3)]
-    photos = [images.resize(images.resize(photo, 8, 8), 52, 40) for photo in photos]
-
-    def made(device, precision, tile):
-        torch.manual_seed(0)
-        generator = inference.prepare(Generator(ngf=8, nb=2, norm=kind), torch.device(device), precision)
-        return np.stack(inference.stylise(generator, photos, tile)).astype(int)
-
-    for tile in (None, 16):
-        expected = made("cpu", "fp32", None)
-        assert np.abs(made("cuda", "fp32", tile) - expected).max() <= 1
-        assert np.abs(made("cuda", "fp16", tile) - expected).mean() < 3
-
-
-@needs_gpu
-def test_a_group_of_one_process(monkeypatch):
-    """Wrapped like several processes, it has the gradients of a single one."""
-    _, expected = take(*built("cuda"), "cuda", 1, phase=2)
-    where = f"tcp://127.0.0.1:{free_port()}"
-    distributed.init_process_group("cpu:gloo,cuda:nccl", init_method=where, rank=0, world_size=1)
-    try:
-        with monkeypatch.context() as patch:
-            patch.setattr(processes, "count", lambda: 2)  # else nothing is wrapped
-            model, args = built("cuda")
-        assert isinstance(model.parallel_generator, nn.parallel.DistributedDataParallel)
-        _, results = take(model, args, "cuda", 1, phase=2)
-    finally:
-        distributed.destroy_process_group()
-    for mine, one in zip(results, expected, strict=True):
-        assert (mine - one).norm() < 1e-3 * one.norm()
-
-
 def steps_of_both_phases(run, args, number, device):
     model = run.model
     step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
@@ -163,6 +129,44 @@ def test_no_step_waits_for_its_device(device, more):
     with Waits() as log:
         run.unchecked[0]["content"].to("meta"), torch.ones(1).item()
     assert log.waits == ["_to_copy", "_local_scalar_dense"]
+
+
+# cuDNN and TF32 settings, which can be set and read without a GPU
+
+
+def test_float32_is_float32_in_training_and_in_applying():
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn.allow_tf32 = products.allow_tf32 = True
+    inference.prepare(Generator(ngf=4, nb=1), CPU, "fp32")
+    assert not cudnn.allow_tf32 and not products.allow_tf32
+    cudnn.allow_tf32 = products.allow_tf32 = True
+    built("cpu", "bf16")
+    assert not cudnn.allow_tf32 and not products.allow_tf32
+
+
+@pytest.mark.parametrize(("device", "capability"), [("cpu", (8, 0)), ("cuda", (7, 5)), ("cuda", (8, 0))])
+def test_tf32_is_a_choice_from_the_a100_on(device, capability, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    if (device, capability) == ("cuda", (8, 0)):
+        gpu.choose_arithmetic(torch.device(device), "tf32")
+        assert torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32
+    else:
+        with pytest.raises(WrongUse, match="tf32 needs an A100 or a later NVIDIA GPU: use --precision fp32"):
+            gpu.choose_arithmetic(torch.device(device), "tf32")
+
+
+def test_a_run_searches_while_it_trains_and_not_for_samples_and_measures(data, tmp_path, monkeypatch):
+    searched, forward = {True: [], False: []}, Generator.forward
+
+    def watched(self, photo, flat=False):
+        searched[torch.is_grad_enabled()].append(torch.backends.cudnn.benchmark)
+        return forward(self, photo, flat)
+
+    monkeypatch.setattr(Generator, "forward", watched)
+    at_step(monkeypatch, 1, samples.draw)
+    CartoonGAN.main(tiny_run(data, tmp_path, "--pre_train_epoch", 1, "--train_epoch", 1, "--eval_every", 1))
+    assert searched[True] == [True] * 6
+    assert len(searched[False]) > 8 and not any(searched[False])
 
 
 # Fake CUDA tensors: a tensor on another device or in another precision would raise

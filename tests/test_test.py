@@ -66,20 +66,14 @@ def test_options_reach_the_work(command, ckpt, tmp_path):
     assert f"Command: {PYTHON} test.py --pre_trained_model {ckpt} " in origin and "--suffix _x" in origin
 
 
-@pytest.mark.parametrize(
-    ("option", "keeps", "strength"),
-    [
-        ("--keep_colour=chroma", "chroma", 1),
-        ("--strength=0.25", "off", 0.25),
-    ],
-)
-def test_what_stays_of_the_photo(command, tmp_path, option, keeps, strength):
+def test_what_is_kept_of_the_photo(command, tmp_path):
     photo = put(tmp_path / "in/a.png")
     command()
     result = pixels(tmp_path / "out/a.png")
-    command(option)
-    kept = pixels(tmp_path / "out/a.png")
-    assert (kept == colour.keep(photo, result, keeps, strength)).all() and (kept != result).any()
+    for option, keeps, strength in (("--keep_colour=chroma", "chroma", 1), ("--strength=0.25", "off", 0.25)):
+        command(option)
+        kept = pixels(tmp_path / "out/a.png")
+        assert (kept == colour.keep(photo, result, keeps, strength)).all() and (kept != result).any()
 
 
 def test_skip_existing_finishes_an_interrupted_run(command, tmp_path, capsys):
@@ -94,9 +88,8 @@ def test_skip_existing_finishes_an_interrupted_run(command, tmp_path, capsys):
 
 def test_an_option_that_does_not_fit_the_checkpoint_is_an_error(command, ckpt, tmp_path):
     put(tmp_path / "in/a.png")
-    for name, actual in (("nb", 1), ("out_ngc", 3)):
-        with pytest.raises(WrongUse, match=f"--{name} is 7, but .*net.pth has {name} {actual}"):
-            command(f"--{name}=7")
+    with pytest.raises(WrongUse, match=r"--nb is 7, but .*net.pth has nb 1"):
+        command("--nb=7")
     checkpoints.save(ckpt, animegan_weights())
     with pytest.raises(WrongUse, match="AnimeGANv2's network"):
         command("--ngf=64")
@@ -115,18 +108,10 @@ def test_the_old_scripts_options_are_accepted(command, tmp_path, capsys):
     assert ignored == "training options have no effect here: --name --vgg_model --ndf"
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("--pre_trained_model x --image_dir x", "give --image_dir"),
-        ("--pre_trained_model x --image_dir x --output_image_dir y --video z", "give --image_dir"),
-        ("--image_dir x --output_image_dir y", "are required: --pre_trained_model"),
-        ("--pre_trained_model x --image_dir x --output_image_dir y --suffix a/b", "part of a file's name"),
-    ],
-)
-def test_an_incomplete_command_is_an_error(given, message):
-    with pytest.raises(WrongUse, match=message):
-        test.parse(given.split())
+@pytest.mark.parametrize("given", ["--image_dir x", "--image_dir x --output_image_dir y --video z"])
+def test_an_incomplete_command_is_an_error(given):
+    with pytest.raises(WrongUse, match="give --image_dir and --output_image_dir, or --video"):
+        test.parse(["--pre_trained_model=x", *given.split()])
 
 
 def test_a_frame_that_cannot_be_made_ends_the_film_with_one_line(tmp_path):
@@ -140,12 +125,8 @@ def test_a_frame_that_cannot_be_made_ends_the_film_with_one_line(tmp_path):
 
 
 # macOS has no affinity of processes, Windows no fcntl.
-OTHER_SYSTEM = """
-import os, runpy, sys
-del os.sched_getaffinity
-sys.modules["fcntl"] = None
-runpy.run_path("test.py", run_name="__main__")
-"""
+OTHER_SYSTEM = "import os, runpy, sys; del os.sched_getaffinity; sys.modules['fcntl'] = None; "
+OTHER_SYSTEM += "runpy.run_path('test.py', run_name='__main__')"
 
 
 def test_on_other_systems_a_picture_that_fails_is_named_and_the_others_are_done(ckpt, tmp_path, run_cli):

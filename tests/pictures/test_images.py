@@ -41,14 +41,14 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
 # Sizes and colours
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "how", "expected"),
-    [(33, 47, "crop", (32, 46)), (20, 10, "crop", (64, 32)), (100, 50, "squash", (32, 32))],
-)
-def test_fit_training(width, height, how, expected):
-    for channels in (1, 3):
-        image = images.fit_training(pixels(width, height)[..., :channels], 32, how)
-        assert image.shape == (*expected[::-1], channels) and image.dtype == np.uint8
+def test_fit_training():
+    for size, how, expected in (
+        ((33, 47), "crop", (46, 32)),
+        ((20, 10), "crop", (32, 64)),
+        ((9, 5), "squash", (32, 32)),
+    ):
+        assert images.fit_training(pixels(*size), 32, how).shape == (*expected, 3)
+        assert images.fit_training(pixels(*size)[..., :1], 32, how).shape == (*expected, 1)
 
 
 def test_fit_within_shrinks_and_never_enlarges():

@@ -47,22 +47,15 @@ def rows(path, mode="RGB"):
 # Kinds of picture
 
 
-@pytest.mark.parametrize(
-    ("name", "image", "options", "mode"),
-    [
-        ("a.JPEG", noise(33, 18, 1), {}, "RGB"),
-        ("transparent.png", noise(33, 18).quantize(16), {"transparency": 3}, "RGBA"),
-        ("alpha.tif", noise(33, 18, 4), {}, "RGBA"),
-        ("pixel.png", noise(1, 1), {}, "RGB"),
-    ],
-)
-def test_size_format_and_transparency_stay(run, tmp_path, name, image, options, mode):
-    image.save(tmp_path / "in" / name, **options)
-    assert run() == 0
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_size_format_and_transparency_stay(run, tmp_path, name):
+    transparent = noise(33, 18).quantize(16) if name == "a.png" else noise(33, 18, 4)
+    transparent.save(tmp_path / "in" / name, transparency=3)
+    noise(1, 1, 1).save(tmp_path / "in/pixel.JPEG")
+    assert run() == 0 and rows(tmp_path / "out/pixel.JPEG").shape == (1, 1, 3)
     with Image.open(tmp_path / "in" / name) as given, Image.open(tmp_path / "out" / name) as made:
-        assert (made.size, made.format, made.mode) == (given.size, given.format, mode)
-        if mode == "RGBA":
-            assert (np.asarray(made)[..., 3] == np.asarray(given.convert("RGBA"))[..., 3]).all()
+        assert (made.size, made.format, made.mode) == (given.size, given.format, "RGBA")
+        assert (np.asarray(made)[..., 3] == np.asarray(given.convert("RGBA"))[..., 3]).all()
 
 
 @pytest.mark.parametrize("extension", ["gif", "png", "webp"])
