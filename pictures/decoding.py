@@ -86,9 +86,7 @@ def decode_frames(data, longest=None):
             width, height = file.size
             profile, still = file.info.get("icc_profile"), file.info.get("default_image", False)
             if file.n_frames * width * height > ALL_FRAMES:
-                raise Unreadable(
-                    f"{file.n_frames} frames of {width}x{height} pixels are too many to decode at once"
-                )
+                raise Unreadable(f"{file.n_frames} frames of {width}x{height} pixels are too many at once")
             frames, info = [], {"duration": [], "loop": file.info.get("loop")}
             for frame in itertools.islice(ImageSequence.Iterator(file), still, None):
                 frame = frame.copy()

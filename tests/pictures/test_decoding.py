@@ -133,9 +133,7 @@ def test_an_animation_that_is_too_large_is_refused():
     small = [Image.new("L", (8, 8), shade) for shade in range(4)]
     data = bytearray(encoded(small[0], "gif", save_all=True, append_images=small[1:]))
     data[6:10] = struct.pack("<HH", 13000, 13000)  # the canvas; each frame is still 8x8
-    with pytest.raises(
-        decoding.Unreadable, match="4 frames of 13000x13000 pixels are too many to decode at once"
-    ):
+    with pytest.raises(decoding.Unreadable, match="4 frames of 13000x13000 pixels are too many at once"):
         decoding.decode_frames(bytes(data))
 
 
