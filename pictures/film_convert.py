@@ -39,9 +39,9 @@ def check(source, target):
 def convert(source, target, change, about=""):
     """Write the film `source` to `target` with change(frame) for each frame; returns the number of frames.
 
-    `change` takes a frame as `film.to_rgb` returns it and returns uint8 RGB, always of one size; odd sides grow
-    by a pixel, because 4:2:0 video needs even sides. `about` is added to the film's comment. Raises WrongUse,
-    RunFailed if the film is damaged or cannot be written, and Stopped on a signal.
+    `change` takes and returns a frame in uint8 RGB (`film.to_rgb`); its results have one size. An odd side
+    grows by a pixel, because 4:2:0 video needs even sides. `about` is added to the film's comment. Raises
+    WrongUse, RunFailed if the film is damaged or cannot be written, and Stopped on a signal.
     """
     check(source, target)
     target.parent.mkdir(parents=True, exist_ok=True)
