@@ -1,7 +1,4 @@
-"""The program on a GPU, compared with the CPU. Without a GPU: fake CUDA tensors, and a log of operations.
-
-python -m pytest -n 0 tests/test_cuda.py -rs
-"""
+"""The program on a GPU, compared with the CPU. Without a GPU: fake CUDA tensors, and a log of operations."""
 
 import os
 from unittest import mock
@@ -53,13 +50,10 @@ def test_both_phases_match_the_cpu_in_float32(device, precision, phase):
     steps = 5 if device == "cpu" else 20
     if device == "cuda" and precision in ("tf32", "bf16") and torch.cuda.get_device_capability() < (8, 0):
         pytest.skip(f"{torch.cuda.get_device_name()} has no {precision}")
-    expected, exact = take(*built(CPU), "cpu", steps, phase)
-    results, gradients = take(*built(device, precision), device, steps, phase)
+    expected = take(*built("cpu"), "cpu", steps, phase)
+    results = take(*built(device, precision), device, steps, phase)
     for mine, one in zip(results, expected, strict=True):
         assert mine == pytest.approx(one, rel=0.02)
-    if precision == "fp32":
-        for mine, one in zip(gradients, exact, strict=True):
-            assert (mine - one).norm() < 1e-3 * one.norm()
 
 
 @needs_gpu
