@@ -19,11 +19,10 @@ from utils import WrongUse, exit_status
 PARTS = ("state", "samples", "events")  # of a run, that can be removed
 
 
-def slim(folders, parts, confirm):
-    """Remove `parts`, a sequence of PARTS, from finished runs, if confirm(question) is true.
+def slim(folders, parts):
+    """Remove `parts`, a sequence of PARTS, from finished runs, after a confirmation.
 
-    Returns the number of bytes freed. Raises WrongUse if a run is not finished, or if there is nothing to
-    remove.
+    Returns the number of bytes freed. Raises WrongUse if a run is not finished or there is nothing to remove.
     """
     with contextlib.ExitStack() as locks:
         files = {}
@@ -31,16 +30,15 @@ def slim(folders, parts, confirm):
             if found := [path for part in parts for path in _files(folder, part)]:
                 locks.enter_context(lock_run(folder))
                 if run_state(folder)[0] != "finished":
-                    raise WrongUse(f"{folder} is not finished by its log: resuming needs its state")
+                    raise WrongUse(f"{folder} is not finished (log.txt): resuming needs its state")
                 files[folder] = {path: path.stat().st_size for path in found}
         if not files:
             raise WrongUse(f"{', '.join(map(str, folders))}: nothing to remove of {', '.join(parts)}")
         freed = sum(sum(sizes.values()) for sizes in files.values())
-        runs = next(iter(files)) if len(files) == 1 else f"{len(files)} runs"
-        question = f"remove {', '.join(parts)} of {runs} ({size(freed)})?"
+        question = f"remove {', '.join(parts)} of {', '.join(map(str, files))} ({size(freed)})?"
         if "state" in parts:
             question += " Runs without a state cannot be resumed"
-        if not confirm(question):
+        if not _is_confirmed(question):
             return 0
         for folder, sizes in files.items():
             log_event(folder, "slimmed", f"{', '.join(parts)} removed, {sum(sizes.values())} bytes")
@@ -51,16 +49,14 @@ def slim(folders, parts, confirm):
 
 def _files(folder, part):
     """The files of a run's folder that belong to one of PARTS."""
-    if part == "state":
-        return [path for path in [folder / STATE] if path.exists()]
-    if part == "events":
-        return sorted(folder.glob("events.out.tfevents.*"))
+    if part != "samples":
+        return sorted(folder.glob(STATE if part == "state" else "events.out.tfevents.*"))
     if not (folder / "Transfer").is_dir():
         return []
     from training import samples  # loads PyTorch, which takes seconds
 
     options = (read_settings(folder) or {"options": {}})["options"]
-    return samples.spare(folder, options.get("sample_every") or 1, 1)
+    return samples.removable(folder, options.get("sample_every") or 1, 1)
 
 
 def _is_confirmed(question):
@@ -81,12 +77,12 @@ def main(argv=None):
         nargs="+",
         choices=PARTS,
         default=PARTS[:1],
-        help="with --slim: the state, which only resuming needs; samples, all but those of the epochs 1, 2, "
-        "4, 8, … and the last; events, TensorBoard's (state)",
+        help="what --slim removes: the state, which is only needed to resume; samples, except those of the "
+        "epochs 1, 2, 4, 8, … and the last; TensorBoard's events (state)",
     )
     args = parser.parse_args(argv)
     if args.slim:
-        freed = slim(args.slim, args.remove, _is_confirmed)
+        freed = slim(args.slim, args.remove)
         print(f"{size(freed)} freed" if freed else "nothing removed")
         if freed and "samples" in args.remove:
             for folder in args.slim:
@@ -98,8 +94,8 @@ def main(argv=None):
     runs = [folder] if summaries.is_run(folder) else summaries.find_runs(folder)
     if not runs and (args.list or not summaries.find_surveys(folder)):
         raise WrongUse(
-            f"no run in {folder}: no folder in it is named …_results or holds settings.json; name another "
-            "folder, as python -m pages FOLDER"
+            f"no run in {folder}: no folder in it is named …_results or holds settings.json; name another: "
+            "python -m pages FOLDER"
         )
     if args.list:
         print(listing([summaries.read(run) for run in runs]))

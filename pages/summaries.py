@@ -67,7 +67,7 @@ def read(folder):
     curves = {key: [row.get(key) for row in rows] for key in keys}
     newest = [row for row in rows if row.get("phase") == rows[-1].get("phase")][-RECENT:]
     median = lambda key: statistics.median([row[key] for row in newest if row.get(key)] or [math.nan])
-    losses = {name: text for name, text in record.get("losses", {}).items() if isinstance(text, str)}
+    losses = record.get("losses", {})
     started = [time for time, event, _ in log if event == "started"] or [str(record.get("started") or "")]
     return {
         "folder": folder,
@@ -107,7 +107,7 @@ def read(folder):
 
 
 def _settings(record):
-    """The settings to compare: the method, the options, the environment, and what `auto` stood for."""
+    """The settings to compare: the method, the options, and the environment with the resolved `auto`."""
     if not record:
         return {}
     options = {key: value for key, value in record["options"].items() if key not in IDENTITY}
@@ -155,7 +155,7 @@ def _phases(options, rows, samples):
 
 
 def _metrics(folder, problems):
-    """The rows of metrics.csv as numbers of five digits; None for a cell that has none."""
+    """The rows of metrics.csv as numbers of five digits; None for a cell that is not a finite number."""
     path = folder / history.FILE
     try:
         rows = history.read(path)
@@ -186,27 +186,21 @@ def _last_values(curves, evaluation, name):
 
 
 def _evaluation(folder, problems):
-    """([(name, {measure: number})], remarks) of evaluation.json; anything else in it is ignored."""
+    """([(name, {measure: number})], remarks) of evaluation.json."""
     path = folder / "evaluation.json"
     if not path.exists():
         return [], []
+    is_number = lambda value: type(value) in (int, float) and math.isfinite(value)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        rows = [
+            (name, {key: value for key, value in row.items() if is_number(value)})
+            for name, row in content["rows"].items()
+        ]
+        return rows, [*map(str, content.get("remarks", []))]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         problems.append(f"{path.name} cannot be read: {error}")
         return [], []
-    content = _or_empty(dict, content)
-    is_number = lambda value: type(value) in (int, float) and abs(value) < math.inf
-    rows = [
-        (name, {key: value for key, value in row.items() if is_number(value)})
-        for name, row in _or_empty(dict, content.get("rows")).items()
-        if isinstance(row, dict)
-    ]
-    return rows, [text for text in _or_empty(list, content.get("remarks")) if isinstance(text, str)]
-
-
-def _or_empty(kind, value):
-    return value if isinstance(value, kind) else kind()
 
 
 # Files
@@ -224,7 +218,7 @@ def _samples(folder, problems):
     """
     photos, others = {}, []
     for part in ("Reconstruction", "Transfer"):
-        for name in _image_names(folder / part, problems):
+        for name in _image_names(folder / part):
             photo = _PHOTO.search(name)
             epoch = _EPOCH.search(name) if part == "Transfer" else None
             if not epoch and (part == "Transfer" or not photo):
@@ -258,7 +252,8 @@ def _epochs(photos):
 def _newest(samples):
     """(URL, whether photo and result are side by side) of the first photo's newest image, or None."""
     photos, others = samples["photos"], samples["others"]
-    for photo in [photo for photo in photos if photo["epochs"]] or photos:
+    if photos:
+        photo = next((photo for photo in photos if photo["epochs"]), photos[0])
         return newest_image(photo), photo["pair"]
     return (others[-1], False) if others else None
 
@@ -271,15 +266,9 @@ def newest_image(photo):
     return pattern.replace("{epoch}", epochs[-1])
 
 
-def _image_names(folder, problems):
+def _image_names(folder):
     """The names of the images in a folder, sorted."""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        problems.append(f"{folder.name} cannot be read: {error.strerror}")
-        return []
+    names = os.listdir(folder) if folder.is_dir() else []
     images = [name for name in names if Path(name).suffix.lower() in IMAGES and not name.startswith(".")]
     return sorted(images, key=_natural)
 

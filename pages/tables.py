@@ -23,24 +23,27 @@ def overview(runs):
     differing, equal = compare_settings(runs)
     lasts, losses = (_keys(run[name] for run in runs) for name in ("last", "losses"))
     measures, measure = history.measures(lasts, losses), _best_by(runs)
-    front = [
+    data_differ = len({str(run["data"]) for run in runs}) > 1
+    if runs and not data_differ:
+        equal |= {kind: f"{count}, fingerprint {mark}" for kind, count, mark in runs[0]["data"]}
+    columns = [
         ("state", "State", "", ""),
         ("epoch", "Epoch", "number", "of phase two, if not stated otherwise"),
+        *((key, key, "setting", "") for key in differing[:MAIN]),
+        ("best", f"best {measure}", "number", ""),
+        ("seconds", "s / epoch", "number", "median of the last five epochs, as images / s"),
+        ("speed", "images / s", "number minor", ""),
+        ("data", "Data", "setting", ""),
+        ("size", "Disk", "number", ""),
+        ("started", "Started", "", ""),
+        *((key, key, "setting minor", "") for key in differing[MAIN:]),
     ]
-    front += [(key, key, "setting", "") for key in differing[:MAIN]]
-    front += [("best", f"best {measure}", "number", "")] if measure else []
-    front += [("seconds", "s / epoch", "number", "median of the last five epochs, as images / s")]
-    front += [("speed", "images / s", "number minor", "")]
-    if len({str(run["data"]) for run in runs}) > 1:
-        front += [("data", "Data", "setting", "")]
-    elif runs:
-        equal |= {kind: f"{count}, fingerprint {mark}" for kind, count, mark in runs[0]["data"]}
-    front += [("size", "Disk", "number", ""), ("started", "Started", "", "")]
-    back = [(key, key, "setting minor", "") for key in differing[MAIN:]]
     hint = "of the last epoch at which it was measured"
-    back += [(f"last {key}", key.replace("_", " "), "number measure", hint) for key in measures]
+    columns += [(f"last {key}", key.replace("_", " "), "number measure", hint) for key in measures]
+    empty = {"best": not measure, "data": not data_differ}
+    columns = [column for column in columns if not empty.get(column[0])]
     rows = [{"run": run, "cells": _cells(run, differing, measures)} for run in runs]
-    return {"columns": [*front, *back], "rows": rows, "equal": equal}
+    return {"columns": columns, "rows": rows, "equal": equal}
 
 
 def _cells(run, settings, measures):
@@ -97,7 +100,7 @@ def listing(runs):
     pad = lambda text, column: text + " " * (_width_of([column]) - _width(text))
     lines = ["  ".join(map(pad, line, table)).rstrip() for line in zip(*table, strict=True)]
     if left_out:
-        lines.append(f"They also differ in {', '.join(left_out)}: see a wider terminal, or the page.")
+        lines.append(f"They also differ in {', '.join(left_out)}: widen the terminal, or see the page.")
     return "\n".join(lines)
 
 
@@ -170,12 +173,12 @@ def printable(text):
 
 
 def _width_of(columns):
-    """Characters that a table takes in a terminal."""
+    """The width of a table in a terminal."""
     return sum(max(map(_width, column)) for column in columns) + 2 * (len(columns) - 1)
 
 
 def _width(text):
-    """Characters that a text takes in a terminal; East Asian letters take two."""
+    """The width of a text in a terminal; East Asian letters take two columns."""
     return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
 
 

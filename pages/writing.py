@@ -118,10 +118,7 @@ def _first_shown(folder, photos):
     pixels = {}
     for photo in [photo for photo in photos if photo["name"].startswith("test ")] or photos:
         image = folder / os.fsdecode(unquote_to_bytes(summaries.newest_image(photo)))
-        with (
-            contextlib.suppress(Exception),
-            Image.open(image) as opened,
-        ):  # a damaged image can fail in any way
+        with contextlib.suppress(Exception), Image.open(image) as opened:  # it may be damaged
             pixels[photo["name"]] = opened.width * opened.height
     return next((name for name in pixels if 2 * pixels[name] >= max(pixels.values())), None)
 

@@ -1,4 +1,4 @@
-"""What the methods that paint one picture share: the command line, inputs and outputs.
+"""Shared by the methods that paint one picture: the command line, inputs and outputs.
 
 Such a method is a file with `parse(argv)`, which returns its options, and `paint(args, vgg, photo,
 drawings)`, which returns a picture and its losses. Pictures are float32 (1,3,H,W) in [-1, 1].
@@ -28,9 +28,7 @@ WEIGHT = number(float, 0)  # an argparse type: the weight of a loss
 # Options
 
 
-def parser(
-    description, steps=None, photo=True, drawings=None, counted="what each method counts", folder=False
-):
+def parser(description, steps=None, photo=True, drawings=None, counted="steps of each method", folder=False):
     """A parser with the inputs, the output and the options that all methods have.
 
     `steps` is the default of --steps, and `counted` what it counts; `drawings` is argparse's nargs of the
@@ -45,9 +43,9 @@ def parser(
         "the folder of the results" if folder else f"the picture to write ({endings}), with a .json beside it"
     )
     made.add_argument("output", type=path if folder else _output, help=output)
-    add = made.group("work")
+    add = made.group("settings")
     add("size", 256, number(int, SMALLEST, 4096), "longer side in pixels")
-    add("steps", steps, number(int, 1), counted, "each method's own")
+    add("steps", steps, number(int, 1), counted, "each method's default")
     add("seed", 0, number(int, 0, 2**32 - 1), "seed of everything random")
     add("vgg_model", None, pathname, "VGG19 weights: a file, 'small' or 'random'", "torchvision's")
     add("device", "auto", one_line, "auto, cpu, cuda, cuda:1, …")

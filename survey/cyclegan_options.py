@@ -9,7 +9,7 @@ LARGE = 256  # from this size on, the paper has three more residual blocks
 
 def parser():
     """The parser of `python -m survey.cyclegan`."""
-    made = Parser("Train a CycleGAN: photographs in one folder, drawings in another, and back again.")
+    made = Parser("Train a CycleGAN on unpaired photographs and drawings.")
     add_places(made)
 
     add = made.group("networks")

@@ -1,4 +1,4 @@
-"""What the methods that train a network share: photographs, losses, training."""
+"""Shared by the methods that train a network: photographs, losses, training."""
 
 import math
 

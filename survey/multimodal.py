@@ -57,7 +57,7 @@ STRIDE = 32  # the enhance subnet halves half of the photo three times, the styl
 def parse(argv=None):
     made = command.parser(__doc__.split("\n")[0], 2000, drawings="?", counted="steps of training")
     command.add_training(made)(
-        "network", None, command.existing, "of an earlier run: apply it", metavar="FILE"
+        "network", None, command.existing, "the network of an earlier run, to apply", metavar="FILE"
     )
     args = made.parse_args(argv)
     learning = ("drawing", "photos", "steps", "batch_size", "content", "style", "seed", "vgg_model")

@@ -21,7 +21,7 @@ from training.config import load_size
 from training.processes import STOPPING
 from utils import RunFailed, report, report_once
 
-IN_A_ROW = 10  # images; if so many are lost in a row, the disk is lost rather than single files
+IN_A_ROW = 10  # images that cannot be read; after so many in a row the disk is lost, not single files
 SHARED = Path("/dev/shm")  # where the loading processes leave their batches  # noqa: S108
 AHEAD = 2  # batches that each of them may have there
 SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -46,12 +46,12 @@ def training_batches(run):
 
 
 def draws(photos, drawings, batch, seed, phase, epoch, step, streams=(DRAWINGS, DRAWINGS)):
-    """Yield, from (epoch, step) on and without end, the draws of each batch of a phase.
+    """Yield the draws of each batch of a phase, endlessly, starting at (epoch, step).
 
     A draw is (index of the image, key of its random generator). An epoch is one shuffled pass over the
     `photos`, in whole batches only: the few left over differ from epoch to epoch. The `drawings` come from an
     endless reshuffle of their own, one for each of `streams`; the same stream gives the same draws, so that a
-    smoothed drawing is the drawing's own. Nothing has a state: everything is a function of the arguments.
+    smoothed drawing is the drawing's own. Everything is a function of the arguments; there is no state.
     """
     steps = photos // batch
     for position in itertools.count((epoch - 1) * steps + step):
@@ -106,19 +106,16 @@ class TrainingImages(Dataset):
         return image
 
     def _photo(self, path):
-        return self._fit(path, images.read(path, self.photo_channels, at_least=self.load_size))
+        return self._fit(images.read(path, self.photo_channels, at_least=self.load_size))
 
     def _pair(self, path):
         if not self.smoothed:
-            return [self._fit(path, images.read(path, self.drawing_channels, at_least=self.load_size))]
+            return [self._fit(images.read(path, self.drawing_channels, at_least=self.load_size))]
         halves = np.array_split(images.read(path, self.drawing_channels), 2, axis=1)
-        return [self._fit(path, half) for half in halves]
+        return [self._fit(half) for half in halves]
 
-    def _fit(self, path, image):
-        try:
-            return images.fit_training(image, self.load_size, self.resize)
-        except images.Unreadable as error:
-            raise images.CannotRead(path, error) from None
+    def _fit(self, image):
+        return images.fit_training(image, self.load_size, self.resize)
 
     def _square(self, image, draw):
         rng = np.random.default_rng(draw[1])
@@ -130,10 +127,10 @@ class TrainingImages(Dataset):
 
 
 def first_readable(paths, start, use):
-    """use(path) of the first of paths[start] and those after it for which it works; the last wraps around.
+    """Call use(path) with paths[start] and those after it, wrapping around, until one can be read.
 
-    Returns (that result, {path: (reason, path that replaces it)} of those before). `use` may raise
-    images.CannotRead. Raises RunFailed if ten in a row, or all, cannot be read.
+    Returns (its result, {path: (reason, path that replaces it)} of those before). `use` may raise
+    images.CannotRead. Raises RunFailed if IN_A_ROW paths, or all, cannot be read.
     """
     lost = {}
     for index in range(start, start + min(IN_A_ROW, len(paths))):
@@ -199,8 +196,8 @@ def load_batches(dataset, batches, workers, device):
         prefetch_factor=AHEAD if workers else None,
         pin_memory=device.type == "cuda",
         worker_init_fn=_start_worker,
-        # A forked worker ends soon after a program that was killed. One of a fork server, which is Python
-        # 3.14's default, would wait for the server, and the server for it, for ever.
+        # A forked worker ends soon after a program that was killed. With a fork server, the default from
+        # Python 3.14 on, the worker and the server would wait for each other forever.
         multiprocessing_context="fork" if workers else None,
     )
     before, loaded = {*multiprocessing.active_children()}, None
@@ -214,8 +211,8 @@ def load_batches(dataset, batches, workers, device):
             raise RunFailed(reason) from error
         raise
     finally:
-        # An error's traceback keeps PyTorch's iterator alive, and so the processes, which ignore SIGTERM; the
-        # program would wait for them for ever.
+        # An error's traceback keeps PyTorch's iterator alive, and with it the processes: they ignore SIGTERM,
+        # and the program would wait for them forever.
         if workers and loaded is not None:
             loaded._shutdown_workers()
         for process in {*multiprocessing.active_children()} - before:
@@ -228,6 +225,6 @@ def _start_worker(_):
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     images.cv2.setNumThreads(1)
-    if sys.platform == "linux":  # a worker that waits for a lock would outlive a killed program for ever
+    if sys.platform == "linux":  # else a worker that waits for a lock would outlive a killed program
         ctypes.CDLL(None).prctl(SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
-    close_inherited_locks()  # of the run's lock: elsewhere a worker outlives a killed program by seconds
+    close_inherited_locks()  # elsewhere a worker outlives a killed program by seconds, with its lock

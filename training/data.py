@@ -8,7 +8,7 @@ from pictures.listing import EXTENSIONS, find_images, looked_for
 from training.config import load_size
 from utils import WrongUse, report, report_once
 
-MEASURABLE = 2  # drawings: a distance is one between many pictures
+MEASURABLE = 2  # drawings, at least, to compute distances from
 FEWEST_SHARED = 10  # test photographs, to be shared between choosing a generator and measuring it
 LAYOUT = (
     "SRC_DATA/{train,test} hold photographs and TGT_DATA/train drawings, "

@@ -43,7 +43,7 @@ OTHERS = {
     "line_edges": "share of the strong edges that are drawn lines, thin and dark",  # of earlier versions
 }
 COMPANIONS = {  # suffixes of columns that belong to another one
-    "_back": "the same for the way from drawings to photographs",
+    "_back": "the same in the direction from drawings to photographs",
     "_std": "standard deviation of the value of this name",
     "_photo": "the photographs' own value, to compare",
     "_drawings": "the drawings' own value, to compare",

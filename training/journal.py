@@ -14,8 +14,8 @@ from training.log import log_event
 from training.steps import shown_generator
 from utils import WrongUse, first_line, print_line, report
 
-WON = 0.99  # AUC of a discriminator, of real pictures against results
-FROZEN = 1  # grey level
+WON = 0.99  # above this AUC the discriminator separates real pictures from results almost always
+FROZEN = 1  # grey levels of 255; below this the results hardly differ from their photographs
 UPKEEP = 0.05  # the share of a run's time that the plot and the pages may take
 BEST = "generator_best.pth"
 
@@ -48,8 +48,8 @@ class Journal(contextlib.AbstractContextManager):
         """Record the epoch, of `epochs`, that the run has just finished.
 
         Write its row and its events, keep the generator if it is the best or one to keep, and draw samples if
-        it is time. The plot and the pages take longer the more epochs there are; except after the last epoch
-        of a phase they wait until they take no more than UPKEEP of the time.
+        it is time. The plot and the pages take longer with each epoch: they are written only so often that
+        they take no more than UPKEEP of the time, and after the last epoch of a phase.
         """
         run, file = self.run, self.folder / history.FILE
         means = run.means()
@@ -94,7 +94,7 @@ class Journal(contextlib.AbstractContextManager):
             file |= {"epoch": epoch, best.column: best.value}
             file["chosen_by"] = list(data.choosing(self.run.data.test_digests))
             checkpoints.save(self.folder / BEST, file)
-            self.run.saved = -math.inf  # save the state next: a kill must not leave the two apart
+            self.run.saved = -math.inf  # save the state next, so that a kill hardly ever separates the two
 
     def stale_best(self):
         """What to report if generator_best.pth is not from the best epoch in metrics.csv; else "".
@@ -138,7 +138,7 @@ class Journal(contextlib.AbstractContextManager):
         """Draw the samples, and remove some from earlier epochs."""
         pictures = samples.draw(self.run)
         if self.run.phase == 2 and self.args.sample_keep:
-            for path in samples.spare(self.folder, self.args.sample_every, self.args.sample_keep):
+            for path in samples.removable(self.folder, self.args.sample_every, self.args.sample_keep):
                 path.unlink()
         self.events.add_image("samples", samples.grid(pictures), self.step, dataformats="HWC")
 
@@ -182,13 +182,13 @@ class Journal(contextlib.AbstractContextManager):
 
 
 def _print_unless_disk(failed):
-    """Print the traceback of a thread, but not TensorBoard's of a disk: the run itself meets that error."""
+    """Print the traceback of a thread, except for disk errors in TensorBoard's: the run meets them too."""
     if not issubclass(failed.exc_type, OSError):
         threading.__excepthook__(failed)
 
 
 def duration(seconds):
-    """Seconds as a person says them: "3 h 20 min"."""
+    """Seconds as a text: "3 h 20 min"."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

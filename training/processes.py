@@ -1,7 +1,7 @@
 """Several processes that train as one, started by torchrun, and the signals that stop them.
 
-With one process, each function here passes through. All processes must call `mean`, `highest`, `gather`,
-`gather_in_first`, `on_first_process_first` and `from_first`, which wait for the others.
+With a single process these functions change nothing. All processes must call `mean`, `highest`, `gather`,
+`on_first_process_first` and `from_first`, which wait for the others.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from utils import is_first, rank, report, restarts
 
 PATIENCE = datetime.timedelta(hours=6)  # the others wait while the first makes pairs, or draws samples
 STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1  # a run saves and stops
-KILLING = signal.SIGINT, signal.SIGTERM  # if they come again
+KILLING = signal.SIGINT, signal.SIGTERM  # kill it if they come again
 
 
 def count():
@@ -75,12 +75,6 @@ def gather(part):
     parts = [torch.empty_like(part) for _ in range(count())]
     distributed.all_gather(parts, part)
     return torch.cat(parts)
-
-
-def gather_in_first(part):
-    """The batch whose `share` each process holds, in the first process and on the CPU; None in the others."""
-    whole = gather(part)
-    return whole.cpu() if is_first() else None
 
 
 def mean(values):

@@ -142,7 +142,7 @@ class Run:
         self.phase = phase
         if self.config.preview:
             epochs = 2 * min(epochs, 1)
-        # However the loop ends, close the workers: they ignore the signals of a plain exit.
+        # Close the workers however the loop ends: they ignore SIGTERM, which PyTorch sends them at exit.
         loaded = load_batches(*training_batches(self), self.args.workers, self.device)
         loaded = self.stack.enter_context(contextlib.closing(loaded))
         while self.epoch <= epochs:
@@ -249,7 +249,7 @@ class Run:
         """Check the losses, then write weights and state. Raises RunFailed if a number is not finite."""
         self._check_losses()
         pools = {
-            name: [processes.gather_in_first(batch) for batch in getattr(self.model, name).batches]
+            name: [processes.gather(batch).cpu() for batch in getattr(self.model, name).batches]
             for name in self.model.pools
         }
         if is_first():

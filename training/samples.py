@@ -14,7 +14,7 @@ from training.batches import first_readable, report_lost
 from training.config import load_size
 from training.steps import shown_generator
 
-COUNT = 5  # photographs of train, and as many of test
+COUNT = 5  # of the training photographs, and as many of the test photographs
 QUALITY = {"png": {}, "jpg": {"quality": 95, "subsampling": 0}, "webp": {"quality": 95}}
 
 
@@ -40,8 +40,8 @@ def choose(data, args, device):
 def draw(run):
     """Write each of a run's photos beside its result, into Reconstruction/ (phase one) or Transfer/.
 
-    If the model has a generator back, its result comes last, with `_cycle` in the file's name.
-    Reconstruction/ holds the newest only. Returns the pictures: uint8 H,W,C arrays.
+    The result of a generator back comes last, with `_cycle` in the file's name. Reconstruction/ holds only
+    the newest. Returns the pictures: uint8 H,W,C arrays.
     """
     run_name, extension = run.folder.name.removesuffix("_results"), run.args.sample_format
     where = run.folder / ("Reconstruction" if run.phase == 1 else "Transfer")
@@ -62,10 +62,10 @@ def draw(run):
     return pictures
 
 
-def spare(folder, every, last):
-    """The samples in Transfer/ that may be removed: all but the `last` epochs and the 1st, 2nd, 4th, 8th, …
+def removable(folder, every, last):
+    """The samples in Transfer/ to remove: all but the `last` epochs and the 1st, 2nd, 4th, 8th, …
 
-    These are counted in epochs and, with --sample_every `every`, in samples too. Other files are never spare.
+    These are counted in epochs and, with --sample_every `every`, in samples too. Other files are kept.
     """
     run = re.escape(folder.name.removesuffix("_results"))
     pattern = re.compile(rf"(\d+)_epoch_{run}_(?:train|test)_\d+(?:_cycle)?\.(?:{'|'.join(QUALITY)})")

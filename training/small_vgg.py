@@ -24,7 +24,7 @@ from support.arguments import Parser, number, path
 
 SIDE, BATCH = 96, 8  # side of the crops to learn from, pixels; crops a step
 SMALLEST, LARGEST = 96, 256  # side of a crop before it is resized to SIDE, pixels
-SHUFFLED = 0.3  # share of crops whose colour channels are swapped, so that no colour is taken for granted
+SHUFFLED = 0.3  # share of crops whose colour channels are swapped, so that features do not rely on colours
 REDRAW = 2  # weight of redrawing relative to predicting
 RATE, LAST_RATE = 1e-3, 3e-5  # Adam's, at the start and at the end
 REPORT_EVERY = 500  # steps, over which the printed losses are averaged

@@ -10,7 +10,7 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-// Light and dark: what the system says, until the button is pressed.
+// Light and dark: as the system, until the button is pressed.
 
 const root = document.documentElement;
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
@@ -90,11 +90,11 @@ function show(element, url, alt) {
 
 // Curves
 
-const COLOURS = ["--one", "--two", "--three", "--four"]; // after Okabe and Ito: most people can tell them apart
+const COLOURS = ["--one", "--two", "--three", "--four"]; // after Okabe and Ito: safe for colour blindness
 const BESIDE = ["_std", "_photo", "_drawings"]; // columns in the plot of another column: its error, its references
 const LAST = ["seconds", "images_per_second", "learning_rate"];
 
-/** Draw one plot for each column of metrics.csv into `place`, a curve for each run; runs are page.js's. */
+/** Draw one plot for each column of metrics.csv into `place`, with a curve for each run (the content of page.js). */
 async function plot(place, runs) {
   const columns = new Set(runs.flatMap((run) => Object.keys(run.curves)).filter((key) => key !== "phase" && key !== "epoch"));
   const isBeside = (key) => BESIDE.some((end) => key.endsWith(end) && columns.has(key.slice(0, -end.length)));

@@ -31,9 +31,6 @@ def layouts():
 
 
 LAYOUTS = layouts()
-RESIDE_6K = {
-    f"{x}.jpg": f"{x}.jpg".replace("hazy", "GT") for x in ("train/hazy/1", "train/hazy/2", "test/hazy/0001")
-}
 REVIDE = {
     f"{part}/hazy/{scene}/{frame:05}.JPG": f"{part}/gt/{scene}/{frame:05}.JPG"
     for part, scene in (("Train", "C001"), ("Train", "C002"), ("Test", "E001"))
@@ -46,15 +43,6 @@ def make(folder, layout):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(folder / name)
     return folder
-
-
-def laid_out(out):
-    """{part/side: names below it} of what lay_out made."""
-    return {
-        f"{part}/{side}": {path.as_posix() for path in listing.find_images(out / side / part)}
-        for part in ("train", "test")
-        for side in ("hazy", "clear")
-    }
 
 
 # Which clear picture belongs to which hazy one
@@ -100,29 +88,20 @@ def test_what_is_missing_is_named(tmp_path):
 # Laid out for training
 
 
-def test_a_data_sets_own_parts_are_kept(tmp_path):
-    pairs.main([str(make(tmp_path / "6K", RESIDE_6K)), str(tmp_path / "out")])
-    train, test = {"1.jpg", "2.jpg"}, {"0001.jpg"}
-    sides = {"train/hazy": train, "train/clear": train, "test/hazy": test, "test/clear": test}
-    assert laid_out(tmp_path / "out") == sides
-    pairs.lay_out(tmp_path / "6K", tmp_path / "other", tests=2)
-    assert laid_out(tmp_path / "other")["train/hazy"] == {"train/1.jpg"}
-
-
-def test_scenes_of_frames_are_paired_within_their_folder_and_not_split(tmp_path):
+def test_a_data_sets_own_parts_are_kept_and_scenes_of_frames_not_split(tmp_path):
     revide = make(tmp_path / "REVIDE", REVIDE)
     found = pairs.find_pairs(revide)
     assert found["Train/C002/00001"] == revide / "Train/gt/C002/00001.JPG" and "00001" not in found
+    frames = lambda *scenes: {f"{scene}/{frame:05}.JPG" for scene in scenes for frame in range(3)}
+    names = lambda folder: {path.as_posix() for path in listing.find_images(folder)}
     pairs.lay_out(revide, tmp_path / "own")
-    made = laid_out(tmp_path / "own")
-    assert made["test/hazy"] == made["test/clear"] == {f"E001/{frame:05}.JPG" for frame in range(3)}
-    assert len(made["train/hazy"]) == 6
-    pairs.lay_out(revide / "Train", tmp_path / "one", tests=1)
-    made = laid_out(tmp_path / "one")
-    assert {path.split("/")[0] for path in made["test/clear"]} == {"C002"} and len(made["test/clear"]) == 3
-    assert {path.split("/")[0] for path in made["train/hazy"]} == {"C001"}
+    for side in ("hazy", "clear"):
+        assert names(tmp_path / "own" / side / "train") == frames("C001", "C002")
+        assert names(tmp_path / "own" / side / "test") == frames("E001")
+    pairs.lay_out(revide, tmp_path / "two", tests=2)
+    assert names(tmp_path / "two/hazy/train") == frames("Test/E001")
     with pytest.raises(WrongUse, match="--test 5 leaves none of 2 folders of frames to train on"):
-        pairs.lay_out(revide / "Train", tmp_path / "two")
+        pairs.lay_out(revide / "Train", tmp_path / "none")
 
 
 @pytest.fixture

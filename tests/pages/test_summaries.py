@@ -74,7 +74,7 @@ def test_file_names_of_any_kind(tmp_path):
         ("Transfer/2_epoch_P_test_1.png", None, "test 1 has no image of epoch 2"),
         ("Transfer/2_epoch_P_test_1.png", b"", "Transfer/2_epoch_P_test_1.png is empty"),
         ("evaluation.json", b"{", "evaluation.json cannot be read"),
-        ("evaluation.json", b"[[1], null]", None),
+        ("evaluation.json", b"[[1], null]", "evaluation.json cannot be read"),
         ("log.txt", b"\xff\nnonsense\n2030-01-01", None),
     ],
 )
@@ -96,8 +96,8 @@ def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path)
     row = {"phase": 2, "epoch": 4, "content": 0.5, "kid_drawings": 0.0123456}
     history.add(folder / "metrics.csv", row)
     own = {"pictures": 9, "kid": 0.25, "ssim": 0.7}
-    rows = {"photos": {"kid": 0.9}, "a": 3, "out/P_results": own | {"x": "n"}}
-    (folder / "evaluation.json").write_text(json.dumps({"rows": rows, "remarks": ["a is", 3]}))
+    rows = {"photos": {"kid": 0.9}, "out/P_results": own | {"x": "n"}}
+    (folder / "evaluation.json").write_text(json.dumps({"rows": rows, "remarks": ["a is"]}))
     run = summaries.read(folder)
     assert run["last"].items() >= {"content": 0.5, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}.items()
     assert run["remarks"] == ["a is"]

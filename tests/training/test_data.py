@@ -71,12 +71,6 @@ def test_a_missing_or_empty_folder_is_reported_with_the_layout(data):
         found(data)
 
 
-def test_a_folder_outside_data_is_suggested(data, monkeypatch):
-    monkeypatch.chdir(data.parent)
-    with pytest.raises(WrongUse, match="no folder src_data/train: did you mean data/src_data"):
-        found(data, "--src_data", "src_data")
-
-
 def test_numbered_pairs_replace_drawings_but_not_for_measures(data, tmp_path, capsys):
     drawings, pair_dir = data / "tgt_data/train", data / "tgt_data/pair"
     pair_dir.mkdir()

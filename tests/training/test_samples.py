@@ -1,4 +1,4 @@
-"""Sample images: which photographs, and all of them as one picture."""
+"""Sample images: which photographs are chosen."""
 
 import numpy as np
 import pytest
@@ -40,10 +40,3 @@ def test_a_lost_photograph_is_replaced_by_the_next(red, capsys):
     assert name == "train_1" and photo[0, :, 0, 0].tolist() == [-1, -1, 1]
     expected = f"lost {red.photos[0]} (No such file or directory): {red.photos[1]} replaces it\n"
     assert capsys.readouterr().err == expected
-
-
-def test_a_grid_has_two_columns():
-    wide, high = np.zeros((10, 40, 3), np.uint8), np.full((30, 20, 3), 9, np.uint8)
-    grid = samples.grid([wide, wide, high], width=20)
-    assert grid.shape == (40, 40, 3)
-    assert grid[0, 0, 0] == 0 and grid[0, 20, 0] == 9 and (grid[30:, 20:] == 255).all()
