@@ -13,7 +13,7 @@ from pathlib import Path
 
 from utils import WrongUse
 
-# What starts Python in printed commands: README's .venv/bin/python if that is what runs.
+# How printed commands start Python: with .venv/bin/python, as in the README, if it is running.
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = os.path.relpath(sys.executable, ROOT) if Path(sys.executable).is_relative_to(ROOT) else "python"
 
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are WrongUse; `@file` is replaced by the arguments in the file."""
 
     def __init__(self, description):
-        # None for a script; the notebook command %run leaves it out.
+        # None for a script, and missing under %run in a notebook
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         prog = f"{PYTHON} -m {spec.name.removesuffix('.__main__')}" if spec else None
         super().__init__(prog, description=description, allow_abbrev=False)

@@ -35,19 +35,17 @@ def batch(step, device):
 
 
 def take(model, args, device, steps, phase):
-    """Steps of a phase: the losses of each, and each network's gradients after the first."""
-    losses, gradients = [], []
+    """The losses of each of some steps of a phase."""
+    losses = []
     for step in range(steps):
         photo, *drawings = batch(step, device)
         if phase == 1:
             terms = CartoonGAN.reconstruction_step(model, args, photo)
         else:
             terms = CartoonGAN.adversarial_step(model, args, photo, *drawings, place=(2, 1, step))
-        losses.append({key: terms[key] for key in terms.keys() & {"content", "adversarial", "discriminator"}})
-        if not step:
-            for network in (model.generator, model.discriminator)[:phase]:
-                gradients.append(torch.cat([x.grad.flatten() for x in network.parameters()]).cpu())
-    return [{key: value.item() for key, value in terms.items()} for terms in losses], gradients
+        names = terms.keys() & {"content", "adversarial", "discriminator"}
+        losses.append({name: terms[name].item() for name in names})
+    return losses
 
 
 # Operations that need a value on the CPU, or whose size depends on values: they wait for a GPU.

@@ -114,14 +114,9 @@ def test_colour_loss_is_the_mean_distance_in_lab():
     assert colour_loss(result.bfloat16(), photo).dtype == torch.float32
     grey = pictures(2, 3, channels=1).expand(2, 3, 16, 16)
     assert colour_loss(grey, -grey).item() < 0.05  # brightness is not a colour
-
-
-def test_the_gradient_of_the_colour_loss_is_finite_for_black_and_for_equal_pictures():
-    picture = torch.full((1, 3, 2, 2), -1.0)
-    picture[..., 1] = 1
-    result = picture.clone().requires_grad_()
-    colour_loss(result, picture).backward()
-    assert result.grad.isfinite().all()
+    equal = photo.clone().requires_grad_()
+    colour_loss(equal, photo).backward()
+    assert equal.grad.isfinite().all()
 
 
 # The schedule
@@ -291,11 +286,9 @@ def test_the_aucs_compare_drawings_with_what_the_discriminator_saw():
     assert terms["auc_smoothed"].item() == (3 + 3 + 3 + 4) / 16
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_vgg19_computes_in_the_precision_of_the_run(precision):
-    model, _ = build(precision=precision)
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    assert {weight.dtype for weight in model.vgg.parameters()} == {dtype}
+def test_vgg19_computes_in_the_precision_of_the_run():
+    model, _ = build(precision="bf16")
+    assert {weight.dtype for weight in model.vgg.parameters()} == {torch.bfloat16}
     assert model.vgg.mean.dtype == torch.float32 and model.generator.down[0].weight.dtype == torch.float32
 
 

@@ -1,9 +1,5 @@
-"""The program on a GPU, compared with the CPU. Without a GPU: fake CUDA tensors, and a log of operations.
+"""The program on a GPU, compared with the CPU. Without a GPU: fake CUDA tensors, and a log of operations."""
 
-python -m pytest -n 0 tests/test_cuda.py -rs
-"""
-
-import csv
 import os
 from unittest import mock
 
@@ -54,13 +50,10 @@ def test_both_phases_match_the_cpu_in_float32(device, precision, phase):
     steps = 5 if device == "cpu" else 20
     if device == "cuda" and precision in ("tf32", "bf16") and torch.cuda.get_device_capability() < (8, 0):
         pytest.skip(f"{torch.cuda.get_device_name()} has no {precision}")
-    expected, exact = take(*built(CPU), "cpu", steps, phase)
-    results, gradients = take(*built(device, precision), device, steps, phase)
+    expected = take(*built("cpu"), "cpu", steps, phase)
+    results = take(*built(device, precision), device, steps, phase)
     for mine, one in zip(results, expected, strict=True):
         assert mine == pytest.approx(one, rel=0.02)
-    if precision == "fp32":
-        for mine, one in zip(gradients, exact, strict=True):
-            assert (mine - one).norm() < 1e-3 * one.norm()
 
 
 @needs_gpu
@@ -76,10 +69,6 @@ def test_a_run_resumes_on_any_device(first, then, data, tmp_path, monkeypatch):
         with pytest.raises(Stopped):
             CartoonGAN.main(command("stopped", "--device", first))
     CartoonGAN.main(["--resume", str(folders[1]), "--device", then])
-    rows = [list(csv.DictReader((folder / "metrics.csv").open())) for folder in folders]
-    for mine, one in zip(*rows, strict=True):
-        for key in ("content", "discriminator", "adversarial"):
-            assert mine[key] == one[key] or float(mine[key]) == pytest.approx(float(one[key]), rel=0.02)
     whole, resumed = (checkpoints.load(folder / "generator_latest.pth")["state_dict"] for folder in folders)
     for key, value in whole.items():
         # The gradient of a bias before a norm is rounding noise, from which Adam makes steps of 2e-4.
@@ -101,15 +90,7 @@ def test_a_run_with_samples_and_measures_and_its_generator_applied(data, tmp_pat
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
-def steps_of_both_phases(run, args, number, device):
-    model = run.model
-    step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
-    photo, *drawings = batch(number, device)
-    run.log_step(CartoonGAN.reconstruction_step(model, args, photo))
-    run.log_step(step(model, args, photo, *drawings, place=(2, 1, number)))
-
-
-@pytest.mark.parametrize("device", [CPU, pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
 @pytest.mark.parametrize(
     "more", [EVERYTHING, "--gan_mode lsgan --adv_lambda 0 --norm layer --predict change"]
 )
@@ -118,14 +99,15 @@ def test_no_step_waits_for_its_device(device, more):
     model, args = built(device, "fp16", more)
     run, known = Run.__new__(Run), [model.ema.n_averaged] if model.ema else []
     run.model, run.phase, run.unchecked = model, 2, []
+    step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
     for number in range(6):
-        if device == "cuda":
-            torch.cuda.set_sync_debug_mode("error" if number > 2 else "default")  # the first allocate buffers
-            steps_of_both_phases(run, args, number, device)
-        else:
-            with Waits(*known) as log:
-                steps_of_both_phases(run, args, number, "cpu")
-            assert log.waits == []
+        photo, *drawings = batch(number, device)
+        if device == "cuda" and number > 2:  # the first steps allocate buffers
+            torch.cuda.set_sync_debug_mode("error")
+        with Waits(*known) as log:
+            run.log_step(CartoonGAN.reconstruction_step(model, args, photo))
+            run.log_step(step(model, args, photo, *drawings, place=(2, 1, number)))
+        assert number <= 2 or log.waits == []
     with Waits() as log:
         run.unchecked[0]["content"].to("meta"), torch.ones(1).item()
     assert log.waits == ["_to_copy", "_local_scalar_dense"]

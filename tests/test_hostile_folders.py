@@ -3,32 +3,28 @@
 import json
 import re
 
+import helpers
 import pytest
-from helpers import TINY, leave_run, make_data
+from helpers import TINY, make_data
 
 import CartoonGAN
-from evaluation import __main__ as evaluation
 from pages import __main__ as pages
 from pictures import checkpoints
 from training import history
 from training.options import CARTOONGAN
-from utils import WrongUse, report
+from utils import report
 
 
 def refusal(capsys, main, *argv):
     """The one-line error of a command, as a person reads it."""
-    with pytest.raises(WrongUse) as error:
-        main([*map(str, argv)])
-    capsys.readouterr()
-    report(str(error.value))
-    (line,) = capsys.readouterr().err.splitlines()
+    report(helpers.refusal(main, *argv))
+    *_, line = capsys.readouterr().err.splitlines()
     assert line.isprintable() and len(line) < 1000
     return line
 
 
-EDITS = [({"batch_size": value}, {}, "batch_size") for value in ("abc", -3, 1e99, True, [8], {}, "8")]
-EDITS += [({"lrG": float("inf")}, {}, "--lrG"), ({"src_data": "\udcff"}, {}, "--src_data")]
-EDITS += [({"independent_edges": 1}, {}, "--independent_edges")]
+EDITS = [({"batch_size": value}, {}, "batch_size") for value in ("abc", -3, True, [8], "8")]
+EDITS += [({"src_data": "\udcff"}, {}, "--src_data"), ({"independent_edges": 1}, {}, "--independent_edges")]
 EDITS += [({"a\nb": 1}, {}, r"'a\nb' is not an option"), ({"x" * 2000: 1}, {}, f"'{'x' * 40}' is not")]
 EDITS += [({}, {"given": None}, "its given are not"), ({}, {"commands": ["a", 1]}, "its commands are not")]
 EDITS += [({}, {"data": {"a": 6}}, "its data are not"), ({}, {"changes": ["lrG"]}, "its changes are not")]
@@ -51,12 +47,6 @@ def test_settings_that_were_edited_are_refused_and_left_alone(tmp_path, capsys, 
     assert (folder / "settings.json").read_text() == text and len(list(folder.iterdir())) == 2
 
 
-def test_an_evaluation_reads_no_damaged_settings(tmp_path, capsys):
-    folder = leave_run(tmp_path, "P", input_size="abc")
-    line = refusal(capsys, evaluation.main, folder, "--photos", tmp_path, "--drawings", tmp_path)
-    assert f"{folder}/settings.json" in line and "--input_size" in line
-
-
 def test_cells_that_are_not_numbers_are_ignored(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("phase,epoch,kid_drawings,content\n1,1,what,1e300\n2,1,nan,x\n2,2,-inf,x\n2,3,0.5,x\n")
@@ -65,13 +55,10 @@ def test_cells_that_are_not_numbers_are_ignored(tmp_path):
     history.plot_losses(path, tmp_path / "losses.png")
 
 
-BAD = ["..", ".a", "a/b", "/a", "../../a", "a\nb", "a\0b", "\x1b[2Ja", "\udcff", "", "x" * 201, "é" * 120]
-
-
 @pytest.mark.parametrize("which", ["--name", "--tag"])
 def test_a_name_that_no_folder_should_have_is_refused(tmp_path, monkeypatch, capsys, which):
     monkeypatch.chdir(tmp_path)
-    for name in BAD:
+    for name in ("..", ".a", "a/b", "/a", "a\nb", "a\0b", "\x1b[2Ja", "\udcff", "", "x" * 201, "é" * 120):
         refusal(capsys, CartoonGAN.main, f"{which}={name}")
     assert not list(tmp_path.iterdir())
 

@@ -169,17 +169,12 @@ def test_precision_of_a_gpu(native, precision, monkeypatch):
     assert utils.choose_precision("auto", torch.device("cuda")) == precision
 
 
-# Pictures as tensors
-
-
-def test_every_byte_survives_the_conversion_to_a_tensor_and_back():
+def test_pictures_and_tensors():
+    """Every byte survives the conversion to a tensor and back. Other values are rounded and clamped."""
     image = np.arange(256 * 3, dtype=np.uint8).reshape(16, 16, 3)
     batch = utils.to_batch(image, CPU)
     assert batch.shape == (1, 3, 16, 16) and batch.dtype == torch.float32
     assert (batch.min(), batch.max()) == (-1, 1)
     assert np.array_equal(utils.to_image(batch[0]), image)
-
-
-def test_to_image_clamps_and_rounds():
     picture = torch.tensor([-1.2, -1, 0, 0.999, 1, 1.2], dtype=torch.bfloat16).view(1, 1, 6)
     assert utils.to_image(picture.requires_grad_()).flatten().tolist() == [0, 0, 128, 255, 255, 255]

@@ -39,7 +39,7 @@ def changeable(option):
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """What a run needs to know about the method that it trains, before PyTorch is loaded."""
+    """A training method, described without loading PyTorch."""
 
     name: str  # the module that starts it, as "survey.cyclegan"; settings.json records it
     parser: Callable[[], Parser]  # makes the parser of its options
@@ -95,7 +95,7 @@ class Method:
 
 
 class RunConfig(NamedTuple):
-    """What a command line asks for."""
+    """A command line and the run that it starts or resumes."""
 
     argv: list | None  # the command line; None is sys.argv's
     args: argparse.Namespace  # every option
@@ -132,7 +132,7 @@ def add_pictures(add):
     """Add the size of training images."""
     add("input_size", 256, image_size, "side of the training images, pixels")
     add("load_size", None, number(int, 16, 2**14), "shorter side of pictures before cropping", "input_size")
-    add("resize", "crop", ("crop", "squash"), "a random square of the picture, or all of it made square")
+    add("resize", "crop", ("crop", "squash"), "a random square of the picture, or the whole picture squashed")
 
 
 def load_size(args):

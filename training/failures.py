@@ -1,4 +1,4 @@
-"""One-line errors for failures around a run, with the command that resumes it; tracebacks in log.txt."""
+"""One-line errors for failures of disks, memory and other processes; tracebacks in log.txt."""
 
 import contextlib
 import errno
@@ -29,14 +29,14 @@ def advice_after_nan(run):
     if run.phase == 1 and args.pre_lr:
         rates = {"pre_lr": args.pre_lr}
     lower = [word for key, rate in rates.items() for word in (f"--{key}", f"{rate / 10:g}")]
-    wider = "" if run.precision == "fp32" else ", or with --precision fp32"
-    return f"the last saved state is untouched; resume with {resume_command(run.config, *lower)}{wider}"
+    fp32 = "" if run.precision == "fp32" else ", or with --precision fp32"
+    return f"the last saved state is untouched; resume with {resume_command(run.config, *lower)}{fp32}"
 
 
 def loading_fault(error):
     """The one-line reason for an error in or between the processes that load images; None for others.
 
-    Such a process passes its error on with its traceback as text; the last line is its type and message.
+    Such a process sends its traceback as text, whose last line is the type and message of its error.
     """
     text = str(error)
     last = (text.strip().splitlines() or [""])[-1]
@@ -59,7 +59,7 @@ def loading_fault(error):
 
 @contextlib.contextmanager
 def one_line_errors(device, config):
-    """Turn failures around the program into RunFailed; `config` is the run's RunConfig."""
+    """Turn failures of disks, memory and other processes into RunFailed; `config` is the run's RunConfig."""
     try:
         yield
     except (OSError, RuntimeError, MemoryError) as error:
@@ -82,7 +82,7 @@ def _reason(error, device, config):
             return f"out of memory on {device}: start a new run with a smaller --input_size or --ngf"
         command = resume_command(config, "--batch_size", str(half))
         return f"out of memory on {device}: resume with a smaller batch, {command}"
-    if "DataLoader worker" in str(error) and (reason := loading_fault(error)):  # raised by a signal, anywhere
+    if "DataLoader worker" in str(error) and (reason := loading_fault(error)):  # in a signal handler
         return reason
     if processes.lost(error):
         return f"another of the processes is gone, or cannot be reached ({first_line(error)})"

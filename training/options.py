@@ -31,7 +31,7 @@ def training_parser():
     add("tv_lambda", 0, REAL, "weight of total variation, phase two")
     add("colour_lambda", 0, REAL, "weight of the chroma difference to the photo in CIE Lab, phase two")
     add("pixel_lambda", 0, REAL, "weight of the absolute difference to the photo, phase two")
-    add("diffaugment", "none", ("none", "color"), "random changes to the tones that the discriminator sees")
+    add("diffaugment", "none", ("none", "color"), "random changes to the tones of the discriminator's input")
     add("smoothed_noise", 0, REAL, "standard deviation of noise on the smoothed drawings, in [-1, 1]")
     add("gan_mode", "bce", ("bce", "lsgan"), "adversarial loss: log loss, or least squares")
     add("pool_size", 0, WHOLE, "older batches of results also shown to the discriminator; 0: none")
@@ -41,7 +41,7 @@ def training_parser():
     add("pre_lr", None, RATE, "learning rate of the generator in phase one", "lrG")
     policy = "a tenth at 1/2 and 3/4 of phase two, or in both phases half constant, then linearly to 0"
     add("lr_policy", "step", ("step", "linear"), policy)
-    add("ema_decay", 0, BETA, "decay of the mean of the generator's weights that samples show; 0: no mean")
+    add("ema_decay", 0, BETA, "decay of the running mean of the generator's weights, for samples; 0: none")
 
     add = config.add_running(parser)
     add("latest_generator_model", None, pathname, "start from these generator weights and skip phase one")

@@ -20,18 +20,6 @@ from training import options
 CPU = torch.device("cpu")
 
 
-def test_the_baseline_makes_the_same_pictures():
-    torch.manual_seed(0)
-    generator = Generator(ngf=8, nb=2)
-    for parameter in generator.parameters():
-        torch.nn.init.normal_(parameter, 0, 0.2)
-    photos = [np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)]
-    make = functools.partial(measuring.make_inference, generator, photos, CPU)
-    (expected,), (result,) = make(None)(), make("fp32")()
-    assert expected.std() > 10
-    assert np.abs(result.astype(int) - expected).max() <= 1
-
-
 def test_the_public_step_and_ours_agree():
     """Losses and changes of the weights in double precision: they differ by rounding alone."""
     args, _ = options.parse(f"{TINY} --input_size 32 --con_lambda 3 --lrD 1e-3".split())
@@ -57,7 +45,10 @@ def test_each_table_has_a_row_for_each_variant(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(checkpoints, "load_vgg", lambda *_: load_vgg(str(VGG)))
     monkeypatch.setattr(utils, "choose_device", lambda _: CPU)
     monkeypatch.setattr(measuring, "memory_of_process", lambda make, name: 7.0 if make(name)() else 0)
-    checkpoints.save(tmp_path / "g.pth", checkpoints.generator_file(Generator(ngf=5, nb=1)))
+    generator = Generator(ngf=5, nb=1)
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.2)  # results of many tones
+    checkpoints.save(tmp_path / "g.pth", checkpoints.generator_file(generator))
     assert not benchmark.main(["gpu", "--rounds", "1", "--checkpoint", str(tmp_path / "g.pth")])
     output = capsys.readouterr().out
     rows = [line.strip("| ").split(" | ") for line in output.splitlines() if line.startswith("| ")]
@@ -65,7 +56,7 @@ def test_each_table_has_a_row_for_each_variant(monkeypatch, capsys, tmp_path):
     assert [row[0] for row in rows] == ["precision", *names] * 2
     assert rows[1][3] == "1.00" and rows[1][4] == "7 MiB"
     assert "A generator of ngf 5, " in output
-    assert float(re.search(r"fp32 ([\d.]+|inf) dB", output)[1]) > 40
+    assert float(re.search(r"fp32 ([\d.]+|inf) dB", output)[1]) > 50  # less than a grey level
 
 
 def test_the_functions_take_turns_and_one_without_memory_is_left_out(monkeypatch, capsys):

@@ -75,13 +75,6 @@ def test_half_precision_is_normalised_in_float32(dtype, affine, layout):
     assert y.dtype == dtype and (y.double() - expected).norm() < 5e-3 * expected.norm()
 
 
-def test_an_exported_instance_norm_is_that_of_the_cpu(monkeypatch):
-    layer, x = normal(InstanceNorm(3)), pictures(2, 3, 9, 7)
-    expected = layer(x)
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    assert torch.allclose(layer(x), expected, atol=1e-6)
-
-
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_large_picture_is_summed_in_bands(layout, monkeypatch):
     """Bands of three rows and a last one of two, with different means."""

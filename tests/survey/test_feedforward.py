@@ -1,4 +1,4 @@
-"""What the methods that train a network share, and the optical flow of consecutive frames."""
+"""The losses and training of the methods that train a network, and the optical flow of consecutive frames."""
 
 import itertools
 

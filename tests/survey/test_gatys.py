@@ -67,9 +67,8 @@ def test_the_terms_by_hand(vgg, options, pictures):
     mine, own = (layers.features(vgg, x, ["relu4_2"])["relu4_2"] for x in (picture, photo))
     content = F.mse_loss(mine, own) / own.square().mean()
     names = [f"relu{block}_1" for block in range(1, 6)]
-    grams = [
-        [style.gram(each) for each in layers.features(vgg, x, names).values()] for x in (picture, drawing)
-    ]
+    maps = [layers.features(vgg, x, names).values() for x in (picture, drawing)]
+    grams = [[style.gram(each) for each in every] for every in maps]
     errors = [(g - a).square().sum() / a.square().sum() for g, a in zip(*grams, strict=True)]
     variation = ((picture[..., 1:, :] - picture[..., :-1, :]) ** 2).mean()
     variation += ((picture[..., 1:] - picture[..., :-1]) ** 2).mean()

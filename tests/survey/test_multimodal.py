@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from helpers import VGG
 from PIL import Image
 
-from survey import colour, feedforward, multimodal
+from survey import feedforward, multimodal
 from utils import WrongUse
 
 
@@ -43,17 +43,6 @@ def test_the_first_subnet_paints_and_the_others_add_to_its_enlarged_change(netwo
         assert torch.allclose(results[k], given + subnet(given), atol=1e-5)
     sizes = [tuple(result.shape[2:]) for result in network(make_picture(32, 48), (1 / 2, 1, 1))]
     assert sizes == [(16, 24), (32, 48), (32, 48)]
-
-
-def test_only_the_rgb_block_sees_colour(network):
-    grey = make_picture(32, 32)[:, :1].expand(1, 3, 32, 32)
-    chroma = torch.tensor([0.587, -0.299, 0]).view(3, 1, 1)  # without luminance
-    coloured = grey + chroma * make_picture(32, 32)[:, 1:2]
-    net = network.style_subnet
-    (rgb, light), (other_rgb, other_light) = (
-        (net.rgb_block(x), net.l_block(colour.luminance(x))) for x in (grey, coloured)
-    )
-    assert torch.allclose(light, other_light, atol=1e-3) and not torch.allclose(rgb, other_rgb, 0.1)
 
 
 def test_the_weighted_losses_of_each_size(vgg, network, training_words):

@@ -45,37 +45,29 @@ def test_a_failure_around_a_run_is_a_one_line_error(error, message, monkeypatch)
 
 
 def test_faults_of_the_program_are_raised_as_they_are():
-    for error in (RuntimeError("shapes"), KeyError("x"), WrongUse("x"), KeyboardInterrupt()):
-        with pytest.raises(type(error)) as failed, failures.one_line_errors(CPU, config()):
-            raise error
-        assert failed.value is error
+    with pytest.raises(RuntimeError, match="shapes"), failures.one_line_errors(CPU, config()):
+        raise RuntimeError("shapes")
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "advice"),
-    [(2, "start a new run with a smaller --input_size"), (6, f"smaller batch, {COMMAND} --batch_size 2")],
-)
-def test_half_of_a_batch_is_shared_by_two_processes(batch_size, advice, monkeypatch):
+def test_half_of_a_batch_is_shared_by_two_processes(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    failed = pytest.raises(RunFailed, match=advice)
-    with failed, failures.one_line_errors(CPU, config(batch_size=batch_size)):
-        raise MemoryError
+    for size, advice in ((2, "smaller --input_size or --ngf"), (6, f"{COMMAND} --batch_size 2")):
+        with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, config(batch_size=size)):
+            raise MemoryError
+        assert str(failed.value).endswith(advice)
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
+def test_faults_of_loading_processes():
+    worker = "Caught in DataLoader worker process 0.\n"
+    for error, message in (
         (EOFError(), failures.KILLED),  # as multiprocessing raises it
-        (EOFError("Ran out of input"), None),  # of a file that is cut off
         (OSError(28, "No space left on device"), "shared memory (/dev/shm) is full: use fewer --workers"),
         (RunFailed("Traceback\nutils.RunFailed: all 9 are lost"), "all 9 are lost"),
-        (MemoryError("Caught in DataLoader worker process 0.\nMemoryError"), "ran out of memory: try fewer"),
-        (OSError("in DataLoader worker process 0.\nOSError: EIO"), "failed (OSError: EIO): fix that, then"),
-    ],
-)
-def test_faults_of_loading_processes(error, message):
-    reason = failures.loading_fault(error)
-    assert message in reason if message else reason is None
+        (MemoryError(f"{worker}MemoryError"), "ran out of memory: try fewer"),
+        (OSError(f"{worker}OSError: EIO"), "failed (OSError: EIO): fix that, then"),
+    ):
+        assert message in failures.loading_fault(error)
+    assert failures.loading_fault(EOFError("Ran out of input")) is None  # of a file that is cut off
 
 
 def test_the_whole_traceback_is_in_the_log(tmp_path):

@@ -1,8 +1,9 @@
 """Run folders: their names, which run a command line means, what is refused, the lock."""
 
+import functools
 from pathlib import Path
-from unittest import mock
 
+import helpers
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from training.config import STATE, make_settings, read_settings, write_settings
 from training.folder import find_run
 from utils import WrongUse
 
+refusal = functools.partial(helpers.refusal, find_run)
 FOLDER = "results/Paprika_10_100_8_results"
 
 
@@ -42,27 +44,16 @@ def earlier(typed):
     return leave
 
 
-def refusal(*argv, **more):
-    """The one-line error for a command line."""
-    with pytest.raises(WrongUse) as error:
-        find_run([*map(str, argv)], **more)
-    assert str(error.value).isprintable()
-    return str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("argv", "name"),
-    [
+def test_the_name_of_the_folder():
+    for argv, name in (
         ("--name HayaoBig --pre_train_epoch 20 --train_epoch 200", "HayaoBig_20_200_8"),
-        ("--lrG 0.0005 --lrD 0.0005 --batch_size 32", "P_10_100_32_0.0005"),
-        ("--lrD 1e-5 --tag res8", "P_10_100_8_0.0002-1e-05_res8"),
-        ("--lrG 0.00020 --pre_lr 1e-3 --ngf 16 --seed 3", "P_10_100_8"),
-        ("--latest_generator_model g.pth", "P_0_100_8"),
-    ],
-)
-def test_the_name_of_the_folder(argv, name):
-    args, _ = options.parse(["--name", "P", *argv.split(), "--results_dir", "out"])
-    assert folders.run_folder(args) == Path("out", f"{name}_results")
+        ("--name P --lrG 0.0005 --lrD 0.0005 --batch_size 32", "P_10_100_32_0.0005"),
+        ("--name P --lrD 1e-5 --tag res8", "P_10_100_8_0.0002-1e-05_res8"),
+        ("--name P --lrG 0.00020 --pre_lr 1e-3 --ngf 16 --seed 3", "P_10_100_8"),
+        ("--name P --latest_generator_model g.pth", "P_0_100_8"),
+    ):
+        args, _ = options.parse([*argv.split(), "--results_dir", "out"])
+        assert folders.run_folder(args) == Path("out", f"{name}_results")
 
 
 # New runs
@@ -117,19 +108,18 @@ def test_a_folder_without_readable_settings_is_not_overwritten(earlier, typed):
 # Resuming
 
 
-@pytest.mark.parametrize("by_settings", [True, False])
-def test_resume_takes_the_settings_of_the_folder(earlier, typed, by_settings):
+def test_resume_takes_the_settings_of_the_folder(earlier, typed):
     folder = earlier("--ngf", "16", "--tag", "b")
-    argv = [*typed, "--ngf", "16", "--tag", "b", "--resume"] if by_settings else ["--resume", str(folder)]
-    free = "--train_epoch 1000 --workers 3 --device cpu --sample_every 5 --eval_every 2"
-    config = find_run([*argv, *free.split()])
-    args = config.args
-    assert (args.name, args.ngf, args.tag, config.folder) == ("Paprika", 16, "b", folder)
-    assert (args.train_epoch, args.workers, args.device, args.sample_every) == (1000, 3, "cpu", 5)
-    assert config.earlier["options"]["ngf"] == 16 and config.earlier["options"]["train_epoch"] == 100
-    if by_settings:  # the folder of these very epochs comes first
-        longer = earlier("--ngf", "16", "--tag", "b", "--train_epoch", "1000")
-        assert find_run([*argv, "--train_epoch", "1000"]).folder == longer
+    by_settings = [*typed, "--ngf", "16", "--tag", "b", "--resume"]
+    free = ["--train_epoch", "1000", "--workers", "3", "--device", "cpu", "--sample_every", "5"]
+    for argv in (by_settings, ["--resume", str(folder)]):
+        config = find_run([*argv, *free])
+        args = config.args
+        assert (args.name, args.ngf, args.tag, config.folder) == ("Paprika", 16, "b", folder)
+        assert (args.train_epoch, args.workers, args.device, args.sample_every) == (1000, 3, "cpu", 5)
+        assert config.earlier["options"]["ngf"] == 16 and config.earlier["options"]["train_epoch"] == 100
+    longer = earlier("--ngf", "16", "--tag", "b", "--train_epoch", "1000")
+    assert find_run([*by_settings, "--train_epoch", "1000"]).folder == longer  # not the one of 100 epochs
 
 
 def test_resume_refuses_other_settings(earlier, typed):
@@ -244,10 +234,3 @@ def test_one_process_per_folder(tmp_path):
     (folder / "Transfer/.1.png.part").touch()
     with folders.lock_run(folder):
         assert [path.name for path in folder.rglob("*")] == ["Transfer"]
-
-
-def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "mkdir", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
-    refused = pytest.raises(WrongUse, match=r"cannot make .*/run \(Permission denied\): name another --")
-    with refused, folders.lock_run(tmp_path / "run"):
-        pass

@@ -59,12 +59,6 @@ def noisy(pictures, place=PLACE, **changes):
     return add_noise(options(**changes), place, pictures)
 
 
-def test_without_diffaugment_and_noise_the_batches_are_left_alone():
-    batches = batch(0), batch(1)
-    assert augment(options("none"), PLACE, *batches) == batches
-    assert add_noise(options(smoothed_noise=0), PLACE, batches[0]) is batches[0]
-
-
 def test_tones_change_as_in_diffaugment():
     """Brightness by -0.5 to 0.5, saturation by 0 to 2, contrast by 0.5 to 1.5, drawn for each picture."""
     pictures, drawn = batch(count=400), []
