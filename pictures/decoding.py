@@ -1,7 +1,7 @@
 """Image files decoded: upright, in sRGB, with 8 bits a channel, the same for training and for applying.
 
 Pillow decodes: it knows EXIF orientation, palettes and CMYK, and says why a file cannot be read. tiffs.py
-has the TIFFs that it misreads, profiles.py the colours.
+reads the TIFFs that it misreads, profiles.py converts the colours.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ def decode(data, channels=3, at_least=None):
 
 
 def pixels(image, channels=3):
-    """A Pillow image, which is turned upright in place, as `decode` returns it."""
+    """The array that `decode` returns, from a Pillow image, which is turned upright in place."""
     image = _normalise(image)
     if image.mode in ("LA", "RGBA"):
         image = image.convert("RGBA")
@@ -86,7 +86,7 @@ def decode_frames(data, longest=None):
             width, height = file.size
             profile, still = file.info.get("icc_profile"), file.info.get("default_image", False)
             if file.n_frames * width * height > ALL_FRAMES:
-                raise Unreadable(f"{file.n_frames} frames of {width}x{height} pixels are too much at once")
+                raise Unreadable(f"{file.n_frames} frames of {width}x{height} pixels are too many at once")
             frames, info = [], {"duration": [], "loop": file.info.get("loop")}
             for frame in itertools.islice(ImageSequence.Iterator(file), still, None):
                 frame = frame.copy()
@@ -136,7 +136,7 @@ def _open(data, at_least=None, longest=None):
 
     Raises Image.DecompressionBombError where it has too many pixels even so.
     """
-    for spare in (2, 1):  # first twice the wanted size, so that the resize that follows still averages
+    for spare in (2, 1):  # first at twice the wanted size, so that the resize that follows averages
         image = _identify(data)
         width, height = image.size
         if at_least:
@@ -193,7 +193,7 @@ def _with_alpha(image):
     if image.mode not in ("LA", "RGBA"):
         return np.asarray(image.convert("RGB"))
     pixels = np.array(image.convert("RGBA"))
-    # Invisible pixels are white, as in `decode`: files hold anything there, and networks see it all.
+    # Invisible pixels become white, as in `decode`: files hold any colour there, and a network would see it.
     np.copyto(pixels[..., :3], 255, where=pixels[..., 3:] == 0)
     return pixels
 

@@ -1,6 +1,6 @@
 """Read a film as a player shows it: each frame upright, in its true colours, at a time that increases.
 
-Needs PyAV (`pip install av`), which is optional. Numbers of colours are those of ITU-T H.273, as in FFmpeg.
+Needs PyAV (`pip install av`), which is optional. Colour tags are the numbers of ITU-T H.273, as in FFmpeg.
 """
 
 import contextlib
@@ -197,9 +197,9 @@ def _filter(graph, frame, video):
 
 
 def orientation(frame):
-    """(swap rows and columns, then flip rows, flip columns): what turns a frame upright.
+    """How to turn a frame upright: (swap rows and columns, then flip rows, flip columns).
 
-    A display matrix that is neither a quarter turn nor a mirror counts as the nearest.
+    A display matrix that is neither a quarter turn nor a mirror is replaced by the nearest.
     """
     try:
         matrix = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
@@ -226,7 +226,7 @@ def turn_upright(array, frame):
 
 
 def matrix(frame):
-    """The matrix from a frame's YUV to RGB: its own tag, else what players assume for its size."""
+    """The number of a frame's YUV matrix: its own tag, else what players assume for its size."""
     if frame.colorspace in MATRICES:
         return frame.colorspace
     return BT709 if frame.height >= 720 or frame.width >= 1280 else BT601
@@ -240,7 +240,7 @@ def report_hdr(name, video):
 
 @functools.cache
 def _converter():
-    """One for all frames: it keeps its table for HDR, which takes seconds to make."""
+    """One converter for all frames: its table for HDR takes seconds to compute."""
     return av.video.reformatter.VideoReformatter()
 
 

@@ -22,11 +22,11 @@ SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm":
 LAYOUTS = {1: "mono", 6: "5.1", 8: "7.1"}  # by number of channels; all others become stereo
 BITS_PER_CHANNEL = 96_000  # of sound, per second: no audible loss
 OF_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # not metadata of the film
-TRIAL = 8  # packets of sound: a container may refuse a stream only when it sees them
+TRIAL = 8  # packets of sound: a container may refuse a stream only at its first packets
 
 
 def check(source, target):
-    """Raise WrongUse if their names show that the film `target` cannot be made of `source`."""
+    """Raise WrongUse if the names show that the film `target` cannot be made from `source`."""
     film.require_av()
     if not source.is_file():
         raise WrongUse(f"no file {source}")
@@ -39,9 +39,9 @@ def check(source, target):
 def convert(source, target, change, about=""):
     """Write the film `source` to `target` with change(frame) for each frame; returns the number of frames.
 
-    `change` takes a frame as `film.to_rgb` makes it and returns uint8 RGB, always of one size; an odd side is
-    padded by a pixel, which 4:2:0 video needs. `about` is added to the film's comment. Raises WrongUse,
-    RunFailed if the film is damaged or cannot be written, and Stopped on a signal.
+    `change` takes and returns a frame in uint8 RGB (`film.to_rgb`); its results have one size. An odd side
+    grows by a pixel, because 4:2:0 video needs even sides. `about` is added to the film's comment. Raises
+    WrongUse, RunFailed if the film is damaged or cannot be written, and Stopped on a signal.
     """
     check(source, target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def convert(source, target, change, about=""):
     except (KeyboardInterrupt, Stopped) as stop:
         raise Stopped(f"stopped: {target} is not written", getattr(stop, "status", 130)) from None
     except av.FFmpegError as error:
-        raise RunFailed(f"cannot make {target} of {source}: {error.strerror}") from None
+        raise RunFailed(f"cannot make {target} from {source}: {error.strerror}") from None
 
 
 def _convert(old, new, change, about):
@@ -96,7 +96,7 @@ def _convert(old, new, change, about):
 
 
 def _add_video(new, video, frame, picture):
-    """Add a stream for pictures like `picture`, made of `frame` of the stream `video`."""
+    """Add a stream for pictures like `picture`, the result for `frame` of the stream `video`."""
     out = new.add_stream(new.default_video_codec, rate=film.frame_rate(video), options={"crf": "18"})
     out.height, out.width = picture.shape[:2]
     out.pix_fmt = "yuv420p"
@@ -164,7 +164,7 @@ def _add_track(source, new, track):
 
 
 def _can_hold(source, kind, track):
-    """Try whether a container holds a track: write its header, and for sound the first packets."""
+    """Whether a container can hold a track: tries to write the header, and for sound the first packets."""
     try:
         with film.open_film(source) as again, av.open(io.BytesIO(), "w", format=kind) as trial:
             track = again.streams[track.index]
@@ -252,7 +252,7 @@ def _subtitle_encoder(new, track):
 
 
 def _copy_description(track, stream):
-    """Give a new stream the language, title and disposition (default, forced) of the track it is made of."""
+    """Copy the language, title and disposition (default, forced) of a track to the new stream."""
     title = track.metadata.get("title", track.metadata.get("name"))  # MP4 calls it "name"
     known = {"language": track.language, "title": title}
     stream.metadata.update({key: value for key, value in known.items() if value})
@@ -260,9 +260,9 @@ def _copy_description(track, stream):
 
 
 def _name(track):
-    """The name of a track in the line of what is left out."""
+    """The name of a track in the message about what is not copied."""
     if track.type == "video" and film.is_attached(track):
         return "a cover picture"
     kind = {"audio": "sound", "subtitle": "subtitles"}.get(track.type, track.type)
-    about = [getattr(track, "name", None), track.language]
-    return f"{kind} {track.index} ({', '.join(word for word in about if word) or 'unknown codec'})"
+    words = [getattr(track, "name", None), track.language]
+    return f"{kind} {track.index} ({', '.join(filter(None, words)) or 'unknown codec'})"

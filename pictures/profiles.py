@@ -1,6 +1,6 @@
-"""Colours converted to sRGB, from an ICC profile or from what a PNG, AVIF or HEIC declares without one.
+"""Convert colours to sRGB, from an ICC profile or from what a PNG, AVIF or HEIC declares without one.
 
-Pillow does not read such declarations. They become an ICC profile here, so there is one way to sRGB.
+Pillow does not read such declarations: they become an ICC profile here, so that there is one conversion.
 """
 
 import contextlib
@@ -61,20 +61,19 @@ def to_srgb(image, profile):
 
 @functools.lru_cache(maxsize=32)  # the pictures of a folder come from a few cameras
 def _transform(profile, mode):
-    """The ImageCms transform to sRGB, or None where nothing is to be done."""
+    """The ImageCms transform to sRGB; None if it would change nothing or `profile` does not fit `mode`."""
     try:
         source = ImageCms.getOpenProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != SPACES[mode]:
             return None
         intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-        transform = ImageCms.buildTransform(
-            source, ImageCms.createProfile("sRGB"), mode, "RGB", intent, flags
-        )
+        srgb = ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(source, srgb, mode, "RGB", intent, flags)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
     if mode == "CMYK":
         return transform
-    steps = np.arange(0, 256, 15, dtype=np.uint8)  # 18 of each channel, black and white among them
+    steps = np.arange(0, 256, 15, dtype=np.uint8)  # 18 values of each channel, with black and white
     grid = np.stack(np.meshgrid(*[steps] * len(mode)), axis=-1).reshape(1, -1, len(mode))
     converted = np.asarray(transform.apply(Image.fromarray(grid.squeeze(-1) if mode == "L" else grid)))
     return None if np.abs(converted.astype(int) - grid).max() <= EQUAL else transform
@@ -132,9 +131,8 @@ def _profile(curve, primaries):
 
     def put(tag, skip, numbers):
         (start,) = struct.unpack_from(">I", profile, profile.index(tag, 128) + 4)
-        struct.pack_into(
-            f">{len(numbers)}i", profile, start + skip, *(round(65536 * each) for each in numbers)
-        )
+        fixed = [round(65536 * number) for number in numbers]
+        struct.pack_into(f">{len(fixed)}i", profile, start + skip, *fixed)
 
     for colour, column in zip((b"r", b"g", b"b"), _to_d50(primaries).T, strict=True):
         put(colour + b"XYZ", 8, column)

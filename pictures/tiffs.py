@@ -78,7 +78,7 @@ def _by_tifffile(data, limit):
             colours = getattr(page.photometric, "name", "unknown")
             raise NotImplementedError(f"{page.bitspersample} bits, colours {colours}")
         if kind.char not in "BHefd":
-            raise ValueError(f"values of type {kind}, of no known range: {SAVE_AS}")
+            raise ValueError(f"values of type {kind}, whose range is unknown: {SAVE_AS}")
         if (pixels := page.imagewidth * page.imagelength) > limit:
             raise Image.DecompressionBombError(f"{pixels} pixels")
         ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))

@@ -39,9 +39,9 @@ EVERYWHERE = 1 << 16  # a radius larger than any picture
 
 
 def parse(argv=None):
-    counted = "evaluations of (7) in each layer and direction"
+    counted = "evaluations of Equation 7 in each layer and direction"
     made = command.parser(__doc__.split("\n")[0], 30, counted=counted)
-    made.group("method")("rounds", 5, number(int, 1), "of PatchMatch in each layer")
+    made.group("method")("rounds", 5, number(int, 1), "rounds of PatchMatch in each layer")
     return made.parse_args(argv)
 
 

@@ -52,7 +52,7 @@ def parse(argv=None):
     made = command.parser(__doc__.split("\n")[0], 2000, counted="steps of training")
     add = command.add_training(made)
     add("film", None, _film, "a film to learn from, in place of --photos", metavar="FILE")
-    add("frames", 1000, number(int, 2), "of the film, from its start")
+    add("frames", 1000, number(int, 2), "frames of the film to use, from its start")
     add("temporal", 10, command.WEIGHT, "weight of the temporal loss")
     add("tv", 0.01, command.WEIGHT, "weight of the total variation")
     args = made.parse_args(argv)

@@ -18,6 +18,7 @@ from training import history
 from training.config import write_settings
 from training.log import log_event
 from training.run import Run
+from utils import WrongUse
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -52,29 +53,33 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def refusal(function, *argv, **more):
+    """The one-line error for a command line, of a function of it."""
+    with pytest.raises(WrongUse) as error:
+        function([*map(str, argv)], **more)
+    return str(error.value)
+
+
 def make_data(folder):
-    """Make a folder of six photographs, three test photographs and six drawings of 48 to 80 pixels a side."""
+    """Make a folder of six photographs, three test photographs and six drawings of 48 to 80 pixels a side.
+
+    Photographs are soft spots of colour, drawings flat shapes with an ink outline.
+    """
     rng = np.random.default_rng(0)
-    for part, count, make in (
-        ("src_data/train", 6, _photograph),
-        ("src_data/test", 3, _photograph),
-        ("tgt_data/train", 6, _drawing),
-    ):
+    for part, count in (("src_data/train", 6), ("src_data/test", 3), ("tgt_data/train", 6)):
         (folder / part).mkdir(parents=True)
         for number in range(count):
             size = tuple(int(side) for side in rng.integers(48, 81, 2))
-            make(rng, size).save(folder / part / f"{number}.jpg", quality=95)
+            if part == "tgt_data/train":
+                picture = _drawing(rng, size)
+            else:
+                spots = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+                picture = spots.resize(size, Image.Resampling.BICUBIC)
+            picture.save(folder / part / f"{number}.jpg", quality=95)
     return folder
 
 
-def _photograph(rng, size):
-    """Soft spots of colour."""
-    spots = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return Image.fromarray(spots).resize(size, Image.Resampling.BICUBIC)
-
-
 def _drawing(rng, size):
-    """Flat shapes with an ink outline."""
     paper, *inks = (tuple(int(value) for value in colour) for colour in rng.integers(90, 256, (4, 3)))
     drawing = Image.new("RGB", size, paper)
     for ink in inks:

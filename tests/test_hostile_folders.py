@@ -3,25 +3,22 @@
 import json
 import re
 
+import helpers
 import pytest
-from helpers import TINY, leave_run, make_data
+from helpers import TINY, make_data
 
 import CartoonGAN
-from evaluation import __main__ as evaluation
 from pages import __main__ as pages
 from pictures import checkpoints
 from training import history
 from training.options import CARTOONGAN
-from utils import WrongUse, report
+from utils import report
 
 
 def refusal(capsys, main, *argv):
     """The one-line error of a command, as a person reads it."""
-    with pytest.raises(WrongUse) as error:
-        main([*map(str, argv)])
-    capsys.readouterr()
-    report(str(error.value))
-    (line,) = capsys.readouterr().err.splitlines()
+    report(helpers.refusal(main, *argv))
+    *_, line = capsys.readouterr().err.splitlines()
     assert line.isprintable() and len(line) < 1000
     return line
 
@@ -48,12 +45,6 @@ def test_settings_that_were_edited_are_refused_and_left_alone(tmp_path, capsys, 
     checkpoints.save(folder / "state_latest.pth", {"settings": record})
     assert str(folder) in refusal(capsys, CartoonGAN.main, "--resume", folder)
     assert (folder / "settings.json").read_text() == text and len(list(folder.iterdir())) == 2
-
-
-def test_an_evaluation_reads_no_damaged_settings(tmp_path, capsys):
-    folder = leave_run(tmp_path, "P", input_size="abc")
-    line = refusal(capsys, evaluation.main, folder, "--photos", tmp_path, "--drawings", tmp_path)
-    assert f"{folder}/settings.json" in line and "--input_size" in line
 
 
 def test_cells_that_are_not_numbers_are_ignored(tmp_path):

@@ -147,12 +147,6 @@ def first_readable(paths, start, use):
     )
 
 
-def report_lost(lost):
-    """Report once each image that was lost during a run: {path: (reason, path that replaces it)}."""
-    for path, (reason, instead) in lost.items():
-        report_once(f"lost {path} ({reason}): {instead} replaces it", everywhere=True)
-
-
 # Loading
 
 
@@ -204,7 +198,8 @@ def load_batches(dataset, batches, workers, device):
     try:
         loaded = iter(loader)
         for batch, lost in loaded:
-            report_lost(lost)
+            for path, (reason, instead) in lost.items():
+                report_once(f"lost {path} ({reason}): {instead} replaces it", everywhere=True)
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
     except Exception as error:
         if reason := failures.loading_fault(error):

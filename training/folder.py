@@ -30,18 +30,7 @@ def find_run(argv=None, method=CARTOONGAN):
     if args.resume:
         folder = _folder_to_resume(args)
         earlier = _settings_to_resume(folder, method)
-        before = earlier["options"]
-        named = {key: vars(args)[key] for key in given if not config.changeable(key)}
-        changed = differences(vars(args) if args.resume is True else named, before, method)
-        if not changed:
-            args, given = method.parse(argv, before)
-            changed = _networks_changed(args, before, method)
-        if changed:
-            by_name = f"name --resume {folder} to change them, or "
-            raise WrongUse(
-                f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): "
-                f"{by_name if all(map(config.changeable, changed)) else ''}start a new run with --tag"
-            )
+        args, given = _options_to_resume(argv, args, given, folder, earlier["options"], method)
     elif not args.preview:
         _refuse_overwriting(folder, vars(args), method)
         for key in ("latest_generator_model", "latest_discriminator_model"):
@@ -81,6 +70,26 @@ def differences(options, saved, method):
     known = method.defaults() | saved
     changed = {key: known[key] for key in sorted(options.keys() - config.MAY_CHANGE)}
     return {key: f"{key} is {options[key]}, was {old}" for key, old in changed.items() if options[key] != old}
+
+
+def _options_to_resume(argv, args, given, folder, saved, method):
+    """(options, given names) with the saved options as defaults; `args` and `given` are those without them.
+
+    Raises WrongUse for differences that resuming does not allow. If --resume names no folder, all options are
+    compared, as they say which run is meant.
+    """
+    given_fixed = {key: vars(args)[key] for key in given if not config.changeable(key)}
+    changed = differences(vars(args) if args.resume is True else given_fixed, saved, method)
+    if not changed:
+        args, given = method.parse(argv, saved)
+        changed = _networks_changed(args, saved, method)
+    if not changed:
+        return args, given
+    by_name = f"name --resume {folder} to change them, or " if all(map(config.changeable, changed)) else ""
+    raise WrongUse(
+        f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): "
+        f"{by_name}start a new run with --tag"
+    )
 
 
 def _networks_changed(args, saved, method):

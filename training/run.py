@@ -115,8 +115,8 @@ class Run:
             self.stack.enter_context(lock_run(self.folder))
         record = self.data.record
         self.settings = make_settings(self.config, self.device, self.precision, record, self.place)
-        # What follows can take a minute; after a signal meanwhile, the run saves after one step. The journal
-        # closes first: if another process fails, torchrun's SIGTERM must not cut off its last line.
+        # What follows can take a minute; after a signal during it, the run stops after one step. The handlers
+        # outlive the journal: if another process fails, torchrun's SIGTERM must not cut off its last line.
         self.signals = self.stack.enter_context(Signals())
         if is_first():
             if self.config.earlier:
@@ -229,10 +229,11 @@ class Run:
         """Save if it is time, or a signal came. Raises Stopped after a signal."""
         stop = self.signals.received or (utils.unread and signal.SIGPIPE)
         due = time.monotonic() - self.saved >= 60 * self.args.save_minutes
-        due = processes.highest(1 + stop if stop else due)  # a signal's number starts at 1, as True is
+        # All processes decide alike: 0 is nothing, 1 save, and 1 + the number of a signal save and stop.
+        due = processes.highest(1 + stop if stop else due)
         if self.config.preview:
             if due > 1:
-                raise Stopped("stopped; nothing is kept of a preview", status=127 + due)
+                raise Stopped("stopped; nothing is kept of a preview", status=128 + due - 1)
             return
         if due:
             self._save()

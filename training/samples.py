@@ -1,6 +1,5 @@
 """Sample images: the same few photographs beside the generator's results, epoch after epoch."""
 
-import functools
 import re
 
 import numpy as np
@@ -10,7 +9,6 @@ import networks
 import utils
 from pictures import images
 from support.gpu import no_search
-from training.batches import first_readable, report_lost
 from training.config import load_size
 from training.steps import shown_generator
 
@@ -19,19 +17,13 @@ QUALITY = {"png": {}, "jpg": {"quality": 95, "subsampling": 0}, "webp": {"qualit
 
 
 def choose(data, args, device):
-    """(name, photo) of a few training and test photographs, whole, of at most twice load_size.
-
-    A file that can no longer be read is replaced by the next. Raises RunFailed as first_readable.
-    """
+    """(name, photo) of a few training and test photographs, whole, of at most twice load_size."""
     longest, chosen = 2 * load_size(args), []
-    read = functools.partial(images.read, channels=args.in_ngc, at_least=longest)
     for name, paths in (("train", data.photos), ("test", data.tests)):
         places = np.unique(np.linspace(0, len(paths) - 1, COUNT).round().astype(int))
         for number, place in enumerate(places, 1):
-            photo, lost = first_readable(paths, int(place), read)
-            report_lost(lost)
-            photo = utils.to_batch(images.fit_within(photo, longest), device)
-            chosen.append((f"{name}_{number}", photo))
+            photo = images.read(paths[place], args.in_ngc, at_least=longest)
+            chosen.append((f"{name}_{number}", utils.to_batch(images.fit_within(photo, longest), device)))
     return chosen
 
 

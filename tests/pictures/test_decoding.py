@@ -18,16 +18,8 @@ from pictures import decoding, images, listing, pipeline
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest resets the filters of decoding.py
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
-
-
-def two_colours(width=32, height=16):
-    """A Pillow image with a red left and a blue right half."""
-    image = Image.new("RGB", (width, height), BLUE)
-    image.paste(RED, (0, 0, width // 2, height))
-    return image
-
-
-BIG = two_colours(800, 400)
+BIG = Image.new("RGB", (800, 400), BLUE)
+BIG.paste(RED, (0, 0, 400, 400))
 
 
 def tiff(values, **options):
@@ -133,7 +125,7 @@ def test_an_animation_that_is_too_large_is_refused():
     small = [Image.new("L", (8, 8), shade) for shade in range(4)]
     data = bytearray(encoded(small[0], "gif", save_all=True, append_images=small[1:]))
     data[6:10] = struct.pack("<HH", 13000, 13000)  # the canvas; each frame is still 8x8
-    with pytest.raises(decoding.Unreadable, match="4 frames of 13000x13000 pixels are too much at once"):
+    with pytest.raises(decoding.Unreadable, match="4 frames of 13000x13000 pixels are too many at once"):
         decoding.decode_frames(bytes(data))
 
 
@@ -148,12 +140,9 @@ def test_damaged_images_have_a_reason_and_leave_no_pixels_behind(decode):
 
 @pytest.mark.parametrize("how", ["crop", "squash"])
 def test_sides_of_more_than_1_to_100_are_refused_in_training(how):
-    data = encoded(noise(1, 101))
-    whole = decoding.decode(data)
-    for train in (lambda: decoding.decode(data, at_least=16), lambda: images.fit_training(whole, 16, how)):
-        with pytest.raises(decoding.Unreadable, match="1x101 pixels, more than 100 times as long as wide"):
-            train()
-    images.fit_training(whole[:100], 16, how)
+    images.fit_training(np.zeros((1, 100, 3), np.uint8), 16, how)
+    with pytest.raises(decoding.Unreadable, match="101x1 pixels, more than 100 times as long as wide"):
+        images.fit_training(np.zeros((1, 101, 3), np.uint8), 16, how)
 
 
 def test_libraries_print_nothing(run_cli, tmp_path):
@@ -179,19 +168,17 @@ MEMORY = 6 * 2**20  # KiB: a few copies of the largest picture
 
 def seeds():
     """Small valid files of every format, and of the options that make a decoder take another path."""
-    colour, clear, exif = noise(24, 20), noise(24, 20, 4), Image.Exif()
-    palette, exif[0x0112] = colour.quantize(16), 6
-    moving = {"save_all": True, "append_images": [colour.rotate(180), clear], "duration": 40, "loop": 2}
+    clear, exif, values = noise(24, 20, 4), Image.Exif(), np.asarray(PHOTO)
+    exif[0x0112] = 6
+    moving = {"save_all": True, "append_images": [PHOTO.rotate(180), PHOTO], "duration": 40, "loop": 2}
     return [
         *UNUSUAL.values(),
-        *(encoded(colour, "jpeg", **options) for options in ({"progressive": True}, {"exif": exif})),
-        *(encoded(colour, kind, **moving) for kind in ("png", "webp")),
-        *(encoded(clear, kind, lossless=True) for kind in ("webp", "avif")),
-        *(encoded(palette, kind) for kind in ("bmp", "gif")),
-        encoded(palette, "gif", **moving | {"append_images": [palette]}),
-        *(encoded(colour, "tiff", compression=packing) for packing in ("tiff_lzw", "packbits", "jpeg")),
-        tiff(np.moveaxis(np.asarray(colour), -1, 0) * np.uint16(257), planarconfig="separate"),
-        tiff(np.asarray(colour, np.float32) / 255, compression="zlib", byteorder=">", tile=(16, 16)),
+        *(encoded(PHOTO, "jpeg", **options) for options in ({"progressive": True}, {"exif": exif})),
+        *(encoded(PHOTO.quantize(16), kind, **moving) for kind in ("png", "webp", "gif")),
+        *(encoded(clear, kind, lossless=True) for kind in ("webp", "avif", "bmp")),
+        *(encoded(PHOTO, "tiff", compression=packing) for packing in ("tiff_lzw", "packbits", "jpeg")),
+        tiff(np.moveaxis(values, -1, 0) * np.uint16(257), planarconfig="separate"),
+        tiff(values / np.float32(255), compression="zlib", byteorder=">", tile=(16, 16)),
     ]
 
 
@@ -219,16 +206,6 @@ def decode(data, channels, at_least):
         assert str(error) and "\n" not in str(error)
 
 
-def convert(path, target):
-    """As test.py converts a picture: a file that can be read is written, or the failure is one line."""
-    picture = pipeline.read(listing.Picture(path, target), longest=64)
-    if not picture.failure:
-        pipeline.convert([picture], lambda photos: photos, 1)
-    pipeline.write(picture, side_by_side=False)
-    assert "\n" not in picture.failure
-    assert picture.failure or decoding.decode(target.read_bytes()).size
-
-
 @pytest.mark.parametrize("effort", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"])
 def test_any_bytes_end_in_an_image_or_in_one_line(effort, tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -241,7 +218,12 @@ def test_any_bytes_end_in_an_image_or_in_one_line(effort, tmp_path):
         target.unlink(missing_ok=True)
         decode(data, 1, None)
         decode(data, 3, 16)
-        convert(path, target)
+        picture = pipeline.read(listing.Picture(path, target), longest=64)
+        if not picture.failure:
+            pipeline.convert([picture], lambda photos: photos, 1)
+        pipeline.write(picture, side_by_side=False)
+        assert "\n" not in picture.failure
+        assert picture.failure or decoding.decode(target.read_bytes()).size
 
     each()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEMORY

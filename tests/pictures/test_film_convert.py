@@ -263,7 +263,7 @@ def test_a_film_that_cannot_be_made_leaves_the_older_result(tmp_path):
     make(tmp_path / "in.mp4")
     (tmp_path / "broken.mp4").write_bytes((tmp_path / "in.mp4").read_bytes()[:500])
     (tmp_path / "out.mp4").write_bytes(b"older")
-    with pytest.raises(RunFailed, match=r"cannot make .*out\.mp4 of .*broken\.mp4"):
+    with pytest.raises(RunFailed, match=r"cannot make .*out\.mp4 from .*broken\.mp4"):
         convert(tmp_path / "broken.mp4", tmp_path / "out.mp4", keep)
     with pytest.raises(Stopped, match=r"out\.mp4 is not written") as end:
         convert(tmp_path / "in.mp4", tmp_path / "out.mp4", mock.Mock(side_effect=KeyboardInterrupt))

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from survey import analogy, layers, patchmatch
+from survey import analogy, layers
 
 
 def options(words=""):
@@ -49,20 +49,3 @@ def test_a_shifted_and_recoloured_copy_gets_the_drawings_colours(vgg):
     picture, _ = analogy.paint(options(), vgg, photo, [drawing])
     error = (picture - recolour(photo))[..., 8:-8, 8:-8].abs()
     assert (error < 0.01).float().mean() > 0.95  # means of patches blur a few places
-
-
-def test_both_fields_are_searched_from_coarse_to_fine(vgg, monkeypatch):
-    calls, search = [], patchmatch.search
-
-    def record(a, b, field, patch, radius, rounds, generator):
-        calls.append((a.shape[2:], b.shape[2:], patch, radius))
-        return search(a, b, field, patch, radius, rounds, generator)
-
-    monkeypatch.setattr(patchmatch, "search", record)
-    analogy.paint(options("--steps 1"), vgg, scene(64, 64), [scene(48, 96)])
-    there, back = calls[::2], calls[1::2]
-    assert [tuple(call[0]) for call in there] == [(4, 4), (8, 8), (16, 16), (32, 32), (64, 64)]
-    assert [tuple(call[1]) for call in there] == [(3, 6), (6, 12), (12, 24), (24, 48), (48, 96)]
-    assert [call[:2] for call in back] == [(b, a) for a, b, *_ in there]
-    assert [call[2] for call in there] == [3, 3, 3, 5, 5]
-    assert there[0][3] > 96 and [call[3] for call in there[1:]] == [6, 6, 4, 4]

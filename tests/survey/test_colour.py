@@ -14,10 +14,6 @@ def picture(seed, low, high):
     return low + (high - low) * mixed
 
 
-def yiq(picture):
-    return rgb2yiq(picture[0].permute(1, 2, 0).numpy())
-
-
 def test_a_drawing_gets_the_photographs_mean_and_covariance():
     photo, drawing = picture(0, -0.3, 0.4), picture(1, -1, 1)
     pixels, targets = (x[0].flatten(1) for x in (colour.match_colours(drawing, photo), photo))
@@ -41,8 +37,7 @@ def test_flat_drawings_have_finite_colours():
     assert colour.match_luminance(flat[:, :1], colour.luminance(photo)).isfinite().all()
 
 
-def test_another_luminance_keeps_the_chroma():
+def test_the_luminance_is_y_of_yiq():
     photo = picture(0, -0.4, 0.4)
-    np.testing.assert_allclose(colour.luminance(photo)[0, 0], yiq(photo)[..., 0], atol=1e-6)
-    change = yiq(colour.with_luminance(photo, colour.luminance(photo) + 0.3)) - yiq(photo)
-    np.testing.assert_allclose(change, np.broadcast_to([0.3, 0, 0], (20, 30, 3)), atol=1e-4)
+    expected = rgb2yiq(photo[0].permute(1, 2, 0).numpy())[..., 0]
+    np.testing.assert_allclose(colour.luminance(photo)[0, 0], expected, atol=1e-6)

@@ -150,11 +150,11 @@ def test_the_seed_determines_the_weights_and_two_different_pools():
     def choices(pool):
         return [pool.exchange(torch.tensor([float(step)]), (2, 1, step)).item() for step in range(60)]
 
-    models = [build(f"--seed {seed} --pool_size 2")[0] for seed in (0, 0, 1)]
-    weights = [next(model.generator.parameters()) for model in models]
+    first, again, other = (build(f"--seed {seed} --pool_size 2")[0] for seed in (0, 0, 1))
+    weights = [next(model.generator.parameters()) for model in (first, again, other)]
     assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
-    chosen = [choices(model.pool) for model in models]
-    assert chosen[0] == chosen[1] != chosen[2] and choices(models[0].pool_back) != chosen[0]
+    chosen = choices(first.pool)
+    assert chosen == choices(again.pool) and chosen not in (choices(other.pool), choices(first.pool_back))
 
 
 def test_the_measures_by_hand():

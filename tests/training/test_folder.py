@@ -1,7 +1,9 @@
 """Run folders: their names, which run a command line means, what is refused, the lock."""
 
+import functools
 from pathlib import Path
 
+import helpers
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from training.config import STATE, make_settings, read_settings, write_settings
 from training.folder import find_run
 from utils import WrongUse
 
+refusal = functools.partial(helpers.refusal, find_run)
 FOLDER = "results/Paprika_10_100_8_results"
 
 
@@ -39,14 +42,6 @@ def earlier(typed):
         return config.folder
 
     return leave
-
-
-def refusal(*argv, **more):
-    """The one-line error for a command line."""
-    with pytest.raises(WrongUse) as error:
-        find_run([*map(str, argv)], **more)
-    assert str(error.value).isprintable()
-    return str(error.value)
 
 
 def test_the_name_of_the_folder():

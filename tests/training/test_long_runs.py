@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import SLOW, TINY
+from helpers import SLOW, tiny_run
 
 import CartoonGAN
 from training.journal import Journal
 
-OPTIONS = f"{TINY} --batch_size 6 --pool_size 2 --name Long --pre_train_epoch 0 --workers 1"
-OPTIONS += " --save_minutes 0.005 --sample_format jpg --sample_every 25 --sample_keep 2"
+OPTIONS = "--batch_size 6 --pool_size 2 --pre_train_epoch 0 --workers 1 --save_minutes 0.005"
+OPTIONS += " --sample_format jpg --sample_every 25 --sample_keep 2"
 
 
 def resources(place):
@@ -47,9 +47,7 @@ def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, monkeypatch):
             measured.append({"epoch": journal.run.epoch, **resources(tmp_path)})
 
     monkeypatch.setattr(Journal, "epoch", watched)
-    folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data"]
-    more = ["--results_dir", tmp_path / "results", "--train_epoch", epochs]
-    CartoonGAN.main([*map(str, [*folders, *more]), *OPTIONS.split()])
+    CartoonGAN.main(tiny_run(data, tmp_path / "results", *OPTIONS.split(), "--train_epoch", epochs))
     gc.unfreeze()
     later = measured[len(measured) // 2 :]
     for name in ("open files", "threads", "temporary files"):
