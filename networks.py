@@ -13,39 +13,34 @@ from support import architecture
 from support.filters import Flatten, at_least_float32, guided_filter
 from support.norm import InstanceNorm, LayerNorm, PaddedConv2d
 
-# The norms of the downsampling half and the residual blocks, and of the upsampling half
+# The norms before, and in, the upsampling half
 NORMS = {"instance": (InstanceNorm, InstanceNorm), "layer": (LayerNorm, LayerNorm)}
 NORMS["mixed"] = (InstanceNorm, LayerNorm)
-# With predict "change", a generator that adds nothing returns 0.9 of the photo. With all of it, tanh would
-# saturate at black and white.
-KEPT = 0.9
+KEPT = 0.9  # share of the photo to which predict "change" adds; with all of it, tanh saturates at white
 STRIDE = 4  # the generator halves a picture twice
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 # Indices in VGG19.features: relu1_1, relu2_1, relu3_1 and relu4_1 (Gatys et al., CVPR 2016); conv4_4.
 STYLE, CONTENT = (1, 6, 11, 20), (25,)
 RELU5_1 = 29
-SMALLEST = 16  # pixels a side: room for the reflection of 3 before the first layer and of 1 in the blocks
+SMALLEST = 16  # pixels a side: room for reflection padding in all layers
 
 
 class Generator(nn.Module):
-    """Photo (N,in_ngc,H,W) to cartoon (N,out_ngc,H,W), both in [-1, 1]; H and W at least 16.
+    """Photo (N,in_ngc,H,W) to cartoon (N,out_ngc,H,W), float32, both in [-1, 1]; H and W at least 16.
 
-    Two strided pairs of convolutions down, `nb` residual blocks, two pairs up. The result is float32. The
-    arguments, their defaults and values are in support/architecture.py; TypeError or ValueError for others:
+    Two strided pairs of convolutions down, `nb` residual blocks, two pairs up. The arguments, their defaults
+    and values are in support/architecture.py; others raise TypeError or ValueError. Not in the paper:
 
-    - `res_convs`: convolutions per residual block, 2 in the paper.
-    - `upsample`: "deconv", the paper's transposed convolution, or "resize", nearest neighbour and a
-      convolution, which paints no checkerboard (Odena et al., Distill 2016).
-    - `padding` of the first and last convolution and of the blocks, and `eps` of the norms: other programs'
-      checkpoints differ in both.
-    - `norm`: "instance", the paper's; "layer", one mean and deviation of all channels (Ba et al., 2016);
-      "mixed", which is "layer" in the upsampling half only.
-    - `predict`: "image", the paper's, or "change": the last layer's output is added to the photo
-      (docs/colour.md).
-    - `flatten`, `outline`: the passes and the darkness of filters.Flatten, through which a photo goes first.
-      The layers then see no texture, and with "change" add to a picture that is flat and outlined.
-    - `guide`: radius in pixels of a guided filter, by which the result follows the borders of that picture.
-    - `conv_bias`: "learned", or "none", as in the authors' code, which sets all biases to 0.
+    - `upsample` "resize": nearest neighbour and a convolution instead of a transposed one, which paints
+      checkerboards (Odena et al., Distill 2016).
+    - `norm` "layer": one mean and deviation for all channels (Ba et al., 2016); "mixed": layer norm in the
+      upsampling half only.
+    - `predict` "change": the last layer's output is added to the photo (docs/colour.md).
+    - `flatten`, `outline`: passes and darkness of filters.Flatten, which is applied to the photo first. The
+      layers see no texture, and "change" adds to a flat, outlined picture.
+    - `guide`: radius in pixels of a guided filter, which makes the result follow the borders of that picture.
+    - `padding` (reflection in the paper), `eps` of the norms and `res_convs` per block, which differ in other
+      programs; `conv_bias` "none", as in the authors' code, which sets all biases to 0.
     """
 
     def __init__(self, **arguments):
@@ -81,19 +76,16 @@ class Generator(nn.Module):
         initialise(self, form.conv_bias)
 
     def forward(self, photo, flat=False):
-        """With `flat` the photo has been through self.flatten before."""
+        """With `flat`, self.flatten has been applied to the photo already."""
         photo = photo if flat else self.flatten(photo)
         x = photo.to(self.down[0].weight.dtype)
-        # Layer by layer: a call of self.up would keep its input until the end (0.5 GB at 3840x2160).
+        # Layer by layer: a call of self.up would keep its input in memory (0.5 GB at 3840x2160).
         for layer in (*self.down, *self.blocks, *self.up):
             x = layer(x)
         return self.to_picture(x, photo)
 
     def to_picture(self, x, photo):
-        """The result (N,out_ngc,H,W), float32, from the last layer's output (N,out_ngc,≥H,≥W).
-
-        If a side is not a multiple of 4, the layers that double it add up to three pixels, which are cut off.
-        """
+        """The result, float32, from the last layer's output, which can be up to three pixels larger."""
         x = at_least_float32(x[..., : photo.shape[2], : photo.shape[3]])
         if self.architecture["predict"] == "change":
             x = x + torch.atanh(KEPT * at_least_float32(photo))
@@ -102,7 +94,7 @@ class Generator(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + f(x), where f is `convs` padded 3x3 convolutions; there is no ReLU before the sum."""
+    """x + f(x), where f is `convs` padded 3x3 convolutions with norms and, but for the last, ReLU."""
 
     def __init__(self, channels, convs, padding, norm_relu):
         super().__init__()
@@ -117,7 +109,7 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Picture (N,in_ndc,H,W) to logits (N,out_ndc,ceil(H/4),ceil(W/4)), high for a clear drawing."""
+    """Picture (N,in_ndc,H,W) to logits (N,out_ndc,ceil(H/4),ceil(W/4)), high for drawings."""
 
     def __init__(self, in_ndc=3, out_ndc=1, ndf=32, conv_bias="learned"):
         super().__init__()
@@ -150,8 +142,7 @@ class VGG19(nn.Module):
 
     The first author says "before relu" of this layer (Yijunmaverick/CartoonGAN-Test-Pytorch-Torch, issue 5).
     Keys are torchvision's, `features.0` to `features.25`; weights are frozen. Grey is fed as three equal
-    channels. `width` is the number of channels of the first block, 64 in VGG19 itself. With `deeper` the last
-    layer is relu5_1, `features.29`, which some methods of survey/ need.
+    channels. `width`: channels of the first block. `deeper`: up to relu5_1, for survey/.
     """
 
     def __init__(self, width=64, deeper=False):
@@ -175,7 +166,7 @@ class VGG19(nn.Module):
         return self.features(self.normalise(picture))
 
     def maps(self, picture, layers):
-        """The outputs of some layers of `features`, by index, in one pass that ends at the last of them.
+        """The outputs of the layers of `features` with these indices, in one pass that ends at the last.
 
         ReLUs work in place: the output of a convolution is correct only if it is the last.
         """
@@ -188,8 +179,8 @@ class VGG19(nn.Module):
 
 
 def gram(maps):
-    """Gram matrices (N,C,C) of feature maps (N,C,H,W), over C H W (Johnson et al., ECCV 2016)."""
-    with torch.autocast(maps.device.type, enabled=False):  # which would multiply in half precision
+    """Gram matrices (N,C,C) of feature maps (N,C,H,W), divided by C H W (Johnson et al., ECCV 2016)."""
+    with torch.autocast(maps.device.type, enabled=False):  # it would multiply in half precision
         flat = at_least_float32(maps).flatten(2)
         return flat @ flat.mT / flat[0].numel()
 
@@ -202,7 +193,7 @@ def stylise(generator, photo):
 
 
 def missing(side):
-    """How many pixels a side of a photo is too small for the generator."""
+    """How many pixels the side of a photo lacks for the generator."""
     return max(0, SMALLEST - side)
 
 
@@ -221,15 +212,14 @@ def draw_scales(network):
 
 
 def initialise(network, conv_bias="learned"):
-    """Draw convolution weights from N(0, 0.02) and set biases to 0 or "none"; norms keep weight 1, bias 0.
+    """Draw convolution weights from N(0, 0.02) and set biases to 0, or remove them with conv_bias "none".
 
     Learned biases before an instance norm change nothing, but earlier checkpoints and states have them.
     """
     for layer in network.modules():
         if isinstance(layer, CONVOLUTIONS):
-            # On the meta device there is nothing to fill, and PyTorch would load its compiler for seconds.
-            if not layer.weight.is_meta:
+            if not layer.weight.is_meta:  # there, PyTorch would load its compiler for seconds
                 nn.init.normal_(layer.weight, 0, 0.02)
                 nn.init.zeros_(layer.bias)
-            if conv_bias == "none":  # only now, so that a seed draws the same weights with and without them
+            if conv_bias == "none":  # only now: a seed draws the same weights with and without biases
                 layer.bias = None

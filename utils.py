@@ -16,23 +16,21 @@ import subprocess
 import sys
 import warnings
 
-# Errors
-
 
 class WrongUse(Exception):
-    """Something that the person can fix before the program starts: an option, a folder, a file."""
+    """An error that the user can correct before the program starts: an option, a folder, a file."""
 
     status = 2
 
 
 class RunFailed(Exception):
-    """Something that failed during the work."""
+    """An error during the work."""
 
     status = 1
 
 
 class Stopped(Exception):
-    """The program ends without a fault, with an exit `status`; the text says how to continue."""
+    """The program ends without an error, with an exit `status`; the text says how to continue."""
 
     def __init__(self, text, status):
         super().__init__(text)
@@ -40,12 +38,12 @@ class Stopped(Exception):
 
 
 def first_line(error):
-    """The first line of an error's message, without a file's name; its class if there is no message."""
+    """The first line of an error's message, without the file's name, or the name of its class."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
 unlogged = collections.deque(maxlen=1000)  # reported lines that a run has not yet written into its log
-unread = set()  # names of standard streams whose reader is gone, as after `| head` or a closed terminal
+unread = set()  # names of the standard streams that nobody reads any more: `| head`, a closed terminal
 
 
 def report(line, everywhere=False):
@@ -64,31 +62,29 @@ def report(line, everywhere=False):
             print(f"process {rank()}: {line}", file=sys.stderr)
 
 
-@functools.cache
-def report_once(line, everywhere=False):
-    """Report a line that this process has not reported before: files are met several times."""
-    report(line, everywhere)
+report_once = functools.cache(report)  # a line that this process has not reported: a file may be read again
 
 
 def print_line(line):
-    """Print one line to standard output and flush it. Without a reader it is lost, and noted in `unread`."""
+    """Print one line to standard output and flush it."""
     with _unless_unread(sys.stdout):
         print(line, flush=True)
 
 
 @contextlib.contextmanager
 def _unless_unread(stream):
+    """If nobody reads the stream any more, add its name to `unread` and discard what is printed."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal is gone
             raise
         unread.add(stream.name)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # discard all further output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def refuse_early(check):
-    """End the program now if `check()` refuses its command, or answers it, as --help."""
+    """End the program now if `check()` raises an error or answers the command, as --help does."""
     if status := exit_status(lambda: check() and 0):
         sys.exit(status)
 
@@ -96,13 +92,12 @@ def refuse_early(check):
 def exit_status(main):
     """Call main() and return its exit status; known errors become one line on standard error.
 
-    Ctrl-C returns 130, an operating system error (disk full, no permission) 1. Any other exception is a bug
-    and keeps its traceback.
+    Ctrl-C returns 130, an OSError (disk full, no permission) 1. Other exceptions are bugs: they pass through.
     """
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed at the start, as by `2>&-`
             setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
-    with contextlib.suppress(AttributeError):  # file names need not be UTF-8
+    with contextlib.suppress(AttributeError):  # a file name may not be UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return main() or 0
@@ -122,7 +117,7 @@ def exit_status(main):
 
 
 def end_on_signals():
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, so that partly written files are removed."""
+    """Let SIGTERM and SIGHUP raise Stopped, so that partly written files are removed."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
@@ -137,14 +132,12 @@ def _end(number, _):
 
 
 def cores():
-    """How many cores this process may use; on a system that does not say, how many there are."""
-    if hasattr(os, "sched_getaffinity"):  # not macOS, nor Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many cores this process may use; on macOS and Windows, how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rank():
-    """The number of this process among those that torchrun started together, counted from 0."""
+    """The number of this process among those that torchrun started, from 0."""
     return int(os.environ.get("RANK", 0))
 
 
@@ -154,7 +147,7 @@ def is_first():
 
 
 def code_commit():
-    """The git commit of this code, "+changes" if files differ from it; None outside a git checkout."""
+    """The git commit of this code, with "+changes" if files differ from it; None without git."""
     git = ["git", "-C", os.path.dirname(__file__)]
     try:
         found, changed = (
@@ -186,7 +179,7 @@ V100 = "`pip install torch==2.10.0 torchvision==0.25.0`"
 
 def choose_device(name):
     """The torch device of that name; "auto" is the first GPU if there is one. Raises WrongUse."""
-    with warnings.catch_warnings(action="ignore"):  # PyTorch's, of several lines; one is reported here
+    with warnings.catch_warnings(action="ignore"):  # PyTorch's have several lines; one is reported here
         return _choose_device(name)
 
 
@@ -206,7 +199,7 @@ def _choose_device(name):
     try:
         device = torch.device(name)
         if device.type == "cuda":
-            torch.cuda.set_device(device.index or 0)  # else code that names no device would use GPU 0
+            torch.cuda.set_device(device.index or 0)  # for code that names no device
             needed, has = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
             if not runs_on(needed, has):
                 raise WrongUse(
@@ -222,7 +215,7 @@ def _choose_device(name):
 
 
 def unused_gpu():
-    """Why PyTorch's CUDA build cannot use this machine's NVIDIA GPU, and what to install; else ""."""
+    """Why PyTorch's CUDA build cannot use this machine's NVIDIA GPU and what to install, or ""."""
     import torch
 
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
@@ -244,14 +237,14 @@ def runs_on(capability, architectures):
     """
     built_for = [found.groups() for name in architectures if (found := re.match(r"(sm|compute)_(\d+)", name))]
     for kind, digits in built_for:
-        built = (int(digits[:-1]), int(digits[-1]))
+        built = divmod(int(digits), 10)
         if built <= capability and (kind == "compute" or built[0] == capability[0]):
             return True
     return bool(architectures) and not built_for  # AMD's names, gfx…, have no capability
 
 
 def choose_precision(name, device):
-    """Resolve "auto": bf16 if the processor has it natively, else fp16 on a GPU, else fp32."""
+    """Resolve "auto": bf16 if the processor computes it natively, else fp16 on a GPU, else fp32."""
     import torch
 
     if name != "auto":
@@ -286,13 +279,13 @@ def to_range(image):
 
 
 def to_image(picture):
-    """One picture (C,H,W) in [-1, 1] to a uint8 H,W,C array."""
+    """One picture (C,H,W) in [-1, 1] to a uint8 array H,W,C."""
     picture = (picture.detach().float() + 1).mul(127.5).round().clamp(0, 255)
     return picture.byte().permute(1, 2, 0).cpu().numpy()
 
 
 def to_batch(image, device):
-    """A uint8 H,W,C array to a batch of one: float32 (1,C,H,W) in [-1, 1]."""
+    """A uint8 array H,W,C to a batch of one: float32 (1,C,H,W) in [-1, 1]."""
     import torch
 
     return to_range(torch.tensor(image, device=device).permute(2, 0, 1)[None])

@@ -1,4 +1,4 @@
-"""Apply a generator from your own Python code: two functions whose names and arguments stay as they are.
+"""Apply a generator from your own Python code: two functions with a stable interface.
 
     from PIL import Image
     from pictures.api import apply_model, load_model

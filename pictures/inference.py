@@ -169,7 +169,7 @@ def _in_tiles(layers, x, tile):
 def _tiles(layers, x, tile):
     """Yield (top, left, part) for each tile of the result of layers applied to x, in pixels of the result."""
     far, scale = reach(layers)
-    margin = math.ceil(far / networks.STRIDE) * networks.STRIDE  # as the strides need it
+    margin = math.ceil(far / networks.STRIDE) * networks.STRIDE  # a multiple of the stride
     for top, left in itertools.product(range(0, x.shape[2], tile), range(0, x.shape[3], tile)):
         above, before = max(0, top - margin), max(0, left - margin)
         part = layers(x[..., above : top + tile + margin, before : left + tile + margin])

@@ -17,10 +17,9 @@ LONG = 128  # bytes of a file's name: file systems allow 255, eCryptfs 143, and 
 
 @contextlib.contextmanager
 def replacing(path, sync=True):
-    """Yield a temporary path to write to, which replaces `path` when the block ends without an error.
+    """Yield a temporary path to write to, which replaces `path` if the block ends without an error.
 
-    A process killed at any moment leaves the old file or the new one, never a part of one. With `sync` this
-    also holds if the machine loses power.
+    A process killed at any moment leaves the old or the new file; with `sync`, so does a power loss.
     """
     name = path.name
     if len(os.fsencode(name)) > LONG:
@@ -38,13 +37,13 @@ def replacing(path, sync=True):
 
 
 def write_text(path, text):
-    """Write a UTF-8 text file atomically. Bytes that are not UTF-8, as in a file's name, are escaped."""
+    """Write a UTF-8 text file atomically. Bytes that are not UTF-8 are escaped."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def append(path, text):
-    """Append lines to a UTF-8 text file and sync it. If that fails (a full disk), nothing is added."""
+    """Append lines to a UTF-8 text file and sync it. If that fails (disk full), nothing is added."""
     data = text.encode("utf-8", "replace")
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     try:
@@ -72,7 +71,7 @@ def sweep(folder):
 
 
 _locks = set()  # handles of the folders that this process has locked
-# The errors by which network drives and FUSE report that they lack a call; a failing disk has others.
+# With these errors, network drives and FUSE report that they lack a call. A failing disk reports others.
 UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.ENOLCK}
 UNSUPPORTED |= {errno.EPERM, errno.EACCES}
 CONSEQUENCE = {
@@ -83,7 +82,7 @@ _warned = set()
 
 
 def _warn_unsupported(what, path, error):
-    """Warn once that nothing can be "locked" or "synced". Raises `error` if it has another reason."""
+    """Warn once that `path` cannot be "locked" or "synced". Raises `error` if that is not its reason."""
     if error.errno not in UNSUPPORTED:
         raise error
     if what not in _warned:
@@ -95,8 +94,7 @@ def _warn_unsupported(what, path, error):
 def locked(folder, wait):
     """Lock `folder` against other processes. A killed process leaves no lock.
 
-    Yields True if it was free, False if another process has locked it, and None if the system or the file
-    system has no locks; the latter is warned of once.
+    Yields True if it was free, False if another process has locked it, None if there are no locks here.
     """
     if not fcntl:
         yield None
@@ -119,13 +117,13 @@ def locked(folder, wait):
 
 
 def close_inherited_locks():
-    """Close the lock files that a forked process inherited, so that its parent alone holds the locks."""
+    """Close the lock files that a forked process inherited, so that only its parent holds the locks."""
     while _locks:
         os.close(_locks.pop())
 
 
 def _sync(path):
-    if not fcntl:  # Windows opens no folder, and syncs no file that is open for reading
+    if not fcntl:  # Windows cannot open a folder, nor sync a file that is open for reading
         return
     try:
         handle = os.open(path, os.O_RDONLY)

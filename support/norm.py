@@ -9,7 +9,7 @@ BAND = 2**16  # pixels that batch norm may sum in float32
 
 
 class PaddedConv2d(nn.Conv2d):
-    """A convolution whose reflection padding keeps the precision: the CPU's autocast would pad in float32."""
+    """A convolution with reflection padding in the input's precision: the CPU's autocast pads in float32."""
 
     def forward(self, x):
         if self.padding_mode == "zeros":
@@ -22,9 +22,9 @@ class PaddedConv2d(nn.Conv2d):
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance norm (Ulyanov et al., 2016). On the CPU it keeps the memory layout of its input.
 
-    PyTorch's own always returns contiguous channels, and a convolution of channels_last is two to five times
-    as fast on the CPU (measured in bfloat16). If `running_mean` and `running_var` are set, as for the tiles
-    of pictures/inference.py, they replace the statistics of the picture.
+    PyTorch's own returns contiguous tensors, but convolutions of channels_last are two to five times as fast
+    (measured in bfloat16). If `running_mean` and `running_var` are set, as for the tiles of
+    pictures/inference.py, they replace the statistics of the picture.
     """
 
     def __init__(self, channels, eps=EPS, affine=True):
@@ -33,7 +33,7 @@ class InstanceNorm(nn.InstanceNorm2d):
     def forward(self, x):
         if self.running_mean is not None:
             return _norm_with_running_statistics(self, x)
-        if x.device.type != "cpu" or torch.compiler.is_compiling():  # compiling: also while exporting
+        if x.device.type != "cpu" or torch.compiler.is_compiling():  # also while a model is exported
             return super().forward(x)
         weight, bias = self.weight, self.bias
         if weight is None:
@@ -66,8 +66,8 @@ def _norm_with_running_statistics(layer, x):
 class _NormPictureByPicture(torch.autograd.Function):
     """Instance norm as batch norm of one picture at a time, which is the same.
 
-    Batch norm reads and writes channels_last as it is, where instance norm copies: on the CPU it is 2 to 6
-    times as fast forward, 1.3 to 3 times backward (docs/performance.md).
+    Batch norm needs no copies in channels_last: on the CPU it is 2 to 6 times as fast as instance norm, and
+    1.3 to 3 times backward (docs/performance.md).
     """
 
     @staticmethod
@@ -106,7 +106,7 @@ def _statistics_in_bands(x, weight, bias, eps):
     """Means and variances of the channels of one large picture.
 
     PyTorch's channels_last batch norm on the CPU sums all pixels in float32: the result was off by 4e-5 for
-    448x448 pixels, and by 0.01 for 3840x2160 (measured, 2.14.1).
+    448x448 pixels and by 0.01 for 3840x2160 (measured, 2.14.1).
     """
     parts = []
     for band in x.split(max(1, BAND // x.shape[3]), dim=2):

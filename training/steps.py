@@ -1,4 +1,7 @@
-"""Parts of a training step that methods share: what the discriminator sees, float16, the running mean."""
+"""Parts of a training step that methods share: what the discriminator sees, float16, the running mean.
+
+All random draws are functions of the seed and of the place in the run, (phase, epoch, step).
+"""
 
 import math
 
@@ -9,21 +12,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from training import processes
 from training.batches import AUGMENT, NOISE, POOL
 
-# What the discriminator sees. All random draws are functions of the seed and of the place in the run.
-
 
 class Pool:
     """Older batches of results (Shrivastava et al., CVPR 2017, in the form of CycleGAN's Torch code).
 
-    Half of the time D sees one of the last `size` batches instead of the newest, which replaces it in the
-    pool. With size 0 it always sees the newest.
+    Half of the time D sees one of `size` older batches instead of the newest, which replaces it in the pool.
+    With size 0 it always sees the newest.
     """
 
     def __init__(self, size, seed, stream=POOL):
         self.size, self.seed, self.batches = size, (seed, stream), []
 
     def exchange(self, batch, place):
-        """The batch that D sees in the step at `place`, (phase, epoch, step)."""
+        """The batch that D sees in the step at `place`."""
         if not self.size:
             return batch
         if len(self.batches) < self.size:
@@ -42,8 +43,8 @@ def augment(args, place, *batches):
 
     DiffAugment's policy "color" (Zhao et al., NeurIPS 2020): brightness, saturation and contrast of each
     picture change at random, so D cannot judge by tones, and G gains nothing by a tint. Values may leave
-    [-1, 1]. `place` is (phase, epoch, step, which use in the step). Each batch has its own draws, which do
-    not depend on the number of processes. Gradients pass.
+    [-1, 1]. `place` is (phase, epoch, step, number of the call in the step). Each batch has its own draws,
+    which do not depend on the number of processes. Gradients pass.
     """
     if args.diffaugment == "none":
         return batches
@@ -66,9 +67,9 @@ def _change_tones(x, rng):
 def add_noise(args, place, smoothed):
     """Edge-smoothed drawings (N,C,H,W in [-1, 1]) with Gaussian noise of deviation --smoothed_noise.
 
-    So D learns that grain is not a drawing, as in AnimeGANv3, and G to leave flat areas flat. Values may
-    leave [-1, 1]. The noise of a picture depends on the seed, on `place`, (phase, epoch, step), and on its
-    index in the batch of all processes. It is drawn on the device, and a GPU draws other values than a CPU.
+    D learns that grain is not a drawing, as in AnimeGANv3, and G to leave flat areas flat. Values may leave
+    [-1, 1]. The noise depends on the seed, on `place` and on the picture's index in the batch of all
+    processes. It is drawn on the device, and a GPU draws other values than a CPU.
     """
     if not args.smoothed_noise:
         return smoothed
@@ -92,18 +93,15 @@ def auc(on_real, on_fake):
     return below.float().mean() / (2 * len(fake))
 
 
-# Gradient descent in float16, whose gradients overflow now and then
-
-
 class Scaler(torch.amp.GradScaler):
-    """PyTorch's gradient scaler. `skipped` counts the skipped steps of optimisers since it was set to 0."""
+    """PyTorch's gradient scaler, which counts the optimiser steps that it skips in `skipped`."""
 
     skipped = 0
 
     def descend(self, adam, loss):
-        """Do one step of the optimiser `adam` down the loss; skip it if a float16 number overflowed."""
+        """Do one step of the optimiser `adam` on the loss; skip it if a float16 number overflowed."""
         adam.zero_grad(set_to_none=True)
-        if self.is_enabled():  # gradients of an infinite loss can be finite
+        if self.is_enabled():  # the gradients of an infinite loss can be finite
             loss = loss * torch.where(loss.isfinite(), 1, math.nan)
         self.scale(loss).backward()
         before = _steps_of(adam) if self.is_enabled() else None
@@ -113,18 +111,15 @@ class Scaler(torch.amp.GradScaler):
 
 
 def _steps_of(adam):
-    """How many steps an Adam has done, without the skipped ones: a tensor on its device."""
+    """How many steps an Adam has done, without skipped ones: a tensor on its device."""
     return next((state["step"].clone() for state in adam.state.values()), 0)
 
 
-# The running mean of the generator's weights
-
-
 class RunningMean(AveragedModel):
-    """PyTorch's own, but its counter stays on the CPU: a copy to a GPU would wait for it."""
+    """PyTorch's own, but its counter is not copied to a GPU, which would wait."""
 
     def update_parameters(self, model):
-        """Add the weights of `model` to the mean; the first weights are the mean."""
+        """Add the weights of `model` to the mean, which starts with the first ones."""
         means, weights = ([x.detach() for x in part.parameters()] for part in (self.module, model))
         if self.n_averaged:
             self.multi_avg_fn(means, weights, None)

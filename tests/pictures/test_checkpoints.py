@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import sys
 import types
 import urllib.error
 import zipfile
@@ -18,7 +19,7 @@ from utils import exit_status
 
 
 def saved(content, legacy=False):
-    """The bytes that torch.save makes, in its present form or that of before PyTorch 1.6."""
+    """The bytes of torch.save, in its present format or that of before PyTorch 1.6."""
     file = io.BytesIO()
     torch.save(content, file, _use_new_zipfile_serialization=not legacy)
     return file.getvalue()
@@ -53,17 +54,17 @@ def equal(one, other):
 # Files
 
 
-def test_what_is_saved_is_loaded_and_a_write_that_is_cut_leaves_it(tmp_path, monkeypatch):
+def test_a_saved_file_is_loaded_and_survives_a_failed_write(tmp_path, monkeypatch):
     content = {"weight": torch.randn(2, 3), "epoch": 3, "settings": {"name": "é", "tag": None}}
     # A run may have the name of a layer, or of what a harmful pickle calls.
     content["options"] = ["ctorch.nn.modules.conv", "bytearray"]
     checkpoints.save(tmp_path / "a.pth", content)
 
-    def cut(part, content, write=Path.write_bytes):
+    def fail_half_way(part, content, write=Path.write_bytes):
         write(part, content[: len(content) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", cut)
+    monkeypatch.setattr(Path, "write_bytes", fail_half_way)
     with pytest.raises(OSError, match="No space left"):
         checkpoints.save(tmp_path / "a.pth", {"epoch": 4})
     loaded = checkpoints.load(tmp_path / "a.pth")
@@ -72,7 +73,7 @@ def test_what_is_saved_is_loaded_and_a_write_that_is_cut_leaves_it(tmp_path, mon
 
 
 class Calls:
-    """Calls a function when it is unpickled in the usual way."""
+    """Calls a function when it is unpickled without restrictions."""
 
     def __init__(self, function, *args):
         self.call = function, args
@@ -99,6 +100,7 @@ def test_code_in_a_file_is_not_run(tmp_path, legacy, refusal):
         (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
         (lambda: b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "is a web page: "),
         (lambda: zipped("models/net.pth", b"weights"), "is a ZIP archive: unpack it"),
+        (lambda: zipped("net/constants.pkl", b""), "is TorchScript, which could run code"),
         (lambda: b"results/\n__pycache__/\n", "is not a file of weights"),
         (lambda: saved({"weight": torch.zeros(50, 50)})[:-2000], "is damaged or cut short"),
         (lambda: saved({"weight": torch.zeros(50, 50)}, legacy=True)[:-2000], "is damaged or cut short"),
@@ -111,8 +113,18 @@ def test_a_file_that_is_not_a_whole_checkpoint_is_refused(tmp_path, refusal, mak
     assert f"g.pth {message}" in refusal(checkpoints.load)
 
 
+def test_files_that_need_another_package_or_program_are_named(tmp_path, monkeypatch, refusal):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    (tmp_path / "g.pth").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    assert "is a safetensors file: pip install safetensors" in refusal(checkpoints.load)
+    (tmp_path / "net_G.t7").write_bytes(b"\4\0\0\0\1\0\0\0")
+    assert "is a model of Lua Torch" in refusal(checkpoints.load, tmp_path / "net_G.t7")
+
+
 def test_a_path_without_a_file_is_refused(tmp_path, refusal):
     assert "no file" in refusal(checkpoints.load)
+    (tmp_path / "g.pth").symlink_to("g.pth")
+    assert "cannot read" in refusal(checkpoints.load)
     assert "is a folder without a generator_latest.pth" in refusal(checkpoints.load, tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert "it is not a file" in refusal(checkpoints.load, tmp_path / "pipe")
@@ -128,7 +140,7 @@ def test_a_path_without_a_file_is_refused(tmp_path, refusal):
         {"ngf": 4, "nb": 0, "norm": "layer", "conv_bias": "none"},
     ],
 )
-def test_a_file_tells_how_to_build_its_generator(tmp_path, architecture):
+def test_a_file_records_how_to_build_its_generator(tmp_path, architecture):
     generator = Generator(**architecture)
     file = checkpoints.generator_file(generator)
     checkpoints.save(tmp_path / "g.pth", file | {"epoch": 3, "a measure": 0.1})  # as generator_best.pth
@@ -138,7 +150,7 @@ def test_a_file_tells_how_to_build_its_generator(tmp_path, architecture):
     photo = torch.rand(1, generator.architecture["in_ngc"], 16, 20)
     assert torch.equal(loaded(photo), generator(photo))
     assert all(weight.requires_grad for weight in loaded.parameters())
-    # A file of before an argument existed has the argument's default.
+    # A file from before an argument existed gets the default.
     older = {key: value for key, value in file["architecture"].items() if key in architecture}
     halved = {key: value.half() for key, value in file["state_dict"].items()}
     checkpoints.save(tmp_path / "old.pth", {"architecture": older, "state_dict": halved})
@@ -179,7 +191,6 @@ NO_WEIGHTS = "holds no weights by name"
     ("change", "message"),
     [
         (architecture(ngf=8), "size mismatch for down.0.weight"),
-        (architecture(colour=1), "unexpected keyword argument 'colour'"),
         (architecture(network=["CycleGAN"]), UNKNOWN),
         (architecture(ngf=10**600), "its ngf is"),
         (architecture(**{"a\nb": 1}), UNKNOWN),

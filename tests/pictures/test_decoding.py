@@ -18,16 +18,8 @@ from pictures import decoding, images, listing, pipeline
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest resets the filters of decoding.py
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
-
-
-def two_colours(width=32, height=16):
-    """A Pillow image with a red left and a blue right half."""
-    image = Image.new("RGB", (width, height), BLUE)
-    image.paste(RED, (0, 0, width // 2, height))
-    return image
-
-
-BIG = two_colours(800, 400)
+BIG = Image.new("RGB", (800, 400), BLUE)
+BIG.paste(RED, (0, 0, 400, 400))
 
 
 def tiff(values, **options):

@@ -51,18 +51,18 @@ def difference(path, weights, definition, sizes=((16, 16), (32, 48), (67, 21))):
 
 
 @pytest.mark.parametrize("program", DEFINITIONS)
-def test_a_checkpoint_of_another_program_is_its_definition(net, program):
+def test_a_checkpoint_of_another_program_gives_the_results_of_its_definition(net, program):
     weights, definition = DEFINITIONS[program]
     assert difference(net(weights), weights, definition) < CLOSE
 
 
 @pytest.mark.skipif(not HAYAO.exists(), reason="the released weights are not here")
-def test_released_weights():
+def test_the_released_weights_give_the_results_of_their_definition():
     weights = torch.load(HAYAO, weights_only=True)
     assert difference(HAYAO, weights, foreign.authors, [(32, 48)]) < CLOSE
 
 
-def test_variants_of_the_files(net, tmp_path):
+def test_older_and_safetensors_files(net, tmp_path):
     weights, definition = DEFINITIONS["authors"]
     shaped = {key: w.reshape(1, -1, 1, 1) if key.startswith("in") else w for key, w in weights.items()}
     assert difference(net(shaped), weights, definition) < CLOSE
@@ -156,8 +156,3 @@ def test_cyclegan_in_tiles_is_what_it_is_whole(net):
     inference.prepare(generator, torch.device("cpu"), "fp32")
     (whole,), (tiled,) = (inference.stylise(generator, [noise(70, 95)], tile) for tile in (None, 32))
     assert np.abs(whole.astype(int) - tiled).max() <= 1 and whole.std() > 10
-
-
-def test_training_starts_from_no_other_network(net):
-    with pytest.raises(WrongUse, match="holds CycleGAN's network: no"):
-        checkpoints.load_generator(net(DEFINITIONS["CycleGAN"][0]), "no")

@@ -47,7 +47,7 @@ def test_tiles_make_the_whole(size, tile):
     assert (again == whole).all()  # tiles leave the network as it was
 
 
-def test_no_layer_at_full_size_sees_more_than_a_tile_and_its_surroundings():
+def test_no_layer_at_full_size_gets_more_than_a_tile_and_its_margin():
     generator, seen = prepared(), []
     for layer in (*generator.down, *generator.up):
         layer.register_forward_hook(lambda _, given, made: seen.append(max(given[0].shape[3], made.shape[3])))
@@ -72,7 +72,7 @@ def test_one_channel_is_luminance_and_the_photo_keeps_its_chroma(in_ngc, out_ngc
 
 
 @pytest.mark.parametrize("tile", [None, 16])
-def test_what_overflows_in_fp16_is_made_again_in_fp32(tile, capsys):
+def test_what_overflows_in_fp16_is_computed_again_in_fp32(tile, capsys):
     utils.report_once.cache_clear()
     half, exact = prepared("fp16"), prepared("fp32")
     for generator in (half, exact):  # the first convolution leaves the range of fp16 on bright photos only

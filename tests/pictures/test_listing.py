@@ -27,7 +27,7 @@ def names(found):
 # Folders
 
 
-def test_images_are_found_in_all_folders_but_hidden_ones_and_those_of_machines(tmp_path, capsys):
+def test_images_are_found_in_all_folders_except_hidden_and_system_folders(tmp_path, capsys):
     folder = tmp_path / ".hidden above"
     wanted = ["# O-HAZY/c.Png", "B.JPG", "deep/er/d.webp", "e.tif", "h.jfif"]
     touch(folder, *wanted, ".h.jpg", "j.txt", "jpg", "deep/.thumbs/b.png")

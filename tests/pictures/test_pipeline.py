@@ -1,4 +1,4 @@
-"""Pictures of every kind converted by a function in place of a network: what comes out, what is reported."""
+"""Picture files converted by a function that replaces the network: the results and the reports."""
 
 import concurrent.futures
 import errno
@@ -14,7 +14,7 @@ from utils import RunFailed
 
 
 def negative(photos):
-    """Stands for the network; like it, it takes only photos of one size."""
+    """Replaces the network; like it, takes only photos of one size."""
     return list(255 - np.stack(photos))
 
 
@@ -74,7 +74,7 @@ def test_every_frame_of_an_animation_with_its_origin(run, tmp_path, extension):
             assert made.info["duration"] == [100, 200, 300][place]  # WebP's is known after decoding
 
 
-def test_white_shows_through_in_a_format_without_transparency(run, tmp_path):
+def test_transparency_is_blended_with_white_in_a_format_without_it(run, tmp_path):
     picture = Image.new("RGBA", (16, 16), (55, 105, 155, 255))
     picture.paste((55, 105, 155, 51), (8, 0, 16, 16))
     picture.save(tmp_path / "in/a.png")
@@ -170,9 +170,15 @@ def test_a_failure_in_the_network(run, tmp_path, capsys, fault, message, most):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
 
-def test_a_result_that_cannot_be_written_is_reported_and_a_full_disk_ends_the_run(
-    run, tmp_path, monkeypatch, capsys
-):
+@pytest.mark.parametrize("where", ["fit_within", "side_by_side"])
+def test_no_memory_around_the_network(run, tmp_path, monkeypatch, capsys, where):
+    noise(16, 16).save(tmp_path / "in/a.png")
+    monkeypatch.setattr(images, where, lambda *_: fail(MemoryError()))
+    assert run(side_by_side=True, size=20) == 1
+    assert "a.png: out of memory: limit the size" in capsys.readouterr().err
+
+
+def test_a_name_that_is_too_long_is_reported_and_a_full_disk_ends_the_run(run, tmp_path, monkeypatch, capsys):
     noise(16, 16).save(tmp_path / "in/a.png")
     monkeypatch.setattr(images, "write", lambda *_, **__: fail(OSError(errno.ENAMETOOLONG, "not here")))
     assert run() == 1

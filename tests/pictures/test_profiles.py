@@ -8,7 +8,6 @@ import pytest
 from bad_data import encoded, with_chunks
 from PIL import Image, ImageCms
 
-import utils
 from pictures import decoding, profiles
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
@@ -130,6 +129,7 @@ IN_P3 = in_srgb(COLOURS, None, P3)
         ({"sRGB": b"\0", "gAMA": gamma(1)}, COLOURS),
         ({"gAMA": gamma(0.45455), "cHRM": chromaticity(*BT709)}, COLOURS),  # what ImageMagick writes
         ({"cHRM": chromaticity(*[0.3] * 8)}, COLOURS),
+        ({"cICP": bytes([9, 16, 0, 1])}, COLOURS),  # HDR
     ],
 )
 def test_colours_that_a_png_declares(chunks, expected):
@@ -160,9 +160,3 @@ def test_colours_that_an_avif_declares():
     assert error(declare(12, 13), IN_P3[:2, :2]) <= 6
     assert error(declare(1, 13), flat) <= 6
     assert error(declare(12, 13, icc_profile=WIDE), IN_WIDE[:2, :2]) <= 6  # a profile takes precedence
-
-
-def test_hdr_is_read_as_it_is_and_reported(capsys):
-    utils.report_once.cache_clear()
-    assert (decoding.decode(with_chunks(PLAIN, cICP=bytes([9, 16, 0, 1]))) == COLOURS).all()
-    assert "declares colours that are not supported (usually HDR)" in capsys.readouterr().err
