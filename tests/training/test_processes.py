@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, TINY, free_port, tiny_run
+from helpers import ROOT, TINY, free_port, places, rows, tiny_run
 
 import CartoonGAN
-from training import history, options, processes
+from training import options, processes
 from utils import WrongUse
 
 BATCH = 4
@@ -86,10 +86,6 @@ def command(data, results, epochs):
     return tiny_run(data, results, "--pre_train_epoch", 1, "--train_epoch", epochs, "--pool_size", 2)
 
 
-def places(folder):
-    return [(int(row["phase"]), int(row["epoch"])) for row in history.read(folder / "metrics.csv")]
-
-
 def train(rank, count, port, argv, folder):
     """A run in one of several processes; its output goes into a file."""
     join(rank, count, port)
@@ -109,9 +105,8 @@ def test_a_run_of_two_processes_is_the_run_of_one_and_resumes_in_one(data, tmp_p
     for each in (folder, alone):
         CartoonGAN.main(["--resume", str(each), "--train_epoch", "3"])
     assert places(folder) == [(1, 1), (2, 1), (2, 2), (2, 3)]
-    tables = [history.read(each / "metrics.csv") for each in (folder, alone)]
     # Rounding differs, and each adversarial step amplifies it.
-    for mine, one, near in zip(*tables, (1e-5, 1e-3, 1e-2, 1e-2), strict=True):
+    for mine, one, near in zip(rows(folder), rows(alone), (1e-5, 1e-3, 1e-2, 1e-2), strict=True):
         for term in ("content", "discriminator", "adversarial"):
             same = mine[term] == one[term] == ""
             assert same or float(mine[term]) == pytest.approx(float(one[term]), rel=near)
