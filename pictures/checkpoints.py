@@ -34,6 +34,12 @@ WRAPPERS = ("state_dict", "model_state_dict", "generator_state_dict", "g_state_d
 WRAPPERS += ("generator", "netG", "model", "params_ema", "params", "weights")
 PREFIXES = ("generator.", "netG.", "G.", "net.")
 PYTORCH_PREFIXES = ("module.", "_orig_mod.")  # prefixes of DataParallel, AveragedModel and torch.compile
+CONTENTS = {  # keys that identify what a file holds
+    "architecture": "a generator",
+    "layers.0.weight": "a discriminator",
+    "features.0.weight": "VGG19",
+    "settings": "the state of a run",
+}
 
 
 # Files
@@ -136,7 +142,7 @@ def fill(network, weights, path):
     except RuntimeError as error:
         # PyTorch lists each misfit on a line of its own, below a title.
         reason = textwrap.shorten((str(error).splitlines()[1:] or [first_line(error)])[0], 200)
-        raise WrongUse(f"{path} does not fit this network: {reason}") from None
+        raise WrongUse(f"{path} does not fit this network: {reason}{_likeness(weights)}") from None
     for name, value in network.state_dict().items():
         if not value.isfinite().all():
             raise WrongUse(f"{path} is damaged: {name} is not finite")
@@ -149,7 +155,7 @@ def _by_name(weights, path, stored=False):
     """
     pairs = weights.items() if isinstance(weights, dict) else [(None, None)]
     if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in pairs):
-        raise WrongUse(f"{path} holds no weights by name")
+        raise WrongUse(f"{path} holds no weights by name{_likeness(weights)}")
     named = {}
     for key, value in pairs:
         while prefix := next(filter(key.startswith, PYTORCH_PREFIXES), ""):
@@ -161,6 +167,12 @@ def _by_name(weights, path, stored=False):
     if stored and (not plain or size > os.path.getsize(path)):
         raise WrongUse(f"{path} is damaged: its weights are larger than the file")
     return named
+
+
+def _likeness(content):
+    """What the content of an unexpected file may be, as the end of a sentence; "" if unknown."""
+    kinds = [kind for key, kind in CONTENTS.items() if isinstance(content, dict) and key in content]
+    return f"; it looks like {kinds[0]}" if kinds else ""
 
 
 # Generators
@@ -213,8 +225,8 @@ def _in_our_layout(content, path):
         return _guess_architecture(weights, path), weights
     programs = [f"{layout.program} ({mark}, …)" for mark, layout in foreign.LAYOUTS.items()]
     raise WrongUse(
-        f"{path} is not a generator of a known layout: use a run's generator_latest.pth; known are this "
-        f"program's, {', '.join(programs)} and AnimeGANv2's in PyTorch"
+        f"{path} is not a generator of a known layout{_likeness(content) or _likeness(weights)}: use a run's "
+        f"generator_latest.pth; known are this program's, {', '.join(programs)} and AnimeGANv2's in PyTorch"
     )
 
 

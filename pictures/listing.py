@@ -26,6 +26,8 @@ FILMS = {
 OTHERS = {
     *(".gif", ".svg", ".psd", ".xcf", ".jp2", ".jxl", ".tga", ".exr", ".hdr", ".ppm", ".pgm", ".ico"),
     *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw"),
+    *(".pcx", ".dib", ".pnm", ".pbm", ".pam", ".j2k", ".jpf", ".jpx", ".jxr", ".wdp", ".sgi", ".dds"),
+    ".icns",
     *(HEIF | FILMS),
 }
 # Folders of thumbnails, resource forks and deleted files that network drives, macOS and Windows create.

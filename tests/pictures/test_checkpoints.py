@@ -203,7 +203,7 @@ NO_WEIGHTS = "holds no weights by name"
         (lambda file: file["state_dict"].pop("down.0.bias"), 'Missing key(s) in state_dict: "down.0.bias"'),
         (weight([0.0] * 4), NO_WEIGHTS),
         (contain_itself, NO_WEIGHTS),
-        (become_a_state, "not a generator of a known layout"),
+        (become_a_state, "it looks like the state of a run"),
     ],
 )
 def test_a_generator_file_that_does_not_fit_is_refused_in_one_line(tmp_path, refusal, change, message):

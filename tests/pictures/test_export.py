@@ -23,6 +23,17 @@ def ours(**more):
     return checkpoints.generator_file(Generator(ngf=4, nb=1, **more))
 
 
+FORMS = {
+    "flatten, outline, guide": lambda: ours(flatten=1, outline=1, guide=2),
+    "grey, resized": lambda: ours(in_ngc=1, out_ngc=1, upsample="resize"),
+    "no biases": lambda: ours(conv_bias="none"),
+    "authors": authors_weights,
+    "old script": script_weights,
+    "AnimeGANv2": animegan_weights,
+    "CycleGAN": cyclegan_weights,
+}
+
+
 def export_and_compare(tmp_path, weights, capsys):
     """Export weights to paprika.onnx, and compare its result with PyTorch's."""
     import onnxruntime
@@ -40,18 +51,10 @@ def export_and_compare(tmp_path, weights, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "form", [{"flatten": 1, "outline": 1, "guide": 2}, {"out_ngc": 1, "upsample": "resize"}]
-)
+@pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_exported(tmp_path, form, capsys):
     torch.manual_seed(0)
-    export_and_compare(tmp_path, ours(**form), capsys)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("weights", [authors_weights, script_weights, animegan_weights, cyclegan_weights])
-def test_other_programs_generators_are_exported(tmp_path, weights, capsys):
-    export_and_compare(tmp_path, weights(), capsys)
+    export_and_compare(tmp_path, FORMS[form](), capsys)
 
 
 def test_the_lines_of_the_docs_apply_an_exported_model(tmp_path, monkeypatch, capsys):

@@ -87,7 +87,9 @@ def prefixed(prefix, weights):
         lambda weights: {"epoch": 3, "generator_state_dict": weights, "optimizer": {}},
         lambda weights: {"params": {}, "params_ema": prefixed("module.", weights)},
         lambda weights: {"n_averaged": torch.tensor(3)} | prefixed("module.", weights),
-        lambda weights: prefixed("net.module._orig_mod.", weights) | {"D.weight": torch.zeros(1)},
+        lambda weights: (
+            prefixed("net.module._orig_mod.", weights) | {"discriminator.0.weight": torch.zeros(1)}
+        ),
     ],
 )
 def test_wrappers_are_opened(net, wrap):
