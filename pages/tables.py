@@ -30,18 +30,16 @@ def overview(runs):
         ("state", "State", "", ""),
         ("epoch", "Epoch", "number", "of phase two, if not stated otherwise"),
         *((key, key, "setting", "") for key in differing[:MAIN]),
-        ("best", f"best {measure}", "number", ""),
+        *([("best", f"best {measure}", "number", "")] if measure else []),
         ("seconds", "s / epoch", "number", "median of the last five epochs, as images / s"),
         ("speed", "images / s", "number minor", ""),
-        ("data", "Data", "setting", ""),
+        *([("data", "Data", "setting", "")] if data_differ else []),
         ("size", "Disk", "number", ""),
         ("started", "Started", "", ""),
         *((key, key, "setting minor", "") for key in differing[MAIN:]),
     ]
     hint = "of the last epoch at which it was measured"
     columns += [(f"last {key}", key.replace("_", " "), "number measure", hint) for key in measures]
-    empty = {"best": not measure, "data": not data_differ}
-    columns = [column for column in columns if not empty.get(column[0])]
     rows = [{"run": run, "cells": _cells(run, differing, measures)} for run in runs]
     return {"columns": columns, "rows": rows, "equal": equal}
 

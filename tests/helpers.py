@@ -96,6 +96,21 @@ def tiny_run(data, results, *more):
     return [*map(str, folders), *text.split(), *map(str, more)]
 
 
+def rows(folder):
+    """The rows of a run's metrics.csv."""
+    return history.read(folder / "metrics.csv")
+
+
+def places(folder):
+    """The (phase, epoch) of each row of a run's metrics.csv."""
+    return [(int(row["phase"]), int(row["epoch"])) for row in rows(folder)]
+
+
+def contents(folder):
+    """The bytes of each file below a folder, by its path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 class Killed(BaseException):
     """Ends a run at once, as SIGKILL does: no handler catches it."""
 

@@ -5,7 +5,7 @@ import re
 
 import helpers
 import pytest
-from helpers import TINY, make_data
+from helpers import TINY, contents, make_data
 
 import CartoonGAN
 from pages import __main__ as pages
@@ -61,11 +61,6 @@ def test_a_name_that_no_folder_should_have_is_refused(tmp_path, monkeypatch, cap
     for name in ("..", ".a", "a/b", "/a", "a\nb", "a\0b", "\x1b[2Ja", "\udcff", "", "x" * 201, "é" * 120):
         refusal(capsys, CartoonGAN.main, f"{which}={name}")
     assert not list(tmp_path.iterdir())
-
-
-def contents(root):
-    """The bytes of each file below a folder."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_nothing_is_written_or_removed_outside_the_folders_of_the_results(tmp_path, monkeypatch):

@@ -23,6 +23,8 @@ def test_nothing_but_pages_is_written(tmp_path):
     leave_run(tmp_path, "One")
     leave_run(tmp_path, "Two")
     (tmp_path / "notes").mkdir()
+    with pytest.raises(WrongUse, match="no run in"):
+        main([str(tmp_path / "notes")])
     before = files_in(tmp_path)
     assert main([str(tmp_path)]) is None
     after = files_in(tmp_path)

@@ -8,7 +8,7 @@ import shlex
 from unittest import mock
 
 import pytest
-from helpers import leave_run
+from helpers import Killed, leave_run
 
 from pages import summaries, writing
 from support import files
@@ -64,10 +64,6 @@ def test_names_are_shown_as_text_and_linked_to(tmp_path):
         note = page_data(folder / "page.js")["settings"]["note"]
         assert note == name.replace("∕", "/") and note in page.text
         assert "</" not in (folder / "page.js").read_text()
-
-
-class Killed(BaseException):
-    """Ends the writing at once."""
 
 
 @pytest.mark.parametrize("write", range(4))

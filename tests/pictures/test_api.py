@@ -64,28 +64,23 @@ def test_arrays_pictures_and_lists_give_the_same_kind(run, photo):
             apply_model(model, photo, **wrong)
 
 
-@pytest.fixture
-def lines(run, photo, tmp_path, monkeypatch):
-    """A script of the README's lines, in a folder of its own with the files that they name."""
+@pytest.mark.parametrize("installed", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_lines_of_the_readme(run, photo, tmp_path, monkeypatch, installed):
+    """Also in another folder, once the program is installed."""
     (lines,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
     (tmp_path / "lines.py").write_text(lines)
     Image.fromarray(photo).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "lines.py"
-
-
-def test_the_lines_of_the_readme(lines):
-    runpy.run_path(str(lines))
-    assert Image.open("cartoon.png").size == (45, 30)
-
-
-@pytest.mark.slow
-def test_they_work_in_another_folder_once_installed(lines, tmp_path):
-    pytest.importorskip("setuptools")
-    ignored = shutil.ignore_patterns(".*", "data", "docs", "results", "tests", "build")
-    shutil.copytree(ROOT, tmp_path / "copy", ignore=ignored)  # a build leaves files in its folder
-    pip = "-m pip install --quiet --no-deps --no-build-isolation --target installed ./copy"
-    subprocess.run([sys.executable, *pip.split()], check=True)
-    shutil.rmtree("copy")
-    subprocess.run([sys.executable, lines], check=True, env={**os.environ, "PYTHONPATH": "installed"})
+    if installed:
+        pytest.importorskip("setuptools")
+        ignored = shutil.ignore_patterns(".*", "data", "docs", "results", "tests", "build")
+        shutil.copytree(ROOT, "copy", ignore=ignored)  # a build leaves files in its folder
+        pip = "-m pip install --quiet --no-deps --no-build-isolation --target installed ./copy"
+        subprocess.run([sys.executable, *pip.split()], check=True)
+        shutil.rmtree("copy")
+        subprocess.run(
+            [sys.executable, "lines.py"], check=True, env={**os.environ, "PYTHONPATH": "installed"}
+        )
+    else:
+        runpy.run_path("lines.py")
     assert Image.open("cartoon.png").size == (45, 30)

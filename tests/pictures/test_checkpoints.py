@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import sys
 import types
 import urllib.error
 import zipfile
@@ -99,6 +100,7 @@ def test_code_in_a_file_is_not_run(tmp_path, legacy, refusal):
         (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
         (lambda: b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "is a web page: "),
         (lambda: zipped("models/net.pth", b"weights"), "is a ZIP archive: unpack it"),
+        (lambda: zipped("net/constants.pkl", b""), "is TorchScript, which could run code"),
         (lambda: b"results/\n__pycache__/\n", "is not a file of weights"),
         (lambda: saved({"weight": torch.zeros(50, 50)})[:-2000], "is damaged or cut short"),
         (lambda: saved({"weight": torch.zeros(50, 50)}, legacy=True)[:-2000], "is damaged or cut short"),
@@ -111,8 +113,18 @@ def test_a_file_that_is_not_a_whole_checkpoint_is_refused(tmp_path, refusal, mak
     assert f"g.pth {message}" in refusal(checkpoints.load)
 
 
+def test_files_that_need_another_package_or_program_are_named(tmp_path, monkeypatch, refusal):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    (tmp_path / "g.pth").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    assert "is a safetensors file: pip install safetensors" in refusal(checkpoints.load)
+    (tmp_path / "net_G.t7").write_bytes(b"\4\0\0\0\1\0\0\0")
+    assert "is a model of Lua Torch" in refusal(checkpoints.load, tmp_path / "net_G.t7")
+
+
 def test_a_path_without_a_file_is_refused(tmp_path, refusal):
     assert "no file" in refusal(checkpoints.load)
+    (tmp_path / "g.pth").symlink_to("g.pth")
+    assert "cannot read" in refusal(checkpoints.load)
     assert "is a folder without a generator_latest.pth" in refusal(checkpoints.load, tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert "it is not a file" in refusal(checkpoints.load, tmp_path / "pipe")

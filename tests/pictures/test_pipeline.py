@@ -170,6 +170,14 @@ def test_a_failure_in_the_network(run, tmp_path, capsys, fault, message, most):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
 
+@pytest.mark.parametrize("where", ["fit_within", "side_by_side"])
+def test_no_memory_around_the_network(run, tmp_path, monkeypatch, capsys, where):
+    noise(16, 16).save(tmp_path / "in/a.png")
+    monkeypatch.setattr(images, where, lambda *_: fail(MemoryError()))
+    assert run(side_by_side=True, size=20) == 1
+    assert "a.png: out of memory: limit the size" in capsys.readouterr().err
+
+
 def test_a_name_that_is_too_long_is_reported_and_a_full_disk_ends_the_run(run, tmp_path, monkeypatch, capsys):
     noise(16, 16).save(tmp_path / "in/a.png")
     monkeypatch.setattr(images, "write", lambda *_, **__: fail(OSError(errno.ENAMETOOLONG, "not here")))

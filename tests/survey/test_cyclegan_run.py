@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from faults import same
-from helpers import VGG, Killed, at_step, die, make_data
+from helpers import VGG, Killed, at_step, die, make_data, places, rows
 
 import test
 import utils
@@ -36,10 +36,6 @@ def train(data, results, *more):
     return folder
 
 
-def rows(folder):
-    return history.read(folder / "metrics.csv")
-
-
 def apply(folder, name, photos, out):
     """The pictures, by name, that test.py makes of a folder with a generator of a run."""
     words = ["--pre_trained_model", folder / name, "--image_dir", photos, "--output_image_dir", out]
@@ -67,7 +63,7 @@ def test_what_a_run_leaves_and_its_page_shows(undisturbed):
     names = {f"train_{n}" for n in range(1, 6)} | {f"test_{n}" for n in range(1, 4)}
     expected = {f"{epoch}_epoch_Tiny_3_2_{name}_cycle.png" for epoch in (1, 2, 3) for name in names}
     assert {path.name for path in (folder / "Transfer").iterdir()} == expected
-    assert [(row["phase"], row["epoch"]) for row in rows(folder)] == [("2", "1"), ("2", "2"), ("2", "3")]
+    assert places(folder) == [(2, 1), (2, 2), (2, 3)]
     assert [float(row["learning_rate"]) for row in rows(folder)] == pytest.approx([2e-4, 2e-4, 1e-4])
     for term in ("discriminator", "adversarial", "cycle", "identity"):
         assert all(float(row[f"{term}{way}"]) > 0 for row in rows(folder) for way in ("", "_back"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, rows
 
 import CartoonGAN
 from CartoonGAN import learning_rate_factor
@@ -30,10 +30,9 @@ def rate_then(policy, phase, epoch, epochs):
     return learning_rate_factor(policy, phase, epoch, epochs)
 
 
-def rows(folder):
+def losses(folder):
     """The losses of each epoch in metrics.csv that both programs write."""
-    found = history.read(folder / "metrics.csv")
-    return [{key: history.number(row[key]) for key in row if key not in NOT_COMPARED} for row in found]
+    return [{key: history.number(row[key]) for key in row if key not in NOT_COMPARED} for row in rows(folder)]
 
 
 def tensors(path):
@@ -58,7 +57,7 @@ def test_an_old_run_resumes_and_ends_as_it_would_have(name, tmp_path, monkeypatc
             # Another processor rounds differently. The gradient of a bias before a norm is rounding noise, of
             # which Adam makes steps of 2e-4.
             assert torch.allclose(got[key], value, rtol=0, atol=3e-3), key
-    for got, expected in zip(rows(folder), rows(end), strict=True):
+    for got, expected in zip(losses(folder), losses(end), strict=True):
         assert got == pytest.approx(expected, abs=1e-3, rel=1e-3, nan_ok=True)
 
     assert run_state(folder) == ("finished", "")

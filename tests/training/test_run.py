@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults import same
-from helpers import VGG, Killed, at_step, die, make_data, tiny_run
+from faults import metrics, same
+from helpers import VGG, Killed, at_step, contents, die, make_data, places, rows, tiny_run
 
 import CartoonGAN
 import test
@@ -24,7 +24,6 @@ from utils import RunFailed, Stopped, WrongUse
 NAME = "Tiny_2_3_2_0.0002-0.0001_results"
 MORE = ["--pool_size", 4, "--ema_decay", 0.9, "--lrD", 1e-4]
 SHORT = ["--pre_train_epoch", 1, "--train_epoch", 1]
-TIMES = ("seconds", "images_per_second")  # the columns that differ between equal runs
 
 
 def train(data, results, *more):
@@ -32,17 +31,6 @@ def train(data, results, *more):
     CartoonGAN.main(tiny_run(data, results, *more))
     (folder,) = results.glob("*_results")
     return folder
-
-
-def rows(folder, without=()):
-    return [
-        {key: value for key, value in row.items() if key not in without}
-        for row in history.read(folder / "metrics.csv")
-    ]
-
-
-def places(folder):
-    return [(int(row["phase"]), int(row["epoch"])) for row in rows(folder)]
 
 
 def meanings(folder):
@@ -107,9 +95,9 @@ def test_what_a_run_records(undisturbed):
     _, folder, steps = undisturbed
     assert places(folder) == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]
     assert len(steps) == 5 * 3
-    for number, row in enumerate(rows(folder, (*TIMES, "phase", "epoch", "learning_rate"))):
+    for number, row in enumerate(metrics(folder)):
         epoch = steps[3 * number : 3 * number + 3]
-        assert {key for key in row if row[key]} == epoch[0].keys()
+        assert {key for key in row if row[key]} - {"phase", "epoch", "learning_rate"} == epoch[0].keys()
         means = {key: sum(terms[key].item() for terms in epoch) / 3 for key in epoch[0]}
         assert {key: float(row[key]) for key in means} == pytest.approx(means, rel=1e-6)
     rates = [float(row["learning_rate"]) for row in rows(folder)]
@@ -210,7 +198,7 @@ def test_a_killed_run_resumes_to_the_same_state(at, undisturbed, tmp_path, monke
         CartoonGAN.main([*argv, "--resume"])
     assert same(resumed, terms[at - 1 :])  # none skipped, none repeated
     assert same(saved(folder), saved(whole))
-    assert rows(folder, without=TIMES) == rows(whole, without=TIMES)
+    assert metrics(folder) == metrics(whole)
     assert not list(folder.rglob("*.part"))
 
 
@@ -239,13 +227,13 @@ def test_a_run_resumes_to_more_epochs_in_another_precision(finished, monkeypatch
 
 
 def test_a_finished_run_is_left_as_it_is(finished):
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    before = contents(finished)
     with pytest.raises(Stopped, match=r"already finished \(3 epochs\); train longer") as stopped:
         CartoonGAN.main(["--resume", str(finished)])
     assert stopped.value.status == 0
     with pytest.raises(WrongUse, match="3 epochs of phase two are done, more than --train_epoch 2"):
         CartoonGAN.main(["--resume", str(finished), "--train_epoch", "2"])
-    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+    assert contents(finished) == before
 
 
 def test_phase_two_can_be_added_to_phase_one(data, tmp_path):

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, at_step, tiny_run
+from helpers import ROOT, at_step, places, rows, tiny_run
 
 import CartoonGAN
 from support.arguments import PYTHON
@@ -60,8 +60,7 @@ def test_a_signal_finishes_the_step_saves_and_stops(number, data, tmp_path, monk
     assert stopped.value.status == 128 + number
     assert str(stopped.value).endswith(f"resume with: {PYTHON} CartoonGAN.py --resume {folder}")
     assert place(folder) == (2, 1, 2)
-    rows = history.read(folder / "metrics.csv")
-    assert [(row["phase"], row["epoch"]) for row in rows] == [("1", "1"), ("1", "2")]
+    assert places(folder) == [(1, 1), (1, 2)]
     log = (folder / "log.txt").read_text()
     assert log.count("stopped") == 1 and f"stopped: {signal.Signals(number).name}" in log
     again = signal.SIG_DFL if number in (signal.SIGINT, signal.SIGTERM) else signal.SIG_IGN
@@ -123,7 +122,7 @@ def test_a_closed_terminal_stops_a_run(data, tmp_path):
 
 
 def test_a_run_ends_if_the_system_kills_a_loading_process(data, tmp_path):
-    """As it does if memory runs out: the program must not wait for the worker for ever."""
+    """As it does if memory runs out: the program must not wait for the worker forever."""
     run = start(data, tmp_path, *FOREVER, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / LONG / "metrics.csv").exists():
         assert run.poll() is None, run.stderr.read()
@@ -168,8 +167,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, function, number, d
         assert [change[key] for key in ("to", "phase", "epoch", "step")] == [2e-5, phase, 2, 1]
     changed = f"said: changed from phase {phase}, epoch 2, after step 1 on: lrG is 2e-05"
     assert changed in (folder / "log.txt").read_text()
-    rows = history.read(folder / "metrics.csv")
-    used = {float(row["learning_rate"]) for row in rows if row["phase"] == str(phase)}
+    used = {float(row["learning_rate"]) for row in rows(folder) if row["phase"] == str(phase)}
     assert sorted(used) == pytest.approx([2e-5, 2e-4] if phase == 1 else [2e-6, 2e-5, 2e-4])
     assert "epoch 2, after step 1: lrG 2e-05, was 0.0002" in (folder / "page.js").read_text()
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from faults import same
 from foreign import animegan_weights
-from helpers import TINY, make_data, tiny_run
+from helpers import TINY, contents, make_data, tiny_run
 
 import CartoonGAN
 from networks import Generator
@@ -121,12 +121,12 @@ def test_a_damaged_state_is_refused_and_changes_nothing(finished, tmp_path, name
     content = checkpoints.load(folder / STATE)
     DAMAGES[name](content)
     torch.save(content, folder / STATE)
-    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    before = contents(folder)
     with pytest.raises(WrongUse) as error:
         CartoonGAN.main(["--resume", str(folder), "--train_epoch", "2"])
     line = str(error.value)
     assert line.isprintable() and f"{folder}/{STATE}" in line and len(line) < 1000
-    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert contents(folder) == before
 
 
 # Weights to start from
