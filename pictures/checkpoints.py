@@ -41,7 +41,7 @@ PYTORCH_PREFIXES = ("module.", "_orig_mod.")  # prefixes of DataParallel, Averag
 
 def save(path, content):
     """Write a dictionary of tensors and plain values whole, synced to the disk. Raises OSError."""
-    serialised = io.BytesIO()  # PyTorch's own writer does not say what is wrong with a disk
+    serialised = io.BytesIO()  # PyTorch's own writer hides the system's error
     torch.save(content, serialised)
     with replacing(Path(path)) as part:
         part.write_bytes(serialised.getbuffer())

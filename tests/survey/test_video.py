@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,6 +48,16 @@ def test_the_terms_of_the_objective(vgg, training_words):
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         assert terms[name].item() == pytest.approx(value.item(), rel=1e-3)
+
+
+def test_the_last_tenth_of_a_film_is_not_trained_on(training_words, tmp_path, monkeypatch):
+    frames = [np.full((16, 24, 3), number, np.uint8) for number in range(40)]
+    monkeypatch.setattr(flow, "read_film", lambda *_: frames)
+    (tmp_path / "film.mp4").touch()
+    training, measured = video.pairs_of(video.parse(of_film(training_words, tmp_path / "film.mp4")), None)
+    seen = {(int(before.max()), int(now.max())) for before, now, *_ in (next(training) for _ in range(300))}
+    assert seen <= {(n, n + 1) for n in range(35)} and len(seen) > 30
+    assert [int(pair[0].max()) for pair in measured] == [35, 36, 37, 38]
 
 
 def test_a_run_lowers_its_objective(training_words, tmp_path):

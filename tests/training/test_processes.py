@@ -115,12 +115,12 @@ def test_a_run_of_two_processes_is_the_run_of_one_and_resumes_in_one(data, tmp_p
 def test_torchrun_restarts_after_a_killed_process_and_the_run_resumes(data, tmp_path):
     """The group ends with one line; the restarted one resumes by itself."""
     program = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--max-restarts=1"]
-    program += [f"--master-port={free_port()}", "CartoonGAN.py", *command(data, tmp_path, 6)]
+    program += [f"--master-port={free_port()}", "CartoonGAN.py", *command(data, tmp_path, 12)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     argv = [sys.executable, *program, "--save_minutes", "0"]
     started = subprocess.Popen(argv, cwd=ROOT, env=environment, **pipes)
-    folder = tmp_path / "Tiny_1_6_2_results"
+    folder = tmp_path / "Tiny_1_12_2_results"
     deadline = time.monotonic() + 200
     while len(places(folder)) < 2:
         assert time.monotonic() < deadline and started.poll() is None, started.communicate()
@@ -132,5 +132,5 @@ def test_torchrun_restarts_after_a_killed_process_and_the_run_resumes(data, tmp_
     assert started.returncode == 0, errors
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and "another of the processes is gone" in lines[0], errors
-    assert places(folder) == [(1, 1), *((2, epoch) for epoch in range(1, 7))]
+    assert places(folder) == [(1, 1), *((2, epoch) for epoch in range(1, 13))]
     assert output.count("phase 1, epoch 1/1") == 1
