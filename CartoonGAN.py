@@ -117,7 +117,7 @@ ABBREVIATIONS = {"adversarial": "adv", "content": "con", "total_variation": "tv"
 
 
 def weight_of(args, loss):
-    """The weight of a loss by its name."""
+    """The weight of the loss with this name."""
     return getattr(args, f"{ABBREVIATIONS.get(loss, loss)}_lambda")
 
 
@@ -127,7 +127,7 @@ def generator_loss(args, losses):
 
 
 def perceptual_losses(model, args, result, photo, drawing=None):
-    """The losses on VGG19's feature maps: content and, given a drawing, style; those with a weight."""
+    """The content loss and, given drawings, the style loss; a loss whose weight is 0 is left out."""
     content_layer = CONTENT if args.con_lambda else ()
     style_layers = STYLE if args.style_lambda and drawing is not None else ()
     losses = {}
@@ -166,7 +166,7 @@ def learning_rate_factor(policy, phase, epoch, epochs):
     return 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)) if phase == 2 else 1
 
 
-# The steps. Each returns its losses, without their weights, and other measurements: {name: tensor}
+# The steps. Each returns its losses, unweighted, and other measurements: {name: tensor}
 
 
 def generate(model, photo):
@@ -196,15 +196,15 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
     pictures = torch.cat(augment(args, (*place, 0), drawing, pooled, noisy))
     with model.autocast():
         on_drawing, on_pooled, on_smoothed = model.parallel_discriminator(pictures).chunk(3)
-    loss = discriminator_loss(on_drawing, on_pooled, on_smoothed, args.gan_mode)
-    model.scaler.descend(model.adam_d, loss)
+    loss_d = discriminator_loss(on_drawing, on_pooled, on_smoothed, args.gan_mode)
+    model.scaler.descend(model.adam_d, loss_d)
 
     with model.autocast():
         on_result = through_frozen(model.discriminator, *augment(args, (*place, 1), result))
     losses = {"adversarial": real_loss(on_result, args.gan_mode)}
     losses = generator_step(model, args, losses, result, photo, drawing)
     aucs = {"auc_result": auc(on_drawing, on_pooled), "auc_smoothed": auc(on_drawing, on_smoothed)}
-    return {"discriminator": loss.detach(), **losses, **aucs}
+    return {"discriminator": loss_d.detach(), **losses, **aucs}
 
 
 def through_frozen(discriminator, picture):

@@ -62,7 +62,7 @@ def report(line, everywhere=False):
             print(f"process {rank()}: {line}", file=sys.stderr)
 
 
-report_once = functools.cache(report)  # a line that this process has not reported: a file may be read again
+report_once = functools.cache(report)  # once a process: a file may be read several times
 
 
 def print_line(line):

@@ -12,6 +12,7 @@ import multiprocessing
 import re
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -159,8 +160,8 @@ def run_once(work, device):
 
 def memory_of_process(make, name):
     """How many MiB a new process grows while it calls the function make(name) twice."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_growth, (torch.get_num_threads(), make, name))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_growth, torch.get_num_threads(), make, name).result()
 
 
 def _growth(threads, make, name):
@@ -169,8 +170,7 @@ def _growth(threads, make, name):
     kilobytes = lambda line: int(re.search(rf"{line}:\s+(\d+) kB", status.read_text())[1])
     Path("/proc/self/clear_refs").write_text("5")  # reset the peak, VmHWM
     before = kilobytes("VmRSS")
-    for _ in range(2):
-        work()
+    work(), work()
     return (kilobytes("VmHWM") - before) / 1024
 
 

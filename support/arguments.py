@@ -109,7 +109,6 @@ def _similar_file(path):
 
 
 def _closest(word, known):
-    """The name in `known` that is most like a word; "" if none is."""
     return next(iter(difflib.get_close_matches(word, known, 1)), "")
 
 

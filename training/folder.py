@@ -73,13 +73,10 @@ def differences(options, saved, method):
 
 
 def _options_to_resume(argv, args, given, folder, saved, method):
-    """(options, given names) with the saved options as defaults; `args` and `given` are those without them.
-
-    Raises WrongUse for differences that resuming does not allow. If --resume names no folder, all options are
-    compared, as they say which run is meant.
-    """
-    given_fixed = {key: vars(args)[key] for key in given if not config.changeable(key)}
-    changed = differences(vars(args) if args.resume is True else given_fixed, saved, method)
+    """(options, given names), the saved ones as defaults. Raises WrongUse if one may not differ and does."""
+    fixed = {key: vars(args)[key] for key in given if not config.changeable(key)}
+    # If --resume names no folder, all options say which run is meant.
+    changed = differences(vars(args) if args.resume is True else fixed, saved, method)
     if not changed:
         args, given = method.parse(argv, saved)
         changed = _networks_changed(args, saved, method)

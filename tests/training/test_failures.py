@@ -26,10 +26,7 @@ def config(folder=Path("results/none"), batch_size=5):
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (
-            OSError(28, "No space left on device", "a/file"),
-            f"No space left on device (a/file): fix that (traceback in log.txt), then resume with {COMMAND}",
-        ),
+        (OSError(28, "full", "a"), f"full (a): fix that (traceback in log.txt), then resume with {COMMAND}"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), f"smaller batch, {COMMAND} --batch_size 2"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), failures.KILLED),
         (ConnectionResetError(), failures.KILLED),

@@ -23,7 +23,7 @@ from training.processes import STOPPING, Signals
 from utils import RunFailed, Stopped, WrongUse
 
 NAME = "Tiny_2_3_2_results"
-LONG = "Tiny_2_100000_2_results"
+LONG = "Tiny_0_100000_2_results"
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def start(data, results, *more, **options):
     return subprocess.Popen(program, cwd=ROOT, **options)
 
 
-FOREVER = ["--train_epoch", 100000, "--sample_every", 100000]
+FOREVER = ["--pre_train_epoch", 0, "--train_epoch", 100000, "--sample_every", 100000]
 
 
 def test_a_run_whose_output_nobody_reads_saves_and_stops(data, tmp_path):
