@@ -218,7 +218,7 @@ def _samples(folder, problems):
     """
     photos, others = {}, []
     for part in ("Reconstruction", "Transfer"):
-        for name in _image_names(folder / part):
+        for name in _image_names(folder / part, problems):
             photo = _PHOTO.search(name)
             epoch = _EPOCH.search(name) if part == "Transfer" else None
             if not epoch and (part == "Transfer" or not photo):
@@ -266,9 +266,13 @@ def newest_image(photo):
     return pattern.replace("{epoch}", epochs[-1])
 
 
-def _image_names(folder):
+def _image_names(folder, problems):
     """The names of the images in a folder, sorted."""
-    names = os.listdir(folder) if folder.is_dir() else []
+    try:
+        names = os.listdir(folder) if folder.is_dir() else []
+    except OSError as error:
+        problems.append(f"{folder.name} cannot be read: {error.strerror}")
+        return []
     images = [name for name in names if Path(name).suffix.lower() in IMAGES and not name.startswith(".")]
     return sorted(images, key=_natural)
 

@@ -3,11 +3,13 @@
 import contextlib
 import os
 import signal
+import sys
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 import utils
 from utils import RunFailed, Stopped, WrongUse
@@ -40,6 +42,11 @@ def test_known_errors_are_one_line_and_a_status(error, status, output, capsys):
     assert capsys.readouterr() == ("", output)
     with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
         utils.exit_status(lambda: 1 / 0)
+
+
+def test_a_program_works_without_standard_error(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)  # as after `2>&-`
+    assert utils.exit_status(lambda: print("lost", file=sys.stderr) or ([*tqdm([1])] and 0)) == 0
 
 
 def test_a_signal_ends_the_program_with_its_status():

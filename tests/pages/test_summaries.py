@@ -112,3 +112,17 @@ def test_runs_are_found_by_name_or_content(tmp_path):
     (tmp_path / "file_results").touch()
     found = [path.name for path in summaries.find_runs(tmp_path)]
     assert found == ["Hayao_results", "P 9_results", "P 10_results", "renamed"]
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem_of_its_run_alone(tmp_path, monkeypatch):
+    folder = leave_run(tmp_path, "P")
+    listdir = os.listdir
+
+    def refuse(path):
+        if path == folder / "Transfer":
+            raise PermissionError(13, "Permission denied")
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    run = summaries.read(folder)
+    assert run["problems"] == ["Transfer cannot be read: Permission denied"] and run["state"] == "finished"
