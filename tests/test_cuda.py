@@ -1,5 +1,6 @@
 """The program on a GPU, compared with the CPU. Without a GPU: fake CUDA tensors, and a log of operations."""
 
+import gc
 import os
 from unittest import mock
 
@@ -15,12 +16,12 @@ import CartoonGAN
 import test
 import utils
 from networks import CONVOLUTIONS, VGG19, Generator
-from pictures import checkpoints, inference
+from pictures import checkpoints, images, inference
 from support import gpu
 from training import history, options, samples
 from training.run import Run
 from training.steps import Scaler
-from utils import Stopped, WrongUse
+from utils import RunFailed, Stopped, WrongUse
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products; read once
 CPU = torch.device("cpu")
@@ -36,6 +37,7 @@ def _settings():
     cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark = flags
     if HAS_GPU:
         torch.cuda.set_sync_debug_mode("default")
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 @pytest.mark.parametrize("phase", [1, 2])
@@ -50,10 +52,14 @@ def test_both_phases_match_the_cpu_in_float32(device, precision, phase):
     steps = 5 if device == "cpu" else 20
     if device == "cuda" and precision in ("tf32", "bf16") and torch.cuda.get_device_capability() < (8, 0):
         pytest.skip(f"{torch.cuda.get_device_name()} has no {precision}")
-    expected = take(*built("cpu"), "cpu", steps, phase)
-    results = take(*built(device, precision), device, steps, phase)
+    models = [built("cpu"), built(device, precision)]
+    expected, results = (take(*models[i], where, steps, phase) for i, where in enumerate(("cpu", device)))
     for mine, one in zip(results, expected, strict=True):
         assert mine == pytest.approx(one, rel=0.02)
+    if precision == "fp32":
+        gradients = ([x.grad.cpu() for x in model.generator.parameters()] for model, _ in models)
+        for one, mine in zip(*gradients, strict=True):
+            assert (mine - one).norm() < 1e-3 * one.norm()
 
 
 @needs_gpu
@@ -88,6 +94,50 @@ def test_a_run_with_samples_and_measures_and_its_generator_applied(data, tmp_pat
     command = ["--pre_trained_model", folder / "generator_latest.pth", "--output_image_dir", tmp_path / "out"]
     test.main([*map(str, command), "--image_dir", str(data / "src_data/test"), "--tile", "16", *where])
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+@needs_gpu
+@pytest.mark.parametrize("kind", ["instance", "layer"])
+def test_pictures_in_batches_and_tiles_match_the_cpu(kind):
+    smooth = lambda n: np.random.default_rng(n).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    photos = [images.resize(smooth(n), 52, 40) for n in range(3)]
+    torch.manual_seed(0)
+    weights = Generator(ngf=8, nb=2, norm=kind).state_dict()
+
+    def apply(device, precision, tile=None):
+        generator = Generator(ngf=8, nb=2, norm=kind)
+        generator.load_state_dict(weights)
+        generator = inference.prepare(generator, torch.device(device), precision)
+        return np.stack(inference.stylise(generator, photos, tile)).astype(int)
+
+    expected = apply("cpu", "fp32")
+    for tile in (None, 16):
+        assert np.abs(apply("cuda", "fp32", tile) - expected).max() <= 1
+        assert np.abs(apply("cuda", "fp16", tile) - expected).mean() < 3
+
+
+@needs_gpu
+def test_too_little_memory_is_a_one_line_error(data, tmp_path):
+    gc.collect()  # tensors of earlier tests
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
+    large = ["--device", "cuda", "--ngf", 64, "--input_size", 256, "--batch_size", 6]
+    with pytest.raises(RunFailed, match="out of memory on cuda: resume with a smaller batch") as failed:
+        CartoonGAN.main(tiny_run(data, tmp_path, *large))
+    assert "\n" not in str(failed.value)
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_memory_does_not_grow_over_200_steps(precision):
+    model, args = built("cuda", precision, "--pool_size 2")
+    allocated = []
+    for _ in range(10):
+        take(model, args, "cuda", 20, phase=2)
+        gc.collect()
+        allocated.append(torch.cuda.memory_allocated())
+    assert allocated[-1] == allocated[0]
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])

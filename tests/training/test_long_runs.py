@@ -29,14 +29,20 @@ def resources(place):
     }
 
 
+@pytest.fixture
+def short_folder():
+    """A folder for temporary files: the path of a worker's socket may have 107 bytes, fewer than tmp_path."""
+    with tempfile.TemporaryDirectory(prefix="t") as folder:
+        yield folder
+
+
 @pytest.mark.parametrize(
     "epochs", [100, pytest.param(max(100, round(2000 * SLOW)), marks=pytest.mark.slow, id="long")]
 )
-def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, monkeypatch):
+def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, short_folder, monkeypatch):
     """Epochs of one step; the resources are measured every 5 of them."""
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", short_folder)
+    monkeypatch.setenv("TMPDIR", short_folder)
     measured, epoch = [], Journal.epoch
     gc.collect()
     gc.freeze()  # objects from earlier tests are not counted
