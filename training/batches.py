@@ -4,9 +4,11 @@ import ctypes
 import functools
 import itertools
 import multiprocessing
+import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from training.processes import STOPPING
 from utils import RunFailed, report, report_once
 
 IN_A_ROW = 10  # images that cannot be read; after so many in a row the disk is lost, not single files
+SOCKET_FOLDER = 70  # bytes: a socket's path may have 107, of which multiprocessing uses 32
 SHARED = Path("/dev/shm")  # where the loading processes leave their batches  # noqa: S108
 AHEAD = 2  # batches that each of them may have there
 SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -158,8 +161,13 @@ def default_workers(device):
 def with_room(workers, size):
     """`workers`, or as many as shared memory has room for if batches take `size` bytes each.
 
-    If that is fewer, it is reported: a run ends when shared memory is full.
+    If that is fewer, it is reported: a run ends when shared memory is full. It waits forever for processes
+    whose sockets have too long a path, so there are none then.
     """
+    folder = tempfile.gettempdir()
+    if workers and len(os.fsencode(folder)) > SOCKET_FOLDER:
+        report(f"TMPDIR is too long for processes that load images, using 0: {folder}")
+        return 0
     if not workers or not SHARED.is_dir():
         return workers
     free = shutil.disk_usage(SHARED).free // processes.count_here()

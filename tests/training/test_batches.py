@@ -244,10 +244,13 @@ def test_shared_memory_limits_the_loading_processes(monkeypatch, tmp_path, capsy
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert batches.with_room(1, size) == 0
 
-    calls = []
-    monkeypatch.setattr(batches, "with_room", lambda *call: calls.append(call) or 0)
-    batches_of(six, 3, 2)
-    assert calls == [(3, 4 * 9 * 32**2)]  # four items of three colour pictures
+
+def test_no_processes_where_the_path_of_their_sockets_would_be_too_long(monkeypatch, capsys):
+    monkeypatch.setattr(batches.tempfile, "tempdir", "/" + "a" * 70)
+    assert batches.with_room(2, 100) == 0
+    assert "TMPDIR is too long for processes that load images, using 0: /a" in capsys.readouterr().err
+    monkeypatch.setattr(batches.tempfile, "tempdir", "/" + "a" * 60)
+    assert batches.with_room(2, 100) == 2
 
 
 @pytest.mark.parametrize(("cores", "processes", "workers"), [(64, 1, 8), (16, 4, 4), (2, 4, 1)])
