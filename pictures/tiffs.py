@@ -95,19 +95,23 @@ def _by_tifffile(data, limit):
 
 
 def _by_pillow(image):
-    """A compressed TIFF that tifffile cannot unpack; None unless Pillow reads its kind correctly."""
+    """A TIFF that tifffile cannot unpack, if Pillow reads its kind correctly: compressed or of 12 bits."""
     tags = image.tag_v2
     bits, kind = tags.get(BITS, (1,))[0], tags.get(FORMAT, (UNSIGNED,))[0]
-    correct = {
-        UNSIGNED: bits == 16 or (bits <= 8 and image.mode in ("L", "P", "RGB", "RGBA", "CMYK")),
-        FLOAT: tags.prefix == b"II",
-    }
-    if tags.get(COMPRESSION, 1) == 1 or not correct.get(kind):
+    packed = tags.get(COMPRESSION, 1) != 1
+    if bits <= 8:
+        correct = kind == UNSIGNED and packed and image.mode in ("L", "P", "RGB", "RGBA", "CMYK")
+    elif kind == UNSIGNED:
+        correct = bits == 12 or (bits == 16 and packed)
+    else:
+        correct = kind == FLOAT and tags.prefix == b"II"
+    if not correct:
         return None
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
-    decoded = _tiff_image(np.asarray(image)[..., None], "L", tags.get(PHOTOMETRIC), 65535)
+    values, white = np.asarray(image)[..., None], 4095 if bits == 12 else 65535
+    decoded = _tiff_image(values, "L", tags.get(PHOTOMETRIC), white)
     decoded.info["icc_profile"] = image.info.get("icc_profile")
     return decoded
 

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import struct
 
 import numpy as np
 import pytest
@@ -120,3 +121,17 @@ def test_a_truncated_file_is_refused(packed):
     data = written(ramps("u2", 3), photometric="rgb", compression=packed)
     with pytest.raises(decoding.Unreadable, match="image file is truncated"):
         decoding.decode(data[:-500])
+
+
+def test_12_bits_go_from_black_to_white():
+    """A file made by hand: tifffile writes no such depth. Two values are packed into three bytes."""
+    values = (ramps("f4", 1)[..., 0] * 4095).astype(int)
+    first, second = values[:, ::2], values[:, 1::2]
+    pixels = (
+        np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1).astype(np.uint8).tobytes()
+    )
+    tags = {256: WIDTH, 257: HEIGHT, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: HEIGHT, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(pixels))
+    made = decoded(head + pixels + struct.pack("<H", len(tags)) + entries + bytes(4))
+    assert np.abs(made[..., 0] - values / 4095 * 255).max() <= 1
