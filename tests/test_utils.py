@@ -49,6 +49,32 @@ def test_a_program_works_without_standard_error(monkeypatch):
     assert utils.exit_status(lambda: print("lost", file=sys.stderr) or ([*tqdm([1])] and 0)) == 0
 
 
+def test_output_that_nobody_reads_is_discarded_and_noted(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(utils, "unread", set())
+    with open(writer, "w") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        utils.print_line("lost")
+        utils.print_line("lost, too")
+    assert utils.unread == {writer}
+
+
+def test_the_launcher_of_one_machine_is_its_torchrun_and_of_several_their_id(monkeypatch):
+    assert utils.launcher() is None
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job 7")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    assert utils.launcher() == "job 7"
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "1")
+    assert utils.launcher().endswith(f" {os.getppid()}")
+
+
+def test_without_git_the_commit_of_the_code_is_unknown(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert utils.code_commit() is None
+
+
 def test_a_signal_ends_the_program_with_its_status():
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:

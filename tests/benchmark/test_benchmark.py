@@ -77,5 +77,18 @@ def test_the_functions_take_turns_and_one_without_memory_is_left_out(monkeypatch
 
 
 def test_memory_is_the_growth_of_a_process():
-    taken = measuring.memory_of_process(functools.partial(functools.partial, os.urandom), 2**26)
-    assert 60 < taken < 140  # 64 MiB, twice where the second is made before the first is freed
+    make = functools.partial(functools.partial, os.urandom)
+    for taken in (
+        measuring.memory_of_process(make, 2**26),
+        measuring._growth(torch.get_num_threads(), make, 2**26),
+    ):
+        assert 60 < taken < 140  # 64 MiB, twice where the second is made before the first is freed
+
+
+@pytest.mark.parametrize(
+    ("capability", "names"), [((7, 0), ["fp16", "fp32"]), ((8, 0), ["bf16", "fp32", "tf32", "fp16"])]
+)
+def test_a_gpu_is_measured_in_the_precisions_that_it_has(capability, names, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+    monkeypatch.setattr(measuring.utils, "choose_precision", lambda *_: names[0])
+    assert measuring.variants(torch.device("cuda")) == [None, *names]
