@@ -91,7 +91,7 @@ def colour_loss(result, photo):
 
 
 def pixel_loss(result, photo):
-    """Mean absolute difference of pixels: high for a tint, which is everywhere, low for a thin line."""
+    """Mean absolute difference of pixels: a tint changes all of them and costs much, a thin line little."""
     return F.l1_loss(at_least_float32(result), at_least_float32(photo))
 
 
@@ -102,7 +102,7 @@ TO_XYZ = ((0.43395, 0.37622, 0.18983), (0.21267, 0.71516, 0.07217), (0.01776, 0.
 def chroma(picture):
     """a* and b* of CIE Lab (N,2,H,W), float32, of an RGB picture."""
     rgb = (at_least_float32(picture) + 1) / 2
-    # Without the clamps, the branch that is not chosen could have an infinite gradient.
+    # Without the clamps, the branch that torch.where discards could have an infinite gradient.
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     xyz = torch.stack([sum(share * linear[:, i] for i, share in enumerate(row)) for row in TO_XYZ])
     cube_root = xyz.clamp(min=216 / 24389) ** (1 / 3)
@@ -170,7 +170,7 @@ def learning_rate_factor(policy, phase, epoch, epochs):
 
 
 def generate(model, photo):
-    """G's result, and the photo with which its losses compare it: with --flatten, a flattened one."""
+    """G's result, and the photo that its losses compare it with: with --flatten, the flattened one."""
     photo = model.generator.flatten(photo)
     with model.autocast():
         return model.parallel_generator(photo, flat=True), photo
@@ -192,7 +192,7 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
 
     pooled = model.pool.exchange(result.detach(), place)
     noisy = add_noise(args, place, smoothed)
-    # One batch of all three: instance norm is per picture, so three calls would give the same logits.
+    # All three in one forward pass: instance norm is per picture, so three calls give the same logits.
     pictures = torch.cat(augment(args, (*place, 0), drawing, pooled, noisy))
     with model.autocast():
         on_drawing, on_pooled, on_smoothed = model.parallel_discriminator(pictures).chunk(3)
@@ -241,7 +241,7 @@ def descend(model, args, losses):
 class Model:
     """What is trained, and what the steps need."""
 
-    # For Run.restore: the attributes that a run saves, and the option that keeps results close to photos
+    # The attributes that a run saves and restores (Run.restore), and the option that preserves content
     networks, generators = ("generator", "discriminator"), ("generator",)
     optimisers, pools = ("adam_g", "adam_d"), ("pool",)
     content_weight = "con_lambda"
@@ -296,7 +296,7 @@ def main(argv=None):
         model = build(args, run.device, run.precision)
         run.restore(model)  # if the run is resumed
         run.load_data(edge_promoting.make_pairs)  # photographs, drawings and their edge-smoothed copies
-        run.begin(learning_rates, judge.measure_of, after_samples=writing.update)  # which writes the page
+        run.begin(learning_rates, judge.measure_of, after_samples=writing.update)  # writes the pages
 
         for (photo,) in run.batches(phase=1, epochs=args.pre_train_epoch):
             run.log_step(reconstruction_step(model, args, photo))

@@ -13,11 +13,11 @@ from support import architecture
 from support.filters import Flatten, at_least_float32, guided_filter
 from support.norm import InstanceNorm, LayerNorm, PaddedConv2d
 
-# The norms before, and in, the upsampling half
+# The norm before the upsampling half, and the norm in it
 NORMS = {"instance": (InstanceNorm, InstanceNorm), "layer": (LayerNorm, LayerNorm)}
 NORMS["mixed"] = (InstanceNorm, LayerNorm)
 KEPT = 0.9  # share of the photo to which predict "change" adds; with all of it, tanh saturates at white
-STRIDE = 4  # the generator halves a picture twice
+STRIDE = 4  # total downsampling factor
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 # Indices in VGG19.features: relu1_1, relu2_1, relu3_1 and relu4_1 (Gatys et al., CVPR 2016); conv4_4.
 STYLE, CONTENT = (1, 6, 11, 20), (25,)
@@ -218,7 +218,9 @@ def initialise(network, conv_bias="learned"):
     """
     for layer in network.modules():
         if isinstance(layer, CONVOLUTIONS):
-            if not layer.weight.is_meta:  # there, PyTorch would load its compiler for seconds
+            if (
+                not layer.weight.is_meta
+            ):  # on the meta device PyTorch would import its compiler, which takes seconds
                 nn.init.normal_(layer.weight, 0, 0.02)
                 nn.init.zeros_(layer.bias)
             if conv_bias == "none":  # only now: a seed draws the same weights with and without biases

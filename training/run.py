@@ -53,8 +53,8 @@ def open_run(argv=None, method=CARTOONGAN):
 class Run:
     """A run of training, used in this order: `restore`, `load_data`, `begin`, `batches` of each phase.
 
-    `phase`, `epoch` (from 1) and `step` (from 0) are those of the next step. Every process has a Run; the
-    first one alone prints and writes.
+    `phase`, `epoch` (from 1) and `step` (from 0) are those of the step that comes next. Every process has a
+    Run; the first one alone prints and writes.
     """
 
     def __init__(self, config, device, stack):
@@ -78,7 +78,7 @@ class Run:
         """Restore a model to where the run stopped, or start it from the weights that the options name.
 
         A model has `scaler`, `autocast`, and `vgg` and `ema` or None, and declares by name its `networks`,
-        the first of them a generator; `generators`, which a sample passes one after the other; `optimisers`,
+        the first of them a generator; `generators`, applied in turn to draw a sample; `optimisers`,
         the generator's first; `pools`; and the option `content_weight`. Raises WrongUse where the saved state
         does not fit, and Stopped if there is nothing left to do.
         """
@@ -92,7 +92,8 @@ class Run:
             done, planned = self.epoch - 1, self.args.train_epoch
             if done > planned:
                 raise WrongUse(
-                    f"{self.folder}: {done} epochs of phase two are done, more than --train_epoch {planned}"
+                    f"{self.folder}: {done} epochs of phase two are done, more than --train_epoch {planned}; "
+                    f"resume with --resume {self.folder}, or --train_epoch N of at least {done}"
                 )
             text = f"{self.folder}: already finished ({done} epochs); train longer with --train_epoch N"
             raise Stopped(text, status=0)

@@ -94,14 +94,14 @@ def auc(on_real, on_fake):
 
 
 class Scaler(torch.amp.GradScaler):
-    """PyTorch's gradient scaler, which counts the optimiser steps that it skips in `skipped`."""
+    """PyTorch's gradient scaler; `skipped` counts the optimiser steps that it skipped."""
 
     skipped = 0
 
     def descend(self, adam, loss):
         """Do one step of the optimiser `adam` on the loss; skip it if a float16 number overflowed."""
         adam.zero_grad(set_to_none=True)
-        if self.is_enabled():  # the gradients of an infinite loss can be finite
+        if self.is_enabled():  # an infinite loss can have finite gradients: make them NaN
             loss = loss * torch.where(loss.isfinite(), 1, math.nan)
         self.scale(loss).backward()
         before = _steps_of(adam) if self.is_enabled() else None
@@ -116,7 +116,7 @@ def _steps_of(adam):
 
 
 class RunningMean(AveragedModel):
-    """PyTorch's own, but its counter is not copied to a GPU, which would wait."""
+    """PyTorch's own, but its counter stays on the CPU: a copy to a GPU would synchronise with it."""
 
     def update_parameters(self, model):
         """Add the weights of `model` to the mean, which starts with the first ones."""
