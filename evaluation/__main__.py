@@ -128,6 +128,10 @@ def main(argv=None):
         str(source): results.open_results(source, args.photos, photos, fit, device, precision)
         for source in args.results
     }
+    if not args.vgg_model and (trained_with := run.get("vgg_model")):
+        report(
+            f"the run was trained with --vgg_model {trained_with}; without that option here, VGG19 is used"
+        )
     vgg = checkpoints.load_vgg(args.vgg_model).to(device=device, memory_format=torch.channels_last)
     vgg.features.to(utils.dtype(precision))
     choose_arithmetic(device, precision)

@@ -76,10 +76,10 @@ def _of_same_shape(result, photo, path):
 
 
 def trained_with(source):
-    """The options of a run's pictures: folders and sizes; {} without a settings.json."""
+    """A run's options of folders, sizes and the content network; {} without a settings.json."""
     folder = source if source.is_dir() else source.parent
     settings = read_settings(folder) or {"options": {}}
-    names = "input_size", "load_size", "resize", "src_data", "tgt_data"
+    names = "input_size", "load_size", "resize", "src_data", "tgt_data", "vgg_model"
     used = {name: settings["options"][name] for name in names if name in settings["options"]}
     if fault := options.fault(used):
         raise WrongUse(f"{folder / 'settings.json'} is damaged: {fault}; correct it, or move it away")

@@ -66,7 +66,9 @@ def test_results_keep_their_folders_and_may_have_another_extension_or_size(measu
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["photos", "drawings", str(folder)]
 
 
-def test_a_run_knows_its_data_and_sizes_and_each_of_two_has_a_file(data, checkpoint, tmp_path, capsys):
+def test_a_run_knows_its_data_and_sizes_and_each_of_two_has_a_file(
+    data, checkpoint, tmp_path, capsys, monkeypatch
+):
     run = tmp_path / "Small_1_1_4_results"
     run.mkdir()
     shutil.copy(checkpoint, run / "generator_latest.pth")
@@ -86,6 +88,16 @@ def test_a_run_knows_its_data_and_sizes_and_each_of_two_has_a_file(data, checkpo
     assert rows[0] == rows[1] and rows[0]["content_change"] > 0
     with pytest.raises(WrongUse, match="--photos DIR and --drawings DIR needed"):
         evaluate.main([str(checkpoint), *map(str, SHORT)])
+
+    def refuse(source):
+        raise WrongUse("no network here")
+
+    monkeypatch.setattr(checkpoints, "load_vgg", refuse)
+    options["vgg_model"] = "small"
+    (run / "settings.json").write_text(json.dumps({"options": options | folders}))
+    with pytest.raises(WrongUse, match="no network here"):
+        evaluate.main([str(run), "--device", "cpu"])
+    assert "the run was trained with --vgg_model small" in capsys.readouterr().err
     (run / "settings.json").write_text('{"options": {"input_size": -1}}')
     with pytest.raises(WrongUse, match=r"settings.json is damaged: .*input_size"):
         results.trained_with(run)
