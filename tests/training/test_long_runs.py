@@ -57,7 +57,8 @@ def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, short_folder, mo
     gc.unfreeze()
     later = measured[len(measured) // 2 :]
     for name in ("open files", "threads", "temporary files"):
-        assert len({each[name] for each in later}) == 1, (name, [each[name] for each in measured])
+        before, after = np.array_split([each[name] for each in later], 2)
+        assert after.min() <= before.max(), (name, [each[name] for each in measured])
     grown = later[-1]["objects"] - later[0]["objects"]
     assert grown < epochs, f"{grown} more objects after {epochs // 2} epochs"
     memory = np.array_split([each["memory"] for each in later], 2)
