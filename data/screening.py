@@ -62,7 +62,7 @@ def is_credits(grey):
 
 
 def fault(grey, usual):
-    """Why a frame must be dropped, whatever else was kept, or None; `usual` is the film's own sharpness."""
+    """Why this frame must be dropped, or None. `usual` is the typical sharpness of the film."""
     if is_black(grey):
         return "black"
     if is_credits(grey):

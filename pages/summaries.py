@@ -212,9 +212,9 @@ _PHOTO = re.compile(r"(train|test)_(?:recon_)?(\d+)(_\w+)?\.\w+$")
 def _samples(folder, problems):
     """The sample images of a run: {"photos": [...], "others": URLs of images whose names give no epoch}.
 
-    A photo is a dictionary: its `name`; `pair`, whether its images show photo and result side by side, as
-    those without a word after the number do; `recon`, the URL of its reconstruction or None; `epochs`,
-    {URL with {epoch} in it: epochs as texts}.
+    A photo is a dictionary: its `name`; `pair`, whether its images show photo and result side by side (if
+    the file name ends with the number); `recon`, the URL of its reconstruction or None; `epochs`, {URL with
+    {epoch} in it: epochs as texts}.
     """
     photos, others = {}, []
     for part in ("Reconstruction", "Transfer"):

@@ -64,24 +64,24 @@ def test_a_name_that_no_folder_should_have_is_refused(tmp_path, monkeypatch, cap
 
 
 def test_nothing_is_written_or_removed_outside_the_folders_of_the_results(tmp_path, monkeypatch):
-    work, name = tmp_path / "above/work", "<b>$(touch x);`touch x`'\"*?[b]"
-    make_data(work / "data")
-    (work / "results").mkdir()
-    for kept in ("above/state_latest.pth", "above/index.html", "above/work/results/notes.txt"):
+    home, name = tmp_path / "above/home", "<b>$(touch x);`touch x`'\"*?[b]"
+    make_data(home / "data")
+    (home / "results").mkdir()
+    for kept in ("above/state_latest.pth", "above/index.html", "above/home/results/notes.txt"):
         (tmp_path / kept).write_text("keep")
     before = contents(tmp_path)
-    monkeypatch.chdir(work)
+    monkeypatch.chdir(home)
     monkeypatch.setattr("builtins.input", lambda _: "y")
     argv = f"{TINY} --batch_size 3 --workers 0 --pre_train_epoch 1 --sample_every 2".split()
     argv += [f"--name={name}", "--tag=\\..\\画%2e"]
     CartoonGAN.main([*argv, "--train_epoch=1"])
     CartoonGAN.main([*argv, "--resume", "--train_epoch=2"])
     pages.main(["results"])
-    (run,) = (path for path in (work / "results").iterdir() if path.is_dir())
+    (run,) = (path for path in (home / "results").iterdir() if path.is_dir())
     pages.main([f"--slim={run}"])
     after = contents(tmp_path)
     assert {path: after[path] for path in before} == before
     allowed = rf"results/{re.escape(run.name)}/.*|results/(index\.html|runs\.js|plotly\.min\.js)"
     allowed += r"|data/tgt_data/pair/.*"
-    new = [path.removeprefix("above/work/") for path in after.keys() - before.keys()]
+    new = [path.removeprefix("above/home/") for path in after.keys() - before.keys()]
     assert [path for path in new if not re.fullmatch(allowed, path)] == []

@@ -87,13 +87,13 @@ class Journal(contextlib.AbstractContextManager):
         """Keep the generator after an epoch of phase two if it is one to keep, or the best so far."""
         if self.run.phase != 2:
             return
-        epoch, file = self.run.epoch, checkpoints.generator_file(shown_generator(self.run.model))
+        epoch, generator = self.run.epoch, shown_generator(self.run.model)
         if self.args.checkpoint_every and epoch % self.args.checkpoint_every == 0:
-            checkpoints.save(self.folder / f"generator_{epoch}.pth", file)
+            checkpoints.save(self.folder / f"generator_{epoch}.pth", checkpoints.generator_file(generator))
         if best and best.epoch == epoch:
-            file |= {"epoch": epoch, best.column: best.value}
-            file["chosen_by"] = list(data.choosing(self.run.data.test_digests))
-            checkpoints.save(self.folder / BEST, file)
+            notes = {"epoch": epoch, best.column: best.value}
+            notes["chosen_by"] = list(data.choosing(self.run.data.test_digests))
+            checkpoints.save(self.folder / BEST, checkpoints.generator_file(generator) | notes)
             self.run.saved = -math.inf  # save the state next, so that a kill hardly ever separates the two
 
     def stale_best(self):
