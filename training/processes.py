@@ -125,7 +125,9 @@ class Signals:
         self.before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind and count() > 1:
+            return  # torchrun sends SIGTERM when a process fails: it must not end this one before its last line
         for number, handler in self.before.items():
             signal.signal(number, handler)
 

@@ -116,8 +116,7 @@ class Run:
             self.stack.enter_context(lock_run(self.folder))
         record = self.data.record
         self.settings = make_settings(self.config, self.device, self.precision, record, self.place)
-        # What follows can take a minute; after a signal during it, the run stops after one step. The handlers
-        # outlive the journal: if another process fails, torchrun's SIGTERM must not cut off its last line.
+        # What follows can take a minute; after a signal during it, the run stops after one step.
         self.signals = self.stack.enter_context(Signals())
         if is_first():
             if self.config.earlier:
