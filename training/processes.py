@@ -127,7 +127,7 @@ class Signals:
 
     def __exit__(self, kind, *_):
         if kind and count() > 1:
-            return  # torchrun sends SIGTERM when a process fails: it must not end this one before its last line
+            return  # if one process fails, torchrun sends SIGTERM: it must not cut off the others' errors
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
