@@ -82,10 +82,11 @@ def _options_to_resume(argv, args, given, folder, saved, method):
         changed = _networks_changed(args, saved, method)
     if not changed:
         return args, given
-    by_name = f"name --resume {folder} to change them, or " if all(map(config.changeable_by_name, changed)) else ""
+    advice = "start a new run with --tag"
+    if all(map(config.changeable_by_name, changed)):
+        advice = f"name --resume {folder} to change them, or {advice}"
     raise WrongUse(
-        f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): "
-        f"{by_name}start a new run with --tag"
+        f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): {advice}"
     )
 
 
