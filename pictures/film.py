@@ -119,7 +119,7 @@ def _decode(file, video, others):
             damaged += 1
             continue
         for frame in frames:
-            if last is not None and not (frame.pts is not None and last < frame.pts <= last + ahead):
+            if last is not None and (frame.pts is None or not last < frame.pts <= last + ahead):
                 frame.pts = last + step
             frame.pts = frame.pts or 0
             frame.time_base, last = video.time_base, frame.pts
@@ -154,7 +154,8 @@ def _continuous_packets(file, video, others):
                 length = (packet.duration or 0) * packet.time_base
                 if not length and stream is video:
                     length = 1 / frame_rate(video)
-                shifts[stream], begins[stream], ends[stream] = shift, time + shift, time + shift + length
+                begin = time + shift
+                shifts[stream], begins[stream], ends[stream] = shift, begin, begin + length
             ticks = round(shift / packet.time_base)
             packet.dts += ticks
             if packet.pts is not None:
