@@ -121,8 +121,6 @@ def _by_pillow(image):
 
 def _tiff_image(values, mode, colours, white):
     """The Pillow image of H,W,C values; "a" at the end of `mode` is alpha by which colours are multiplied."""
-    if values.shape[2] != len(mode):
-        raise NotImplementedError(f"{values.shape[2]} channels, {len(mode)} expected")
     values = values if white == 255 else eight_bits(values, white)
     if colours == WHITE_IS_0:
         values = np.concatenate([255 - values[..., :1], values[..., 1:]], axis=2)
