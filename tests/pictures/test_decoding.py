@@ -138,13 +138,6 @@ def test_damaged_images_have_a_reason_and_leave_no_pixels_behind(decode):
         assert error.value.__context__ is None  # whose traceback would keep the pixels
 
 
-@pytest.mark.parametrize("how", ["crop", "squash"])
-def test_sides_of_more_than_1_to_100_are_refused_in_training(how):
-    images.fit_training(np.zeros((1, 100, 3), np.uint8), 16, how)
-    with pytest.raises(decoding.Unreadable, match="101x1 pixels, more than 100 times as long as wide"):
-        images.fit_training(np.zeros((1, 101, 3), np.uint8), 16, how)
-
-
 def test_libraries_print_nothing(run_cli, tmp_path):
     """Pillow and libtiff would not name the file, in warnings and on standard error."""
     packed = bytearray(encoded(PHOTO, "tiff", compression="tiff_lzw"))
