@@ -90,7 +90,7 @@ def test_a_jpeg_is_decoded_reduced_but_not_smaller_than_asked():
 def small_limit(monkeypatch):
     """20,000 pixels at most."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
-    monkeypatch.setattr(decoding, "LIMIT", 20_000)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 20_000)
 
 
 @pytest.mark.usefixtures("small_limit")
