@@ -66,16 +66,13 @@ def of_grey(power):
 WIDE, IN_WIDE = profiles._profile(563 / 256, ADOBE), in_srgb(COLOURS, 563 / 256, ADOBE)
 
 
-def test_a_wide_profile_is_converted_and_transparency_stays():
+def test_a_wide_profile_with_transparency_and_of_a_palette():
     alpha = np.tile(np.arange(40, dtype=np.uint8) * 6 + 1, (30, 1))
     data = encoded(Image.fromarray(np.dstack([COLOURS, alpha])), icc_profile=WIDE)
     (frame,), _ = decoding.decode_frames(data)
     assert (frame[..., 3] == alpha).all() and error(frame[..., :3], IN_WIDE) < 2
     opaque = alpha[..., None] / 255
     assert error(decoding.decode(data), IN_WIDE * opaque + 255 * (1 - opaque)) < 3
-
-
-def test_palettes_have_the_profiles_colours():
     palette = Image.fromarray(COLOURS).quantize(64)
     expected = in_srgb(palette.convert("RGB"), 563 / 256, ADOBE)
     assert error(decoding.decode(encoded(palette, icc_profile=WIDE)), expected) < 2
