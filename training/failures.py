@@ -24,11 +24,9 @@ def resume_command(config, *options):
 
 def advice_after_nan(run):
     """What to do after a loss or a weight that is not finite, as the end of a sentence."""
-    args = run.args
-    rates = {"lrG": args.lrG} | ({"lrD": args.lrD} if run.phase == 2 and run.model.discriminator else {})
-    if run.phase == 1 and args.pre_lr:
-        rates = {"pre_lr": args.pre_lr}
-    lower = [word for key, rate in rates.items() for word in (f"--{key}", f"{rate / 10:g}")]
+    options = ["pre_lr" if run.phase == 1 and run.args.pre_lr else "lrG"]
+    options += ["lrD"] if run.phase == 2 and run.model.discriminator else []
+    lower = [word for key in options for word in (f"--{key}", f"{getattr(run.args, key) / 10:g}")]
     fp32 = "" if run.precision == "fp32" else ", or with --precision fp32"
     return f"the last saved state is untouched; resume with {resume_command(run.config, *lower)}{fp32}"
 
