@@ -32,12 +32,9 @@ def advice_after_nan(run):
 
 
 def loading_fault(error):
-    """The one-line reason for an error in or between the processes that load images; None for others.
-
-    Such a process sends its traceback as text, whose last line is the type and message of its error.
-    """
+    """The one-line reason for an error in or between the processes that load images; None for others."""
     text = str(error)
-    last = (text.strip().splitlines() or [""])[-1]
+    last = text.strip().rpartition("\n")[2]  # of the traceback that such a process sends: type and message
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename  # a semaphore
     if full or any(words in text for words in ("shared memory", "(shm)", "</torch_")):
         return f"shared memory (/dev/shm) is full: use fewer --workers, 0 needs none; {MORE_SHARED}"
@@ -89,10 +86,7 @@ def _reason(error, device, config):
 
 @contextlib.contextmanager
 def log_tracebacks(config):
-    """Write the traceback of an error that ends the block to log.txt.
-
-    A new run that fails before its start gets a folder with only that file; it can be started again.
-    """
+    """Write the traceback of an error that ends the block to log.txt, if need be in a new run folder."""
     try:
         yield
     except (WrongUse, Stopped):

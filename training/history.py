@@ -65,10 +65,7 @@ def meaning(column, measures, losses):
 
 
 def measures(columns, losses):
-    """Those of `columns` that measure results: no losses, no companions, nothing of the run itself.
-
-    `losses` is as in `meaning`. A column that is not known is a measure.
-    """
+    """Those of `columns` that measure results, or are not known. `losses` is as in `meaning`."""
     others = {"phase", "epoch", "pictures", "squares", *losses, *LOSSES, *RUNNING}
     return [column for column in columns if column not in others and not _is_companion(column, columns)]
 
@@ -81,10 +78,7 @@ def _is_companion(column, columns):
 
 
 def add(path, row):
-    """Append an epoch's row; a term of one phase alone leaves its cell empty in the other.
-
-    Only a new column, at the start of a phase, rewrites the file.
-    """
+    """Append an epoch's row. Only a new column, at the start of a phase, rewrites the file."""
     rows = read(path)
     if rows and row.keys() <= rows[0].keys():
         append(path, _lines([*rows[0]], [row]))
