@@ -73,7 +73,7 @@ def parse(argv=None):
 
 
 class Multimodal(nn.Module):
-    """Photos to the three results, at `scales` of their size: a multiple of STRIDE, in training of its half."""
+    """Photos to three results, at `scales` of their size: a multiple of STRIDE, or half of it in training."""
 
     def __init__(self):
         super().__init__()
