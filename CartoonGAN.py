@@ -223,8 +223,11 @@ def generator_step(model, args, losses, result, photo, drawing):
     """G's step of phase two: add the losses that need no discriminator to `losses` and descend the sum."""
     losses |= perceptual_losses(model, args, result, photo, drawing)
     losses |= {name: f(result, photo) for name, f in PIXEL_LOSSES.items() if weight_of(args, name)}
-    change = (result.detach() - photo).abs().mean() * 127.5  # in grey levels, 0 to 255
-    return descend(model, args, losses) | {"change_from_photo": change}
+    terms = descend(model, args, losses)
+    if model.ema:
+        model.ema.update_parameters(model.generator)
+    terms["change_from_photo"] = (result.detach() - photo).abs().mean() * 127.5  # grey levels of 255
+    return terms
 
 
 def descend(model, args, losses):
@@ -241,7 +244,7 @@ def descend(model, args, losses):
 class Model:
     """What is trained, and what the steps need."""
 
-    # The attributes that a run saves and restores (Run.restore), and the option that preserves content
+    # The attributes that a run saves and restores (Run.start), and the option that preserves content
     networks, generators = ("generator", "discriminator"), ("generator",)
     optimisers, pools = ("adam_g", "adam_d"), ("pool",)
     content_weight = "con_lambda"
@@ -294,9 +297,13 @@ def main(argv=None):
     with open_run(argv) as run:
         args = run.args
         model = build(args, run.device, run.precision)
-        run.restore(model)  # if the run is resumed
-        run.load_data(edge_promoting.make_pairs)  # photographs, drawings and their edge-smoothed copies
-        run.begin(learning_rates, judge.measure_of, after_samples=writing.update)  # writes the pages
+        run.start(
+            model,
+            learning_rates,
+            make_pairs=edge_promoting.make_pairs,  # the edge-smoothed copies of the drawings
+            make_measure=judge.measure_of,  # of the results, for --eval_every
+            after_samples=writing.update,  # writes the pages
+        )
 
         for (photo,) in run.batches(phase=1, epochs=args.pre_train_epoch):
             run.log_step(reconstruction_step(model, args, photo))

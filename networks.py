@@ -218,9 +218,8 @@ def initialise(network, conv_bias="learned"):
     """
     for layer in network.modules():
         if isinstance(layer, CONVOLUTIONS):
-            if (
-                not layer.weight.is_meta
-            ):  # on the meta device PyTorch would import its compiler, which takes seconds
+            # On the meta device PyTorch would import its compiler, which takes seconds.
+            if not layer.weight.is_meta:
                 nn.init.normal_(layer.weight, 0, 0.02)
                 nn.init.zeros_(layer.bias)
             if conv_bias == "none":  # only now: a seed draws the same weights with and without biases

@@ -189,9 +189,7 @@ def build(args, device, precision):
 def main(argv=None):
     with open_run(argv, CYCLEGAN) as run:
         model = build(run.args, run.device, run.precision)
-        run.restore(model)  # if the run is resumed: weights, optimisers, pools, place
-        run.load_data()  # photographs and drawings
-        run.begin(learning_rates, judge.measure_of, after_samples=writing.update)
+        run.start(model, learning_rates, make_measure=judge.measure_of, after_samples=writing.update)
 
         for photo, drawing in run.batches(phase=2, epochs=run.args.train_epoch):  # there is no phase one
             run.log_step(step(model, run.args, photo, drawing, run.place))

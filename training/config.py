@@ -22,19 +22,19 @@ WHOLE, REAL = number(int, 0), number(float, 0)
 FILTERS = number(int, 1, 4096)  # more is almost certainly a typo, and would run out of memory
 RATE, BETA = number(float, 0, above=True), number(float, 0, math.nextafter(1, 0))
 
-# Options that may differ when a run is resumed; `results_dir` and `resume` only say where its folder is.
-MAY_CHANGE = {"train_epoch", "workers", "device", "results_dir", "resume", "eval_every"}
-MAY_CHANGE |= {"sample_every", "sample_format", "sample_keep", "checkpoint_every"}
+# Options that may always differ when a run is resumed; the last two only say where its folder is.
+ALWAYS_CHANGEABLE = {"train_epoch", "workers", "device", "eval_every", "checkpoint_every"}
+ALWAYS_CHANGEABLE |= {"sample_every", "sample_format", "sample_keep", "results_dir", "resume"}
 # Options that may differ if --resume names the folder, as every NAME_lambda may; the change is recorded.
-CHANGEABLE = {"lrG", "lrD", "pre_lr", "lr_policy", "batch_size", "precision", "save_minutes", "vgg_model"}
-CHANGEABLE |= {"src_data", "tgt_data", "pair_dir"}
+CHANGEABLE_BY_NAME = {"lrG", "lrD", "pre_lr", "lr_policy", "batch_size", "precision", "save_minutes"}
+CHANGEABLE_BY_NAME |= {"vgg_model", "src_data", "tgt_data", "pair_dir"}
 # Options of earlier versions, with the only value that this version can resume.
 REMOVED = {"content_norm": False}
 
 
-def changeable(option):
-    """Whether --resume FOLDER may change an option: the weight of a loss, or one of CHANGEABLE."""
-    return option in CHANGEABLE or option.endswith("_lambda")
+def changeable_by_name(option):
+    """Whether --resume FOLDER may change an option: the weight of a loss, or one of CHANGEABLE_BY_NAME."""
+    return option in CHANGEABLE_BY_NAME or option.endswith("_lambda")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,7 +270,7 @@ def _changes(config, precision, place):
     changes = [
         {"option": key, "from": then[key], "to": value, **where}
         for key, value in now.items()
-        if (key == "train_epoch" or changeable(key)) and value != then[key]
+        if (key == "train_epoch" or changeable_by_name(key)) and value != then[key]
     ]
     if changes:
         text = "; ".join("{option} is {to}, was {from}".format_map(change) for change in changes)

@@ -68,13 +68,13 @@ def differences(options, saved, method):
     A run that was saved before an option existed had its default.
     """
     known = method.defaults() | saved
-    changed = {key: known[key] for key in sorted(options.keys() - config.MAY_CHANGE)}
+    changed = {key: known[key] for key in sorted(options.keys() - config.ALWAYS_CHANGEABLE)}
     return {key: f"{key} is {options[key]}, was {old}" for key, old in changed.items() if options[key] != old}
 
 
 def _options_to_resume(argv, args, given, folder, saved, method):
     """(options, given names), the saved ones as defaults. Raises WrongUse if one may not differ and does."""
-    fixed = {key: vars(args)[key] for key in given if not config.changeable(key)}
+    fixed = {key: vars(args)[key] for key in given if not config.changeable_by_name(key)}
     # If --resume names no folder, all options say which run is meant.
     changed = differences(vars(args) if args.resume is True else fixed, saved, method)
     if not changed:
@@ -82,10 +82,11 @@ def _options_to_resume(argv, args, given, folder, saved, method):
         changed = _networks_changed(args, saved, method)
     if not changed:
         return args, given
-    by_name = f"name --resume {folder} to change them, or " if all(map(config.changeable, changed)) else ""
+    advice = "start a new run with --tag"
+    if all(map(config.changeable_by_name, changed)):
+        advice = f"name --resume {folder} to change them, or {advice}"
     raise WrongUse(
-        f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): "
-        f"{by_name}start a new run with --tag"
+        f"{folder} cannot be resumed with other settings ({'; '.join(changed.values())}): {advice}"
     )
 
 

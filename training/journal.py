@@ -149,7 +149,7 @@ class Journal(contextlib.AbstractContextManager):
     def show(self):
         """Log what was reported, and call `after_samples`. A fault of the pages does not end a run."""
         while utils.unlogged:
-            log_event(self.folder, "said", utils.unlogged.popleft())
+            log_event(self.folder, "reported", utils.unlogged.popleft())
         try:
             self.after_samples(self.folder)
         except Exception as error:

@@ -15,7 +15,7 @@ _EVENT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}) (\w+): (.*)")
 
 
 def log_event(folder, event, text=""):
-    """Append an event to log.txt: "started", "said", "slimmed" or one of ENDS, and one line about it."""
+    """Append an event to log.txt: "started", "reported", "slimmed" or one of ENDS, and one line about it."""
     append(folder / LOG, f"{time.strftime(TIME)} {event}: {' '.join(text.split())}\n")
 
 
@@ -31,7 +31,9 @@ def read_log(folder):
         lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    return [found.groups() for line in lines if (found := _EVENT.fullmatch(line))]
+    events = [found.groups() for line in lines if (found := _EVENT.fullmatch(line))]
+    # Earlier versions wrote "said" for "reported".
+    return [(when, "reported" if event == "said" else event, text) for when, event, text in events]
 
 
 def run_state(folder):

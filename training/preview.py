@@ -37,12 +37,12 @@ def summary(run):
         total += epochs * run.steps * step + math.ceil(epochs / args.sample_every) * sampling
         total += epochs // args.eval_every * measuring if measuring else 0
         lines.append(
-            f"phase {phase}: {step:.3g} s a step, {duration(run.steps * step)} an epoch of {run.steps} "
-            f"steps, {epochs} epochs"
+            f"phase {phase}: {step:.3g} s a step, {duration(run.steps * step)} an epoch "
+            f"(steps: {run.steps}, epochs: {epochs})"
         )
-    lines.append(f"samples: {sampling:.1f} s, every {args.sample_every} epochs")
+    lines.append(f"samples: {sampling:.1f} s (--sample_every {args.sample_every})")
     if measuring:
-        lines.append(f"measures: {measuring:.1f} s, every {args.eval_every} epochs")
+        lines.append(f"measures: {measuring:.1f} s (--eval_every {args.eval_every})")
     lines.append(f"memory: {_memory(run.device)}")
     return [*lines, f"in all: {duration(total)}; nothing was kept of this preview"]
 

@@ -85,13 +85,13 @@ def mean(values):
     return values
 
 
-def highest(value):
-    """The highest of a whole number over the processes, so that all decide alike."""
+def highest(*numbers):
+    """The highest of each whole number over the processes, so that all decide alike."""
     if count() == 1:
-        return int(value)
-    values = torch.tensor(int(value))  # on the CPU, so that a GPU keeps working
+        return numbers
+    values = torch.tensor(numbers, dtype=torch.int64)  # on the CPU, so that a GPU keeps working
     distributed.all_reduce(values, distributed.ReduceOp.MAX)
-    return int(values)
+    return values.tolist()
 
 
 def on_first_process_first(make):

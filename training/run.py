@@ -51,7 +51,7 @@ def open_run(argv=None, method=CARTOONGAN):
 
 
 class Run:
-    """A run of training, used in this order: `restore`, `load_data`, `begin`, `batches` of each phase.
+    """A run of training: `start` it, train on the `batches` of each phase, then `finish`.
 
     `phase`, `epoch` (from 1) and `step` (from 0) are those of the step that comes next. Every process has a
     Run; the first one alone prints and writes.
@@ -74,44 +74,22 @@ class Run:
         """(phase, epoch, step) of the next step."""
         return self.phase, self.epoch, self.step
 
-    def restore(self, model):
-        """Restore a model to where the run stopped, or start it from the weights that the options name.
+    def start(self, model, learning_rates, make_pairs=None, *, make_measure, after_samples):
+        """Restore the model, read the data, lock the folder and record the settings.
 
         A model has `scaler`, `autocast`, and `vgg` and `ema` or None, and declares by name its `networks`,
         the first of them a generator; `generators`, applied in turn to draw a sample; `optimisers`,
-        the generator's first; `pools`; and the option `content_weight`. Raises WrongUse where the saved state
-        does not fit, and Stopped if there is nothing left to do.
+        the generator's first; `pools`; and the option `content_weight`. `learning_rates(args, phase, epoch)`
+        gives the rate of each optimiser by its name in the model; `make_pairs` is that of edge_promoting, or
+        None for drawings alone; `make_measure(run)` makes the function that measures the generator;
+        `after_samples(folder)` is called after samples were drawn. Raises WrongUse where the saved state does
+        not fit, and Stopped if there is nothing left to do.
         """
-        self.model, path = model, self.folder / STATE
-        if not self.config.earlier or not path.exists():
-            if "latest_generator_model" in self.args and state.start_from_weights(model, self.args):
-                self.phase = 2
-            return
-        state.restore(self, path)
-        if self.phase == 2 and self.epoch > self.args.train_epoch:
-            done, planned = self.epoch - 1, self.args.train_epoch
-            if done > planned:
-                raise WrongUse(
-                    f"{self.folder}: {done} epochs of phase two are done, more than --train_epoch {planned}; "
-                    f"resume with --resume {self.folder}, or --train_epoch N of at least {done}"
-                )
-            text = f"{self.folder}: already finished ({done} epochs); train longer with --train_epoch N"
-            raise Stopped(text, status=0)
-
-    def load_data(self, make_pairs=None):
-        """Read all photographs and drawings once; `make_pairs` makes the edge-smoothed copies, if any."""
+        self.model, self.learning_rates = model, learning_rates
+        self._restore()
         fewest = self.config.method.fewest_drawings(self.args)
         self.data = processes.from_first(lambda: data.prepare(self.args, fewest, make_pairs))
         self.steps = len(self.data.photos) // self.args.batch_size  # of an epoch
-
-    def begin(self, learning_rates, make_measure, after_samples):
-        """Lock the folder, record the settings, and get ready for `batches`.
-
-        `learning_rates(args, phase, epoch)` gives the rate of each optimiser by its name in the model;
-        `make_measure(run)` a function that measures the generator, for --eval_every; `after_samples(folder)`
-        is called after samples were drawn.
-        """
-        self.learning_rates = learning_rates
         if is_first():
             self.stack.enter_context(lock_run(self.folder))
         record = self.data.record
@@ -129,6 +107,24 @@ class Run:
             self.photos = samples.choose(self.data, self.args, self.device)
             self.measure = make_measure(self) if self.args.eval_every else None
         self.saved = time.monotonic()
+
+    def _restore(self):
+        """Restore the model to where the run stopped, or start from the weights that the options name."""
+        path = self.folder / STATE
+        if not self.config.earlier or not path.exists():
+            if "latest_generator_model" in self.args and state.start_from_weights(self.model, self.args):
+                self.phase = 2
+            return
+        state.restore(self, path)
+        if self.phase == 2 and self.epoch > self.args.train_epoch:
+            done, planned = self.epoch - 1, self.args.train_epoch
+            if done > planned:
+                raise WrongUse(
+                    f"{self.folder}: {done} epochs of phase two are done, more than --train_epoch {planned}; "
+                    f"resume with --resume {self.folder}, or --train_epoch N of at least {done}"
+                )
+            text = f"{self.folder}: already finished ({done} epochs); train longer with --train_epoch N"
+            raise Stopped(text, status=0)
 
     def batches(self, phase, epochs):
         """Yield the batches of a phase, from the run's place on; call `log_step` after each.
@@ -173,9 +169,7 @@ class Run:
             self.phase, self.epoch = 2, 1
 
     def log_step(self, terms):
-        """Note the loss terms of the step just taken, {name: tensor}."""
-        if self.model.ema and self.phase == 2:
-            self.model.ema.update_parameters(self.model.generator)
+        """Note the loss terms of the step just taken, {name: tensor}, and what float16 skipped in it."""
         if self.model.scaler.is_enabled():
             terms["skipped_steps"], self.model.scaler.skipped = self.model.scaler.skipped, 0
         self.unchecked.append(terms)
@@ -227,24 +221,20 @@ class Run:
 
     def _save_if_due(self):
         """Save if it is time, or a signal came. Raises Stopped after a signal."""
-        stop = self.signals.received or (utils.unread and signal.SIGPIPE)
+        stop = self.signals.received or (signal.SIGPIPE if utils.unread else 0)
         due = time.monotonic() - self.saved >= 60 * self.args.save_minutes
-        # All processes decide alike: 0 is nothing, 1 save, and 1 + the number of a signal save and stop.
-        due = processes.highest(1 + stop if stop else due)
-        if self.config.preview:
-            if due > 1:
-                raise Stopped("stopped; nothing is kept of a preview", status=128 + due - 1)
-            return
-        if due:
+        stop, due = processes.highest(stop, due)
+        if stop and self.config.preview:
+            raise Stopped("stopped; nothing is kept of a preview", status=128 + stop)
+        if (stop or due) and not self.config.preview:
             self._save()
             self.saved = time.monotonic()
-        if due > 1:
-            number = signal.Signals(due - 1)
+        if stop:
             if is_first():
-                self.journal.end("stopped", number.name)
-            why = " because nobody reads the output" if number == signal.SIGPIPE else ""
+                self.journal.end("stopped", signal.Signals(stop).name)
+            why = " because nobody reads the output" if stop == signal.SIGPIPE else ""
             text = f"stopped{why}, everything is saved; resume with: {resume_command(self.config)}"
-            raise Stopped(text, status=128 + number)
+            raise Stopped(text, status=128 + stop)
 
     def _save(self):
         """Check the losses, then write weights and state. Raises RunFailed if a number is not finite."""

@@ -112,7 +112,7 @@ def test_the_state_follows_from_the_log_and_the_lock(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(log, "locked", lambda *_, **__: contextlib.nullcontext(None))  # no locks here
         assert run_state(tmp_path)[0] == "unknown"
-    log_event(tmp_path, "said", "warning: finished: not yet")
+    log_event(tmp_path, "said", "warning: finished: not yet")  # as earlier versions wrote
     assert run_state(tmp_path)[0] == "killed"
     log_event(tmp_path, "failed", "out of\nmemory")
     assert run_state(tmp_path) == ("failed", "out of memory")
@@ -123,6 +123,6 @@ def test_the_state_follows_from_the_log_and_the_lock(tmp_path, monkeypatch):
     log_event(tmp_path, "finished")
     log_event(tmp_path, "slimmed", "state_latest.pth")
     assert run_state(tmp_path) == ("finished", "")
-    events = "started said failed started finished slimmed"
+    events = "started reported failed started finished slimmed"
     assert " ".join(event for _, event, _ in read_log(tmp_path)) == events
     assert read_log(tmp_path)[0][2] == "one ? é"

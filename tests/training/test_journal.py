@@ -200,7 +200,7 @@ def test_the_log_and_the_pages_show_how_a_run_ended(tmp_path, drawn):
     assert shown[-1] == ("failed", "No space left on device")
     assert [event[1:] for event in read_log(tmp_path / "P_results")] == [
         ("started", "python CartoonGAN.py"),
-        ("said", r"warning: one\ntwo"),
+        ("reported", r"warning: one\ntwo"),
         ("failed", "No space left on device"),
     ]
 

@@ -36,8 +36,8 @@ def test_some_steps_of_each_phase_are_measured_and_nothing_is_kept(
         CartoonGAN.main(command)
         assert len(steps) == 6  # of each phase one to warm up and two to measure; an epoch has three
         output = capsys.readouterr().out
-        assert " an epoch of 3 steps, 2 epochs\n" in output and " an epoch of 3 steps, 30 epochs\n" in output
-        assert "every 10 epochs" in output and "GB\nin all: " in output
+        assert " an epoch (steps: 3, epochs: 2)\n" in output and " (steps: 3, epochs: 30)\n" in output
+        assert "(--eval_every 10)\n" in output and "GB\nin all: " in output
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     assert [*folder.parent.iterdir()] == [folder] and not [*(tmp_path / "temporary").glob("preview-*")]
 
@@ -57,5 +57,5 @@ def test_the_hours_are_those_of_steps_samples_and_measures(tmp_path, monkeypatch
     lines = preview.summary(run)
     # 2 x 30 s + 10 s of samples; 20 x 60 s + 4 x 10 s of samples + 5 x 100 s of measures
     assert lines[-1].startswith("in all: 30 min 10 s;")
-    assert "phase 2: 1 s a step, 1 min 0 s an epoch of 60 steps, 20 epochs" in lines
-    assert "samples: 10.0 s, every 5 epochs" in lines and "measures: 100.0 s, every 4 epochs" in lines
+    assert "phase 2: 1 s a step, 1 min 0 s an epoch (steps: 60, epochs: 20)" in lines
+    assert "samples: 10.0 s (--sample_every 5)" in lines and "measures: 100.0 s (--eval_every 4)" in lines

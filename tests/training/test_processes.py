@@ -49,7 +49,7 @@ def step(rank, count, port, folder):
             torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
             for network in (model.discriminator, model.generator)
         ]
-        shared = [processes.gather(processes.share(batch[0])).equal(batch[0]), processes.highest(rank)]
+        shared = [processes.gather(processes.share(batch[0])).equal(batch[0]), *processes.highest(rank)]
         shared.append(processes.from_first(lambda: f"made by {rank}"))
         processes.on_first_process_first(download)
         torch.save((grads, losses, shared), folder / f"{rank}_of_{count}.pth")
