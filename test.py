@@ -144,7 +144,7 @@ def main(argv=None):
 
     wanted = [picture for picture in pictures if not (args.skip_existing and picture.target.exists())]
     began = time.monotonic()
-    failed = pipeline.run(wanted, apply, args, largest_batch, origin)
+    failed = pipeline.run(wanted, apply, largest_batch, args.size, args.side_by_side, origin)
     written = len(wanted) - failed
     speed = f", {written / (time.monotonic() - began):.2f} pictures/s" if written else ""
     skipped = f", {len(pictures) - len(wanted)} existed already" if args.skip_existing else ""

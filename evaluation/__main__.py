@@ -15,7 +15,7 @@ import torch
 
 import utils
 from evaluation import dark_channel, results
-from evaluation.judge import Judge
+from evaluation.judge import Extractor, Judge
 from evaluation.measures import MEASURES
 from pictures import checkpoints, images
 from support.arguments import Parser, add_device, image_size, number, one_line, path
@@ -137,7 +137,7 @@ def main(argv=None):
     choose_arithmetic(device, precision)
     inception = find_inception(args.features, device)
 
-    judge = Judge(photos, drawings, vgg, device, precision, size, fit, inception, clear, training)
+    judge = Judge(Extractor(vgg, precision, fit, size, inception), photos, drawings, training, clear)
     rows = {"photos": judge.baseline, "drawings": judge.floor}
     rows |= {name: judge.measure(*each) for name, each in opened.items()}
     if clear:

@@ -83,24 +83,21 @@ def play(file, video, others=()):
     were. Frames are progressive and have the size of the first. Packets that cannot be decoded are skipped,
     and one line at the end counts them.
     """
-    size, graph, form = None, None, None
+    size, graph, graph_form = None, None, None  # the form of frames that the graph takes
     for stream, item in _decode(file, video, others):
         if stream is not video:
             yield stream, item
             continue
-        now = item.width, item.height, item.format.name
-        size = size or now[:2]
-        if graph and now != form:
+        form = item.width, item.height, item.format.name
+        size = size or form[:2]
+        if graph and form != graph_form:
             yield from _filter(graph, None, video)
             graph = None
-        if now[:2] != size:
+        if form[:2] != size:
             report_once(f"{file.name}: its frames change size: all are fitted into {size[0]}x{size[1]}")
-        if not graph and (item.interlaced_frame or now[:2] != size):
-            graph, form = _filter_graph(video, item, *size), now
-        if graph:
-            yield from _filter(graph, item, video)
-        else:
-            yield video, item
+        if not graph and (item.interlaced_frame or form[:2] != size):
+            graph, graph_form = _filter_graph(video, item, *size), form
+        yield from _filter(graph, item, video) if graph else [(video, item)]
     if graph:
         yield from _filter(graph, None, video)
 
@@ -134,32 +131,34 @@ def _decode(file, video, others):
 def _continuous_packets(file, video, others):
     """Yield the packets of these streams with times that start at 0 and do not jump.
 
-    Streams jump one after the other, so each has its own shift. After a jump a stream uses the most recent
-    shift of any stream if its time fits then. Subtitles have long pauses, so they always use the most recent.
+    Streams jump one after the other, so each has its own shift, which is added to its times. A stream that
+    jumps uses the newest shift of any stream; if its time does not fit then either, it continues directly
+    after its last packet. Subtitles have long pauses, so they always use the newest shift.
     """
     ahead = AHEAD if clock_may_jump(file) else np.inf
-    newest = Fraction(-(file.start_time or 0), 10**6)  # seconds
-    shifts, last = {}, {}  # by stream: its shift; begin and length of its last packet
+    newest = Fraction(-(file.start_time or 0), 10**6)  # seconds, as all shifts
+    shifts, begins, ends = {}, {}, {}  # by stream: its shift; begin and end of its last packet, shifted
 
     def fits(time, stream):
-        return stream not in last or -BACK <= time - last[stream][0] <= ahead
+        return stream not in begins or -BACK <= time - begins[stream] <= ahead
 
     for packet in file.demux(video, *others):
         if packet.dts is not None:
-            stream, tick = packet.stream.index, packet.time_base
-            time, shift = packet.dts * tick, shifts.get(stream, newest)
-            if packet.stream.type == "subtitle":
+            stream, time = packet.stream, packet.dts * packet.time_base
+            shift = shifts.get(stream, newest)
+            if not fits(time + shift, stream):
                 shift = newest
-            elif not fits(time + shift, stream):
-                shift = newest if fits(time + newest, stream) else sum(last[stream]) - time
-                newest = shift
-            length = (packet.duration or 0) * tick
-            if not length and packet.stream is video:
-                length = 1 / frame_rate(video)
-            shifts[stream], last[stream] = shift, (time + shift, length)
-            packet.dts += round(shift / tick)
+            if not fits(time + shift, stream):
+                shift = newest = ends[stream] - time
+            if stream.type != "subtitle":
+                length = (packet.duration or 0) * packet.time_base
+                if not length and stream is video:
+                    length = 1 / frame_rate(video)
+                shifts[stream], begins[stream], ends[stream] = shift, time + shift, time + shift + length
+            ticks = round(shift / packet.time_base)
+            packet.dts += ticks
             if packet.pts is not None:
-                packet.pts += round(shift / tick)
+                packet.pts += ticks
         yield packet
 
 
@@ -215,17 +214,10 @@ def orientation(frame):
     return True, b < 0, c < 0
 
 
-def turn_upright(array, frame):
-    """An array H,W,C of the stored pixels of `frame`, turned as a player shows it."""
-    swap, rows, columns = orientation(frame)
-    array = array.swapaxes(0, 1) if swap else array
-    return np.ascontiguousarray(array[:: -1 if rows else 1, :: -1 if columns else 1])
-
-
 # Colours
 
 
-def matrix(frame):
+def yuv_matrix(frame):
     """The number of a frame's YUV matrix: its own tag, else what players assume for its size."""
     if frame.colorspace in MATRICES:
         return frame.colorspace
@@ -253,20 +245,22 @@ def to_rgb(video, frame):
     transparent = any(component.is_alpha for component in frame.format.components)
     options = {"format": "rgba" if transparent else "rgb24"}
     if not frame.format.is_rgb:
-        options["src_colorspace"] = matrix(frame)
+        options["src_colorspace"] = yuv_matrix(frame)
     if video.codec_context.color_trc in HDR:
         options |= {"dst_color_trc": BT709, "dst_color_primaries": BT709}
     rgb = _converter().reformat(frame, **options).to_ndarray()
     if transparent:
         rgb = np.rint(255 - (255.0 - rgb[..., :3]) * (rgb[..., 3:] / 255)).astype(np.uint8)
-    return turn_upright(rgb, frame)
+    swap, rows, columns = orientation(frame)
+    rgb = rgb.swapaxes(0, 1) if swap else rgb
+    return np.ascontiguousarray(rgb[:: -1 if rows else 1, :: -1 if columns else 1])
 
 
 def colour_tags(video, frame):
     """(matrix, primaries, transfer characteristics) of the colours of `to_rgb`, for an encoder of YUV."""
     if video.codec_context.color_trc in HDR:
         return BT709, BT709, BT709
-    tags = matrix(frame), video.codec_context.color_primaries, video.codec_context.color_trc
+    tags = yuv_matrix(frame), video.codec_context.color_primaries, video.codec_context.color_trc
     if tags[0] == BT709:  # as in a film without tags
         return tuple(BT709 if value == UNKNOWN else value for value in tags)
     return tags

@@ -50,7 +50,9 @@ def convert(source, target, change, about=""):
         with film.open_film(source) as old, replacing(target) as part:
             with open(part, "wb") as file, av.open(file, "w", format=kind) as new:
                 count = _convert(old, new, change, about)
-            kept = _count_frames(part, kind)
+            with av.open(part, format=kind) as file:  # count the frames that a player will find
+                packets = file.demux(video=0)
+                kept = sum(1 for packet in packets if packet.size and not packet.is_discard)
             if kept != count:
                 raise RunFailed(f"{target} would have {kept} of the {count} frames: try another container")
             return count
@@ -108,13 +110,6 @@ def _add_video(new, video, frame, picture):
     context.color_range = film.LIMITED
     _copy_description(video, out)
     return out
-
-
-def _count_frames(path, kind):
-    """The number of frames that a player finds in a film."""
-    with av.open(path, format=kind) as file:
-        packets = file.demux(file.streams.video[0])
-        return sum(1 for packet in packets if packet.size and not packet.is_discard)
 
 
 # Sound, subtitles, chapters, attachments, titles

@@ -1,6 +1,5 @@
 """Apply a generator to images (uint8, height x width x channels), whole or in tiles."""
 
-import contextlib
 import itertools
 import math
 from fractions import Fraction
@@ -65,24 +64,16 @@ def stylise(generator, photos, tile=None):
         raise RunFailed("the result has values that are not finite: try another checkpoint of the run")
     name = "fp16" if precision == torch.float16 else "bf16"
     report_once(f"{name} overflows: such pictures are computed again in fp32 (--precision fp32: all)")
-    with _in_float32(generator):
+    convolutions = [layer for layer in generator.modules() if isinstance(layer, networks.CONVOLUTIONS)]
+    try:
+        for layer in convolutions:
+            layer.float()
         return [
             utils.to_image(result) if good else stylise(generator, [photo], tile)[0]
             for photo, result, good in zip(photos, results, finite, strict=True)
         ]
-
-
-@contextlib.contextmanager
-def _in_float32(generator):
-    """Within the block a prepared generator's convolutions work in float32."""
-    layers = [layer for layer in generator.modules() if isinstance(layer, networks.CONVOLUTIONS)]
-    precision = layers[0].weight.dtype
-    try:
-        for layer in layers:
-            layer.float()
-        yield
     finally:
-        for layer in layers:
+        for layer in convolutions:
             layer.to(precision)
 
 

@@ -22,41 +22,27 @@ SAVING = {
 }
 
 
-def run(pictures, apply, args, largest_batch, origin=None):
+def run(pictures, apply, largest_batch, size=None, side_by_side=False, origin=None):
     """Convert a list of listing.Picture; returns how many failed, each reported in one line.
 
-    `apply` converts a list of photos of one size, at most `largest_batch(height, width)` of them. `origin`,
-    of images.describe_origin, is written into the results.
+    `apply` converts a list of photos of one size, at most `largest_batch(height, width)` of them. `size`
+    limits the longer side. `origin`, of images.describe_origin, is written into the results.
     """
     failed, workers = 0, cores()
-    read_one = functools.partial(read, longest=args.size)
-    write_one = functools.partial(write, origin=origin, side_by_side=args.side_by_side)
+    read_one = functools.partial(read, longest=size)
+    write_one = functools.partial(write, origin=origin, side_by_side=side_by_side)
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
         tqdm(total=len(pictures), unit="picture", disable=None, leave=False) as bar,
     ):
-
-        def finish(picture):
-            nonlocal failed
+        decoded = map_ahead(pool, read_one, pictures, 2 * workers)
+        converted = convert_batches(decoded, apply, largest_batch)
+        for picture in map_ahead(pool, write_one, converted, 2 * workers):
             bar.update()
             picture.frames, picture.results = [], []  # the list of all pictures keeps them alive
             if picture.failure:
                 report(f"{picture.source}: {picture.failure}")
                 failed += 1
-
-        writing = collections.deque()
-        read_ahead = map_ahead(pool, read_one, pictures, 2 * workers)
-        shape_of = lambda picture: None if picture.failure else picture.frames[0].shape
-        for shape, same in itertools.groupby(read_ahead, shape_of):
-            at_once = largest_batch(*shape[:2]) if shape else 1
-            while group := list(itertools.islice(same, at_once)):
-                if shape:
-                    convert(group, apply, at_once)
-                writing += [pool.submit(write_one, picture) for picture in group]
-                while len(writing) > 2 * workers:
-                    finish(writing.popleft().result())
-        for future in writing:
-            finish(future.result())
     return failed
 
 
@@ -85,6 +71,17 @@ def read(picture, longest):
     if len(picture.frames) > 1 and kind not in decoding.ANIMATED:
         picture.failure = f"{len(picture.frames)} frames do not fit a {suffix}: use --format gif, png or webp"
     return picture
+
+
+def convert_batches(pictures, apply, largest_batch):
+    """Yield the pictures with their results or failures; those of one size in a row go together."""
+    shape_of = lambda picture: None if picture.failure else picture.frames[0].shape
+    for shape, same in itertools.groupby(pictures, shape_of):
+        at_once = largest_batch(*shape[:2]) if shape else 1
+        while group := list(itertools.islice(same, at_once)):
+            if shape:
+                convert(group, apply, at_once)
+            yield from group
 
 
 def convert(group, apply, at_once):

@@ -27,12 +27,12 @@ def vgg():
 
 @pytest.fixture
 def make_judge(data, vgg):
-    """make_judge(photos, drawings, resize, **more) -> a Judge; of the tiny data by default."""
+    """make_judge(photos, drawings, resize, inception, clear) -> a Judge; of the tiny data by default."""
     folders = [sorted((data / part).iterdir()) for part in ("src_data/test", "tgt_data/train")]
 
-    def make(photos=folders[0], drawings=folders[1], resize="crop", **more):
+    def make(photos=folders[0], drawings=folders[1], resize="crop", inception=None, clear=None):
         fit = functools.partial(images.fit_training, size=SIZE, how=resize)
-        return judge.Judge(photos, drawings, vgg, CPU, "fp32", SIZE, fit, **more)
+        return judge.Judge(judge.Extractor(vgg, "fp32", fit, SIZE, inception), photos, drawings, clear=clear)
 
     return make
 
@@ -109,7 +109,7 @@ def test_content_change_is_the_mean_change_over_the_mean_size(make_judge, vgg):
     judging = make_judge()
     change = size = 0
     for path in judging.photos:
-        photo = judging.fit(images.read(path))
+        photo = judging.extractor.fit(images.read(path))
         for both in zip(judge.squares(photo, SIZE), judge.squares(255 - photo, SIZE), strict=True):
             x, y = (vgg(torch.from_numpy(a.copy()).permute(2, 0, 1)[None] / 127.5 - 1) for a in both)
             change, size = change + (x - y).abs().sum(), size + x.abs().sum()
@@ -169,7 +169,7 @@ def test_clear_pictures_are_compared_where_there_are_some(data, make_judge, tmp_
     photo = images.read(path)
     images.write(clear, np.clip(photo.astype(int) + 10, 0, 255).astype(np.uint8))
     judging = make_judge(clear={path: clear})
-    fitted = [judging.fit(image) for image in (photo, images.read(clear))]
+    fitted = [judging.extractor.fit(image) for image in (photo, images.read(clear))]
     assert judging.baseline["psnr_clear"] == pytest.approx(measures.psnr(*fitted))
     assert judging.baseline["ssim_clear"] == pytest.approx(measures.ssim(*fitted))
     assert "psnr_clear" not in judging.floor
@@ -207,7 +207,7 @@ def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(data
     assert row["lines_photo"] == 0 < row["lines_drawings"] and "pictures" not in row
     fit = functools.partial(images.fit_training, size=16, how="crop")
     drawings = sorted((data / "tgt_data/train").iterdir())
-    expected = judge.Judge(tests[::2], drawings, vgg, CPU, "fp32", 16, fit).baseline
+    expected = judge.Judge(judge.Extractor(vgg, "fp32", fit, 16), tests[::2], drawings).baseline
     assert row["kid_drawings"] == pytest.approx(expected["kid_drawings"])
     model.vgg, args.vgg_model = None, str(VGG)  # a method without VGG19
     measure = judge.measure_of(run)

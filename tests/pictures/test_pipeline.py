@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import errno
-import types
 
 import numpy as np
 import pytest
@@ -22,13 +21,12 @@ def negative(photos):
 def run(tmp_path):
     """Converts the pictures of tmp_path/in with `apply` to tmp_path/out; returns how many failed."""
 
-    def call(apply=negative, most=1, extension="", size=None, side_by_side=False, origin=None):
+    def call(apply=negative, most=1, extension="", **options):
         pictures = []
         for path in sorted((tmp_path / "in").iterdir()):
             name = path.with_suffix(extension).name if extension else path.name
             pictures.append(Picture(path, tmp_path / "out" / name))
-        args = types.SimpleNamespace(size=size, side_by_side=side_by_side)
-        return pipeline.run(pictures, apply, args, lambda height, width: most, origin)
+        return pipeline.run(pictures, apply, lambda height, width: most, **options)
 
     (tmp_path / "in").mkdir()
     return call
