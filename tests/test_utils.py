@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import warnings
 
@@ -70,7 +71,17 @@ def test_the_launcher_of_one_machine_is_its_torchrun_and_of_several_their_id(mon
     assert utils.launcher().endswith(f" {os.getppid()}")
 
 
-def test_without_git_the_commit_of_the_code_is_unknown(monkeypatch):
+def test_the_commit_of_the_code(tmp_path, monkeypatch):
+    git = lambda *words: subprocess.check_output(["git", "-C", tmp_path, *words], text=True).strip()
+    (tmp_path / "utils.py").touch()
+    monkeypatch.setattr(utils, "__file__", str(tmp_path / "utils.py"))
+    git("init", "--quiet")
+    assert utils.code_commit() is None
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "--message=a")
+    assert utils.code_commit() == git("rev-parse", "HEAD")
+    (tmp_path / "utils.py").write_text("changed")
+    assert utils.code_commit() == git("rev-parse", "HEAD") + "+changes"
     monkeypatch.setenv("PATH", "")
     assert utils.code_commit() is None
 
