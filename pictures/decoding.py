@@ -28,6 +28,7 @@ ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}  # Pillow's formats that hold frames o
 LONGEST = 100  # times its width; fit_training would enlarge a line of 1x20000 pixels to four gigabytes
 LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # 179 million pixels; Pillow refuses more (a decompression bomb)
 ALL_FRAMES = 2**29  # pixels held at once: 1.6 GB, and as much for the results
+DATES = [tag for tag in ExifTags.Base if tag.name.startswith(("DateTime", "OffsetTime", "SubsecTime"))]
 SMALLER = "make it smaller"
 REDUCED = f"give --size N (for a JPEG that is not progressive), or {SMALLER}"
 
@@ -84,19 +85,18 @@ def decode_frames(data, longest=None):
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
                 return [_with_alpha(file)], _kept(file)
             width, height = file.size
-            profile, still = file.info.get("icc_profile"), file.info.get("default_image", False)
             if file.n_frames * width * height > ALL_FRAMES:
                 raise Unreadable(f"{file.n_frames} frames of {width}x{height} pixels are too many at once")
-            frames, info = [], {"duration": [], "loop": file.info.get("loop")}
-            for frame in itertools.islice(ImageSequence.Iterator(file), still, None):
+            frames, durations, profile = [], [], file.info.get("icc_profile")
+            for frame in itertools.islice(ImageSequence.Iterator(file), file.info.get("default_image"), None):
                 frame = frame.copy()
                 frame.info["icc_profile"] = profile  # of the whole file; Pillow forgets it between frames
                 frames.append(_with_alpha(frame))
-                info["duration"].append(frame.info.get("duration", 0))
+                durations.append(frame.info.get("duration", 0))
             if len({frame.shape[:2] for frame in frames}) > 1:
                 raise Unreadable("its frames differ in size")
-            info = {key: value for key, value in info.items() if value is not None}
-            return frames, info | _kept(file)
+            loop = {"loop": file.info["loop"]} if "loop" in file.info else {}
+            return frames, {"duration": durations, **loop, **_kept(file)}
     except MemoryError:
         raise
     except Exception as error:
@@ -106,21 +106,16 @@ def decode_frames(data, longest=None):
 
 def _kept(image):
     """Pillow's options that keep the dates and the resolution of a photograph."""
-    kept, tags = {}, ExifTags.Base
-    dates = [tags.DateTimeOriginal, tags.DateTimeDigitized, tags.OffsetTime, tags.OffsetTimeOriginal]
-    dates += [tags.OffsetTimeDigitized, tags.SubsecTime, tags.SubsecTimeOriginal, tags.SubsecTimeDigitized]
+    kept = {}
     with contextlib.suppress(Exception):  # damaged EXIF can fail in any way, and does the picture no harm
         resolution = tuple(float(value) for value in image.info["dpi"])
         if all(0 < value < 2**16 for value in resolution):
             kept["dpi"] = resolution
     with contextlib.suppress(Exception):
-        old, new = image.getexif(), Image.Exif()
-        inner = old.get_ifd(ExifTags.IFD.Exif)
-        dated = {tag: inner[tag] for tag in dates if isinstance(inner.get(tag), str)}
-        new.get_ifd(ExifTags.IFD.Exif).update(dated)
-        if isinstance(date := old.get(tags.DateTime), str):
-            new[tags.DateTime] = date
-        if tags.DateTime in new or dated:
+        old, new, inner = image.getexif(), Image.Exif(), ExifTags.IFD.Exif
+        for source, target in ((old, new), (old.get_ifd(inner), new.get_ifd(inner))):
+            target.update({tag: source[tag] for tag in DATES if isinstance(source.get(tag), str)})
+        if new or new.get_ifd(inner):
             kept["exif"] = new.tobytes()  # of an object, Pillow's TIFF writer writes the first part only
     return kept
 
@@ -153,18 +148,14 @@ def _open(data, at_least=None, longest=None):
 
 def _identify(data):
     """The Pillow image of the bytes of a file, usually not decoded yet; a JPEG may have any size."""
+    if data[:4] in tiffs.MAGIC:
+        return tiffs.open_tiff(data)
     try:
         image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError:
         if not data.startswith(b"\xff\xd8"):
             raise
         return JpegImageFile(io.BytesIO(data))
-    except UnidentifiedImageError:
-        if data[:4] not in tiffs.MAGIC:
-            raise
-        image = None
-    if data[:4] in tiffs.MAGIC:
-        return tiffs.open_tiff(image, data, LIMIT)
     if image.tile and image.tile[0].args == "RGB;16B" and "transparency" in image.info:
         image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])
     if image.format in ("PNG", "AVIF", "HEIF"):
