@@ -7,7 +7,6 @@ drawing's file and the settings, so it is made again only when one of them has c
 """
 
 import errno
-import functools
 import os
 import shutil
 import sys
@@ -28,6 +27,7 @@ CANNY = (100, 200)  # thresholds of the public PyTorch script; the paper names t
 WIDTH = 5  # pixels: side of the dilation and of the Gaussian kernel 1-4-6-4-1
 BYTES = 2.2  # of a pair for each pixel of a square drawing, measured on the sample data at 256 pixels
 REPORTED = 1e8  # bytes of new pairs from which their size is reported
+NOT_WRITABLE = errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG
 
 
 def smooth_edges(drawing):
@@ -48,30 +48,32 @@ def make_pairs(drawings, out, size, how="crop"):
     Returns the pairs as images.Checked. `size` and `how` are those of images.fit_training. Pairs that are up
     to date are left alone. Raises WrongUse when `out` cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(out, error) from None
     names = listing.find_images(drawings)
     paths = [out / f"{name}.png" for name in names]
-    with locked(out, wait=True):
-        new = sum(not os.path.exists(path) for path in paths)
-        if (needed := new * BYTES * size**2) >= REPORTED:
-            free = shutil.disk_usage(out).free
-            report(
-                f"edge smoothing {new} drawings: about {needed / 1e9:.1f} GB in {out}, "
-                f"where {free / 1e9:.1f} GB are free"
-            )
-        work = functools.partial(_make_pair, drawings, out, size=size, how=how)
-        results = images.for_each(work, names, "edge smoothing")
+    make = lambda name: _make_pair(drawings / name, out / f"{name}.png", size, how)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out, wait=True):
+            new = sum(not os.path.exists(path) for path in paths)
+            if (needed := new * BYTES * size**2) >= REPORTED:
+                free = shutil.disk_usage(out).free
+                report(
+                    f"edge smoothing {new} drawings: about {needed / 1e9:.1f} GB in {out}, "
+                    f"where {free / 1e9:.1f} GB are free"
+                )
+            results = images.for_each(make, names, "edge smoothing")
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        advice = "name another folder, in training with --pair_dir DIR"
+        raise WrongUse(f"cannot write {out} ({error.strerror}): {advice}") from None
     return images.Checked.of(paths, [drawings / name for name in names], results)
 
 
-def _make_pair(drawings, out, name, size, how):
+def _make_pair(source, path, size, how):
     """Returns (digest, None) or (None, the reason why the drawing has no pair)."""
-    path = out / f"{name}.png"
     try:
-        data = (drawings / name).read_bytes()
+        data = source.read_bytes()
         digest = images.digest(data)
         stamp = f"{digest} size={size} resize={how} canny={CANNY} width={WIDTH} colours=sRGB"
         if _stamp(path) == stamp:
@@ -85,11 +87,9 @@ def _make_pair(drawings, out, name, size, how):
         path.parent.mkdir(parents=True, exist_ok=True)
         images.write(path, pair, pnginfo=info, compress_level=1)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise _cannot_write(out, error) from None
-        if error.errno == errno.ENAMETOOLONG:  # a pair's name is longer than its drawing's
-            return None, first_line(error)
-        raise
+        if error.errno != errno.ENAMETOOLONG:  # a pair's name is longer than its drawing's
+            raise
+        return None, first_line(error)
     return digest, None
 
 
@@ -101,12 +101,6 @@ def _stamp(path):
             return image.info.get("pair")
     except (OSError, SyntaxError, ValueError):
         return None
-
-
-def _cannot_write(out, error):
-    return WrongUse(
-        f"cannot write {out} ({error.strerror}): name another folder, in training with --pair_dir DIR"
-    )
 
 
 def main(argv=None):

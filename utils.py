@@ -118,14 +118,14 @@ def exit_status(main):
 
 def end_on_signals():
     """Let SIGTERM and SIGHUP raise Stopped, so that partly written files are removed."""
+
+    def end(number, _):
+        raise Stopped(f"stopped by {signal.Signals(number).name}", 128 + number)
+
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
-            signal.signal(number, _end)
-
-
-def _end(number, _):
-    raise Stopped(f"stopped by {signal.Signals(number).name}", 128 + number)
+            signal.signal(number, end)
 
 
 # Processes, device and precision
@@ -148,15 +148,12 @@ def is_first():
 
 def code_commit():
     """The git commit of this code, with "+changes" if files differ from it; None without git."""
-    git = ["git", "-C", os.path.dirname(__file__)]
+    described = ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+changes"]
+    git = ["git", "-C", os.path.dirname(__file__), *described]
     try:
-        found, changed = (
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
-        )
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found + ("+changes" if changed else "")
 
 
 def restarts():

@@ -54,8 +54,8 @@ def extract(args, sheet):
                 if result == "kept" and (repeated := kept.add(time, grey)) is not None:
                     result = "near-duplicates"
                 counts[result] += 1
-                text = result if repeated is None else f"like {clock(repeated)}"
-                sheet.add(cut, f"{clock(time)} {text}", result == "kept")
+                text = result if repeated is None else f"like {repeated:.1f} s"
+                sheet.add(cut, f"{time:.1f} s {text}", result == "kept")
                 if result == "kept":
                     name = f"{args.film.stem}_{time:010.3f}".replace(".", "_")
                     images.write(args.out_dir / f"{name}.{args.format}", cut, quality=95, subsampling=0)
@@ -66,7 +66,7 @@ def extract(args, sheet):
 # The film
 
 
-def frames(file, start=0, end=np.inf):
+def frames(file, start, end=np.inf):
     """Yield (seconds, frame of PyAV) from `start` to `end` of an open film, which is at or before `start`."""
     for _, frame in film.play(file, film.video_stream(file)):
         if frame.time > end:
@@ -138,13 +138,6 @@ def at_cuts(found):
         if time >= due:
             yield time, frame
             before, due = tiny, np.inf
-
-
-def clock(seconds):
-    """Seconds as H:MM:SS.s, or M:SS.s in the first hour."""
-    minutes, seconds = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
 
 
 class Sheet:

@@ -102,7 +102,7 @@ class Kept:
     A frame of which a recent one shows a share of `similar` is one; with 1, whole frames only are compared.
     """
 
-    def __init__(self, similar=SIMILAR):
+    def __init__(self, similar):
         self.similar, self.times, self.fingerprints = similar, [], []
         self.recent = collections.deque(maxlen=RECENT)  # (time, grey, points, descriptors)
 

@@ -2,9 +2,11 @@
 
 import collections
 import copy
+import dataclasses
 import functools
 import math
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +14,9 @@ import torch
 from tqdm import tqdm
 
 import utils
-from evaluation import style
-from evaluation.measures import Views, measure
+from evaluation import measures, style
+from evaluation.measures import Views
+from networks import VGG19
 from pictures import checkpoints, images, inference
 from support.gpu import no_search
 from training import data
@@ -34,32 +37,63 @@ class FeatureSet(NamedTuple):
     scores: dict | None = None  # {path: score of the picture}, of style.Style
 
 
+@dataclasses.dataclass
+class Extractor:
+    """Reads pictures, resizes them as in training and extracts features."""
+
+    vgg: VGG19
+    precision: str  # of the convolutions of `vgg`
+    fit: Callable  # fit(image) resizes an image as in training
+    size: int  # side of the squares, pixels
+    inception: Callable | None = None  # uint8 N,3,H,W to the features N,d of KID and FID; None: `vgg`
+
+    def read(self, path):
+        """(an image, the same in the size of training). Raises CannotRead."""
+        image = images.read(path)
+        try:
+            return image, self.fit(image)
+        except images.Unreadable as error:
+            raise images.CannotRead(path, error) from None
+
+    def describe(self, image):
+        """The features of an image that the measure of style is computed from."""
+        with self._autocast():
+            return style.describe(image, self.vgg)
+
+    @torch.inference_mode()
+    def extract(self, image):
+        """(conv4_4 of the squares of an image, their features N,d for KID and FID, on the CPU)."""
+        batch = torch.from_numpy(np.stack(squares(image, self.size))).to(self.vgg.mean.device)
+        batch = batch.permute(0, 3, 1, 2)
+        with self._autocast():
+            maps = self.vgg(utils.to_range(batch)).float()
+        features = self.inception(batch) if self.inception else maps.mean((2, 3))
+        return maps, features.float().cpu()
+
+    def _autocast(self):
+        return utils.autocast(self.vgg.mean.device, self.precision)
+
+
 class Judge:
     """Compares results with photographs and drawings, whose features are computed once, by the constructor.
 
-    All pictures are resized as in training, by `fit(image)`, and cut into squares of `size` pixels for the
-    networks. `photos`, `drawings` and `training` are lists of paths, `clear` is {hazy photo: its clear
-    picture}, also paths. `vgg` is a VGG19 on `device`; `inception`, if given, maps uint8 N,3,H,W to N,d. The
-    measure of style is fitted to the photographs of `training` and the drawings, and left out without any.
+    `photos`, `drawings` and `training` are lists of paths, `clear` is {hazy photo: its clear picture}, also
+    paths. The measure of style is fitted to the photographs of `training` and the drawings, and left out
+    without any.
 
     `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows: dictionaries of
     the numbers of measures.MEASURES, of `pictures` and `squares`, and with `_std` of errors. The floor's
-    distances are those between two halves of the drawings. KID's kernel weighs features by their size, which
-    differs between channels and between VGGs; so VGG19's, the means of conv4_4's channels over a square, get
-    mean 0 and standard deviation 1 over the drawings.
+    distances are those between two halves of the drawings.
     """
 
-    def __init__(
-        self, photos, drawings, vgg, device, precision, size, fit, inception=None, clear=None, training=()
-    ):
-        self.photos, self.clear, self.size, self.fit = photos, clear or {}, size, fit
-        self.vgg, self.inception, self.device = vgg, inception, device
-        self.autocast = functools.partial(utils.autocast, device, precision)
-        self.style = style.learn(training, drawings, self.describe_file) if training else None
+    def __init__(self, extractor, photos, drawings, training=(), clear=None):
+        self.extractor, self.photos, self.clear = extractor, photos, clear or {}
+        self.style = style.learn(training, drawings, extractor) if training else None
         self.of_drawings, floor = self._measure_set(drawings, "drawings")
         self.of_photos, baseline = self._measure_set(photos, "photographs", scored=True)
         self.centre, self.scale = 0, 1
-        if not inception:
+        if not extractor.inception:
+            # KID's kernel weighs features by their size, which differs between channels and between VGGs.
             self.centre = self.of_drawings.features.mean(0)
             self.scale = self.of_drawings.features.std(0, correction=0).clamp_min(1e-6)
         self.floor = floor | self._distance("drawings", *_halves(self.of_drawings))
@@ -74,14 +108,6 @@ class Judge:
         row |= self._distance("drawings", results, self.of_drawings)
         return row | self._distance("photos", results, self.of_photos)
 
-    def describe_file(self, path, alter=lambda image: image):
-        """The features that the measure of style sees of a file's image after `alter`. Raises CannotRead."""
-        return self._describe(alter(self._read(path)[1]))
-
-    def _describe(self, image):
-        with self.autocast():
-            return style.describe(image, lambda picture: self.vgg.maps(picture.to(self.device), style.LAYERS))
-
     def _measure_set(self, paths, title, make=None, scored=False):
         """(FeatureSet, row) of the pictures, or of what `make` makes of them.
 
@@ -95,15 +121,15 @@ class Judge:
             except images.CannotRead as error:
                 report_once(f"left out {error.path}: {error.reason}")
                 continue
-            for key, value in measure(views).items():
+            for key, value in measures.measure(views).items():
                 values[key].append(value)
             if scored and self.style:
-                scores[path] = self.style.score(self._describe(views.result))
-            maps, pooled = self._features(views.result)
-            features.append(pooled)
-            pictures += [number] * len(pooled)
+                scores[path] = self.style.score(self.extractor.describe(views.result))
+            maps, of_squares = self.extractor.extract(views.result)
+            features.append(of_squares)
+            pictures += [number] * len(of_squares)
             if make:
-                photo_maps, _ = self._features(views.photo)
+                photo_maps, _ = self.extractor.extract(views.photo)
                 change += (maps - photo_maps).abs().sum().item()
                 size += photo_maps.abs().sum().item()
         if not features:
@@ -115,7 +141,7 @@ class Judge:
 
     def _views(self, path, make):
         """The Views of a picture, or of what `make` makes of it. Raises CannotRead."""
-        picture, photo = self._read(path)
+        picture, photo = self.extractor.read(path)
         clear = None
         if path in self.clear:
             clear = _resize_like(photo, _without_border(images.read(self.clear[path]), picture))
@@ -124,27 +150,10 @@ class Judge:
         result = make(path, picture)
         return Views(_resize_like(photo, result), photo, clear, result, _resize_like(result, picture))
 
-    def _read(self, path):
-        """(a picture, the same in the size of training). Raises CannotRead."""
-        picture = images.read(path)
-        try:
-            return picture, self.fit(picture)
-        except images.Unreadable as error:
-            raise images.CannotRead(path, error) from None
-
-    @torch.inference_mode()
-    def _features(self, image):
-        """(conv4_4 of the squares of an image, their features N,d for KID and FID, on the CPU)."""
-        batch = torch.from_numpy(np.stack(squares(image, self.size))).to(self.device).permute(0, 3, 1, 2)
-        with self.autocast():
-            maps = self.vgg(utils.to_range(batch)).float()
-        pooled = self.inception(batch) if self.inception else maps.mean((2, 3))
-        return maps, pooled.float().cpu()
-
     def _place(self, scores, photos):
         """{name: style, its error} of pictures with these scores beside `photos`; {} of few."""
         beside = [self.of_photos.scores[path] for path in photos if path in self.of_photos.scores]
-        if not self.style or len(beside) < style.FEWEST_JUDGED:
+        if len(beside) < style.FEWEST_JUDGED:
             return {}
         place, error = style.place(scores, beside, self.style.drawings)
         return {"drawn": place, "drawn_std": error}
@@ -169,12 +178,11 @@ def measure_of(run):
     """
     args = run.args
     *_, folder = data.folders(args)
-    drawings = images.check(data.require_images(folder, data.MEASURABLE, "drawings"), "drawings")
-    drawings = data.readable(drawings, 1, "drawings", folder).paths
+    drawings = data.require_images(folder, data.MEASURABLE, "drawings")
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
     fit = functools.partial(images.fit_training, size=load_size(args), how=args.resize)
-    photos, size = data.choosing(run.data.tests), args.input_size
-    judge = Judge(photos, drawings, vgg, run.device, run.precision, size, fit, training=run.data.photos)
+    extractor = Extractor(vgg, run.precision, fit, args.input_size)
+    judge = Judge(extractor, data.choosing(run.data.tests), drawings, run.data.photos)
     references = {"photo": judge.baseline, "drawings": judge.floor}
     constant = {f"{key}_{of}": row[key] for key in ("flat", "lines") for of, row in references.items()}
 

@@ -6,9 +6,7 @@ Belongie, ICCV 2017). All pictures get the same mean luminance first, so that ti
 Photographs with black lines drawn along their Canny edges count as photographs: lines alone make no drawing.
 """
 
-import functools
 import itertools
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -48,16 +46,14 @@ class Style(NamedTuple):
 
 
 @torch.inference_mode()
-def describe(image, maps):
-    """Features (n,d) of the squares of an image (uint8 H,W,3).
-
-    `maps(picture)` returns VGG19's feature maps at LAYERS for a picture 1,3,H,W from -1 on, 1 is white.
-    """
+def describe(image, vgg):
+    """Features (n,d), on the CPU, of the squares of an image (uint8 H,W,3)."""
     grey = torch.from_numpy(luminance(image)[..., 0].astype(np.float32)) / 255
     grey *= BRIGHTNESS / max(grey.mean().item(), DARKEST)
     squares = [max(1, round(side / SQUARE)) for side in grey.shape]
+    picture = (2 * grey - 1).expand(1, 3, -1, -1).to(vgg.mean.device)
     features = []
-    for layer in maps((2 * grey - 1).expand(1, 3, -1, -1)):
+    for layer in vgg.maps(picture, LAYERS):
         layer = layer.float()
         mean, of_squares = (F.adaptive_avg_pool2d(each, squares) for each in (layer, layer**2))
         features += [mean, (of_squares - mean**2).clamp_min(0).sqrt()]
@@ -70,21 +66,22 @@ def draw_lines(image, width):
     return np.where(edges[..., None] > 0, np.uint8(0), image)
 
 
-def learn(photos, drawings, describe):
+def learn(photos, drawings, extractor):
     """The Style of photographs and drawings, lists of paths, from at most 256 of each.
 
-    `describe(path, alter)` gives the features of the file's image after `alter`, and raises
-    images.CannotRead. Reports why and returns None if the pictures are too few or differ too little.
+    `extractor` is a judge.Extractor. Reports why and returns None if the pictures are too few or differ too
+    little.
     """
-    photos = _describe_all(_evenly_spaced(photos), "photographs", describe)
-    drawings = _describe_all(_evenly_spaced(drawings), "drawings", describe)
+    photos = _describe_all(photos, "photographs", extractor)
+    drawings = _describe_all(drawings, "drawings", extractor)
     if min(len(photos), len(drawings)) < FEWEST:
         found = f"{len(photos)} photographs and {len(drawings)} drawings"
         report_once(f"style is not measured: {found} to learn it from, at least {FEWEST} of each needed")
         return None
     widths = dict(zip(list(photos)[::3], itertools.cycle(WIDTHS), strict=False))  # in both halves
-    with_lines = lambda path: describe(path, functools.partial(draw_lines, width=widths[path]))
-    learned = fit(photos, _describe_all(widths, "photographs with lines", with_lines), drawings)
+    with_lines = lambda path, image: draw_lines(image, widths[path])
+    lined = _describe_all(list(widths), "photographs with lines", extractor, with_lines)
+    learned = fit(photos, lined, drawings)
     if learned.auc < LOWEST_AUC:
         report_once(
             f"style is not measured: the discriminant ranks only {learned.auc:.0%} of drawings above "
@@ -94,17 +91,14 @@ def learn(photos, drawings, describe):
     return learned
 
 
-def _evenly_spaced(paths):
+def _describe_all(paths, title, extractor, alter=lambda path, image: image):
+    """{path: features of alter(path, image)} of at most 256 images, evenly spaced, that can be read."""
     places = np.linspace(0, len(paths) - 1, min(MOST, len(paths))).round().astype(int)
-    return [paths[place] for place in places]
-
-
-def _describe_all(paths, title, describe):
-    """{path: features} of those that can be read."""
     found = {}
-    for path in tqdm(paths, f"style, {title}", unit="picture", disable=None, leave=False):
+    for place in tqdm(places, f"style, {title}", unit="picture", disable=None, leave=False):
         try:
-            found[path] = describe(path)
+            _, image = extractor.read(paths[place])
+            found[paths[place]] = extractor.describe(alter(paths[place], image))
         except images.CannotRead as error:
             report_once(f"left out {error.path}: {error.reason}")
     return found
@@ -113,29 +107,21 @@ def _describe_all(paths, title, describe):
 def fit(photos, lined, drawings):
     """A Style from the features of pictures, {path: (n,d)}; `lined` are some of the photos with lines."""
     half_of = split(list(photos)) | split(list(drawings))
-    scores = [], []
-    weights, offsets = [], []
+    of = lambda half, kind: [each.double() for path, each in kind.items() if half_of[path] == half]
+    weights, offsets, below, above = [], [], [], []
     for half in (0, 1):
-        fitted = [
-            torch.cat([each for path, each in kind.items() if half_of[path] != half]).double()
-            for kind in (photos, lined, drawings)
-        ]
-        direction = _discriminant(*fitted)
-        held_out = [
-            np.array(
-                [each.double().mean(0) @ direction for path, each in kind.items() if half_of[path] == half]
-            )
-            for kind in (photos, drawings)
-        ]
-        low, high = (kind.mean() for kind in held_out)
-        scale = abs(high - low) + TINY  # if they are the wrong way round, the AUC shows it
+        direction = _discriminant(*(torch.cat(of(1 - half, kind)) for kind in (photos, lined, drawings)))
+        low, high = (
+            torch.stack([each.mean(0) @ direction for each in of(half, kind)]) for kind in (photos, drawings)
+        )
+        scale = (high.mean() - low.mean()).abs() + TINY  # if they are the wrong way round, the AUC shows it
         weights.append(direction / scale)
-        offsets.append(low / scale)
-        for all_scores, kind in zip(scores, held_out, strict=True):
-            all_scores += ((kind - low) / scale).tolist()
-    below, above = map(np.array, scores)
-    auc = float((above[:, None] > below).mean())
-    return Style(torch.stack(weights, 1), torch.tensor(offsets), scores[1], auc)
+        offsets.append(low.mean() / scale)
+        below.append(low / scale - offsets[half])
+        above.append(high / scale - offsets[half])
+    scores = torch.cat(above)
+    auc = (scores[:, None] > torch.cat(below)).double().mean().item()
+    return Style(torch.stack(weights, 1), torch.stack(offsets), scores.tolist(), auc)
 
 
 def split(paths):
@@ -154,17 +140,12 @@ def _discriminant(photos, lined, drawings):
     shares = [(1 - LINED) / len(photos)] * len(photos) + [LINED / len(lined)] * len(lined)
     shares = torch.tensor(shares, dtype=torch.float64)
     photos = torch.cat([photos, lined])
-    centres = shares @ photos, drawings.mean(0)
-    deviations = [
-        (photos - centres[0]) * (shares / 2).sqrt()[:, None],
-        (drawings - centres[1]) / math.sqrt(2 * len(drawings)),
-    ]
-    within = torch.cat(deviations)
-    scale = within.norm(dim=0)
+    within = torch.cov(photos.T, correction=0, aweights=shares) + torch.cov(drawings.T, correction=0)
+    scale = (within.diag() / 2).sqrt()
     scale = scale.clamp_min(1e-3 * scale.max() + TINY)  # of channels that never respond
-    within = within / scale
-    covariance = (1 - SHRINKAGE) * within.T @ within + SHRINKAGE * torch.eye(len(scale)).double()
-    return torch.linalg.solve(covariance, (centres[1] - centres[0]) / scale) / scale
+    correlation = within / 2 / scale.outer(scale)
+    shrunken = (1 - SHRINKAGE) * correlation + SHRINKAGE * torch.eye(len(scale)).double()
+    return torch.linalg.solve(shrunken, (drawings.mean(0) - shares @ photos) / scale) / scale
 
 
 def place(results, photos, drawings):

@@ -1,5 +1,6 @@
 """Read a run folder into plain values for the pages, and name what is missing or damaged in it."""
 
+import itertools
 import json
 import math
 import os
@@ -63,8 +64,8 @@ def read(folder):
     if state == "finished" and not (folder / "generator_latest.pth").exists():
         problems.append("generator_latest.pth is missing")
     name = folder.name.removesuffix("_results")
-    keys = dict.fromkeys(key for row in rows for key in row)
-    curves = {key: [row.get(key) for row in rows] for key in keys}
+    curves = {key: [row.get(key) for row in rows] for key in dict.fromkeys(itertools.chain(*rows))}
+    last = {key: value for row in rows for key, value in row.items() if value is not None}
     newest = [row for row in rows if row.get("phase") == rows[-1].get("phase")][-RECENT:]
     median = lambda key: statistics.median([row[key] for row in newest if row.get(key)] or [math.nan])
     losses = record.get("losses", {})
@@ -78,7 +79,7 @@ def read(folder):
         "seconds": median("seconds"),
         "speed": median("images_per_second"),
         "data": _data(record),
-        "last": _last_values(curves, evaluation, folder.name),
+        "last": last | next((measures for name, measures in evaluation if folder.name in name), {}),
         "best": history.best(rows),
         "evaluation": evaluation,
         "remarks": remarks,
@@ -178,13 +179,6 @@ def _metrics(folder, problems):
     return numbers
 
 
-def _last_values(curves, evaluation, name):
-    """The last value of each column of metrics.csv, and the measures of the run `name` in its evaluation."""
-    known = {key: [value for value in values if value is not None] for key, values in curves.items()}
-    last = {key: values[-1] for key, values in known.items() if values}
-    return last | next((row for of, row in evaluation if name in of), {})
-
-
 def _evaluation(folder, problems):
     """([(name, {measure: number})], remarks) of evaluation.json."""
     path = folder / "evaluation.json"
@@ -213,8 +207,7 @@ def _samples(folder, problems):
     """The sample images of a run: {"photos": [...], "others": URLs of images whose names give no epoch}.
 
     A photo is a dictionary: its `name`; `pair`, whether its images show photo and result side by side (if
-    the file name ends with the number); `recon`, the URL of its reconstruction or None; `epochs`, {URL with
-    {epoch} in it: epochs as texts}.
+    the file name ends with the number); `images`, {epoch as text, or "recon" for that of phase one: URL}.
     """
     photos, others = {}, []
     for part in ("Reconstruction", "Transfer"):
@@ -224,21 +217,20 @@ def _samples(folder, problems):
             if not epoch and (part == "Transfer" or not photo):
                 others.append(f"{part}/{url(name)}")
                 continue
-            before, after = (name[: epoch.start()], name[epoch.end() :]) if epoch else ("", "")
-            title = f"{photo[1]} {photo[2]}" if photo else Path(f"{before}…{after}").stem
-            pair = bool(photo and not photo[3])
-            entry = photos.setdefault(title, {"name": title, "pair": pair, "recon": None, "epochs": {}})
-            if epoch:
-                pattern = f"{part}/{url(before)}{{epoch}}{url(after)}"
-                entry["epochs"].setdefault(pattern, []).append(epoch[0])
+            if photo:
+                title = f"{photo[1]} {photo[2]}"
             else:
-                entry["recon"] = f"{part}/{url(name)}"
+                title = Path(f"{name[: epoch.start()]}…{name[epoch.end() :]}").stem
+            pair = bool(photo and not photo[3])
+            photos.setdefault(title, {"name": title, "pair": pair, "images": {}})
+            photos[title]["images"][str(int(epoch[0])) if epoch else "recon"] = f"{part}/{url(name)}"
     photos = sorted(photos.values(), key=lambda photo: _natural(photo["name"]))
     if not photos and not others:
         problems.append("no sample images")
     every = _epochs(photos)
     for photo in photos:
-        if photo["epochs"] and (missing := sorted(every - _epochs([photo]))):
+        own = _epochs([photo])
+        if own and (missing := sorted(every - own)):
             some = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
             problems.append(f"{photo['name']} has no image of epoch {some}")
     return {"photos": photos, "others": others}
@@ -246,24 +238,20 @@ def _samples(folder, problems):
 
 def _epochs(photos):
     """The epochs at which any of the photos has an image."""
-    return {int(epoch) for photo in photos for epochs in photo["epochs"].values() for epoch in epochs}
+    return {int(epoch) for photo in photos for epoch in photo["images"] if epoch != "recon"}
 
 
 def _newest(samples):
     """(URL, whether photo and result are side by side) of the first photo's newest image, or None."""
     photos, others = samples["photos"], samples["others"]
     if photos:
-        photo = next((photo for photo in photos if photo["epochs"]), photos[0])
-        return newest_image(photo), photo["pair"]
+        return newest_image(photos[0]), photos[0]["pair"]
     return (others[-1], False) if others else None
 
 
 def newest_image(photo):
-    """The URL of a photo's newest image; its reconstruction if there is none of phase two."""
-    if not photo["epochs"]:
-        return photo["recon"]
-    pattern, epochs = max(photo["epochs"].items(), key=lambda item: int(item[1][-1]))
-    return pattern.replace("{epoch}", epochs[-1])
+    """The URL of a photo's newest image."""
+    return list(photo["images"].values())[-1]
 
 
 def _image_names(folder, problems):

@@ -10,6 +10,7 @@ from training import history
 RECORDING = {"workers", "save_minutes", "eval_every", "checkpoint_every"}
 RECORDING |= {"sample_every", "sample_format", "sample_keep"}
 ENVIRONMENT = ("device", "precision", "code", "torch")  # settings that are not options
+GAP = "  "  # between columns in a terminal
 MAIN = 6  # settings in the front columns; the others come last, and a phone hides them
 
 
@@ -21,8 +22,8 @@ def overview(runs):
     """
     runs = newest_first(runs)
     differing, equal = compare_settings(runs)
-    lasts, losses = (_keys(run[name] for run in runs) for name in ("last", "losses"))
-    measures, measure = history.measures(lasts, losses), _best_by(runs)
+    measures = history.measures(_keys(run["last"] for run in runs), _keys(run["losses"] for run in runs))
+    measure = _best_by(runs)
     data_differ = len({str(run["data"]) for run in runs}) > 1
     if runs and not data_differ:
         equal |= {kind: f"{count}, fingerprint {mark}" for kind, count, mark in runs[0]["data"]}
@@ -75,31 +76,37 @@ def listing(runs):
 
     The lines fit the terminal, or 120 columns without one; a last line names the options that do not fit.
     """
-    runs, width = newest_first(runs), shutil.get_terminal_size((120, 24)).columns
-    column = lambda title, texts: [title, *map(printable, texts)]
+    runs = newest_first(runs)
+    width = shutil.get_terminal_size((120, 24)).columns + len(GAP)  # the last column's gap is cut off
     front = [
-        column("run", [run["name"] for run in runs]),
-        column("state", [run["state"] for run in runs]),
-        column("epoch", map(epoch, runs)),
+        _column("run", [run["name"] for run in runs]),
+        _column("state", [run["state"] for run in runs]),
+        _column("epoch", map(epoch, runs)),
     ]
-    back = [column("size", [size(run["bytes"]) for run in runs])]
+    back = [_column("size", [size(run["bytes"]) for run in runs])]
     if measure := _best_by(runs):
-        back.insert(0, column(f"best {measure}", map(best, runs)))
+        back.insert(0, _column(f"best {measure}", map(best, runs)))
     left_out = []
     for key in compare_settings(runs)[0]:
         if key in ENVIRONMENT:
             continue
-        new = column(key, [figure(run["page"]["settings"].get(key)) for run in runs])
-        if _width_of([*front, new, *back]) <= width:
+        new = _column(key, [figure(run["page"]["settings"].get(key)) for run in runs])
+        if sum(len(head) for head, *_ in [*front, new, *back]) <= width:
             front.append(new)
         else:
             left_out.append(key)
-    table = [*front, *back]
-    pad = lambda text, column: text + " " * (_width_of([column]) - _width(text))
-    lines = ["  ".join(map(pad, line, table)).rstrip() for line in zip(*table, strict=True)]
+    lines = ["".join(cells).rstrip() for cells in zip(*front, *back, strict=True)]
     if left_out:
         lines.append(f"They also differ in {', '.join(left_out)}: widen the terminal, or see the page.")
     return "\n".join(lines)
+
+
+def _column(title, texts):
+    """The cells of a column of the list: printable texts, padded to one width in a terminal."""
+    texts = ["".join(x if x.isprintable() else "?" for x in text) for text in (title, *texts)]
+    # East Asian letters take two columns.
+    widths = [sum(1 + (unicodedata.east_asian_width(x) in "WF") for x in text) for text in texts]
+    return [text + " " * (max(widths) - width) + GAP for text, width in zip(texts, widths, strict=True)]
 
 
 def _best_by(runs):
@@ -108,32 +115,32 @@ def _best_by(runs):
 
 
 def compare_settings(runs):
-    """([settings in which runs differ], {setting: text} of those in which the runs of each method agree).
+    """([settings in which runs differ], {setting: text} of those in which they agree).
 
-    The method comes first, then the settings with the most values. Methods differ in a setting only if a
-    command line gave it: otherwise it is a default of theirs, or one lacks the option.
+    The method comes first, then the settings with the most values. Methods differ in an option only if it was
+    given to a run: otherwise each has its default, or does not have the option.
     """
-    settings = [run["page"]["settings"] for run in runs]
-    of_every_method = {"method", *ENVIRONMENT}
-    given = of_every_method.union(*(run["given"] for run in runs))
+    given = set().union(*(run["given"] for run in runs))
+    methods = {}  # {method: the settings of its runs}
+    for settings in [run["page"]["settings"] for run in runs if run["page"]["settings"]]:
+        methods.setdefault(settings["method"], []).append(settings)
     counts, equal = {}, {}
-    for key in _keys(settings):
+    for key in _keys(run["page"]["settings"] for run in runs):
         if key in RECORDING:
             continue
-        texts = {}  # {method: the texts of its runs, None if a run lacks the setting}
-        for each in settings:
-            texts.setdefault(each.get("method"), set()).add(figure(each[key]) if key in each else None)
-        lacking = {method for method, values in texts.items() if values == {None}}
-        if key in of_every_method or key not in given:  # runs of older versions may lack it
-            texts = {method: values - {None} for method, values in texts.items()}
-        texts = {method: values for method, values in texts.items() if method not in lacking}
-        every = set().union(*texts.values())
-        if len(every) > 1 and (key in given or any(len(values) > 1 for values in texts.values())):
-            counts[key] = len(every)
-        elif len(every) == 1 and not lacking - {None}:
-            equal[key] = every.pop()
+        values = {  # of the methods that have the setting; a run of an older version may lack it
+            method: {figure(settings.get(key)) for settings in group if key in settings or key in given}
+            for method, group in methods.items()
+            if any(key in settings for settings in group)
+        }
+        distinct = set().union(*values.values())
+        differs_in_a_method = any(len(texts) > 1 for texts in values.values())
+        if differs_in_a_method or (len(distinct) > 1 and key in {*given, "method", *ENVIRONMENT}):
+            counts[key] = len(distinct)
+        elif len(distinct) == 1 and len(values) == len(methods):
+            equal[key] = distinct.pop()
         else:
-            equal[key] = ", ".join(f"{values.pop()} ({method})" for method, values in texts.items())
+            equal[key] = ", ".join(f"{text} ({method})" for method, (text,) in values.items())
     return sorted(counts, key=lambda key: (key != "method", -counts[key])), equal
 
 
@@ -163,21 +170,6 @@ def with_deviation(value, deviation):
     """A measure as text, with its standard deviation if it has one."""
     known = None not in (value, deviation) and not math.isnan(deviation)
     return figure(value) + (f" ± {deviation:.2g}" if known else "")
-
-
-def printable(text):
-    """A text without what could move a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _width_of(columns):
-    """The width of a table in a terminal."""
-    return sum(max(map(_width, column)) for column in columns) + 2 * (len(columns) - 1)
-
-
-def _width(text):
-    """The width of a text in a terminal; East Asian letters take two columns."""
-    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
 
 
 def size(count):

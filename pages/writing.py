@@ -25,7 +25,7 @@ from training.log import TIME
 from utils import RunFailed, WrongUse, first_line, report
 
 SIGN = '<meta name="generator" content="CartoonGAN'  # in the pages of every version
-MARK = f'{SIGN} pages 2">'  # in the pages that can read today's page.js
+MARK = f'{SIGN} pages 3">'  # in the pages that can read today's page.js
 PLOTLY = "plotly.min.js"
 
 

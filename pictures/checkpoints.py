@@ -16,11 +16,9 @@ from pictures import foreign
 from support.files import replacing
 from utils import WrongUse, first_line, report
 
-# A run's generators; the first that exists is the one that its samples show.
-SHOWN_FIRST = ("generator_ema.pth", "generator_latest.pth")
 # VGG19 up to conv4_4 with a quarter of the channels, made by training/small_vgg.py.
 SMALL_VGG = Path(__file__).parents[1] / "training" / "small_vgg.pth"
-ZIP, PICKLE = b"PK\3\4", b"\x80\2"  # beginnings of files of torch.save, since PyTorch 1.6 and before
+ZIP, PICKLE = b"PK\3\4", b"\x80"  # beginnings of files of torch.save, since PyTorch 1.6 and before
 # Beginnings of files that are mistaken for weights.
 BEGINNINGS = {
     rb"version https://git-lfs": "a Git LFS pointer: run `git lfs pull` in its repository",
@@ -56,13 +54,11 @@ def save(path, content):
 def load(path):
     """Read a file of torch.save or safetensors: tensors on the CPU, plain values. Raises WrongUse."""
     try:
-        _refuse_by_content(path)
-        if _is_safetensors(path):
+        if _check_format(path) == "safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # one line about a refused file is enough
+        with warnings.catch_warnings(action="ignore"):  # one line about a refused file is enough
             return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except WrongUse:
         raise
@@ -73,11 +69,17 @@ def load(path):
     except OSError as error:
         raise WrongUse(f"cannot read {path}: {first_line(error)}") from None
     except Exception as error:  # reading a damaged file can fail anywhere, in any way
-        raise WrongUse(f"{path} {_fault(path, error)}") from None
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))  # a name that PyTorch does not let a file use
+        damaged = "is damaged or cut short: copy or download it again"
+        reason = f"holds more than weights ({code[1]}), {IS_CODE}" if code else damaged
+        raise WrongUse(f"{path} {reason}") from None
 
 
-def _refuse_by_content(path):
-    """Raise WrongUse for a file that holds no weights, or that would take more memory than its own size."""
+def _check_format(path):
+    """The format of a file, "safetensors" or "torch".
+
+    Raises WrongUse for a file without weights or that would take more memory than its own size.
+    """
     if os.path.isdir(path):
         raise WrongUse(f"{path} is a folder without a generator_latest.pth: name a run's folder, or a file")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -88,6 +90,15 @@ def _refuse_by_content(path):
         for beginning, kind in BEGINNINGS.items():
             if re.match(beginning, content, re.IGNORECASE):
                 raise WrongUse(f"{path} is {kind}")
+        # safetensors begins with the length of a header in JSON
+        if content[8:9] == b"{" and int.from_bytes(content[:8], "little") < len(content):
+            return "safetensors"
+        if not content[:4].startswith((ZIP, PICKLE)):
+            kind = OTHER_LIBRARIES.get(Path(path).suffix.lower())
+            other = f"a model of {kind}, which cannot be read: use one in PyTorch's format"
+            raise WrongUse(f"{path} is {other if kind else 'not a file of weights'}")
+        if re.search(rb"ctorch\.nn\.modules\.[\w.]+\n", content):  # how a pickle names a class
+            raise WrongUse(f"{path} is a whole model of torch.save(model), {IS_CODE}")
         # The only name that lets a pickle allocate any amount through PyTorch; no checkpoint needs it.
         larger = content.find(b"\nbytearray\n") >= 0
         if content[:4] == ZIP:
@@ -99,30 +110,9 @@ def _refuse_by_content(path):
                 raise WrongUse(f"{path} is a ZIP archive: unpack it, and name the file of weights in it")
             # torch.save stores its records uncompressed, one after the other.
             larger |= sum(record.file_size for record in records) > len(content)
-        if re.search(rb"ctorch\.nn\.modules\.[\w.]+\n", content):  # how a pickle names a class
-            raise WrongUse(f"{path} is a whole model of torch.save(model), {IS_CODE}")
     if larger:
         raise WrongUse(f"{path} would grow in memory, as no file of torch.save does: refused")
-
-
-def _is_safetensors(path):
-    """Whether a file begins like safetensors: the length of a header, and the header in JSON."""
-    with open(path, "rb") as file:
-        length, first = file.read(8), file.read(1)
-    return first == b"{" and int.from_bytes(length, "little") < os.path.getsize(path)
-
-
-def _fault(path, error):
-    """The reason for `error` of reading a file, as a sentence without its subject, the file's name."""
-    if code := re.search(r"GLOBAL ([\w.]+)", str(error)):  # a name that PyTorch does not let a file use
-        return f"holds more than weights ({code[1]}), {IS_CODE}"
-    if kind := OTHER_LIBRARIES.get(Path(path).suffix.lower()):
-        return f"is a model of {kind}, which cannot be read: use one in PyTorch's format"
-    with open(path, "rb") as file:
-        start = file.read(4)
-    if start == ZIP or start[:2] == PICKLE or _is_safetensors(path):
-        return "is damaged or cut short: copy or download it again"
-    return "is not a file of weights"
+    return "torch"
 
 
 # State dicts
@@ -180,7 +170,7 @@ def _likeness(content):
 
 def find_generator(path):
     """The path of the generator that a run's samples show, if `path` is the run's folder; else `path`."""
-    files = (Path(path, name) for name in SHOWN_FIRST)
+    files = (Path(path, name) for name in ("generator_ema.pth", "generator_latest.pth"))
     return next((file for file in files if file.is_file()), path)
 
 
@@ -267,11 +257,9 @@ def load_vgg(source, seed=0, deeper=False):
     if source == "random":
         report("warning: VGG19 has random weights: use them to try the program, not for results")
         vgg, generator = VGG19(deeper=deeper), torch.Generator().manual_seed(seed)
-        for key, value in vgg.state_dict().items():
-            if key.endswith("bias"):
-                value.zero_()
-            else:
-                torch.nn.init.kaiming_normal_(value, generator=generator)
+        for layer in filter(lambda layer: isinstance(layer, torch.nn.Conv2d), vgg.features):
+            torch.nn.init.kaiming_normal_(layer.weight, generator=generator)
+            torch.nn.init.zeros_(layer.bias)
         return vgg
     weights = load(source) if source else _imagenet_vgg19()
     source = source or "torchvision's file of VGG19"

@@ -25,9 +25,10 @@ with contextlib.suppress(ImportError):  # optional
 
 ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}  # Pillow's formats that hold frames over time
 
-LONGEST = 100  # times its width; fit_training would enlarge a line of 1x20000 pixels to four gigabytes
-LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # 179 million pixels; Pillow refuses more (a decompression bomb)
-ALL_FRAMES = 2**29  # pixels held at once: 1.6 GB, and as much for the results
+MAX_ASPECT = 100  # longer side to shorter; fit_training would enlarge 1x20000 pixels to four gigabytes
+MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS  # 179 million pixels; Pillow refuses more (a decompression bomb)
+MAX_FRAME_PIXELS = 2**29  # pixels held at once: 1.6 GB, and as much for the results
+DATES = [tag for tag in ExifTags.Base if tag.name.startswith(("DateTime", "OffsetTime", "SubsecTime"))]
 SMALLER = "make it smaller"
 REDUCED = f"give --size N (for a JPEG that is not progressive), or {SMALLER}"
 
@@ -82,21 +83,20 @@ def decode_frames(data, longest=None):
     try:
         with _open(data, longest=longest) as file:
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
-                return [_with_alpha(file)], _kept(file)
+                return [_with_alpha(file)], _metadata(file)
             width, height = file.size
-            profile, still = file.info.get("icc_profile"), file.info.get("default_image", False)
-            if file.n_frames * width * height > ALL_FRAMES:
+            if file.n_frames * width * height > MAX_FRAME_PIXELS:
                 raise Unreadable(f"{file.n_frames} frames of {width}x{height} pixels are too many at once")
-            frames, info = [], {"duration": [], "loop": file.info.get("loop")}
-            for frame in itertools.islice(ImageSequence.Iterator(file), still, None):
+            frames, durations, profile = [], [], file.info.get("icc_profile")
+            for frame in itertools.islice(ImageSequence.Iterator(file), file.info.get("default_image"), None):
                 frame = frame.copy()
                 frame.info["icc_profile"] = profile  # of the whole file; Pillow forgets it between frames
                 frames.append(_with_alpha(frame))
-                info["duration"].append(frame.info.get("duration", 0))
+                durations.append(frame.info.get("duration", 0))
             if len({frame.shape[:2] for frame in frames}) > 1:
                 raise Unreadable("its frames differ in size")
-            info = {key: value for key, value in info.items() if value is not None}
-            return frames, info | _kept(file)
+            loop = {"loop": file.info["loop"]} if "loop" in file.info else {}
+            return frames, {"duration": durations, **loop, **_metadata(file)}
     except MemoryError:
         raise
     except Exception as error:
@@ -104,31 +104,26 @@ def decode_frames(data, longest=None):
     raise Unreadable(reason)
 
 
-def _kept(image):
+def _metadata(image):
     """Pillow's options that keep the dates and the resolution of a photograph."""
-    kept, tags = {}, ExifTags.Base
-    dates = [tags.DateTimeOriginal, tags.DateTimeDigitized, tags.OffsetTime, tags.OffsetTimeOriginal]
-    dates += [tags.OffsetTimeDigitized, tags.SubsecTime, tags.SubsecTimeOriginal, tags.SubsecTimeDigitized]
+    kept = {}
     with contextlib.suppress(Exception):  # damaged EXIF can fail in any way, and does the picture no harm
         resolution = tuple(float(value) for value in image.info["dpi"])
         if all(0 < value < 2**16 for value in resolution):
             kept["dpi"] = resolution
     with contextlib.suppress(Exception):
-        old, new = image.getexif(), Image.Exif()
-        inner = old.get_ifd(ExifTags.IFD.Exif)
-        dated = {tag: inner[tag] for tag in dates if isinstance(inner.get(tag), str)}
-        new.get_ifd(ExifTags.IFD.Exif).update(dated)
-        if isinstance(date := old.get(tags.DateTime), str):
-            new[tags.DateTime] = date
-        if tags.DateTime in new or dated:
+        old, new, inner = image.getexif(), Image.Exif(), ExifTags.IFD.Exif
+        for source, target in ((old, new), (old.get_ifd(inner), new.get_ifd(inner))):
+            target.update({tag: source[tag] for tag in DATES if isinstance(source.get(tag), str)})
+        if new or new.get_ifd(inner):
             kept["exif"] = new.tobytes()  # of an object, Pillow's TIFF writer writes the first part only
     return kept
 
 
 def refuse_long(width, height):
     """Raise Unreadable for an image that is too long and thin for training."""
-    if max(width, height) > LONGEST * min(width, height):
-        raise Unreadable(f"{width}x{height} pixels, more than {LONGEST} times as long as wide")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise Unreadable(f"{width}x{height} pixels, more than {MAX_ASPECT} times as long as wide")
 
 
 def _open(data, at_least=None, longest=None):
@@ -146,25 +141,21 @@ def _open(data, at_least=None, longest=None):
             image.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
         # A progressive JPEG needs the memory of the whole, however far it is reduced.
         decoded = width * height if image.info.get("progressive") else image.width * image.height
-        if decoded <= LIMIT:
+        if decoded <= MAX_PIXELS:
             return image
     raise Image.DecompressionBombError(f"{width * height} pixels")
 
 
 def _identify(data):
     """The Pillow image of the bytes of a file, usually not decoded yet; a JPEG may have any size."""
+    if data[:4] in tiffs.MAGIC:
+        return tiffs.open_tiff(data)
     try:
         image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError:
         if not data.startswith(b"\xff\xd8"):
             raise
         return JpegImageFile(io.BytesIO(data))
-    except UnidentifiedImageError:
-        if data[:4] not in tiffs.MAGIC:
-            raise
-        image = None
-    if data[:4] in tiffs.MAGIC:
-        return tiffs.open_tiff(image, data, LIMIT)
     if image.tile and image.tile[0].args == "RGB;16B" and "transparency" in image.info:
         image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])
     if image.format in ("PNG", "AVIF", "HEIF"):
@@ -192,10 +183,10 @@ def _with_alpha(image):
     image = _normalise(image)
     if image.mode not in ("LA", "RGBA"):
         return np.asarray(image.convert("RGB"))
-    pixels = np.array(image.convert("RGBA"))
+    rgba = np.array(image.convert("RGBA"))
     # Invisible pixels become white, as in `decode`: files hold any colour there, and a network would see it.
-    np.copyto(pixels[..., :3], 255, where=pixels[..., 3:] == 0)
-    return pixels
+    np.copyto(rgba[..., :3], 255, where=rgba[..., 3:] == 0)
+    return rgba
 
 
 def _reason(error, data, advice):
@@ -208,6 +199,6 @@ def _reason(error, data, advice):
     if "MAX_TEXT" in text:
         return "more than 64 MiB of text beside the picture: save it without"
     if isinstance(error, Image.DecompressionBombError):
-        pixels = int(re.search(r"\d+", text)[0]) / 1e6
-        return f"{pixels:.0f} million pixels, at most {LIMIT / 1e6:.0f} million can be read: {advice}"
+        millions = int(re.search(r"\d+", text)[0]) / 1e6
+        return f"{millions:.0f} million pixels, at most {MAX_PIXELS / 1e6:.0f} million can be read: {advice}"
     return text

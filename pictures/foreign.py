@@ -27,8 +27,7 @@ class CycleGenerator(nn.Module):
     def __init__(self, in_ngc=3, out_ngc=3, ngf=64, nb=9, upsample="deconv", network="CycleGAN"):
         super().__init__()
         parts = {"in_ngc": in_ngc, "out_ngc": out_ngc, "ngf": ngf, "nb": nb, "upsample": upsample}
-        check(parts)
-        self.architecture = {"network": network, **parts}
+        self.architecture = {"network": network, **check(parts)}
         norm_relu = lambda channels: (InstanceNorm(channels, affine=False), nn.ReLU(inplace=True))
         padded = functools.partial(PaddedConv2d, kernel_size=7, padding=3, padding_mode="reflect")
         self.flatten = nn.Identity()  # for inference.py's tiles

@@ -22,7 +22,7 @@ except ImportError as error:
         "or `pip uninstall opencv-python` and `pip install opencv-python-headless`"
     ) from error
 
-LONGEST = 4000  # characters of a command, which may name thousands of pictures; EXIF holds 64 KB
+MAX_COMMAND = 4000  # characters; a command may name thousands of pictures, and EXIF holds 64 KB
 
 
 # Reading
@@ -168,7 +168,7 @@ def describe_origin(checkpoint, command):
     return {
         "Software": f"CartoonGAN {code_commit() or ''}".strip(),
         "Model": f"{Path(checkpoint.resolve().parent.name, checkpoint.name)}, SHA-256 {sha256[:16]}",
-        "Command": command if len(command) <= LONGEST else command[:LONGEST] + "…",
+        "Command": command if len(command) <= MAX_COMMAND else command[:MAX_COMMAND] + "…",
     }
 
 

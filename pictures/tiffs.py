@@ -11,7 +11,7 @@ import logging
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from utils import first_line
 
@@ -33,16 +33,19 @@ with contextlib.suppress(AttributeError, OSError):
     _libtiff.TIFFSetErrorHandler(None)
 
 
-def open_tiff(image, data, limit):
-    """The Pillow image of a TIFF's first page; `image` is what Pillow opened, None where it could not.
+def open_tiff(data):
+    """The Pillow image of a TIFF's first page, from the library that reads its kind correctly.
 
     Raises ValueError with the reason, Image.DecompressionBombError, and what tifffile raises.
     """
-    if image and _pillow_reads_correctly(image.tag_v2):
-        return image
+    image = None
+    with contextlib.suppress(UnidentifiedImageError):
+        image = Image.open(io.BytesIO(data))
+        if _pillow_reads_correctly(image.tag_v2):
+            return image
     try:
-        return _by_tifffile(data, limit)
-    except (NotImplementedError, ValueError, tifffile.TiffFileError) as error:
+        return _by_tifffile(data)
+    except (NotImplementedError, ValueError) as error:
         if isinstance(error, ValueError) and "imagecodecs" not in str(error):  # a compression such as LZW
             raise
         if image and (decoded := _by_pillow(image)):
@@ -69,7 +72,7 @@ def _pillow_reads_correctly(tags):
     return max(tags.get(BITS, (1,))) <= 8 and unsigned and tags.get(PLANAR, 1) == 1 and not halved
 
 
-def _by_tifffile(data, limit):
+def _by_tifffile(data):
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         kind, mode = page.dtype, COLOURS.get(page.photometric)
@@ -79,7 +82,7 @@ def _by_tifffile(data, limit):
             raise NotImplementedError(f"{page.bitspersample} bits, colours {colours}")
         if kind.char not in "BHefd":
             raise ValueError(f"values of type {kind}, whose range is unknown: {SAVE_AS}")
-        if (pixels := page.imagewidth * page.imagelength) > limit:
+        if (pixels := page.imagewidth * page.imagelength) > 2 * Image.MAX_IMAGE_PIXELS:  # as Pillow
             raise Image.DecompressionBombError(f"{pixels} pixels")
         ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
         if page.nbytes > PACKED * len(data) or max(ends, default=0) > len(data):
@@ -118,8 +121,6 @@ def _by_pillow(image):
 
 def _tiff_image(values, mode, colours, white):
     """The Pillow image of H,W,C values; "a" at the end of `mode` is alpha by which colours are multiplied."""
-    if values.shape[2] != len(mode):
-        raise NotImplementedError(f"{values.shape[2]} channels, {len(mode)} expected")
     values = values if white == 255 else eight_bits(values, white)
     if colours == WHITE_IS_0:
         values = np.concatenate([255 - values[..., :1], values[..., 1:]], axis=2)

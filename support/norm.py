@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from support.filters import at_least_float32
+
 EPS = 1e-5
 BAND = 2**16  # pixels that batch norm may sum in float32
 
@@ -37,7 +39,7 @@ class InstanceNorm(nn.InstanceNorm2d):
             return super().forward(x)
         weight, bias = self.weight, self.bias
         if weight is None:
-            weight = torch.ones(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
+            weight = at_least_float32(x.new_ones(x.shape[1]))
             bias = torch.zeros_like(weight)
         return _NormPictureByPicture.apply(x, weight, bias, self.eps)
 
@@ -55,7 +57,7 @@ class LayerNorm(nn.GroupNorm):
         if x.device.type == "cpu":
             return super().forward(x)
         # A GPU's group norm does not accept half precision with float32 weights.
-        return super().forward(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
+        return super().forward(at_least_float32(x)).to(x.dtype)
 
 
 def _norm_with_running_statistics(layer, x):

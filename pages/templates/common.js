@@ -34,21 +34,10 @@ const load = (src) => new Promise((resolve, reject) => {
 
 // Samples: the photo is the left half of an image, the result the right half.
 
-/** The URL of the image of a photo at an epoch ("recon": after phase one); null if there is none. */
-function address(photo, epoch) {
-  if (epoch === "recon") return photo.recon;
-  for (const [pattern, epochs] of Object.entries(photo.epochs)) {
-    const found = epochs.find((each) => Number(each) === epoch);
-    if (found) return pattern.replace("{epoch}", found);
-  }
-  return null;
-}
-
-/** The epochs at which there are images, "recon" first if phase one left any. */
+/** The epochs at which there are images; "recon", the end of phase one, comes first. */
 function epochsOf(photos) {
-  const all = new Set(photos.flatMap((photo) => Object.values(photo.epochs).flat().map(Number)));
-  const recon = photos.some((photo) => photo.recon) ? ["recon"] : [];
-  return [...recon, ...[...all].sort((a, b) => a - b)];
+  const all = new Set(photos.flatMap(({ images }) => Object.keys(images)));
+  return [...all].sort((a, b) => (b === "recon") - (a === "recon") || a - b);
 }
 
 const titleOf = (epoch) => (epoch === "recon" ? "phase one" : `epoch ${epoch}`);

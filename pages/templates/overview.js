@@ -95,8 +95,8 @@ function comparePictures(runs) {
     at.textContent = slider.ariaValueText = epoch === undefined ? "no images" : titleOf(epoch);
     for (const [place, { samples, name, url }] of runs.entries()) {
       const chosen = samples.photos.find((each) => each.name === photo.value);
-      const found = chosen && address(chosen, epoch);
-      show(frames[place], found && `${url}/${found}`, `${name}: ${photo.value} at ${at.textContent}`);
+      const image = chosen?.images[epoch];
+      show(frames[place], image && `${url}/${image}`, `${name}: ${photo.value} at ${at.textContent}`);
     }
   };
   slider.oninput = photo.onchange = update;

@@ -27,9 +27,9 @@ function choose(chosen) {
 }
 
 function fillStrip() {
-  $("#strip").replaceChildren(...epochs.filter((at) => address(photo, at)).map((at) => {
+  $("#strip").replaceChildren(...epochs.filter((at) => photo.images[at]).map((at) => {
     const button = imageButton(at, photo.pair, titleOf(at), () => move(epochs.indexOf(at)));
-    show($(".frame", button), address(photo, at), `${photo.name}, ${titleOf(at)}`);
+    show($(".frame", button), photo.images[at], `${photo.name}, ${titleOf(at)}`);
     return button;
   }));
   $("#strip-of").textContent = photo.name;
@@ -51,7 +51,7 @@ function move(place) {
 
 function update() {
   $("#at").textContent = slider.ariaValueText = titleOf(epoch());
-  show(stage, address(photo, epoch()), alt(photo));
+  show(stage, photo.images[epoch()], alt(photo));
   markStrip();
   clearTimeout(timer); // the small images follow when the slider rests
   timer = setTimeout(() => loaded.then(updatePhotos), 150);
@@ -60,7 +60,7 @@ function update() {
 function updatePhotos() {
   history.replaceState(null, "", `#${new URLSearchParams({ epoch: epoch(), photo: photo.name })}`); // for a reload
   $("#all-at").textContent = titleOf(epoch());
-  for (const button of $$("#photos button")) show($(".frame", button), address(button.key, epoch()), alt(button.key));
+  for (const button of $$("#photos button")) show($(".frame", button), button.key.images[epoch()], alt(button.key));
 }
 
 function togglePlay() {
@@ -78,7 +78,7 @@ if (epochs.length) {
   $("#play").onclick = togglePlay;
   $("#photos").append(...photos.map((each) => imageButton(each, each.pair, each.name, () => choose(each))));
   const wanted = new URLSearchParams(location.hash.slice(1));
-  const place = epochs.findIndex((each) => String(each) === wanted.get("epoch"));
+  const place = epochs.indexOf(wanted.get("epoch"));
   slider.value = place < 0 ? epochs.length - 1 : place;
   const named = (name) => photos.find((each) => each.name === name);
   choose(named(wanted.get("photo")) || named(page.first) || photos[0]);

@@ -12,7 +12,6 @@ from evaluation import judge, style
 from pictures import checkpoints, images
 from pictures.images import cv2
 
-CPU = torch.device("cpu")
 SIDE = 48
 
 
@@ -49,8 +48,8 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def judging(folders):
-    parts, vgg = (folders["test"], folders["drawings"]), checkpoints.load_vgg(str(VGG))
-    return judge.Judge(*parts, vgg, CPU, "fp32", SIDE, lambda image: image, training=folders["train"])
+    extractor = judge.Extractor(checkpoints.load_vgg(str(VGG)), "fp32", lambda image: image, SIDE)
+    return judge.Judge(extractor, folders["test"], folders["drawings"], folders["train"])
 
 
 def place_of(judging, change):
@@ -108,10 +107,10 @@ def test_crops_that_may_overlap_are_in_one_half():
 
 
 def test_few_pictures_and_equal_ones_are_not_measured(folders, judging, capsys):
-    describe = judging.describe_file
-    assert style.learn(folders["train"][:39], folders["drawings"], describe) is None
+    extractor = judging.extractor
+    assert style.learn(folders["train"][:39], folders["drawings"], extractor) is None
     assert "not measured: 39 photographs and 48 drawings to learn it from" in capsys.readouterr().err
-    assert style.learn(folders["train"], folders["train"], describe) is None
+    assert style.learn(folders["train"], folders["train"], extractor) is None
     assert "drawn" not in judging.measure(lambda _, photo: photo, folders["test"][:4])
 
 

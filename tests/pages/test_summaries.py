@@ -23,9 +23,9 @@ def test_a_complete_run(tmp_path):
     assert run["page"]["settings"] == settings
     assert run["page"]["curves"]["epoch"] == [1, *range(1, 13)]
     photo, _ = run["page"]["samples"]["photos"]
-    assert (photo["name"], photo["recon"]) == ("test 1", "Reconstruction/Paprika_test_recon_1.png")
-    epochs = [str(epoch) for epoch in range(1, 13)]
-    assert photo["epochs"] == {"Transfer/{epoch}_epoch_Paprika_test_1.png": epochs}
+    images = {str(epoch): f"Transfer/{epoch}_epoch_Paprika_test_1.png" for epoch in range(1, 13)}
+    images["recon"] = "Reconstruction/Paprika_test_recon_1.png"
+    assert photo == {"name": "test 1", "pair": True, "images": images}
 
 
 def test_speeds_are_medians_of_the_last_five_epochs_of_the_newest_phase(tmp_path):
@@ -53,8 +53,7 @@ def test_file_names_of_any_kind(tmp_path):
         (folder / "Transfer" / name).write_bytes(b"x")
     run = summaries.read(folder)
     photos, urls = (run["page"]["samples"][kind] for kind in ("photos", "others"))
-    for photo in photos:
-        urls += [key.replace("{epoch}", epoch) for key in photo["epochs"] for epoch in photo["epochs"][key]]
+    urls += [url for photo in photos for url in photo["images"].values()]
     assert sorted(urls) == sorted(f"Transfer/{summaries.url(name)}" for name in names)
     assert [photo["name"] for photo in photos] == ["1_epochs_…_epoch_s", "epoch_…_a", "test 1", "train 1"]
     assert run["state"] == "unknown" and run["phases"][1] == (12345678901234567890, None)

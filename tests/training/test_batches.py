@@ -183,20 +183,23 @@ def test_a_lost_image_is_reported_once(six, workers, capfd):
     ]
 
 
-def test_ten_lost_images_in_a_row_are_a_lost_disk():
+def test_ten_lost_images_in_a_row_are_a_lost_disk(monkeypatch):
     tried = []
 
-    def use(path):
+    def read(path, *_, **__):
         tried.append(path)
         if path != 9:
             raise images.CannotRead(path, "gone")
-        return "read"
+        return np.zeros((32, 48, 3), np.uint8)
 
+    monkeypatch.setattr(images, "read", read)
+    dataset = training_images(([*range(20)], []))
     with pytest.raises(RunFailed, match=r"10 in a row, the last is 7: gone; check the disk, .*--resume"):
-        batches.first_readable([*range(20)], 18, use)
+        dataset[[(18, (0,))]]
     assert tried == [18, 19, *range(8)]
-    made, lost = batches.first_readable([*range(20)], 0, use)
-    assert made == "read" and lost == dict.fromkeys(range(9), ("gone", 9))
+    items = [dataset[[(0, (0,))]]]
+    assert dataset.collate(items)[1] == dict.fromkeys(range(9), ("gone", 9))
+    assert dataset.collate(items)[1] == {}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import functools
 import json
-import subprocess
-import types
 from pathlib import Path
 
 import helpers
@@ -122,14 +120,6 @@ def test_the_method_of_a_run_and_of_an_older_one_without_its_name():
         ({"commands": [3], "method": 3}, "CartoonGAN"),
     ):
         assert config.method_name(record) == name
-
-
-def test_the_commit_of_the_code_is_recorded(monkeypatch):
-    output = {"rev-parse": "1a2b\n"}
-    git = lambda command, **_: types.SimpleNamespace(stdout=output[command[3]])
-    monkeypatch.setattr(subprocess, "run", git)
-    for output["status"], code in (("", "1a2b"), (" M utils.py\n", "1a2b+changes")):
-        assert settings()["code"] == code
 
 
 def test_a_resumed_run_keeps_what_was_recorded_before(capsys):

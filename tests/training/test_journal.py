@@ -28,7 +28,7 @@ def drawn(monkeypatch):
     pictures = [np.full((40, 600, 3), 200, np.uint8)] * 3
     draw = lambda run: drawn.append((run.phase, run.epoch)) or pictures
     monkeypatch.setattr(journal.samples, "draw", draw)
-    monkeypatch.setattr(history, "plot_losses", lambda _, path: path.write_bytes(b"plot"))
+    monkeypatch.setattr(history, "plot_losses", lambda _: None)
     return drawn
 
 
