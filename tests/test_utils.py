@@ -20,11 +20,6 @@ NEWER_WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_
 OLDER_WHEEL = ["sm_70", *NEWER_WHEEL]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_reported(monkeypatch):
-    monkeypatch.setattr(utils, "unlogged", type(utils.unlogged)())  # else a later run would log it
-
-
 @pytest.mark.parametrize(
     ("error", "status", "output"),
     [
@@ -98,6 +93,7 @@ def test_a_signal_ends_the_program_with_its_status():
 
 
 def test_of_several_processes_the_first_reports_or_each_for_itself(monkeypatch, capsys):
+    utils.unlogged.clear()
     utils.report("one")
     monkeypatch.setenv("RANK", "2")
     utils.report("two")
