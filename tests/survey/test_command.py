@@ -51,17 +51,14 @@ def test_wrong_use_is_a_one_line_error(pair, tmp_path):
     assert not (tmp_path / "out.jpg").exists() and drawing.read_bytes() == pair[1].read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("error", "kind", "message"),
-    [
+def test_only_out_of_memory_is_explained(pair, tmp_path, monkeypatch):
+    for error, kind, message in (
         (torch.OutOfMemoryError("CUDA out of memory"), RunFailed, "out of memory at --size 32"),
         (RuntimeError("a fault"), RuntimeError, "a fault"),
-    ],
-)
-def test_only_out_of_memory_is_explained(pair, tmp_path, monkeypatch, error, kind, message):
-    monkeypatch.setattr(texture, "paint", mock.Mock(side_effect=error))
-    with pytest.raises(kind, match=message):
-        texture.main([str(pair[1]), f"{tmp_path}/x.png", *QUICK])
+    ):
+        monkeypatch.setattr(texture, "paint", mock.Mock(side_effect=error))
+        with pytest.raises(kind, match=message):
+            texture.main([str(pair[1]), f"{tmp_path}/x.png", *QUICK])
 
 
 @pytest.mark.parametrize("device", ["cpu", GPU])
