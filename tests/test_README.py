@@ -5,7 +5,6 @@ import importlib
 import re
 import shlex
 import shutil
-import sys
 
 import pytest
 from helpers import ROOT, VGG
@@ -37,15 +36,11 @@ def program(command):
 
 @pytest.fixture
 def copy(tmp_path):
-    """The part of the tree that the commands need, with this Python as its .venv."""
+    """The part of the tree that the commands need."""
     for folder in ("experiments", "models", "data/sample"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("pair"))
     for part in ("src_data", "tgt_data"):
         (tmp_path / "data" / part).symlink_to(tmp_path / "data" / "sample" / part)
-    starter = tmp_path / ".venv" / "bin" / "python"
-    starter.parent.mkdir(parents=True)
-    starter.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    starter.chmod(0o755)
     return tmp_path
 
 
