@@ -21,7 +21,6 @@ from training.run import Run
 from utils import WrongUse
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
 HAS_GPU = torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="there is no NVIDIA GPU that PyTorch can use")
 GPU = pytest.param("cuda", marks=needs_gpu)
