@@ -119,27 +119,19 @@ def test_what_is_not_a_file_of_pytorch_is_named(tmp_path, monkeypatch, refusal):
 # Generators
 
 
-@pytest.mark.parametrize(
-    "architecture",
-    [
-        {"ngf": 4, "nb": 2, "res_convs": 3, "out_ngc": 1},
-        {"ngf": 4, "nb": 0, "norm": "layer", "conv_bias": "none"},
-    ],
-)
-def test_a_file_records_how_to_build_its_generator(tmp_path, architecture):
-    generator = Generator(**architecture)
+def test_a_file_records_how_to_build_its_generator(tmp_path):
+    given = {"ngf": 4, "nb": 2, "res_convs": 3, "out_ngc": 1, "norm": "layer", "conv_bias": "none"}
+    generator = Generator(**given)
     file = checkpoints.generator_file(generator)
     checkpoints.save(tmp_path / "g.pth", file | {"epoch": 3, "a measure": 0.1})  # as generator_best.pth
     loaded = checkpoints.load_generator(tmp_path / "g.pth")
-    assert loaded.architecture == generator.architecture
-    assert loaded.architecture.items() >= architecture.items()
-    photo = torch.rand(1, generator.architecture["in_ngc"], 16, 20)
+    assert loaded.architecture == generator.architecture and loaded.architecture.items() >= given.items()
+    photo = torch.rand(1, 3, 16, 20)
     assert torch.equal(loaded(photo), generator(photo))
     assert all(weight.requires_grad for weight in loaded.parameters())
     # A file from before an argument existed gets the default.
-    older = {key: value for key, value in file["architecture"].items() if key in architecture}
     halved = {key: value.half() for key, value in file["state_dict"].items()}
-    checkpoints.save(tmp_path / "old.pth", {"architecture": older, "state_dict": halved})
+    checkpoints.save(tmp_path / "old.pth", {"architecture": given, "state_dict": halved})
     loaded = checkpoints.load_generator(tmp_path / "old.pth")
     assert loaded.architecture == generator.architecture
     assert all(torch.equal(value, halved[key].float()) for key, value in loaded.state_dict().items())
