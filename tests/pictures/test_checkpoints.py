@@ -6,6 +6,7 @@ import sys
 import types
 import urllib.error
 import zipfile
+from unittest import mock
 
 import pytest
 import torch
@@ -227,9 +228,7 @@ def test_a_file_may_have_the_layers_of_a_deeper_vgg(tmp_path, refusal):
 
 
 def test_torchvisions_weights_come_from_its_cache_without_running_code(tmp_path, monkeypatch, refusal):
-    def unreachable(*_, **__):
-        raise urllib.error.URLError("Name or service not known")
-
+    unreachable = mock.Mock(side_effect=urllib.error.URLError("Name or service not known"))
     cache = tmp_path / "hub/checkpoints/vgg19-dcbb9e9d.pth"
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "urlopen", unreachable)
