@@ -16,12 +16,6 @@ from training.data import Data
 from training.log import read_log, run_state
 
 
-@pytest.fixture(autouse=True)
-def nothing_unlogged(monkeypatch):
-    """Else a later run would log what these tests report."""
-    monkeypatch.setattr(utils, "unlogged", type(utils.unlogged)())
-
-
 @pytest.fixture
 def drawn(monkeypatch):
     """The (phase, epoch) at which samples were drawn; three wide grey pictures are drawn in their place."""
@@ -174,6 +168,7 @@ def test_two_faults_of_training_are_warned_of_once(tmp_path, capsys, drawn):
 def test_the_log_and_the_pages_show_how_a_run_ended(tmp_path, drawn):
     shown = []
     show = lambda folder: shown.append(run_state(folder))
+    utils.unlogged.clear()  # by other tests
     utils.report("warning: one\ntwo")
     with pytest.raises(OSError), start(tmp_path / "P_results", after_samples=show):
         raise OSError(28, "No space left on device")
