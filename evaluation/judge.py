@@ -178,13 +178,11 @@ def measure_of(run):
     """
     args = run.args
     *_, folder = data.folders(args)
-    drawings = images.check(data.require_images(folder, data.MEASURABLE, "drawings"), "drawings")
-    drawings = data.readable(drawings, 1, "drawings", folder).paths
+    drawings = data.require_images(folder, data.MEASURABLE, "drawings")
     vgg = run.model.vgg or checkpoints.load_vgg(args.vgg_model, args.seed).to(run.device)
     fit = functools.partial(images.fit_training, size=load_size(args), how=args.resize)
-    photos = data.choosing(run.data.tests)
     extractor = Extractor(vgg, run.precision, fit, args.input_size)
-    judge = Judge(extractor, photos, drawings, run.data.photos)
+    judge = Judge(extractor, data.choosing(run.data.tests), drawings, run.data.photos)
     references = {"photo": judge.baseline, "drawings": judge.floor}
     constant = {f"{key}_{of}": row[key] for key in ("flat", "lines") for of, row in references.items()}
 

@@ -19,28 +19,22 @@ from pictures import images
 from support.arguments import command_line
 from support.files import replacing, write_text
 from survey import command
-from utils import RunFailed, exit_status, first_line, report
+from utils import RunFailed, exit_status, first_line, report, to_image
 
 
 class Method(NamedTuple):
-    """A row of the survey; `words` is a module of survey/ and its options."""
+    """A row of the survey; `words` is a module of survey/ and its options, if not `name` alone."""
 
     name: str
     title: str
     year: int
     optimises: str
-    words: str
+    words: str = ""
 
 
 METHODS = (
-    Method(
-        "texture",
-        "Texture (Gatys et al.)",
-        2015,
-        "Gram matrices, from noise, without a photograph",
-        "texture",
-    ),
-    Method("gatys", "Gatys et al.", 2016, "content features and Gram matrices", "gatys"),
+    Method("texture", "Texture (Gatys et al.)", 2015, "Gram matrices, from noise, without a photograph"),
+    Method("gatys", "Gatys et al.", 2016, "content features and Gram matrices"),
     Method(
         "colour_histogram",
         "Gatys et al., colours matched",
@@ -76,19 +70,12 @@ METHODS = (
         "content features and the channels' means and deviations",
         "gatys --statistics mean_std",
     ),
-    Method(
-        "mrf",
-        "Li and Wand",
-        2016,
-        "content features and distances to the drawing's patches of features",
-        "mrf",
-    ),
+    Method("mrf", "Li and Wand", 2016, "content features and distances to the drawing's patches of features"),
     Method(
         "analogy",
         "Liao et al., deep image analogy",
         2017,
         "nothing: patches of features are matched both ways, from coarse to fine",
-        "analogy",
     ),
 )
 
@@ -96,7 +83,7 @@ COLUMNS, PANEL = 4, 2.6  # of the sheet; inches a side of a picture
 
 
 def parse(argv=None):
-    made = command.parser("Run every method on the same photograph, drawing and VGG19.", folder=True)
+    made = command.parser(__doc__, folder=True)
     args = made.parse_args(argv)
     if args.output.exists() and not args.output.is_dir():
         made.error(f"{args.output} is not a folder")
@@ -111,7 +98,7 @@ def parse(argv=None):
 
 def perform(method, args, vgg, device):
     """Run one method. Returns its record, which says why if it failed; its picture is then None."""
-    module, *options = method.words.split()
+    module, *options = (method.words or method.name).split()
     output = args.output / f"{method.name}.png"
     for earlier in (output, output.with_suffix(".json")):
         earlier.unlink(missing_ok=True)  # of an earlier survey
@@ -121,8 +108,7 @@ def perform(method, args, vgg, device):
         if (value := getattr(args, name)) is not None:
             argv += [f"--{name}", str(value)]
     line = command_line(f"survey.{module}", argv)
-    record = {"name": method.name, "title": method.title, "year": method.year}
-    record |= {"optimises": method.optimises, "command": line, "picture": output.name, "failed": None}
+    record = method._asdict() | {"command": line, "picture": output.name, "failed": None}
     try:
         made = importlib.import_module(f"survey.{module}")
         done = command.perform(module, made.parse(argv), made.paint, vgg, device, line)
@@ -163,11 +149,11 @@ def table(methods):
 
 def main(argv=None):
     args = parse(argv)
-    device = command.choose_device(args)
-    vgg = command.load_vgg(args, device)
-    for name in ("photo", "drawing"):
-        picture = command.read(getattr(args, name), args.size, "cpu")
-        command.write(args.output / f"{name}.png", picture)
+    device, vgg = command.prepare(args)
+    inputs = {name: command.read(getattr(args, name), args.size, "cpu") for name in ("photo", "drawing")}
+    args.output.mkdir(parents=True, exist_ok=True)
+    for name, picture in inputs.items():
+        images.write(args.output / f"{name}.png", to_image(picture[0]))
     started = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
     methods = [perform(method, args, vgg, device) for method in METHODS]
     record = {"command": command_line("survey", argv), "started": started, "size": args.size}

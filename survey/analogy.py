@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from support.arguments import number
 from survey import command, layers, patchmatch
 from survey.descent import lbfgs
-from survey.style import TINY
+from survey.style import TINY, relative_error
 from utils import exit_status
 
 # From coarse to fine: the patch's side, the radius of the search (unlimited at the top), alpha.
@@ -40,7 +40,7 @@ EVERYWHERE = 1 << 16  # a radius larger than any picture
 
 def parse(argv=None):
     counted = "evaluations of Equation 7 in each layer and direction"
-    made = command.parser(__doc__.split("\n")[0], 30, counted=counted)
+    made = command.parser(__doc__, 30, counted=counted)
     made.group("method")("rounds", 5, number(int, 1), "rounds of PatchMatch in each layer")
     return made.parse_args(argv)
 
@@ -87,18 +87,18 @@ def deconvolve(vgg, target, coarser, finer, start, steps):
     The loss is the squared error over the target's square; L-BFGS evaluates it `steps` times from `start`.
     """
     between = vgg.features[layers.PLACES[finer] + 1 : layers.PLACES[coarser] + 1]
-    found, size = start.clone().requires_grad_(), target.square().mean().clamp(min=TINY)
+    found = start.clone().requires_grad_()
     search = lbfgs(found, steps)
 
     def evaluate():
         search.zero_grad()
-        loss = F.mse_loss(between(found), target) / size
+        loss = relative_error(between(found), target)
         loss.backward()
         return loss
 
     search.step(evaluate)
     with torch.no_grad():
-        return found.detach(), (F.mse_loss(between(found), target) / size).item()
+        return found.detach(), relative_error(between(found), target).item()
 
 
 def blend(own, other, name):

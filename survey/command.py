@@ -28,21 +28,22 @@ WEIGHT = number(float, 0)  # an argparse type: the weight of a loss
 # Options
 
 
-def parser(description, steps=None, photo=True, drawings=None, counted="steps of each method", folder=False):
+def parser(text, steps=None, photo=True, drawings=None, counted="steps of each method", folder=False):
     """A parser with the inputs, the output and the options that all methods have.
 
-    `steps` is the default of --steps, and `counted` what it counts; `drawings` is argparse's nargs of the
-    drawings; the output is a picture, or a folder.
+    The first line of `text` describes the command. `steps` is the default of --steps, and `counted` what it
+    counts; `drawings` is argparse's nargs of the drawings; the output is a picture, or a folder.
     """
-    made = Parser(description)
+    made = Parser(text.splitlines()[0])
     if photo:
         made.add_argument("photo", type=existing, help="the photograph that provides the content")
     made.add_argument("drawing", type=existing, nargs=drawings, help="the drawing that provides the style")
     endings = ", ".join(ENDINGS)
-    output = (
-        "the folder of the results" if folder else f"the picture to write ({endings}), with a .json beside it"
-    )
-    made.add_argument("output", type=path if folder else _output, help=output)
+    output = f"the picture to write ({endings}), with a .json beside it"
+    if folder:
+        made.add_argument("output", type=path, help="the folder of the results")
+    else:
+        made.add_argument("output", type=_output, help=output)
     add = made.group("settings")
     add("size", 256, number(int, SMALLEST, 4096), "longer side in pixels")
     add("steps", steps, number(int, 1), counted, "each method's default")
@@ -88,25 +89,21 @@ def _output(text):
 
 def run(name, args, paint, argv=None, needs_vgg=True):
     """Run the command of the method survey.`name`: read, paint, write the picture and its record."""
-    device = choose_device(args)
-    vgg = load_vgg(args, device) if needs_vgg else None
+    device, vgg = prepare(args, needs_vgg)
     record = perform(name, args, paint, vgg, device, command_line(f"survey.{name}", argv))
     losses = ", ".join(f"{loss} {value:.4g}" for loss, value in record["losses"].items())
     report(f"{args.output}: {record['seconds']:.1f} s{'; ' if losses else ''}{losses}")
 
 
-def choose_device(args):
-    """The device of the options, set up for float32. Raises WrongUse."""
+def prepare(args, needs_vgg=True):
+    """(the device of the options, set up for float32; their VGG19 or None). Raises WrongUse, RunFailed."""
     device = utils.choose_device(args.device)
     gpu.choose_arithmetic(device, "fp32")
-    return device
-
-
-def load_vgg(args, device):
-    """The VGG19 of the options. Raises WrongUse, or RunFailed if there is not enough memory."""
+    if not needs_vgg:
+        return device, None
     vgg = checkpoints.load_vgg(args.vgg_model, args.seed, deeper=True)
     with explain_memory_errors(args):
-        return vgg.to(device)
+        return device, vgg.to(device)
 
 
 def perform(name, args, paint, vgg, device, command):
@@ -122,11 +119,12 @@ def perform(name, args, paint, vgg, device, command):
         photo = read(args.photo, args.size, device) if hasattr(args, "photo") else None
         drawing_size = round(args.size * getattr(args, "style_scale", 1))
         drawings = [read(file, drawing_size, device) for file in _as_list(args.drawing)]
+        args.output.parent.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
         torch.manual_seed(args.seed)
         picture, losses = paint(args, vgg, photo, drawings)
         seconds = time.monotonic() - start
-    write(args.output, picture)
+    images.write(args.output, utils.to_image(picture[0]))
     record = {
         "method": name,
         "command": command,
@@ -145,7 +143,7 @@ def explain_memory_errors(args):
     """Turn an out-of-memory error into a RunFailed that says what to do."""
     try:
         yield
-    except (RuntimeError, MemoryError, images.cv2.error) as error:
+    except Exception as error:
         if not inference.is_out_of_memory(error):
             raise
         raise RunFailed(f"out of memory at --size {args.size}: try a smaller one") from None
@@ -160,12 +158,6 @@ def read(file, size, device):
             f"{file} is {width} x {height} pixels at --size {size}: a side needs at least {SMALLEST}"
         )
     return utils.to_batch(image, device)
-
-
-def write(file, picture):
-    """Write a picture (1,3,H,W) in the format of the file's ending; its folder is made. Raises OSError."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    images.write(file, utils.to_image(picture[0]))
 
 
 def write_json(file, content):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 import utils
-from pictures import checkpoints, images
+from pictures import images
 from pictures.listing import find_images
 from survey import layers, style
 from training.data import readable
@@ -29,12 +29,6 @@ def random_photo(paths, side, random):
     path = paths[random.integers(len(paths))]
     photo = images.fit_training(images.read(path, at_least=side), side, "crop")
     return photo[:, ::-1] if random.random() < 0.5 else photo
-
-
-def random_place(photo, height, width, random):
-    """The upper left corner (row, column) of a random window of a photo (H,W,3)."""
-    free = photo.shape[0] - height, photo.shape[1] - width
-    return tuple(int(random.integers(most + 1)) for most in free)
 
 
 def to_batch(pictures, device):
@@ -86,9 +80,3 @@ def train(network, batches, objective, steps, description):
             bar.set_postfix_str(f"{total.item():.4g}", refresh=False)
             bar.update()
     return {name: sum(each[name] for each in last) / len(last) for name in last[0]}
-
-
-def save(output, content):
-    """Write a network beside the picture `output`, as a .pth. Raises OSError."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    checkpoints.save(output.with_suffix(".pth"), content)

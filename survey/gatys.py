@@ -40,7 +40,7 @@ NOISE = 0.2  # standard deviation of the noise, in the range [-1, 1]
 
 
 def parse(argv=None):
-    made = command.parser(__doc__.split("\n")[0], 200, drawings="+", counted="evaluations of the objective")
+    made = command.parser(__doc__, 200, drawings="+", counted="evaluations of the objective")
     add = made.group("method")
     add("content", 1, command.WEIGHT, "weight of the content loss")
     add("style", 10, command.WEIGHT, "weight of the style loss")
@@ -101,7 +101,6 @@ def make_objective(args, vgg, photo, drawings):
     """The function that returns the weighted terms of (7) for a picture (1,1 or 3,H,W)."""
     names = layers.available(vgg, STYLE)
     target = layers.features(vgg, photo, [CONTENT])[CONTENT]
-    size = target.square().mean().clamp(min=style.TINY)
     shares = [weight / sum(args.drawing_weights) for weight in args.drawing_weights]
     losses = []
     for drawing in drawings:
@@ -111,7 +110,7 @@ def make_objective(args, vgg, photo, drawings):
     def objective(picture):
         maps = layers.features(vgg, picture, [*names, CONTENT])
         styles = sum(share * style.style_loss(maps, each) for share, each in zip(shares, losses, strict=True))
-        content = F.mse_loss(maps[CONTENT], target) / size
+        content = style.relative_error(maps[CONTENT], target)
         terms = {"content": content, "style": styles, "tv": style.total_variation(picture)}
         return {name: vars(args)[name] * loss for name, loss in terms.items()}
 

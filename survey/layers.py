@@ -22,9 +22,8 @@ def available(vgg, names):
 
 def features(vgg, picture, names):
     """{name: feature map (N,C,H,W)} of a picture (N,3,H,W) in [-1, 1]; stops at the last of the layers."""
-    places = {PLACES[name]: name for name in names}
-    maps = vgg.maps(picture, places)
-    return {places[place]: each for place, each in zip(sorted(places), maps, strict=True)}
+    ordered = sorted({*names}, key=PLACES.get)
+    return dict(zip(ordered, vgg.maps(picture, [PLACES[name] for name in ordered]), strict=True))
 
 
 def pool_by_average(vgg):

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 
 from support.arguments import number
 from survey import command, descent, layers
-from survey.style import TINY, total_variation
+from survey.style import TINY, relative_error, total_variation
 from utils import exit_status
 
 STYLE, CONTENT = ("relu3_1", "relu4_1"), "relu4_2"
@@ -37,7 +37,7 @@ TURN, ZOOM = math.pi / 24, 1.05  # a step of --turns and of --zooms, as in the a
 
 
 def parse(argv=None):
-    made = command.parser(__doc__.split("\n")[0], 100, counted="evaluations of the objective at each size")
+    made = command.parser(__doc__, 100, counted="evaluations of the objective at each size")
     add = made.group("method")
     add("style", 1, command.WEIGHT, "weight of the patches")
     add("content", 1, command.WEIGHT, "weight of the content loss")
@@ -77,7 +77,7 @@ def make_objective(args, vgg, photo, drawing):
         maps = layers.features(vgg, picture, [*STYLE, CONTENT])
         terms = {
             "style": sum(style_loss(maps[name], patches[name]) for name in STYLE),
-            "content": F.mse_loss(maps[CONTENT], target) / mean_square(target),
+            "content": relative_error(maps[CONTENT], target),
             "tv": total_variation(picture),
         }
         return {name: vars(args)[name] * loss for name, loss in terms.items()}
@@ -89,25 +89,22 @@ def style_loss(maps, patches):
     """Mean squared error of a map's patches (1,C,H,W) to their matches (2), over the patches' mean square."""
     with torch.no_grad():
         targets = patches[match(maps, patches)]
-    return F.mse_loss(patches_of(maps), targets) / mean_square(patches)
+    return F.mse_loss(patches_of(maps), targets) / patches.square().mean().clamp(min=TINY)
 
 
-def match(maps, patches, chunk=CHUNK):
+def match(maps, patches):
     """The index (H*W) of the most correlated of the patches (N,C*9) for each place of a map (1,C,H,W) (3).
 
     A place's own |P_i| does not change which is the largest.
     """
     padded = F.pad(maps, (PATCH // 2,) * 4, mode="replicate")
-    best, found = None, None
-    for first in range(0, len(patches), chunk):
-        kernels = F.normalize(patches[first : first + chunk]).view(-1, maps.shape[1], PATCH, PATCH)
-        most, where = F.conv2d(padded, kernels)[0].flatten(1).max(0)
-        if best is None:
-            best, found = most, where
-        else:
-            better = most > best
-            best, found = best.where(~better, most), found.where(~better, where + first)
-    return found
+    matches = []
+    for chunk in patches.split(CHUNK):
+        kernels = F.normalize(chunk).view(-1, maps.shape[1], PATCH, PATCH)
+        matches.append(F.conv2d(padded, kernels)[0].flatten(1).max(0))
+    most, where = (torch.stack(each) for each in zip(*matches, strict=True))  # one row for each chunk
+    best = most.argmax(0, keepdim=True)
+    return (where.gather(0, best) + CHUNK * best)[0]
 
 
 def patches_of(maps):
@@ -125,10 +122,6 @@ def copies(drawing, turns, zooms):
             matrix = [[cos, sin * height / width, 0], [-sin * width / height, cos, 0]]
             grid = F.affine_grid(drawing.new_tensor([matrix]), drawing.shape, align_corners=False)
             yield F.grid_sample(drawing, grid, padding_mode="reflection", align_corners=False)
-
-
-def mean_square(x):
-    return x.square().mean().clamp(min=TINY)
 
 
 def resize(picture, size):

@@ -55,10 +55,9 @@ STRIDE = 32  # the enhance subnet halves half of the photo three times, the styl
 
 
 def parse(argv=None):
-    made = command.parser(__doc__.split("\n")[0], 2000, drawings="?", counted="steps of training")
-    command.add_training(made)(
-        "network", None, command.existing, "the network of an earlier run, to apply", metavar="FILE"
-    )
+    made = command.parser(__doc__, 2000, drawings="?", counted="steps of training")
+    add = command.add_training(made)
+    add("network", None, command.existing, "the network of an earlier run, to apply", metavar="FILE")
     args = made.parse_args(argv)
     learning = ("drawing", "photos", "steps", "batch_size", "content", "style", "seed", "vgg_model")
     given = [name for name in learning if getattr(args, name) != made.get_default(name)]
@@ -74,11 +73,7 @@ def parse(argv=None):
 
 
 class Multimodal(nn.Module):
-    """Photos to the three results, at `scales` of their size: a multiple of STRIDE, in training of its half.
-
-    The first subnet paints a picture; the others add to the change so far. The change is enlarged, and not
-    the result, so the photo's details are kept.
-    """
+    """Photos to three results, at `scales` of their size: a multiple of STRIDE, or half of it in training."""
 
     def __init__(self):
         super().__init__()
@@ -153,13 +148,17 @@ def paint(args, vgg, photo, drawings):
     network = Multimodal().to(photo.device)
     objective = make_objective(args, vgg, network, drawings[0])
     losses = feedforward.train(network, batches(args, photo.device), objective, args.steps, "multimodal")
-    feedforward.save(args.output, {"multimodal": checkpoints.weights_of(network)})
+    checkpoints.save(args.output.with_suffix(".pth"), {"multimodal": checkpoints.weights_of(network)})
     return apply(network, photo), losses
 
 
 def paint_again(args, _vgg, photo, _drawings):
     """The photo (1,3,H,W) as the network of an earlier run paints it, and no losses. Raises WrongUse."""
-    return apply(load(args.network).to(photo.device), photo), {}
+    network, content = Multimodal(), checkpoints.load(args.network)
+    if not isinstance(content, dict) or "multimodal" not in content:
+        raise WrongUse(f"{args.network} does not contain a network of python -m survey.multimodal")
+    checkpoints.fill(network, content["multimodal"], args.network)
+    return apply(network.to(photo.device), photo), {}
 
 
 def make_objective(args, vgg, network, drawing):
@@ -186,7 +185,7 @@ def batches(args, device):
         squares = []
         for _ in range(args.batch_size):
             photo = feedforward.random_photo(paths, side, random)
-            top, left = feedforward.random_place(photo, side, side, random)
+            top, left = random.integers(np.subtract(photo.shape[:2], side) + 1)
             squares.append(photo[top : top + side, left : left + side])
         yield (feedforward.to_batch(squares, device),)
 
@@ -197,15 +196,6 @@ def apply(network, photo):
     height, width = photo.shape[2:]
     padded = F.pad(photo, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
     return network(padded)[-1][..., :height, :width].clamp(-1, 1)
-
-
-def load(file):
-    """The network that `paint` saved. Raises WrongUse."""
-    network, content = Multimodal(), checkpoints.load(file)
-    if not isinstance(content, dict) or "multimodal" not in content:
-        raise WrongUse(f"{file} does not contain a network of python -m survey.multimodal")
-    checkpoints.fill(network, content["multimodal"], file)
-    return network
 
 
 def main(argv=None):

@@ -40,7 +40,9 @@ def search(a, b, field, patch, radius, iterations, generator):
     places = _places(*a.shape[2:], a.device)
     sides = _Patches(a, patch), _Patches(b, patch)
     field = _inside(field, b)  # a copy
-    nearest = _distances(*sides, places.flatten(1), (places + field).flatten(1)).view(places.shape[1:])
+    unlimited = torch.full(a.shape[2:], torch.inf, device=a.device)
+    nearest = _distances(*sides, places.flatten(1), (places + field).flatten(1), unlimited.flatten())
+    nearest = nearest.view(a.shape[2:])
     means = [nearest.mean().item()]
 
     def attempt(other):
@@ -90,17 +92,14 @@ class _Patches:
         self.offsets = [row * self.width + column for row in range(patch) for column in range(patch)]
 
 
-def _distances(a, b, at, to, limits=None):
+def _distances(a, b, at, to, limits):
     """Squared distances (N) of patches of A at places (2,N) to those of B; may stop above `limits` (N)."""
     size = AT_ONCE // a.rows.shape[1]
-    parts = [slice(start, start + size) for start in range(0, at.shape[1], size)]
-    found = [
-        _part(a, b, at[:, part], to[:, part], None if limits is None else limits[part]) for part in parts
-    ]
-    return torch.cat(found) if found else at.new_empty(0, dtype=torch.float32)
+    chunks = zip(at.split(size, 1), to.split(size, 1), limits.split(size), strict=True)
+    return torch.cat([_distances_of_chunk(a, b, *chunk) for chunk in chunks])
 
 
-def _part(a, b, at, to, limits):
+def _distances_of_chunk(a, b, at, to, limits):
     first_a, first_b = at[0] * a.width + at[1], to[0] * b.width + to[1]
     distances = torch.zeros(len(first_a), device=first_a.device)
     active = torch.arange(len(first_a), device=first_a.device)
@@ -108,7 +107,7 @@ def _part(a, b, at, to, limits):
         difference = a.rows.index_select(0, first_a[active] + step_a)
         difference -= b.rows.index_select(0, first_b[active] + step_b)
         distances[active] += torch.linalg.vecdot(difference, difference)
-        if limits is not None and number % 3 == 2:
+        if number % 3 == 2:
             active = active[distances[active] < limits[active]]
     return distances
 

@@ -24,8 +24,8 @@ second kernel become |G - A|^2 / |A|^2. The Gaussian kernel's values are in [0, 
 """
 
 import torch
+import torch.nn.functional as F
 
-STATISTICS = ("gram", "mmd_linear", "mmd_poly", "mmd_gaussian", "mean_std")
 TINY = 1e-12  # the least size that a loss is relative to
 PAIRS = 4096  # the paper's M are few at relu4_1, and their estimate varies much between draws
 DEVIATION_EPS = 1e-5  # batch norm's
@@ -34,6 +34,11 @@ DEVIATION_EPS = 1e-5  # batch norm's
 def total_variation(picture):
     """The mean squared difference of neighbours, down and across, of a picture (1,C,H,W)."""
     return sum(picture.diff(dim=axis).square().mean() for axis in (2, 3))
+
+
+def relative_error(maps, target):
+    """The mean squared error of feature maps, over the mean square of the target."""
+    return F.mse_loss(maps, target) / target.square().mean().clamp(min=TINY)
 
 
 def gram(maps):
@@ -52,7 +57,8 @@ def mean_std(maps):
     return torch.stack([mean(maps), (maps[0].var((1, 2), correction=0) + DEVIATION_EPS).sqrt()])
 
 
-MOMENTS = {"gram": gram, "mmd_poly": gram, "mmd_linear": mean, "mean_std": mean_std}
+MOMENTS = {"gram": gram, "mmd_linear": mean, "mmd_poly": gram, "mean_std": mean_std}
+STATISTICS = (*MOMENTS, "mmd_gaussian")
 
 
 def loss_to(drawing, statistics):

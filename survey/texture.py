@@ -27,7 +27,7 @@ NOISE = 0.2  # in the range [-1, 1]
 
 
 def parse(argv=None):
-    made = command.parser(__doc__.split("\n")[0], 300, photo=False, counted="evaluations of the objective")
+    made = command.parser(__doc__, 300, photo=False, counted="evaluations of the objective")
     return made.parse_args(argv)
 
 

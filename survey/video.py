@@ -27,7 +27,6 @@ relative as in feedforward.py, R_TV is the total variation of training, and mean
 and D. So the weights (2, 1, 0.01, 10) differ from the paper's 1, 10, 1e-3 and 1e4.
 """
 
-import argparse
 import itertools
 import sys
 
@@ -36,8 +35,8 @@ import torch
 
 import networks
 from CartoonGAN import total_variation
-from pictures import checkpoints, film
-from support.arguments import number, path
+from pictures import checkpoints
+from support.arguments import number
 from survey import command, feedforward, flow, layers
 from utils import exit_status, to_image
 
@@ -49,9 +48,9 @@ MEASURED = 20  # pairs of frames
 
 
 def parse(argv=None):
-    made = command.parser(__doc__.split("\n")[0], 2000, counted="steps of training")
+    made = command.parser(__doc__, 2000, counted="steps of training")
     add = command.add_training(made)
-    add("film", None, _film, "a film to learn from, in place of --photos", metavar="FILE")
+    add("film", None, command.existing, "a film to learn from, in place of --photos", metavar="FILE")
     add("frames", 1000, number(int, 2), "frames of the film to use, from its start")
     add("temporal", 10, command.WEIGHT, "weight of the temporal loss")
     add("tv", 0.01, command.WEIGHT, "weight of the total variation")
@@ -61,13 +60,6 @@ def parse(argv=None):
     return args
 
 
-def _film(text):
-    if not path(text).is_file():
-        raise argparse.ArgumentTypeError(f"no film {text}")
-    film.require_av()
-    return path(text)
-
-
 def paint(args, vgg, photo, drawings):
     """The photo (1,3,H,W) in the drawing's style; the weighted losses, and the temporal errors."""
     network = networks.Generator(**SHAPE).to(photo.device)
@@ -75,7 +67,7 @@ def paint(args, vgg, photo, drawings):
     objective = make_objective(args, vgg, network, drawings[0])
     batches = (to_batch(itertools.islice(training, args.batch_size), photo.device) for _ in itertools.count())
     losses = feedforward.train(network, batches, objective, args.steps, "video")
-    feedforward.save(args.output, checkpoints.generator_file(network))
+    checkpoints.save(args.output.with_suffix(".pth"), checkpoints.generator_file(network))
     with torch.no_grad():
         errors = [measure(network, *to_batch([pair], photo.device)) for pair in measured]
         names = "temporal_error_of_frames", "temporal_error_of_results"

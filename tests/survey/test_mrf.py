@@ -33,10 +33,11 @@ def plain_match(maps, patches):
     return correlation.argmax(1)
 
 
-def test_matches_are_the_most_correlated(random):
+def test_matches_are_the_most_correlated(random, monkeypatch):
+    monkeypatch.setattr(mrf, "CHUNK", 7)
     maps, drawing = (torch.rand(1, 6, *size, generator=random) for size in ((5, 7), (6, 5)))
     patches = mrf.patches_of(drawing)
-    assert mrf.match(maps, patches, chunk=7).equal(plain_match(maps, patches))
+    assert mrf.match(maps, patches).equal(plain_match(maps, patches))
 
 
 def test_the_terms_of_the_objective(vgg, random):
