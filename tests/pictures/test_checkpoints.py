@@ -113,21 +113,18 @@ def test_a_file_that_is_not_a_whole_checkpoint_is_refused(tmp_path, refusal, mak
     assert f"g.pth {message}" in refusal(checkpoints.load)
 
 
-def test_files_that_need_another_package_or_program_are_named(tmp_path, monkeypatch, refusal):
-    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    (tmp_path / "g.pth").write_bytes(b"\2\0\0\0\0\0\0\0{}")
-    assert "is a safetensors file: pip install safetensors" in refusal(checkpoints.load)
-    (tmp_path / "net_G.t7").write_bytes(b"\4\0\0\0\1\0\0\0")
-    assert "is a model of Lua Torch" in refusal(checkpoints.load, tmp_path / "net_G.t7")
-
-
-def test_a_path_without_a_file_is_refused(tmp_path, refusal):
+def test_what_is_not_a_file_of_pytorch_is_named(tmp_path, monkeypatch, refusal):
     assert "no file" in refusal(checkpoints.load)
     (tmp_path / "g.pth").symlink_to("g.pth")
     assert "cannot read" in refusal(checkpoints.load)
     assert "is a folder without a generator_latest.pth" in refusal(checkpoints.load, tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert "it is not a file" in refusal(checkpoints.load, tmp_path / "pipe")
+    (tmp_path / "net_G.t7").write_bytes(b"\4\0\0\0\1\0\0\0")
+    assert "is a model of Lua Torch" in refusal(checkpoints.load, tmp_path / "net_G.t7")
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    (tmp_path / "a").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    assert "is a safetensors file: pip install safetensors" in refusal(checkpoints.load, tmp_path / "a")
 
 
 # Generators
@@ -216,13 +213,6 @@ def test_a_generator_file_that_does_not_fit_is_refused_in_one_line(tmp_path, ref
 # VGG19
 
 
-def small_vgg():
-    """VGG19 with an eighth of the channels, loaded by PyTorch alone."""
-    vgg = VGG19(width=8)
-    vgg.load_state_dict(torch.load(VGG, weights_only=True))
-    return vgg
-
-
 def whole(vgg):
     """A state dict in torchvision's layout, with layers that are not needed."""
     more = {"features.28.weight": torch.zeros(1), "classifier.0.weight": torch.zeros(1)}
@@ -264,8 +254,9 @@ def test_torchvisions_weights_come_from_its_cache_without_running_code(tmp_path,
     monkeypatch.setattr(torch.hub, "urlopen", unreachable)
     line = refusal(lambda _: checkpoints.load_vgg(None), cache)
     assert "Name or service not known" in line and "--vgg_model FILE" in line
-    torch.save(whole(small_vgg()), cache)
-    assert equal(checkpoints.load_vgg(None), small_vgg())
+    vgg = VGG19(width=8)
+    torch.save(whole(vgg), cache)
+    assert equal(checkpoints.load_vgg(None), vgg)
     torch.save({"weight": Calls(os.mkdir, str(tmp_path / "made"))}, cache)
     refusal(lambda _: checkpoints.load_vgg(None), cache)
     assert not (tmp_path / "made").exists()
