@@ -25,8 +25,7 @@ def ours(**more):
 
 FORMS = {
     "flatten, outline, guide": lambda: ours(flatten=1, outline=1, guide=2),
-    "grey, resized": lambda: ours(in_ngc=1, out_ngc=1, upsample="resize"),
-    "no biases": lambda: ours(conv_bias="none"),
+    "grey, resized, no biases": lambda: ours(in_ngc=1, out_ngc=1, upsample="resize", conv_bias="none"),
     **{name: lambda weights=weights: weights for name, (weights, _) in PROGRAMS.items()},
 }
 
