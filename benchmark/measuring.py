@@ -1,6 +1,6 @@
 """The tables of the benchmarks: seconds, memory, ratios to a baseline.
 
-A variant is named by its precision. None is the baseline: the public scripts with PyTorch's default settings.
+A variant is named by its precision, or BASELINE: the public scripts with PyTorch's default settings.
 """
 
 import collections
@@ -27,6 +27,8 @@ from pictures import checkpoints, images, inference
 from support import gpu
 from training import options
 
+BASELINE = "baseline"
+
 
 def print_tables(args):
     """Print the tables of `args.what`."""
@@ -50,7 +52,7 @@ def variants(device):
     names = [utils.choose_precision("auto", device), "fp32"]
     if device.type == "cuda":
         names += ["tf32", "fp16"] if torch.cuda.get_device_capability(device) >= (8, 0) else ["fp16"]
-    return [None, *dict.fromkeys(names)]
+    return [BASELINE, *dict.fromkeys(names)]
 
 
 def print_training(args, device, batch_size):
@@ -61,16 +63,16 @@ def print_training(args, device, batch_size):
     print_table(measured, batch_size)
 
 
-def make_step(ngf, size, batch_size, device, precision):
+def make_step(ngf, size, batch_size, device, variant):
     """A function that does a training step on one batch of smooth noise."""
     text = f"--vgg_model random --ngf {ngf} --input_size {size} --batch_size {batch_size}"
     args, _ = options.parse(text.split())
     with contextlib.redirect_stderr(io.StringIO()):  # the warning that VGG19 has random weights
-        model = CartoonGAN.build(args, device, precision or "fp32")
-    if precision:
-        step = functools.partial(CartoonGAN.adversarial_step, model, args, place=(2, 1, 0))
-    else:
+        model = CartoonGAN.build(args, device, "fp32" if variant == BASELINE else variant)
+    if variant == BASELINE:
         step, *_ = baselines.public_step(model, args)
+    else:
+        step = functools.partial(CartoonGAN.adversarial_step, model, args, place=(2, 1, 0))
     pictures = np.stack(smooth_noise(3 * batch_size, size, size))
     batch = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels_last, as the loader's
     return lambda: step(*map(utils.to_range, batch.chunk(3)))
@@ -89,18 +91,18 @@ def print_inference(args, device, width, height):
         results = {name: np.stack(make(name)()) for name in measured}
     print(f"\nA generator of ngf {generator.architecture['ngf']}, {args.batch_size} x {width}x{height}.\n")
     print_table(measured, args.batch_size)
-    if None in results:
-        baseline = results.pop(None)
+    if BASELINE in results:
+        baseline = results.pop(BASELINE)
         psnr = [f"{name} {measures.psnr(x, baseline):.1f} dB" for name, x in results.items()]
         print("PSNR to the baseline: " + ", ".join(psnr))
 
 
-def make_inference(generator, photos, device, precision):
+def make_inference(generator, photos, device, variant):
     """A function that applies a copy of the generator to the photos."""
-    if not precision:
+    if variant == BASELINE:
         plain = baselines.with_norms(generator, baselines.PlainInstanceNorm).eval().to(device)
         return functools.partial(baselines.apply_plain, plain, photos)
-    generator = inference.prepare(copy.deepcopy(generator), device, precision)
+    generator = inference.prepare(copy.deepcopy(generator), device, variant)
     return functools.partial(inference.stylise, generator, photos)
 
 
@@ -108,9 +110,8 @@ def print_table(measured, pictures):
     """Print what `measure` returned. Each call processes `pictures` pictures."""
     print(f"| precision | seconds | images/s | ratio | memory |\n|{'---|' * 5}")
     for name, (seconds, memory) in measured.items():
-        ratio = f"{measured[None][0] / seconds:.2f}" if None in measured else "-"
-        speed = pictures / seconds
-        print(f"| {name or 'baseline'} | {seconds:.4f} | {speed:.2f} | {ratio} | {memory:.0f} MiB |")
+        ratio = f"{measured[BASELINE][0] / seconds:.2f}" if BASELINE in measured else "-"
+        print(f"| {name} | {seconds:.4f} | {pictures / seconds:.2f} | {ratio} | {memory:.0f} MiB |")
 
 
 def measure(make, rounds, device):
@@ -124,7 +125,7 @@ def measure(make, rounds, device):
 
     def call(name):
         gpu.choose_arithmetic(device, name)
-        if not name:  # PyTorch's default, which the public scripts use
+        if name == BASELINE:  # PyTorch's default, which the public scripts use
             torch.backends.cudnn.allow_tf32 = True
         return run_once(works[name], device)
 
@@ -133,7 +134,7 @@ def measure(make, rounds, device):
             for _ in range(3 if device.type == "cuda" else 1):  # cuDNN searches, the allocator grows
                 call(name)
         except torch.OutOfMemoryError:
-            print(f"\n{name or 'baseline'}: out of memory")
+            print(f"\n{name}: out of memory")
             del works[name]
     for _ in range(rounds):
         for name in works:
@@ -160,12 +161,12 @@ def run_once(work, device):
 
 def memory_of_process(make, name):
     """How many MiB a new process grows while it calls the function make(name) twice."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_growth, torch.get_num_threads(), make, name).result()
+    context, threads = multiprocessing.get_context("spawn"), (torch.get_num_threads(),)
+    with ProcessPoolExecutor(1, context, torch.set_num_threads, threads) as pool:
+        return pool.submit(_growth, make, name).result()
 
 
-def _growth(threads, make, name):
-    torch.set_num_threads(threads)
+def _growth(make, name):
     work, status = make(name), Path("/proc/self/status")
     kilobytes = lambda line: int(re.search(rf"{line}:\s+(\d+) kB", status.read_text())[1])
     Path("/proc/self/clear_refs").write_text("5")  # reset the peak, VmHWM

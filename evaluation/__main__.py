@@ -52,13 +52,13 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def find_inception(wanted, device):
+def find_inception(features, device):
     """The Inception-v3 of FID and KID, from torchmetrics; None for VGG19 instead.
 
-    `wanted` is "inception", "vgg19" or None: Inception if it is available, else the reason is reported.
-    Raises WrongUse if "inception" is not available.
+    `features` is --features: without it, Inception if available, else the reason is reported. Raises WrongUse
+    if it is "inception", and that is not available.
     """
-    if wanted == "vgg19":
+    if features == "vgg19":
         return None
     from torchmetrics.image.fid import FrechetInceptionDistance  # takes two seconds
 
@@ -68,7 +68,7 @@ def find_inception(wanted, device):
         reason = "pip install torch-fidelity"
     except (OSError, RuntimeError) as error:  # no network, a download that was cut
         reason = f"its weights: {first_line(getattr(error, 'reason', error))}"
-    if wanted:
+    if features:
         raise WrongUse(f"no Inception ({reason}): take --features vgg19")
     report(f"no Inception ({reason}): using VGG19's features")
     return None
@@ -76,18 +76,21 @@ def find_inception(wanted, device):
 
 def format_table(rows):
     """(a Markdown table of `rows`, {name: row}; the titles of the measures that do not fit into it)."""
-    columns = [["", *rows], ["pictures", *(str(row["pictures"]) for row in rows.values())]]
-    width = lambda column: max(map(len, column))
+    columns = [_column("", rows), _column("pictures", [str(row["pictures"]) for row in rows.values()])]
     left_out = []
     for key, measure in MEASURES.items():
         if any(key in row for row in rows.values()):
-            column = [measure.title, *(_cell(row, key) for row in rows.values())]
-            fits = sum(width(each) + 3 for each in [*columns, column]) < WIDTH
-            (columns if fits else left_out).append(column)
-    columns = [[each[0], "-" * width(each), *each[1:]] for each in columns]
-    columns = [[cell.ljust(width(each)) for cell in each] for each in columns]
-    lines = [f"| {' | '.join(line)} |" for line in zip(*columns, strict=True)]
-    return "\n".join(lines), [column[0] for column in left_out]
+            column = _column(measure.title, [_cell(row, key) for row in rows.values()])
+            if sum(len(title) + 3 for title, *_ in [*columns, column]) < WIDTH:
+                columns.append(column)
+            else:
+                left_out.append(measure.title)
+    return "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True)), left_out
+
+
+def _column(title, cells):
+    width = max(map(len, [title, *cells]))
+    return [cell.ljust(width) for cell in (title, "-" * width, *cells)]
 
 
 def _cell(row, key):

@@ -1,7 +1,8 @@
 """The measures of results: name, meaning and computation of each. The pages import this without PyTorch.
 
 To add a measure, write its function and its line in MEASURES: the printed table, evaluation.json, metrics.csv
-and the pages take it from there. Images are uint8 H,W,3, RGB.
+and the pages take it from there. A function returns a number, or a map of which pixels count: the measure is
+then their share. Images are uint8 H,W,3, RGB.
 """
 
 import math
@@ -26,7 +27,7 @@ NEAR = 3  # pixels: the largest distance of a line that is at a contour
 
 
 def flat(image):
-    """Share of the pixels whose luminance has a standard deviation below 2 of 255 in the 5x5 around them.
+    """Where the luminance has a standard deviation below 2 of 255 in the 5x5 around a pixel.
 
     The image is resized to a shorter side of 256 pixels first: noise and texture depend on the size.
     """
@@ -34,44 +35,32 @@ def flat(image):
     height, width = (round(side * scale) for side in image.shape[:2])
     grey = luminance(resize(image, width, height)).astype(np.float64)
     mean, mean_square = cv2.blur(grey, (5, 5)), cv2.blur(grey**2, (5, 5))
-    return (mean_square - mean**2 < FLAT**2).mean()
+    return mean_square - mean**2 < FLAT**2
 
 
 def lines(image):
-    """Share of the pixels in thin dark lines: a black-hat with an ellipse of 9x9 pixels is over 50 of 255."""
-    return _find_lines(image).mean()
-
-
-def new_lines(image, photo):
-    """Share of the pixels of a result in lines (see `lines`) that are not within a pixel of its photo's."""
-    return _find_new_lines(image, photo).mean()
-
-
-def at_contours(image, photo):
-    """Share of the pixels of new lines within 3 pixels of a contour of the photo; NaN without new lines.
-
-    Contours are Canny's edges of the photo (thresholds 40 and 100 of 255, after a Gaussian of 1 pixel).
-    """
-    new = _find_new_lines(image, photo)
-    return _near_contours(photo)[new].mean() if new.any() else math.nan
-
-
-def by_chance(photo):
-    """The value of `at_contours` for lines at random: the share of all pixels that are near a contour."""
-    return _near_contours(photo).mean()
-
-
-def _find_lines(image):
+    """Where an image has thin dark lines: a black-hat with an ellipse of 9x9 pixels is over 50 of 255."""
     return cv2.morphologyEx(luminance(image), cv2.MORPH_BLACKHAT, _disc(PEN)) > DARK
 
 
-def _find_new_lines(image, photo):
-    return _find_lines(image) & ~_within(1, _find_lines(photo))
+def new_lines(image, photo):
+    """Where a result has lines that are not within a pixel of its photo's."""
+    return lines(image) & ~_within(1, lines(photo))
 
 
-def _near_contours(photo):
+def near_contours(photo):
+    """Where a pixel is within 3 pixels of a contour of the photo.
+
+    Contours are Canny's edges (thresholds 40 and 100 of 255, after a Gaussian of 1 pixel).
+    """
     smooth = cv2.GaussianBlur(luminance(photo), (0, 0), 1)
     return _within(NEAR, cv2.Canny(smooth, *CONTOUR) > 0)
+
+
+def at_contours(image, photo):
+    """Which of the pixels of new lines are near a contour of the photo; NaN without new lines."""
+    found = near_contours(photo)[new_lines(image, photo)]
+    return found if found.size else math.nan
 
 
 def _within(distance, mask):
@@ -193,31 +182,31 @@ class Measure(NamedTuple):
     title: str
     meaning: str
     compute: Callable | None = None  # None: evaluation/judge.py computes it, from features of sets
-    inputs: tuple = ()  # the fields of Views that it takes
+    inputs: str = ""  # the fields of Views that it takes
 
 
-RESULT, FULL, FULL_PHOTO = ("result",), ("full",), ("full_photo",)
-TO_PHOTO, TO_CLEAR, FULL_TO_PHOTO = ("result", "photo"), ("result", "clear"), ("full", "full_photo")
 OWN = "the photographs' own value, to compare"
 MEASURES = {  # in the order of the printed table, which shows as many as fit
     "drawn": Measure("style", "0: the photographs, 1: the drawings; compare differences with the error"),
-    "psnr_clear": Measure("PSNR to clear", "likeness to the clear picture, dB", psnr, TO_CLEAR),
-    "ssim_clear": Measure("SSIM to clear", "likeness to the clear picture; 1: equal", ssim, TO_CLEAR),
+    "psnr_clear": Measure("PSNR to clear", "likeness to the clear picture, dB", psnr, "result clear"),
+    "ssim_clear": Measure("SSIM to clear", "likeness to the clear picture; 1: equal", ssim, "result clear"),
     "kid_drawings": Measure(
         "KID to drawings", "distance from the drawings; compare differences with the error"
     ),
     "content_change": Measure("content change", "mean change of conv4_4 relative to its mean size; 0: none"),
-    "flat": Measure("flat", "share of flat pixels; drawings have more than photographs", flat, RESULT),
-    "lines": Measure("lines", "share of pixels on thin dark lines", lines, RESULT),
-    "colour": Measure("colour", "distance of chroma, CIE Lab; 2 is just visible", colour_error, TO_PHOTO),
-    "ssim": Measure("SSIM", "structural similarity to the photograph; 1: equal", ssim, TO_PHOTO),
-    "new_lines": Measure("new lines", "share of pixels on lines not in the photo", new_lines, FULL_TO_PHOTO),
-    "at_contours": Measure("at contours", "share of new lines at its contours", at_contours, FULL_TO_PHOTO),
-    "by_chance": Measure("by chance", "at_contours of lines at random", by_chance, FULL_PHOTO),
-    "checkerboard": Measure("checkerboard", "upsampling pattern; photographs have 0", checkerboard, FULL),
-    "checkerboard_photo": Measure("checkerboard of the photos", OWN, checkerboard, FULL_PHOTO),
-    "stripes": Measure("stripes", "energy of fine stripes, grey levels squared", stripes, FULL),
-    "stripes_photo": Measure("stripes of the photos", OWN, stripes, FULL_PHOTO),
+    "flat": Measure("flat", "share of flat pixels; drawings have more than photographs", flat, "result"),
+    "lines": Measure("lines", "share of pixels on thin dark lines", lines, "result"),
+    "colour": Measure("colour", "chroma distance, CIE Lab; 2 is just visible", colour_error, "result photo"),
+    "ssim": Measure("SSIM", "structural similarity to the photograph; 1: equal", ssim, "result photo"),
+    "new_lines": Measure("new lines", "share of pixels on added lines", new_lines, "full full_photo"),
+    "at_contours": Measure(
+        "at contours", "share of new lines at the photo's contours", at_contours, "full full_photo"
+    ),
+    "by_chance": Measure("by chance", "at_contours of lines at random", near_contours, "full_photo"),
+    "checkerboard": Measure("checkerboard", "upsampling pattern; photographs have 0", checkerboard, "full"),
+    "checkerboard_photo": Measure("checkerboard of the photos", OWN, checkerboard, "full_photo"),
+    "stripes": Measure("stripes", "energy of fine stripes, grey levels squared", stripes, "full"),
+    "stripes_photo": Measure("stripes of the photos", OWN, stripes, "full_photo"),
     "kid_photos": Measure("KID to photos", "distance from the photographs"),
     "fid_drawings": Measure("FID to drawings", "distance from the drawings"),
     "fid_photos": Measure("FID to photos", "distance from the photographs"),
@@ -228,7 +217,7 @@ def measure(views):
     """{name: number} of one result; a measure whose inputs do not exist, or that is NaN, is left out."""
     row = {}
     for name, each in MEASURES.items():
-        inputs = [getattr(views, field) for field in each.inputs]
+        inputs = [getattr(views, field) for field in each.inputs.split()]
         if each.compute and all(image is not None for image in inputs):
-            row[name] = float(each.compute(*inputs))
+            row[name] = float(np.mean(each.compute(*inputs)))
     return {name: value for name, value in row.items() if not math.isnan(value)}

@@ -42,13 +42,15 @@ class Parser(argparse.ArgumentParser):
         def add(name, default, values, meaning, unset="", **more):
             shown = "%(default)s" if default is not None and values is not bool else unset
             if values is bool:
-                kind = {"action": argparse.BooleanOptionalAction}
+                more["action"] = argparse.BooleanOptionalAction
             elif isinstance(values, tuple):
-                kind = {"type": type(values[0]), "choices": values}
+                more |= {"type": type(values[0]), "choices": values}
+            elif default is None:
+                more["type"] = lambda text: None if text == "none" else values(text)
             else:
-                kind = {"type": values if default is not None else or_none(values)}
+                more["type"] = values
             text = f"{meaning} ({shown})" if shown else meaning
-            group.add_argument(f"--{name}", default=default, help=text, **kind, **more)
+            group.add_argument(f"--{name}", default=default, help=text, **more)
             self.meanings[name] = meaning
 
         return add
@@ -61,7 +63,6 @@ class Parser(argparse.ArgumentParser):
             known, typed = (re.findall(r"--\w[\w-]*", text) for text in (self.format_help(), message))
             meant = {word: _closest(word, known) for word in typed}
             message += "".join(f"; for {word} did you mean {name}?" for word, name in meant.items() if name)
-        message = "".join("?" if _is_control(each) else each for each in message)
         raise WrongUse(f"{message} (see {self.prog} --help)")
 
 
@@ -78,8 +79,8 @@ def expand(args, parents=()):
             continue
         name = arg[1:]
         # settings.json records the command, and cannot hold a name that is not UTF-8.
-        path = os.path.realpath(os.path.expanduser(name)) if "\0" not in name else ""
-        if any(map(_is_control, name)) or not os.path.isfile(path):
+        path = "" if any(map(_is_control, name)) else os.path.realpath(os.path.expanduser(name))
+        if not os.path.isfile(path):
             raise WrongUse(f"no file {name}, or its name is not UTF-8{_similar_file(name)}")
         if path in parents:
             raise WrongUse(f"{name} includes itself")
@@ -145,11 +146,6 @@ def pathname(text):
 def path(text):
     """An argparse type: a path of one line."""
     return Path(pathname(text))
-
-
-def or_none(kind):
-    """An argparse type: `kind`, or None for the word "none"."""
-    return lambda text: None if text == "none" else kind(text)
 
 
 class number:

@@ -5,7 +5,7 @@ import errno
 import hashlib
 import os
 
-from utils import report
+from utils import report_once
 
 try:
     import fcntl
@@ -53,7 +53,7 @@ def append(path, text):
         try:
             while data:
                 data = data[os.write(handle, data) :]
-            _flush(handle, path)
+            _sync(path)
             if not size:  # the file is new
                 _sync(path.parent)
         except OSError as error:
@@ -74,20 +74,13 @@ _locks = set()  # handles of the folders that this process has locked
 # With these errors, network drives and FUSE report that they lack a call. A failing disk reports others.
 UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.ENOLCK}
 UNSUPPORTED |= {errno.EPERM, errno.EACCES}
-CONSEQUENCE = {
-    "locked": "take care that no other process writes there",
-    "synced": "a power loss may damage what was written last",
-}
-_warned = set()
 
 
-def _warn_unsupported(what, path, error):
-    """Warn once that `path` cannot be "locked" or "synced". Raises `error` if that is not its reason."""
+def _warn_if_unsupported(error, problem):
+    """Report `problem` once if the file system lacks a call. Raises any other `error`."""
     if error.errno not in UNSUPPORTED:
         raise error
-    if what not in _warned:
-        _warned.add(what)
-        report(f"warning: {path} cannot be {what} ({error.strerror}): {CONSEQUENCE[what]}")
+    report_once(f"warning: {problem} ({error.strerror})")
 
 
 @contextlib.contextmanager
@@ -108,7 +101,8 @@ def locked(folder, wait):
         except BlockingIOError:
             free = False
         except OSError as error:
-            _warn_unsupported("locked", folder, error)
+            problem = f"{folder} cannot be locked: take care that no other process writes there"
+            _warn_if_unsupported(error, problem)
             free = None
         yield free
     finally:
@@ -126,17 +120,11 @@ def _sync(path):
     if not fcntl:  # Windows cannot open a folder, nor sync a file that is open for reading
         return
     try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError as error:  # a folder may be writable and not readable
-        return _warn_unsupported("synced", path, error)
-    try:
-        _flush(handle, path)
-    finally:
-        os.close(handle)
-
-
-def _flush(handle, path):
-    try:
-        os.fsync(handle)
+        handle = os.open(path, os.O_RDONLY)  # EACCES: a folder may be writable and not readable
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
     except OSError as error:
-        _warn_unsupported("synced", path, error)
+        problem = "files here cannot be synced: a power loss may damage what was written last"
+        _warn_if_unsupported(error, problem)

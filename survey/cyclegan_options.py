@@ -50,4 +50,4 @@ def _check(parser, args):
         )
 
 
-CYCLEGAN = Method("survey.cyclegan", parser, _check, fewest_drawings=lambda args: args.batch_size)
+CYCLEGAN = Method("survey.cyclegan", parser, _check, fewest_drawings=lambda args: args.batch_size, parts={})

@@ -13,15 +13,16 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+import CartoonGAN
 from networks import VGG19
 from training import history
-from training.config import write_settings
+from training.config import RunConfig, write_settings
 from training.log import log_event
+from training.options import CARTOONGAN
 from training.run import Run
 from utils import WrongUse
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
 HAS_GPU = torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="there is no NVIDIA GPU that PyTorch can use")
 GPU = pytest.param("cuda", marks=needs_gpu)
@@ -93,6 +94,15 @@ def tiny_run(data, results, *more):
     folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", results]
     text = f"{TINY} --name Tiny --pre_train_epoch 2 --train_epoch 3 --workers 0 --sample_every 100"
     return [*map(str, folders), *text.split(), *map(str, more)]
+
+
+def new_run(folder, text="", place=(1, 1, 0)):
+    """A Run of the options TINY and `text`, at a (phase, epoch, step), with a new model."""
+    args, given = CARTOONGAN.parse(f"{TINY} {text}".split())
+    run = Run(RunConfig([], args, given, folder, None, CARTOONGAN), torch.device("cpu"), None)
+    run.model = CartoonGAN.build(args, run.device, run.precision)
+    run.phase, run.epoch, run.step = place
+    return run
 
 
 def rows(folder):

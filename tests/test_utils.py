@@ -194,23 +194,23 @@ def test_a_device_that_cannot_be_used_is_one_line(name):
 
 
 @pytest.mark.parametrize(
-    ("avx512_bf16", "amx", "precision"),
-    [(False, False, "fp32"), (True, False, "bf16"), (False, True, "bf16")],
+    ("device", "native", "precision"),
+    [
+        ("cpu", "", "fp32"),
+        ("cpu", "avx512_bf16", "bf16"),
+        ("cpu", "amx", "bf16"),
+        ("cuda", "bf16", "bf16"),
+        ("cuda", "", "fp16"),  # a V100 emulates bf16, slowly
+    ],
 )
-def test_precision_of_a_processor(avx512_bf16, amx, precision, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    assert utils.choose_precision("auto", CPU) == precision
-    assert utils.choose_precision("fp16", CPU) == "fp16"
-
-
-@pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp16")])
-def test_precision_of_a_gpu(native, precision, monkeypatch):
-    """A V100 emulates bf16, slowly."""
+def test_precision(device, native, precision, monkeypatch):
     supported = lambda including_emulation=True: native or including_emulation
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native == "avx512_bf16")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native == "amx")
     monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert utils.choose_precision("auto", torch.device("cuda")) == precision
+    assert utils.choose_precision("auto", torch.device(device)) == precision
+    assert utils.choose_precision("tf32", torch.device(device)) == "tf32"
 
 
 def test_pictures_and_tensors():

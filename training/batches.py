@@ -43,8 +43,7 @@ def training_batches(run):
     streams = [DRAWINGS]
     if data.smoothed:
         streams.append(SMOOTHED if args.independent_edges else DRAWINGS)
-    counts = len(data.photos), len(pairs), args.batch_size
-    drawn = draws(*counts, args.seed, *run.place, streams)
+    drawn = draws(len(data.photos), len(pairs), args.batch_size, args.seed, *run.place, streams)
     return TrainingImages(data.photos, pairs, args, data.smoothed), map(processes.share, drawn)
 
 
@@ -81,15 +80,12 @@ class TrainingImages(Dataset):
 
     If `pairs` are not `smoothed`, they are drawings, and an item is a photo and a drawing. The index of an
     item is its draws (see `draws`), which determine crop and flip. An image that can no longer be read is
-    replaced by the next that can, and `lost` notes {path: (reason, path that replaces it)}. Raises RunFailed
-    as `first_readable`.
+    replaced by the next that can. Raises RunFailed if IN_A_ROW of them, or all, cannot be read.
     """
 
     def __init__(self, photos, pairs, args, smoothed=True):
-        self.photos, self.pairs, self.smoothed = photos, pairs, smoothed
-        self.size, self.load_size, self.resize = args.input_size, load_size(args), args.resize
-        self.photo_channels, self.drawing_channels = args.in_ngc, args.out_ngc
-        self.lost = {}
+        self.photos, self.pairs, self.args, self.smoothed = photos, pairs, args, smoothed
+        self.lost = {}  # {path: (reason, path that replaces it)} since the last batch
 
     def __getitem__(self, draws):
         photo, *drawings = draws
@@ -99,55 +95,46 @@ class TrainingImages(Dataset):
         return [self._square(*square) for square in zip([image, *halves], draws, strict=True)]
 
     def collate(self, items):
-        """(batch of items, `lost` since the last batch): how the main process learns of lost images."""
+        """(batch of items, `lost`): how the main process learns of lost images."""
         lost, self.lost = self.lost, {}
         return default_collate(items), lost
 
-    def _first_readable(self, *where):
-        image, lost = first_readable(*where)
-        self.lost |= lost
-        return image
+    def _first_readable(self, paths, start, read):
+        """read(path) of paths[start] or, if it cannot be read, of the next that can, wrapping around."""
+        lost = {}
+        for index in range(start, start + min(IN_A_ROW, len(paths))):
+            path = paths[index % len(paths)]
+            try:
+                image = read(path)
+            except images.CannotRead as error:
+                lost[path] = error.reason
+            else:
+                self.lost |= {each: (reason, path) for each, reason in lost.items()}
+                return image
+        raise RunFailed(
+            f"training images are lost, {len(lost)} in a row, the last is {path}: {lost[path]}; "
+            "check the disk, then resume with --resume"
+        )
 
     def _photo(self, path):
-        return self._fit(images.read(path, self.photo_channels, at_least=self.load_size))
+        return self._fit(images.read(path, self.args.in_ngc, at_least=load_size(self.args)))
 
     def _pair(self, path):
         if not self.smoothed:
-            return [self._fit(images.read(path, self.drawing_channels, at_least=self.load_size))]
-        halves = np.array_split(images.read(path, self.drawing_channels), 2, axis=1)
+            return [self._fit(images.read(path, self.args.out_ngc, at_least=load_size(self.args)))]
+        halves = np.array_split(images.read(path, self.args.out_ngc), 2, axis=1)
         return [self._fit(half) for half in halves]
 
     def _fit(self, image):
-        return images.fit_training(image, self.load_size, self.resize)
+        return images.fit_training(image, load_size(self.args), self.args.resize)
 
     def _square(self, image, draw):
-        rng = np.random.default_rng(draw[1])
-        top, left = (int(rng.integers(side - self.size + 1)) for side in image.shape[:2])
-        image = image[top : top + self.size, left : left + self.size]
+        rng, size = np.random.default_rng(draw[1]), self.args.input_size
+        top, left = (int(rng.integers(side - size + 1)) for side in image.shape[:2])
+        image = image[top : top + size, left : left + size]
         if rng.random() < 0.5:
             image = image[:, ::-1]
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-
-
-def first_readable(paths, start, use):
-    """Call use(path) with paths[start] and those after it, wrapping around, until one can be read.
-
-    Returns (its result, {path: (reason, path that replaces it)} of those before). `use` may raise
-    images.CannotRead. Raises RunFailed if IN_A_ROW paths, or all, cannot be read.
-    """
-    lost = {}
-    for index in range(start, start + min(IN_A_ROW, len(paths))):
-        path = paths[index % len(paths)]
-        try:
-            made = use(path)
-        except images.CannotRead as error:
-            lost[path] = error.reason
-        else:
-            return made, {each: (reason, path) for each, reason in lost.items()}
-    raise RunFailed(
-        f"training images are lost, {len(lost)} in a row, the last is {path}: {lost[path]}; "
-        "check the disk, then resume with --resume"
-    )
 
 
 # Loading
@@ -189,7 +176,7 @@ def load_batches(dataset, batches, workers, device):
     """
     workers = default_workers(device) if workers is None else workers
     first = next(batches)
-    workers = with_room(workers, len(first) * len(first[0]) * 3 * dataset.size**2)
+    workers = with_room(workers, len(first) * len(first[0]) * 3 * dataset.args.input_size**2)
     loader = DataLoader(
         dataset,
         batch_sampler=itertools.chain([first], batches),

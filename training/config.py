@@ -1,7 +1,6 @@
 """The configuration of a run: its method, the options that all methods share, and settings.json."""
 
 import argparse
-import dataclasses
 import json
 import math
 import platform
@@ -37,16 +36,14 @@ def changeable_by_name(option):
     return option in CHANGEABLE_BY_NAME or option.endswith("_lambda")
 
 
-@dataclasses.dataclass(frozen=True)
-class Method:
+class Method(NamedTuple):
     """A training method, described without loading PyTorch."""
 
     name: str  # the module that starts it, as "survey.cyclegan"; settings.json records it
     parser: Callable[[], Parser]  # makes the parser of its options
     check: Callable  # check(parser, options) compares options with each other; raises WrongUse
     fewest_drawings: Callable  # of the options: how many drawings the losses need, 0 for none
-    # {a network that options may leave out: a function of them that returns whether it is there}
-    parts: dict = dataclasses.field(default_factory=dict)
+    parts: dict  # {network that options may leave out: function of them, whether it is there}
 
     def parse(self, argv=None, saved=None):
         """Parse and check the options of training. Raises WrongUse.
@@ -70,10 +67,9 @@ class Method:
         return vars(self.parser().parse_args([]))
 
     def losses(self):
-        """{loss: its meaning} of each loss with an option NAME_lambda, from the help of the option."""
-        meanings = self.parser().meanings
-        weights = [name for name in meanings if name.endswith("_lambda")]
-        return {name.removesuffix("_lambda"): meanings[name].removeprefix("weight of ") for name in weights}
+        """{NAME: its meaning} of each loss with an option NAME_lambda, from the help of the option."""
+        weights = {key: text for key, text in self.parser().meanings.items() if key.endswith("_lambda")}
+        return {key.removesuffix("_lambda"): text.removeprefix("weight of ") for key, text in weights.items()}
 
     def fault(self, saved):
         """What is wrong with options read from a file, each parsed as if typed; "" if nothing."""
@@ -259,13 +255,10 @@ def _data_before(data, earlier):
 
 
 def _changes(config, precision, place):
-    """The record of all options that resuming has changed; reports those that change now.
-
-    A precision is the one that "auto" stood for, which another processor may change too.
-    """
-    earlier, now = config.earlier, {**vars(config.args), "precision": precision}
+    """The record of all options that resuming has changed; reports those that change now."""
+    earlier, now = config.earlier, vars(config.args) | {"precision": precision}
     then = config.method.defaults() | earlier["options"]
-    then["precision"] = earlier.get("precision", precision)
+    then["precision"] = earlier.get("precision", precision)  # "auto" depends on the processor
     where = dict(zip(("phase", "epoch", "step"), place, strict=True))
     changes = [
         {"option": key, "from": then[key], "to": value, **where}

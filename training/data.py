@@ -41,13 +41,11 @@ def find_data(args, fewest):
     ready = _ready_pairs(_pair_dir(args)) if fewest and "pair_dir" in args else []
     if fewest and not ready:
         require_images(drawing_dir, fewest, "drawings")
-    if args.eval_every:
-        count = len(find_images(drawing_dir)) if drawing_dir.is_dir() else 0
-        if count < MEASURABLE:
-            raise WrongUse(
-                f"--eval_every compares the results with the drawings, at least {MEASURABLE} needed, and "
-                f"{drawing_dir} holds {count}: put them there, or use --eval_every 0"
-            )
+    if args.eval_every and (count := len(find_images(drawing_dir))) < MEASURABLE:
+        raise WrongUse(
+            f"--eval_every compares the results with the drawings, at least {MEASURABLE} needed, and "
+            f"{drawing_dir} holds {count}: put them there, or use --eval_every 0"
+        )
     return photos, tests, ready
 
 
@@ -66,22 +64,19 @@ def prepare(args, fewest, make_pairs=None):
     tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
     if twice := len(set(photos.digests) & set(tests.digests)):
         report(f"warning: {twice} photographs are in both {photo_dir} and {test_dir}")
-    record = {"photographs": _record(photos), "test photographs": _record(tests)}
-    if not fewest:
-        return Data(photos.paths, tests.paths, [], record, test_digests=tuple(tests.digests))
-
-    if ready:
-        report(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
-        pairs = images.check(ready, "pairs", narrowest=2)  # each half of a pair is a picture
-    elif make_pairs:
-        size = f"{load_size(args)}{'_squash' if args.resize == 'squash' else ''}"
-        pairs = make_pairs(drawing_dir, _pair_dir(args) / size, load_size(args), args.resize)
-    else:
-        pairs = images.check(require_images(drawing_dir, fewest, "drawings"), "drawings")
-    pairs = readable(pairs, fewest, "drawings", drawing_dir)
-    record["drawings"] = _record(pairs)
-    smoothed = make_pairs is not None
-    return Data(photos.paths, tests.paths, pairs.paths, record, smoothed, tuple(tests.digests))
+    paths, record = [], {"photographs": _record(photos), "test photographs": _record(tests)}
+    if fewest:
+        if ready:
+            report(f"using the {len(ready)} ready-made pairs in {_pair_dir(args)}")
+            pairs = images.check(ready, "pairs", narrowest=2)  # each half of a pair is a picture
+        elif make_pairs:
+            size = f"{load_size(args)}{'_squash' if args.resize == 'squash' else ''}"
+            pairs = make_pairs(drawing_dir, _pair_dir(args) / size, load_size(args), args.resize)
+        else:
+            pairs = images.check(require_images(drawing_dir, fewest, "drawings"), "drawings")
+        pairs = readable(pairs, fewest, "drawings", drawing_dir)
+        paths, record["drawings"] = pairs.paths, _record(pairs)
+    return Data(photos.paths, tests.paths, paths, record, make_pairs is not None, tuple(tests.digests))
 
 
 def choosing(tests):

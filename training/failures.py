@@ -24,22 +24,17 @@ def resume_command(config, *options):
 
 def advice_after_nan(run):
     """What to do after a loss or a weight that is not finite, as the end of a sentence."""
-    args = run.args
-    rates = {"lrG": args.lrG} | ({"lrD": args.lrD} if run.phase == 2 and run.model.discriminator else {})
-    if run.phase == 1 and args.pre_lr:
-        rates = {"pre_lr": args.pre_lr}
-    lower = [word for key, rate in rates.items() for word in (f"--{key}", f"{rate / 10:g}")]
+    options = ["pre_lr" if run.phase == 1 and run.args.pre_lr else "lrG"]
+    options += ["lrD"] if run.phase == 2 and run.model.discriminator else []
+    lower = [word for key in options for word in (f"--{key}", f"{getattr(run.args, key) / 10:g}")]
     fp32 = "" if run.precision == "fp32" else ", or with --precision fp32"
     return f"the last saved state is untouched; resume with {resume_command(run.config, *lower)}{fp32}"
 
 
 def loading_fault(error):
-    """The one-line reason for an error in or between the processes that load images; None for others.
-
-    Such a process sends its traceback as text, whose last line is the type and message of its error.
-    """
+    """The one-line reason for an error in or between the processes that load images; None for others."""
     text = str(error)
-    last = (text.strip().splitlines() or [""])[-1]
+    last = text.strip().rpartition("\n")[2]  # of the traceback that such a process sends: type and message
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename  # a semaphore
     if full or any(words in text for words in ("shared memory", "(shm)", "</torch_")):
         return f"shared memory (/dev/shm) is full: use fewer --workers, 0 needs none; {MORE_SHARED}"
@@ -91,10 +86,7 @@ def _reason(error, device, config):
 
 @contextlib.contextmanager
 def log_tracebacks(config):
-    """Write the traceback of an error that ends the block to log.txt.
-
-    A new run that fails before its start gets a folder with only that file; it can be started again.
-    """
+    """Write the traceback of an error that ends the block to log.txt, if need be in a new run folder."""
     try:
         yield
     except (WrongUse, Stopped):

@@ -65,10 +65,7 @@ def meaning(column, measures, losses):
 
 
 def measures(columns, losses):
-    """Those of `columns` that measure results: no losses, no companions, nothing of the run itself.
-
-    `losses` is as in `meaning`. A column that is not known is a measure.
-    """
+    """Those of `columns` that measure results, or are not known. `losses` is as in `meaning`."""
     others = {"phase", "epoch", "pictures", "squares", *losses, *LOSSES, *RUNNING}
     return [column for column in columns if column not in others and not _is_companion(column, columns)]
 
@@ -81,10 +78,7 @@ def _is_companion(column, columns):
 
 
 def add(path, row):
-    """Append an epoch's row; a term of one phase alone leaves its cell empty in the other.
-
-    Only a new column, at the start of a phase, rewrites the file.
-    """
+    """Append an epoch's row. Only a new column, at the start of a phase, rewrites the file."""
     rows = read(path)
     if rows and row.keys() <= rows[0].keys():
         append(path, _lines([*rows[0]], [row]))
@@ -165,16 +159,16 @@ class Best(NamedTuple):
 
 def best(rows):
     """The Best of some rows, of text or of numbers; None if nothing was measured in phase two."""
-    rows = [row for row in rows if _has_place(row) and int(row["phase"]) == 2]
+    rows = {int(row["epoch"]): row for row in rows if _has_place(row) and int(row["phase"]) == 2}
     for column, sign in ((DRAWN, 1), (KID, -1)):
-        values = {int(row["epoch"]): number(row.get(column)) for row in rows}
+        values = {epoch: number(row.get(column)) for epoch, row in rows.items()}
         values = {epoch: value for epoch, value in values.items() if math.isfinite(value)}
         if values:
             epoch = max(values, key=lambda epoch: sign * values[epoch])
-            errors = {int(row["epoch"]): number(row.get(f"{column}_std")) for row in rows}
-            lowest = values[epoch] - errors[epoch] if column == DRAWN else math.nan
+            error = number(rows[epoch].get(f"{column}_std"))
+            lowest = values[epoch] - error if column == DRAWN else math.nan
             as_good = [each for each, value in values.items() if value >= lowest and each != epoch]
-            return Best(epoch, column, values[epoch], errors[epoch], as_good)
+            return Best(epoch, column, values[epoch], error, as_good)
     return None
 
 
@@ -198,11 +192,11 @@ def _with_error(value, error):
 # The plot
 
 
-def plot_losses(table, path):
-    """Plot each loss of metrics.csv by epoch into one PNG; phase one is shaded. Without rows, do nothing."""
+def plot_losses(folder):
+    """Plot each loss of a run by epoch into losses.png; phase one is shaded. Without rows, do nothing."""
     import matplotlib.figure  # takes half a second, which --list would wait for
 
-    rows = read(table)
+    rows = read(folder / FILE)
     if not rows:  # as after the folder was removed
         return
     columns = rows[0].keys()
@@ -221,5 +215,5 @@ def plot_losses(table, path):
         axes.axvspan(0.5, before + 0.5, color="0.93")
         axes.grid(alpha=0.3)
     axes.set_xlabel("epoch, phase one shaded")
-    with replacing(path, sync=False) as part:
+    with replacing(folder / "losses.png", sync=False) as part:
         figure.savefig(part, format="png", dpi=100)

@@ -79,7 +79,7 @@ class Journal(contextlib.AbstractContextManager):
             self.samples()
             began = time.monotonic()
             if run.epoch == epochs or began >= self.show_from:
-                self.plot()
+                history.plot_losses(self.folder)
                 self.show()
                 self.show_from = time.monotonic() + (time.monotonic() - began) / UPKEEP
 
@@ -142,10 +142,6 @@ class Journal(contextlib.AbstractContextManager):
                 path.unlink()
         self.events.add_image("samples", samples.grid(pictures), self.step, dataformats="HWC")
 
-    def plot(self):
-        """Plot the losses of metrics.csv into losses.png."""
-        history.plot_losses(self.folder / history.FILE, self.folder / "losses.png")
-
     def show(self):
         """Log what was reported, and call `after_samples`. A fault of the pages does not end a run."""
         while utils.unlogged:
@@ -159,7 +155,7 @@ class Journal(contextlib.AbstractContextManager):
         """Log how the run ended."""
         self.show()
         if event == "stopped":
-            self.plot()
+            history.plot_losses(self.folder)
         log_event(self.folder, event, reason)
         self.events.close()
         self.show()

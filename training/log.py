@@ -37,10 +37,9 @@ def read_log(folder):
 
 
 def run_state(folder):
-    """The state of a run, "running", "finished", "stopped", "failed" or "killed", and the reason.
+    """The state of a run, "running", "killed", "unknown" or one of ENDS, and the reason.
 
-    Both are empty without a log and without a process in the folder. On a file system without locks a run
-    that has not logged its end is "unknown".
+    Both are empty without a log and without a process in the folder.
     """
     marks = [(event, text) for _, event, text in read_log(folder) if event in ("started", *ENDS)]
     if marks and marks[-1][0] in ENDS:

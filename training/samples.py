@@ -30,10 +30,9 @@ def choose(data, args, device):
 @torch.no_grad()
 @no_search()
 def draw(run):
-    """Write each of a run's photos beside its result, into Reconstruction/ (phase one) or Transfer/.
+    """Write each of a run's photos beside its result, into Reconstruction/ (the newest) or Transfer/.
 
-    The result of a generator back comes last, with `_cycle` in the file's name. Reconstruction/ holds only
-    the newest. Returns the pictures: uint8 H,W,C arrays.
+    A generator back adds a third picture, and `_cycle` to the file's name. Returns uint8 H,W,C arrays.
     """
     run_name, extension = run.folder.name.removesuffix("_results"), run.args.sample_format
     where = run.folder / ("Reconstruction" if run.phase == 1 else "Transfer")

@@ -30,20 +30,15 @@ RATE, LAST_RATE = 1e-3, 3e-5  # Adam's, at the start and at the end
 REPORT_EVERY = 500  # steps, over which the printed losses are averaged
 
 
-class Heads(nn.Module):
-    """The picture and the teacher's map, computed from a feature map (N,8 width,H/8,W/8)."""
-
-    def __init__(self, width, teacher_width):
-        super().__init__()
-        self.predict = nn.Conv2d(8 * width, 8 * teacher_width, 1)
-        layers = [nn.Conv2d(8 * width, 8 * width, 3, padding=1), nn.ReLU()]
-        for before, after in ((8, 4), (4, 2), (2, 2)):
-            convolution = nn.Conv2d(before * width, after * width, 3, padding=1)
-            layers += [nn.Upsample(scale_factor=2), convolution, nn.ReLU()]
-        self.redraw = nn.Sequential(*layers, nn.Conv2d(2 * width, 3, 3, padding=1))
-
-    def forward(self, features):
-        return self.redraw(F.relu(features)), self.predict(features)
+def make_heads(width, teacher_width):
+    """Layers that predict the teacher's map, and redraw the picture, from a map (N,8 width,H/8,W/8)."""
+    predict = nn.Conv2d(8 * width, 8 * teacher_width, 1)
+    layers = [nn.ReLU(), nn.Conv2d(8 * width, 8 * width, 3, padding=1), nn.ReLU()]
+    for before, after in ((8, 4), (4, 2), (2, 2)):
+        convolution = nn.Conv2d(before * width, after * width, 3, padding=1)
+        layers += [nn.Upsample(scale_factor=2), convolution, nn.ReLU()]
+    redraw = nn.Sequential(*layers, nn.Conv2d(2 * width, 3, 3, padding=1))
+    return nn.ModuleDict({"predict": predict, "redraw": redraw})
 
 
 def read(folders):
@@ -78,7 +73,8 @@ def losses(student, heads, teacher, picture, precision):
     with utils.autocast(picture.device, precision):
         with torch.no_grad():
             wanted = teacher(picture).float()
-        redrawn, predicted = heads(student(picture))
+        features = student(picture)
+        redrawn, predicted = heads["redraw"](features), heads["predict"](features)
     error = (predicted.float() - wanted).square().mean() / wanted.var()
     return F.l1_loss(redrawn.float(), student.normalise(picture)), error
 
@@ -95,7 +91,7 @@ def train(args):
     for value in student.parameters():
         torch.nn.init.kaiming_normal_(value) if value.dim() == 4 else torch.nn.init.zeros_(value)
     student = student.requires_grad_().to(**layout)
-    heads = Heads(args.width, len(teacher.features[0].weight)).to(**layout)
+    heads = make_heads(args.width, len(teacher.features[0].weight)).to(**layout)
     adam = torch.optim.Adam([*student.parameters(), *heads.parameters()], RATE, fused=True)
     recent = []
     for step in tqdm(range(1, args.steps + 1), disable=None):

@@ -16,9 +16,12 @@ def save(run, pools):
     `pools`, {name: whole batches}, is the content of the model's pools over all processes. Raises RunFailed
     before anything is written if a weight is not finite.
     """
-    model, folder = run.model, run.folder
-    check_weights(run)
-    for name, network in _networks(model).items():
+    model, folder, networks = run.model, run.folder, _networks(run.model)
+    for name, network in networks.items():
+        if not all(value.isfinite().all() for value in network.state_dict().values()):
+            where = "phase {}, epoch {}, step {}".format(*run.place)
+            raise RunFailed(f"a weight of the {name} is not finite in {where}: {advice_after_nan(run)}")
+    for name, network in networks.items():
         content = checkpoints.generator_file if name in model.generators else checkpoints.weights_of
         checkpoints.save(folder / f"{name}_latest.pth", content(network))
     if model.ema:
@@ -27,14 +30,6 @@ def save(run, pools):
     content = {name: getattr(model, name).state_dict() for name in stateful if getattr(model, name)}
     content |= pools | {"place": run.place, "sums": dict(run.sums), "counts": dict(run.counts)}
     checkpoints.save(folder / STATE, content | {"seconds": run.seconds, "settings": run.settings})
-
-
-def check_weights(run):
-    """Raise RunFailed if a weight of a run's model is not finite."""
-    for name, network in _networks(run.model).items():
-        if not all(value.isfinite().all() for value in network.state_dict().values()):
-            where = "phase {}, epoch {}, step {}".format(*run.place)
-            raise RunFailed(f"a weight of the {name} is not finite in {where}: {advice_after_nan(run)}")
 
 
 def _networks(model):

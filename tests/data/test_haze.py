@@ -8,7 +8,7 @@ from PIL import Image
 
 from data import haze, pairs
 from pictures import images, listing
-from utils import RunFailed, WrongUse
+from utils import WrongUse
 
 
 @pytest.fixture
@@ -95,24 +95,3 @@ def test_depths_are_read(clear, tmp_path):
     with pytest.raises(WrongUse, match=r"no depth for test/2.jpg: it must be .*/depth/test/2.png"):
         run(clear, tmp_path / "other", "--depth_dir", tmp_path / "depth")
     assert not (tmp_path / "other").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ("no/such {OUT}", WrongUse, "no folder no/such"),
-        ("{EMPTY} {OUT}", WrongUse, "no images in"),
-        ("{IN} {IN}/train/hazy", WrongUse, "lies in"),
-        ("{IN} {FULL}", WrongUse, "is not empty: name a new folder"),
-        ("{IN} {OUT} --beta 2 1", WrongUse, "argument --beta: 2 is more than 1"),
-        ("{TWICE} {OUT}", WrongUse, "1 pictures in .* differ from another only in their extension"),
-        ("{BAD} {OUT}", RunFailed, "no image in .* can be read"),
-    ],
-)
-def test_wrong_use(arguments, error, message, clear, tmp_path):
-    for name in ("EMPTY/a.txt", "TWICE/a.png", "TWICE/a.jpg", "BAD/a.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("no picture")
-    places = {name: tmp_path / name for name in ("EMPTY", "TWICE", "BAD", "OUT")}
-    with pytest.raises(error, match=message):
-        haze.main(arguments.format(IN=clear, FULL=tmp_path / "data", **places).split())

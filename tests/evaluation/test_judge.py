@@ -16,7 +16,6 @@ from pictures import checkpoints, images
 from training import options
 from training.data import Data
 
-CPU = torch.device("cpu")
 SIZE = 32
 
 
@@ -54,7 +53,6 @@ def test_kid_is_the_unbiased_discrepancy_under_the_cubic_kernel():
 
 def test_kid_is_about_zero_between_halves_and_repeatable():
     features = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
-    torch.manual_seed(5)
     state = torch.get_rng_state()
     mean, deviation = judge.kid(features[:200], features[200:])
     assert torch.equal(torch.get_rng_state(), state)  # a run's own randomness does not change
@@ -68,7 +66,6 @@ def test_kid_is_about_zero_between_halves_and_repeatable():
     ("height", "width", "tops", "lefts"),
     [
         (16, 18, [0], [1]),  # an eighth over: cut off at both ends
-        (16, 24, [0], [0, 8]),
         (28, 40, [0, 12], [0, 12, 24]),
         (20, 32, [0, 4], [0, 16]),
     ],
@@ -92,7 +89,7 @@ def test_the_photographs_themselves_change_nothing(make_judge):
     for key in ("kid_drawings", "kid_drawings_std", "flat", "lines", "pictures", "squares"):
         assert row[key] == pytest.approx(judging.baseline[key])
     assert row["kid_photos"] < 0 < row["kid_drawings"]  # below 0: each photo is in both sets
-    photos, drawings = judging.of_photos.features, judging.of_drawings.features
+    photos, drawings = map(judge._join, (judging.of_photos, judging.of_drawings))
     standardised = [(each - drawings.mean(0)) / drawings.std(0, correction=0) for each in (photos, drawings)]
     assert row["kid_drawings"] == pytest.approx(judge.kid(*standardised)[0], rel=1e-3)
 
@@ -137,10 +134,8 @@ def test_all_squares_of_a_photo_count_and_some_photos_may_be_measured(tmp_path, 
 
 
 def test_the_halves_of_the_drawings_share_no_picture():
-    whole = judge.FeatureSet(torch.arange(12.0)[:, None], torch.arange(6).repeat_interleave(2))
-    first, second = judge._halves(whole)
-    assert sorted(torch.cat([first.features, second.features])[:, 0].tolist()) == list(range(12))
-    assert not set(first.pictures.tolist()) & set(second.pictures.tolist())
+    first, second = judge._halves({name: torch.zeros(2, 1) for name in "abcdefg"})
+    assert (len(first), len(second), first.keys() | second.keys()) == (3, 4, {*"abcdefg"})
 
 
 def test_fid_needs_enough_pictures(make_judge, monkeypatch):
@@ -159,22 +154,19 @@ def test_inception_gets_bytes_and_its_features_stay_as_they_are(make_judge):
         return batch.float().mean((2, 3))
 
     judging = make_judge(inception=inception)
-    expected = judge.kid(judging.of_photos.features, judging.of_drawings.features)
-    assert judging.of_drawings.features.max() > 3  # not standardised
+    photos, drawings = map(judge._join, (judging.of_photos, judging.of_drawings))
+    expected = judge.kid(photos, drawings)
+    assert drawings.max() > 3  # not standardised
     assert (judging.baseline["kid_drawings"], judging.baseline["kid_drawings_std"]) == expected
 
 
-def test_clear_pictures_are_compared_where_there_are_some(data, make_judge, tmp_path):
+def test_clear_pictures_are_compared_in_the_size_of_training(data, make_judge, tmp_path):
     path, clear = data / "src_data/test/0.jpg", tmp_path / "clear.png"
     photo = images.read(path)
     images.write(clear, np.clip(photo.astype(int) + 10, 0, 255).astype(np.uint8))
     judging = make_judge(clear={path: clear})
     fitted = [judging.extractor.fit(image) for image in (photo, images.read(clear))]
     assert judging.baseline["psnr_clear"] == pytest.approx(measures.psnr(*fitted))
-    assert judging.baseline["ssim_clear"] == pytest.approx(measures.ssim(*fitted))
-    assert "psnr_clear" not in judging.floor
-    row = judging.measure(lambda _, photo: images.read(clear), [path])
-    assert row["psnr_clear"] == np.inf and row["ssim_clear"] == 1
     images.write(clear, np.pad(photo, ((10, 10), (10, 10), (0, 0))))  # the border of RESIDE's clear pictures
     assert make_judge(clear={path: clear}).baseline["ssim_clear"] == 1
 
@@ -182,18 +174,18 @@ def test_clear_pictures_are_compared_where_there_are_some(data, make_judge, tmp_
 # A run
 
 
-def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(data, vgg, monkeypatch, capsys):
-    tests = []
-    for number in range(10):
-        tests.append(data / f"src_data/test/{number:02}.png")
-        images.write(tests[-1], np.full((16, 16, 3), 25 * number, np.uint8))
-    args = options.parse([*TINY.split(), "--vgg_model", "no file", "--tgt_data", f"{data}/tgt_data"])[0]
-    average, seen = Generator(ngf=4, nb=1), []
+def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(
+    data, vgg, make_judge, monkeypatch, capsys
+):
+    tests = [data / f"src_data/test/{number:02}.png" for number in range(10)]
+    for number, path in enumerate(tests):
+        images.write(path, np.full((16, 16, 3), 25 * number, np.uint8))
+    args, _ = options.parse([*TINY.split(), "--vgg_model", "no file", "--tgt_data", f"{data}/tgt_data"])
+    args.input_size, average, seen = SIZE, Generator(ngf=4, nb=1), []
     ema = types.SimpleNamespace(module=average, n_averaged=1)
     model = types.SimpleNamespace(generator=None, ema=ema, vgg=vgg)
-    run = types.SimpleNamespace(
-        args=args, data=Data([], tests, [], {}), model=model, device=CPU, precision="fp32"
-    )
+    run = types.SimpleNamespace(args=args, data=Data([], tests, [], {}), model=model, precision="fp32")
+    run.device = torch.device("cpu")
 
     def convert(generator, photos):
         assert all(map(torch.equal, generator.parameters(), average.parameters()))
@@ -205,10 +197,7 @@ def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(data
     assert seen == [0, 50, 100, 150, 200]
     assert row["ssim"] == row["flat"] == row["flat_photo"] == 1 > row["flat_drawings"]
     assert row["lines_photo"] == 0 < row["lines_drawings"] and "pictures" not in row
-    fit = functools.partial(images.fit_training, size=16, how="crop")
-    drawings = sorted((data / "tgt_data/train").iterdir())
-    expected = judge.Judge(judge.Extractor(vgg, "fp32", fit, 16), tests[::2], drawings).baseline
-    assert row["kid_drawings"] == pytest.approx(expected["kid_drawings"])
+    assert row["kid_drawings"] == pytest.approx(make_judge(tests[::2]).baseline["kid_drawings"])
     model.vgg, args.vgg_model = None, str(VGG)  # a method without VGG19
     measure = judge.measure_of(run)
     assert measure() == row

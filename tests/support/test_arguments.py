@@ -7,8 +7,8 @@ import types
 from pathlib import Path
 from unittest import mock
 
-import helpers
 import pytest
+from helpers import ROOT, refusal
 
 from support import arguments
 from utils import WrongUse
@@ -28,13 +28,8 @@ def parser():
     return made
 
 
-def parse(*argv):
+def parse(argv):
     return parser().parse_args(argv)
-
-
-def refusal(*argv):
-    """The one-line error for arguments."""
-    return helpers.refusal(parser().parse_args, *argv)
 
 
 def test_help_shows_each_default(monkeypatch):
@@ -50,33 +45,26 @@ def test_help_shows_each_default(monkeypatch):
     [
         (["--ngf", "0"], "argument --ngf: '0' is not a whole number of at least 1 (see "),
         (["--ng", "1"], "unrecognized arguments: --ng"),
-        (["--na\nme"], "unrecognized arguments: --na?me"),
         (["--nmae", "x", "--ngff"], "; for --nmae did you mean --name?; for --ngff did you mean --ngf?"),
-        (["\udcff"], "unrecognized arguments: ? (see "),
     ],
 )
 def test_an_error_is_one_line_that_names_the_help(argv, message):
-    line = refusal(*argv)
+    line = refusal(parse, *argv)
     assert message in line and line.endswith(" --help)")
 
 
 def test_a_second_run_in_a_notebook_has_no_spec_of_main(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", types.SimpleNamespace())
-    assert parse("--ngf", "3").ngf == 3
+    assert parse(["--ngf", "3"]).ngf == 3
 
 
-def test_a_preset_can_be_taken_back(tmp_path):
-    (tmp_path / "preset.txt").write_text("--edges --pre_lr 1e-3 --ngf 16\n")
-    args = parse(f"@{tmp_path}/preset.txt", "--no-edges", "--pre_lr", "none", "--ngf=32")
-    assert (args.edges, args.pre_lr, args.ngf) == (False, None, 32)
-    assert parse("--ngf", "32", f"@{tmp_path}/preset.txt").ngf == 16
-
-
-def test_a_tilde_is_the_home_folder_where_no_shell_expands_it(tmp_path, monkeypatch):
+def test_a_preset_can_be_taken_back_and_its_paths_begin_at_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "tilde.txt").write_text("--folder ~/d --name ~\n")
-    args = parse("@~/tilde.txt")
+    (tmp_path / "preset.txt").write_text("--edges --pre_lr 1e-3 --ngf 16 --folder ~/d --name ~\n")
+    args = parse(["@~/preset.txt", "--no-edges", "--pre_lr", "none", "--ngf=32"])
+    assert (args.edges, args.pre_lr, args.ngf) == (False, None, 32)
     assert (args.folder, args.name) == (f"{tmp_path}/d", "~")
+    assert parse(["--ngf", "32", "@~/preset.txt"]).ngf == 16
 
 
 # Arguments in files
@@ -112,13 +100,13 @@ def test_a_file_that_is_faulty_missing_or_cannot_be_read(tmp_path, monkeypatch):
         (bytes(range(256)), "mine.txt is not a text in UTF-8"),
     ):
         Path("mine.txt").write_bytes(content)
-        assert refusal("@mine.txt").startswith(message)
+        assert refusal(parse, "@mine.txt").startswith(message)
     for name in ("", ".", "a\nb", "a\0b", "\udcff", "x" * 300, "/dev/zero"):
         with pytest.raises(WrongUse, match=r"^no file "):
-            parse(f"@{name}")
-    assert refusal("@mien.txt").endswith("; did you mean @mine.txt?")
+            parse([f"@{name}"])
+    assert refusal(parse, "@mien.txt").endswith("; did you mean @mine.txt?")
     monkeypatch.setattr(Path, "read_text", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
-    assert refusal("@mine.txt") == "cannot read mine.txt: Permission denied"
+    assert refusal(parse, "@mine.txt") == "cannot read mine.txt: Permission denied"
 
 
 # The types
@@ -154,6 +142,6 @@ def test_a_command_can_be_typed_again(monkeypatch):
     typed = lambda module: arguments.command_line(module, ["--name", "two words"])
     assert typed("CartoonGAN") == f"{arguments.PYTHON} CartoonGAN.py --name 'two words'"
     assert typed("survey.gatys") == f"{arguments.PYTHON} -m survey.gatys --name 'two words'"
-    for path, word in ((f"{helpers.ROOT}/.venv/bin/python", ".venv/bin/python"), ("/bin/python3", "python")):
+    for path, word in ((f"{ROOT}/.venv/bin/python", ".venv/bin/python"), ("/bin/python3", "python")):
         monkeypatch.setattr(sys, "executable", path)
         assert runpy.run_path(arguments.__file__)["PYTHON"] == word

@@ -39,27 +39,24 @@ def test_a_norm_is_its_definition(kind, over, layout):
         assert torch.allclose(layer(x), (x - mean) / (variance + eps).sqrt() * weight + bias, atol=1e-5)
 
 
+ARRANGED = {
+    "contiguous": lambda x: x,
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "strided": lambda x: F.pad(x, (1, 1, 1, 1))[..., 1:-1, 1:-1],
+    "expanded": lambda x: torch.ones(()).expand_as(x),
+}
+
+
 @pytest.mark.parametrize("size", [(3, 5, 12, 10), (1, 4, 300, 300)])
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous", "strided"])
 @pytest.mark.parametrize("grad_layout", ["channels_last", "contiguous", "expanded"])
 def test_the_gradients_of_instance_norm_are_pytorchs(size, layout, grad_layout):
     """In mixed layouts too."""
-    x, grad = torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
-    layer = InstanceNorm(size[1])
-    nn.init.normal_(layer.weight)
+    x, grad = pictures(2, *size)
+    layer, x, grad = normal(InstanceNorm(size[1])), ARRANGED[layout](x), ARRANGED[grad_layout](grad)
     expected = [value.detach().double().requires_grad_() for value in (x, layer.weight, layer.bias)]
-    if grad_layout == "expanded":
-        grad = torch.ones(()).expand(size)
     F.instance_norm(expected[0], weight=expected[1], bias=expected[2]).backward(grad.double().contiguous())
-
-    x = {
-        "channels_last": x.contiguous(memory_format=torch.channels_last),
-        "contiguous": x,
-        "strided": F.pad(x, (1, 1, 1, 1))[..., 1:-1, 1:-1],
-    }[layout].requires_grad_()
-    if grad_layout == "channels_last":
-        grad = grad.contiguous(memory_format=torch.channels_last)
-    layer(x).backward(grad)
+    layer(x.requires_grad_()).backward(grad)
     for mine, theirs in zip((x, *layer.parameters()), expected, strict=True):
         # A constant gradient gives the input and the weight none: rounding alone is left.
         assert (mine.grad - theirs.grad).norm() < 1e-4 * max(theirs.grad.norm(), grad.norm())

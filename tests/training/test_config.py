@@ -36,13 +36,6 @@ def test_the_options_of_the_public_script_keep_their_names_and_defaults():
     assert [str(vars(args)[name]) for name in names.split()] == values.split() and given == []
 
 
-def test_saved_settings_replace_the_defaults_and_what_was_typed_is_known():
-    saved = {"name": "Paprika", "ngf": 16, "resume": None, "train_epoch": 400}
-    args, given = options.parse(["--resume", "folder", "--train_epoch", "1000", "--nb", "8"], saved)
-    assert (args.name, args.ngf, args.resume, args.train_epoch) == ("Paprika", 16, "folder", 1000)
-    assert given == ["nb", "resume", "train_epoch"]
-
-
 def test_a_wrong_value_is_refused_by_the_name_of_its_option():
     wrong = """--input_size 30|--input_size 12|--load_size 0|--batch_size 0|--ngf 1000000|--in_ngc 2
         --train_epoch -1|--lrG 0|--con_lambda -1|--beta1 1|--precision fp8|--seed 18446744073709551616"""
@@ -55,7 +48,6 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_option():
     [
         ("--in_ndc 1", "--in_ndc 1 but --out_ngc 3"),
         ("--load_size 255", "--load_size 255 is smaller than --input_size 256"),
-        ("--predict change --in_ngc 1", "--in_ngc 1 and --out_ngc 3: predict change"),
         ("--guide 2 --out_ngc 1 --in_ndc 1", "--in_ngc 3 and --out_ngc 1: predict change and guide"),
         ("--pixel_lambda 1 --in_ngc 1", "--pixel_lambda with --in_ngc 1 and --out_ngc 3"),
         ("--colour_lambda 1 --in_ngc 1", "--colour_lambda needs --in_ngc 3 and --out_ngc 3"),
@@ -158,7 +150,5 @@ def test_changed_options_are_reported_and_recorded_with_the_place_of_the_change(
     message = capsys.readouterr().err
     assert message.startswith("changed from phase 2, epoch 7, after step 30 on: ")
     assert "lrG is 1e-05, was 0.0002" in message
-    again = settings(*RESUME, earlier=record, precision="bf16", place=(2, 9, 0))
-    assert again["changes"] == record["changes"] and capsys.readouterr().err == ""
-    longer = settings(*RESUME, "--train_epoch", "400", earlier=again, precision="bf16")
+    longer = settings(*RESUME, "--train_epoch", "400", earlier=record, precision="bf16")
     assert [change["option"] for change in longer["changes"]] == [*changes, "train_epoch"]

@@ -82,13 +82,6 @@ def test_the_whole_traceback_is_in_the_log(tmp_path):
     assert [event for _, event, _ in read_log(tmp_path / "new")] == ["traceback"]
 
 
-def test_the_command_that_resumes_a_run_starts_it_if_nothing_was_saved(tmp_path):
-    command = lambda: failures.resume_command(config(tmp_path), "--workers", "0")
-    assert command() == f"{COMMAND} --workers 0"
-    (tmp_path / "settings.json").touch()
-    assert command() == f"{PYTHON} CartoonGAN.py --resume {tmp_path} --workers 0"
-
-
 def test_the_advice_after_a_loss_that_is_not_finite():
     args = types.SimpleNamespace(lrG=2e-4, lrD=1e-4, pre_lr=1e-3)
     model = types.SimpleNamespace(discriminator=True)

@@ -53,14 +53,14 @@ def test_columns_are_losses_measures_and_their_companions():
 
 
 def test_losses_are_plotted(path, tmp_path):
-    history.plot_losses(path, tmp_path / "losses.png")
+    history.plot_losses(tmp_path)
     two_terms = images.read(tmp_path / "losses.png")
     path.write_text("phase,epoch,drawn,drawn_std,seconds\n2,1,0.5,1,0.1\n")
-    history.plot_losses(path, tmp_path / "one.png")
-    one_term = images.read(tmp_path / "one.png")
+    history.plot_losses(tmp_path)
+    one_term = images.read(tmp_path / "losses.png")
     assert two_terms.shape == (2 * one_term.shape[0], one_term.shape[1], 3)
     assert two_terms.min() < 100
-    history.plot_losses(tmp_path / "removed/metrics.csv", tmp_path / "removed/losses.png")
+    history.plot_losses(tmp_path / "removed")
 
 
 def measured(column, *values):
