@@ -38,7 +38,6 @@ def extract(args, sheet):
     counts, kept, sizes = Counter(), screening.Kept(args.similar), ((0, 0), (0, 0))
     area, usual = screening.survey(frames_to_survey(args.film, args.start, args.end))
     with film.open_film(args.film) as file:
-        film.report_hdr(args.film, film.video_stream(file))
         film.video_stream(file).thread_type = "AUTO"  # decodes on all cores
         if args.start:
             seek(file, args.start)

@@ -25,9 +25,9 @@ with contextlib.suppress(ImportError):  # optional
 
 ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}  # Pillow's formats that hold frames over time
 
-LONGEST = 100  # times its width; fit_training would enlarge a line of 1x20000 pixels to four gigabytes
-LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # 179 million pixels; Pillow refuses more (a decompression bomb)
-ALL_FRAMES = 2**29  # pixels held at once: 1.6 GB, and as much for the results
+MAX_ASPECT = 100  # longer side to shorter; fit_training would enlarge 1x20000 pixels to four gigabytes
+MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS  # 179 million pixels; Pillow refuses more (a decompression bomb)
+MAX_FRAME_PIXELS = 2**29  # pixels held at once: 1.6 GB, and as much for the results
 DATES = [tag for tag in ExifTags.Base if tag.name.startswith(("DateTime", "OffsetTime", "SubsecTime"))]
 SMALLER = "make it smaller"
 REDUCED = f"give --size N (for a JPEG that is not progressive), or {SMALLER}"
@@ -83,9 +83,9 @@ def decode_frames(data, longest=None):
     try:
         with _open(data, longest=longest) as file:
             if file.format not in ANIMATED or getattr(file, "n_frames", 1) == 1:
-                return [_with_alpha(file)], _kept(file)
+                return [_with_alpha(file)], _metadata(file)
             width, height = file.size
-            if file.n_frames * width * height > ALL_FRAMES:
+            if file.n_frames * width * height > MAX_FRAME_PIXELS:
                 raise Unreadable(f"{file.n_frames} frames of {width}x{height} pixels are too many at once")
             frames, durations, profile = [], [], file.info.get("icc_profile")
             for frame in itertools.islice(ImageSequence.Iterator(file), file.info.get("default_image"), None):
@@ -96,7 +96,7 @@ def decode_frames(data, longest=None):
             if len({frame.shape[:2] for frame in frames}) > 1:
                 raise Unreadable("its frames differ in size")
             loop = {"loop": file.info["loop"]} if "loop" in file.info else {}
-            return frames, {"duration": durations, **loop, **_kept(file)}
+            return frames, {"duration": durations, **loop, **_metadata(file)}
     except MemoryError:
         raise
     except Exception as error:
@@ -104,7 +104,7 @@ def decode_frames(data, longest=None):
     raise Unreadable(reason)
 
 
-def _kept(image):
+def _metadata(image):
     """Pillow's options that keep the dates and the resolution of a photograph."""
     kept = {}
     with contextlib.suppress(Exception):  # damaged EXIF can fail in any way, and does the picture no harm
@@ -122,8 +122,8 @@ def _kept(image):
 
 def refuse_long(width, height):
     """Raise Unreadable for an image that is too long and thin for training."""
-    if max(width, height) > LONGEST * min(width, height):
-        raise Unreadable(f"{width}x{height} pixels, more than {LONGEST} times as long as wide")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise Unreadable(f"{width}x{height} pixels, more than {MAX_ASPECT} times as long as wide")
 
 
 def _open(data, at_least=None, longest=None):
@@ -141,7 +141,7 @@ def _open(data, at_least=None, longest=None):
             image.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
         # A progressive JPEG needs the memory of the whole, however far it is reduced.
         decoded = width * height if image.info.get("progressive") else image.width * image.height
-        if decoded <= LIMIT:
+        if decoded <= MAX_PIXELS:
             return image
     raise Image.DecompressionBombError(f"{width * height} pixels")
 
@@ -183,10 +183,10 @@ def _with_alpha(image):
     image = _normalise(image)
     if image.mode not in ("LA", "RGBA"):
         return np.asarray(image.convert("RGB"))
-    pixels = np.array(image.convert("RGBA"))
+    rgba = np.array(image.convert("RGBA"))
     # Invisible pixels become white, as in `decode`: files hold any colour there, and a network would see it.
-    np.copyto(pixels[..., :3], 255, where=pixels[..., 3:] == 0)
-    return pixels
+    np.copyto(rgba[..., :3], 255, where=rgba[..., 3:] == 0)
+    return rgba
 
 
 def _reason(error, data, advice):
@@ -199,6 +199,6 @@ def _reason(error, data, advice):
     if "MAX_TEXT" in text:
         return "more than 64 MiB of text beside the picture: save it without"
     if isinstance(error, Image.DecompressionBombError):
-        pixels = int(re.search(r"\d+", text)[0]) / 1e6
-        return f"{pixels:.0f} million pixels, at most {LIMIT / 1e6:.0f} million can be read: {advice}"
+        millions = int(re.search(r"\d+", text)[0]) / 1e6
+        return f"{millions:.0f} million pixels, at most {MAX_PIXELS / 1e6:.0f} million can be read: {advice}"
     return text

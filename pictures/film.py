@@ -119,7 +119,7 @@ def _decode(file, video, others):
             damaged += 1
             continue
         for frame in frames:
-            if last is not None and not (frame.pts is not None and last < frame.pts <= last + ahead):
+            if last is not None and (frame.pts is None or not last < frame.pts <= last + ahead):
                 frame.pts = last + step
             frame.pts = frame.pts or 0
             frame.time_base, last = video.time_base, frame.pts
@@ -154,7 +154,8 @@ def _continuous_packets(file, video, others):
                 length = (packet.duration or 0) * packet.time_base
                 if not length and stream is video:
                     length = 1 / frame_rate(video)
-                shifts[stream], begins[stream], ends[stream] = shift, time + shift, time + shift + length
+                begin = time + shift
+                shifts[stream], begins[stream], ends[stream] = shift, begin, begin + length
             ticks = round(shift / packet.time_base)
             packet.dts += ticks
             if packet.pts is not None:
@@ -224,12 +225,6 @@ def yuv_matrix(frame):
     return BT709 if frame.height >= 720 or frame.width >= 1280 else BT601
 
 
-def report_hdr(name, video):
-    """Report that the colours of a film `name` are mapped, if its stream `video` is HDR."""
-    if kind := HDR.get(video.codec_context.color_trc):
-        report(f"{name} is HDR ({kind}): its colours are mapped to those of a usual screen (BT.709)")
-
-
 @functools.cache
 def _converter():
     """One converter for all frames: its table for HDR takes seconds to compute."""
@@ -239,14 +234,16 @@ def _converter():
 def to_rgb(video, frame):
     """A frame of the stream `video` as a uint8 RGB array H,W,3, upright, as a player shows it, on white.
 
-    libswscale maps HDR to BT.709: it compresses highlights to what a screen can show, and brings the
-    reference white of HDR near the screen's white.
+    HDR is reported once. libswscale maps it to BT.709: it compresses highlights to what a screen can show,
+    and brings the reference white of HDR near the screen's white.
     """
     transparent = any(component.is_alpha for component in frame.format.components)
     options = {"format": "rgba" if transparent else "rgb24"}
     if not frame.format.is_rgb:
         options["src_colorspace"] = yuv_matrix(frame)
-    if video.codec_context.color_trc in HDR:
+    if kind := HDR.get(video.codec_context.color_trc):
+        name = video.container.name
+        report_once(f"{name} is HDR ({kind}): its colours are mapped to those of a usual screen (BT.709)")
         options |= {"dst_color_trc": BT709, "dst_color_primaries": BT709}
     rgb = _converter().reformat(frame, **options).to_ndarray()
     if transparent:

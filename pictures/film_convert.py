@@ -79,7 +79,6 @@ def _convert(old, new, change, about):
             picture = change(film.to_rgb(video, item))
             picture = np.pad(picture, [(0, side % 2) for side in picture.shape[:2]] + [(0, 0)], mode="edge")
             if not out:  # all streams must be known before anything is written, and now the size is
-                film.report_hdr(old.name, video)
                 out = _add_video(new, video, item, picture)
                 write = _add_others(old, new, video, others, about)
                 for stream, packet in waiting:

@@ -31,12 +31,9 @@ def make(
     """
     pictures = halves() if pictures is None else pictures
     pictures = pictures if isinstance(pictures, list) else [pictures] * len(times)
-    codec = how.pop("codec", "mpeg4" if path.suffix == ".avi" else "libx264")
-    options = how.pop("options", None)
+    codec, options = how.pop("codec", "libx264"), how.pop("options", None)
     if isinstance(pictures[0], np.ndarray):
-        colours = {"dst_colorspace": how.get("colorspace"), "dst_color_range": how.get("color_range")}
-        pictures = [av.VideoFrame.from_ndarray(picture, "rgb24") for picture in pictures]
-        pictures = [picture.reformat(format="yuv420p", **colours) for picture in pictures]
+        pictures = [av.VideoFrame.from_ndarray(x, "rgb24").reformat(format="yuv420p") for x in pictures]
     with av.open(str(path), "w") as file:
         stream, first = file.add_stream(codec, rate=25, options=options), pictures[0]
         stream.height, stream.width, stream.pix_fmt = first.height, first.width, first.format.name

@@ -87,11 +87,6 @@ def random_weights(network, names, norms=()):
     return {name: torch.randn(shape, generator=seed) * 0.1 for name, shape in shapes.items()}
 
 
-authors_weights = lambda: random_weights(Generator(ngf=4), AUTHORS, AUTHORS_NORMS)
-script_weights = lambda: random_weights(Generator(ngf=6, nb=12), SCRIPT)
-cyclegan_weights = lambda: random_weights(CycleGenerator(ngf=4), CYCLEGAN)
-
-
 # AnimeGANv2
 
 
@@ -137,3 +132,11 @@ def animegan_weights():
         is_scale = name.endswith("weight") and value.dim() == 1
         weights[name] = torch.randn(value.shape, generator=seed) * 0.1 + is_scale
     return weights
+
+
+PROGRAMS = {  # weights, and the definition: a function of weights and pictures
+    "authors": (random_weights(Generator(ngf=4), AUTHORS, AUTHORS_NORMS), authors),
+    "old script": (random_weights(Generator(ngf=6, nb=12), SCRIPT), old_script),
+    "CycleGAN": (random_weights(CycleGenerator(ngf=4), CYCLEGAN), cyclegan),
+    "AnimeGANv2": (animegan_weights(), animegan),
+}

@@ -1,6 +1,5 @@
 """The two functions for a person's own code, and the lines of the README that show them."""
 
-import os
 import re
 import runpy
 import shutil
@@ -78,9 +77,8 @@ def test_the_lines_of_the_readme(run, photo, tmp_path, monkeypatch, installed):
         pip = "-m pip install --quiet --no-deps --no-build-isolation --target installed ./copy"
         subprocess.run([sys.executable, *pip.split()], check=True)
         shutil.rmtree("copy")
-        subprocess.run(
-            [sys.executable, "lines.py"], check=True, env={**os.environ, "PYTHONPATH": "installed"}
-        )
+        monkeypatch.setenv("PYTHONPATH", "installed")
+        subprocess.run([sys.executable, "lines.py"], check=True)
     else:
         runpy.run_path("lines.py")
     assert Image.open("cartoon.png").size == (45, 30)

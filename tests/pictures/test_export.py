@@ -6,7 +6,7 @@ import runpy
 import numpy as np
 import pytest
 import torch
-from foreign import animegan_weights, authors_weights, cyclegan_weights, script_weights
+from foreign import PROGRAMS
 from helpers import ROOT
 from PIL import Image
 
@@ -25,12 +25,8 @@ def ours(**more):
 
 FORMS = {
     "flatten, outline, guide": lambda: ours(flatten=1, outline=1, guide=2),
-    "grey, resized": lambda: ours(in_ngc=1, out_ngc=1, upsample="resize"),
-    "no biases": lambda: ours(conv_bias="none"),
-    "authors": authors_weights,
-    "old script": script_weights,
-    "AnimeGANv2": animegan_weights,
-    "CycleGAN": cyclegan_weights,
+    "grey, resized, no biases": lambda: ours(in_ngc=1, out_ngc=1, upsample="resize", conv_bias="none"),
+    **{name: lambda weights=weights: weights for name, (weights, _) in PROGRAMS.items()},
 }
 
 

@@ -41,20 +41,21 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
 # Sizes and colours
 
 
-def test_fit_training():
+def test_fit_training_and_the_longest_image_that_it_takes():
     for size, expected in (((33, 47), (46, 32)), ((20, 10), (32, 64))):
         assert images.fit_training(pixels(*size), 32, "crop").shape == (*expected, 3)
     assert images.fit_training(pixels(9, 5)[..., :1], 32, "squash").shape == (32, 32, 1)
+    for how in ("crop", "squash"):
+        images.fit_training(pixels(1, 100), 16, how)
+        with pytest.raises(decoding.Unreadable, match="1x101 pixels, more than 100 times as long as wide"):
+            images.fit_training(pixels(1, 101), 16, how)
 
 
-def test_fit_within_shrinks_and_never_enlarges():
-    for size, expected in (((50, 100), (30, 60)), ((50, 20), (50, 20)), ((999, 2), (60, 1))):
-        assert images.fit_within(pixels(*size), 60).shape[1::-1] == expected
-
-
-def test_shrinking_takes_the_mean_of_the_area():
+def test_images_shrink_by_the_mean_of_the_area_and_fit_within_never_enlarges():
     checkerboard = np.indices((8, 8)).sum(0)[..., None].astype(np.uint8) % 2 * 200
     assert np.array_equal(images.resize(checkerboard, 4, 4), np.full((4, 4, 1), 100))
+    for size, expected in (((50, 100), (30, 60)), ((50, 20), (50, 20)), ((999, 2), (60, 1))):
+        assert images.fit_within(pixels(*size), 60).shape[1::-1] == expected
 
 
 def test_side_by_side():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import utils
-from networks import CONVOLUTIONS, Generator, InstanceNorm
+from networks import CONVOLUTIONS, Generator, draw_scales
 from pictures import images, inference
 from utils import RunFailed
 
@@ -13,11 +13,7 @@ from utils import RunFailed
 def prepared(precision="fp32", **architecture):
     torch.manual_seed(0)
     generator = Generator(**{"ngf": 4, "nb": 1} | architecture)
-    for layer in generator.modules():
-        if isinstance(layer, InstanceNorm):
-            torch.nn.init.uniform_(layer.weight, 0.5, 1)
-        elif isinstance(layer, CONVOLUTIONS) and layer.bias is not None:
-            torch.nn.init.uniform_(layer.bias, -0.3, 0.3)  # means of channels, which a layer norm sees
+    draw_scales(generator)
     return inference.prepare(generator, torch.device("cpu"), precision)
 
 
