@@ -24,39 +24,38 @@ def slim(folders, parts):
 
     Returns the number of bytes freed. Raises WrongUse if a run is not finished or there is nothing to remove.
     """
+    names = ", ".join(parts)
+    files = {folder: found for folder in folders if (found := _files(folder, parts))}
+    if not files:
+        raise WrongUse(f"{', '.join(map(str, folders))}: nothing to remove of {names}")
     with contextlib.ExitStack() as locks:
-        files = {}
-        for folder in folders:
-            if found := [path for part in parts for path in _files(folder, part)]:
-                locks.enter_context(lock_run(folder))
-                if run_state(folder)[0] != "finished":
-                    raise WrongUse(f"{folder} is not finished (log.txt): resuming needs its state")
-                files[folder] = {path: path.stat().st_size for path in found}
-        if not files:
-            raise WrongUse(f"{', '.join(map(str, folders))}: nothing to remove of {', '.join(parts)}")
-        freed = sum(sum(sizes.values()) for sizes in files.values())
-        question = f"remove {', '.join(parts)} of {', '.join(map(str, files))} ({size(freed)})?"
+        for folder in files:
+            locks.enter_context(lock_run(folder))
+            if run_state(folder)[0] != "finished":
+                raise WrongUse(f"{folder} is not finished (log.txt): resuming needs its state")
+        freed = {folder: sum(path.stat().st_size for path in paths) for folder, paths in files.items()}
+        question = f"remove {names} of {', '.join(map(str, files))} ({size(sum(freed.values()))})?"
         if "state" in parts:
             question += " Runs without a state cannot be resumed"
         if not _is_confirmed(question):
             return 0
-        for folder, sizes in files.items():
-            log_event(folder, "slimmed", f"{', '.join(parts)} removed, {sum(sizes.values())} bytes")
-            for path in sizes:
+        for folder, paths in files.items():
+            log_event(folder, "slimmed", f"{names} removed, {freed[folder]} bytes")
+            for path in paths:
                 path.unlink()
-    return freed
+    return sum(freed.values())
 
 
-def _files(folder, part):
-    """The files of a run's folder that belong to one of PARTS."""
-    if part != "samples":
-        return sorted(folder.glob(STATE if part == "state" else "events.out.tfevents.*"))
-    if not (folder / "Transfer").is_dir():
-        return []
-    from training import samples  # loads PyTorch, which takes seconds
+def _files(folder, parts):
+    """The files of a run's folder that belong to `parts`."""
+    patterns = {"state": STATE, "events": "events.out.tfevents.*"}
+    files = [path for part in patterns if part in parts for path in folder.glob(patterns[part])]
+    if "samples" in parts and (folder / "Transfer").is_dir():
+        from training import samples  # loads PyTorch, which takes seconds
 
-    options = (read_settings(folder) or {"options": {}})["options"]
-    return samples.removable(folder, options.get("sample_every") or 1, 1)
+        options = (read_settings(folder) or {"options": {}})["options"]
+        files += samples.removable(folder, options.get("sample_every") or 1, 1)
+    return files
 
 
 def _is_confirmed(question):

@@ -127,12 +127,12 @@ def _changes(record, rows):
     """The options that changed during the run: [{"after": number of epochs before it, "text"}]."""
     changes = []
     for change in record.get("changes", []):
-        place = [change.get(key) for key in ("phase", "epoch", "step")] if isinstance(change, dict) else []
-        if [*map(type, place)] == [int] * 3:
-            before = sum((row.get("phase") or 0, row.get("epoch") or 0) < (*place[:2],) for row in rows)
-            text = "phase {}, epoch {}, after step {}: ".format(*place)
-            text += f"{change.get('option')} {figure(change.get('to'))}, was {figure(change.get('from'))}"
-            changes.append({"after": before, "text": text})
+        match change:  # it may be damaged
+            case {"option": option, "from": old, "to": new, "phase": int(phase), "epoch": int(epoch)}:
+                before = sum((row.get("phase") or 0, row.get("epoch") or 0) < (phase, epoch) for row in rows)
+                place = f"phase {phase}, epoch {epoch}, after step {change.get('step')}"
+                text = f"{place}: {option} {figure(new)}, was {figure(old)}"
+                changes.append({"after": before, "text": text})
     return changes
 
 

@@ -30,14 +30,14 @@ def overview(runs):
     columns = [
         ("state", "State", "", ""),
         ("epoch", "Epoch", "number", "of phase two, if not stated otherwise"),
-        *((key, key, "setting", "") for key in differing[:MAIN]),
+        *((key, key, "", "") for key in differing[:MAIN]),
         *([("best", f"best {measure}", "number", "")] if measure else []),
         ("seconds", "s / epoch", "number", "median of the last five epochs, as images / s"),
         ("speed", "images / s", "number minor", ""),
-        *([("data", "Data", "setting", "")] if data_differ else []),
+        *([("data", "Data", "", "")] if data_differ else []),
         ("size", "Disk", "number", ""),
         ("started", "Started", "", ""),
-        *((key, key, "setting minor", "") for key in differing[MAIN:]),
+        *((key, key, "minor", "") for key in differing[MAIN:]),
     ]
     hint = "of the last epoch at which it was measured"
     columns += [(f"last {key}", key.replace("_", " "), "number measure", hint) for key in measures]

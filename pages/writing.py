@@ -6,11 +6,9 @@ somebody else's folder may hold any page.js, and a script in it must not run.
 """
 
 import contextlib
-import datetime
 import functools
 import os
 import time
-from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import jinja2
@@ -103,11 +101,11 @@ def _next(run):
     """(purpose, command) that continues a run; None while it is running, and without a saved state."""
     if run["state"] == "running" or not (run["folder"] / STATE).exists():
         return None
-    words, (_, planned) = ["--resume", str(run["folder"])], run["phases"][1]
-    finished = run["state"] == "finished"
-    if finished:
-        words += ["--train_epoch", str(2 * (planned or 50))]
-    return "to train longer" if finished else "to resume", command_line(method_name(run["record"]), words)
+    purpose, words = "to resume", ["--resume", str(run["folder"])]
+    if run["state"] == "finished":
+        _, planned = run["phases"][1]
+        purpose, words = "to train longer", [*words, "--train_epoch", str(2 * (planned or 50))]
+    return purpose, command_line(method_name(run["record"]), words)
 
 
 def _first_shown(folder, photos):
@@ -130,9 +128,8 @@ def _write_data(path, data):
 
 def _write_page(path, template, **values):
     refuse_foreign(path)
-    written = datetime.datetime.now().astimezone().strftime(TIME)
-    text = _templates().get_template(template).render(values, mark=MARK, plotly=PLOTLY, written=written)
-    write_text(path, text.encode("utf-8", "replace").decode())
+    values |= {"mark": MARK, "plotly": PLOTLY, "written": time.strftime(TIME)}
+    write_text(path, _templates().get_template(template).render(values))
 
 
 @contextlib.contextmanager
@@ -149,10 +146,8 @@ def _only_writer(folder):
 
 @functools.cache
 def _templates():
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    filters = (tables.size, tables.figure, tables.epoch, tables.best, tables.with_deviation, summaries.url)
-    environment.filters |= {function.__name__: function for function in filters}
+    loader = jinja2.PackageLoader("pages")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters |= {"size": tables.size, "figure": tables.figure, "url": summaries.url}
     return environment

@@ -5,7 +5,7 @@ import re
 from unittest import mock
 
 import pytest
-from helpers import leave_run
+from helpers import contents, leave_run
 
 from pages import tables
 from pages.__main__ import main
@@ -14,32 +14,22 @@ from training.log import log_event
 from utils import WrongUse
 
 
-def files_in(results):
-    """{path: content} of all files in a folder."""
-    paths = [path for path in results.rglob("*") if path.is_file()]
-    return {str(path.relative_to(results)): path.read_bytes() for path in paths}
-
-
 def test_nothing_but_pages_is_written(tmp_path):
-    leave_run(tmp_path, "One")
-    leave_run(tmp_path, "Two")
+    one, _ = leave_run(tmp_path, "One"), leave_run(tmp_path, "Two")
     (tmp_path / "notes").mkdir()
     with pytest.raises(WrongUse, match="no run in"):
         main([str(tmp_path / "notes")])
-    before = files_in(tmp_path)
-    assert main([str(tmp_path)]) is None
-    after = files_in(tmp_path)
-    pages = {f"{name}_results/{page}" for name in ("One", "Two") for page in ("index.html", "page.js")}
+    before = contents(tmp_path)
+    main([str(one)])
+    pages = {"One_results/index.html", "One_results/page.js"}
+    assert contents(tmp_path).keys() - before.keys() == {"One_results/plotly.min.js", *pages}
+    assert 'const PLOTLY = "" +' in (one / "index.html").read_text()
+    (one / "plotly.min.js").unlink()
+    main([str(tmp_path)])
+    after = contents(tmp_path)
+    pages |= {"Two_results/index.html", "Two_results/page.js"}
     assert after.keys() - before.keys() == {"index.html", "runs.js", "plotly.min.js", *pages}
     assert after.items() >= before.items()
-
-
-def test_one_run_gets_a_page_and_nothing_is_written_beside_it(tmp_path):
-    folder = leave_run(tmp_path, "P")
-    main([str(folder)])
-    assert [path.name for path in tmp_path.iterdir()] == ["P_results"]
-    assert (folder / "plotly.min.js").exists()
-    assert 'const PLOTLY = "" +' in (folder / "index.html").read_text()
 
 
 def test_the_list_fits_120_columns_and_names_the_options_without_room(tmp_path, monkeypatch, capsys):
@@ -49,7 +39,7 @@ def test_the_list_fits_120_columns_and_names_the_options_without_room(tmp_path, 
         leave_run(tmp_path, name, ngf=number % 2, con_lambda=number, tgt_data="d" * 70 + str(number % 2))
         row = {"phase": 2, "epoch": 4, "kid_drawings": 0.5, "kid_drawings_std": 0.1}
         history.add(tmp_path / f"{name}_results/metrics.csv", row)
-    before = files_in(tmp_path)
+    before = contents(tmp_path)
     main([str(tmp_path), "--list"])
     head, *lines, rest = capsys.readouterr().out.splitlines()
     assert head.split() == ["run", "state", "epoch", "con_lambda", "ngf", "best", "KID", "size"]
@@ -58,19 +48,20 @@ def test_the_list_fits_120_columns_and_names_the_options_without_room(tmp_path, 
     assert head.index("state") == one.index("finished") and len(one) <= 120
     assert other.startswith("画像?[31m  finished")  # the letters are two columns wide
     assert rest.startswith("They also differ in tgt_data:")
-    assert files_in(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize(("answer", "kept"), [("y", False), ("n", True), (EOFError, True)])
-def test_slimming_asks_and_removes_only_the_state(tmp_path, monkeypatch, capsys, answer, kept):
+def test_slimming_asks_and_removes_only_the_state(tmp_path, monkeypatch, capsys):
     folder = leave_run(tmp_path, "P")
     (folder / "state_latest.pth").write_bytes(bytes(2_500_000))
-    names = files_in(tmp_path).keys()
-    monkeypatch.setattr("builtins.input", ask := mock.Mock(side_effect=[answer]))
+    names = contents(tmp_path).keys()
+    monkeypatch.setattr("builtins.input", ask := mock.Mock(side_effect=["n", EOFError, "y"]))
+    for _ in range(2):
+        main(["--slim", str(folder)])
+        assert capsys.readouterr().out == "nothing removed\n" and contents(tmp_path).keys() == names
     main(["--slim", str(folder)])
-    assert "2.5 MB" in ask.call_args.args[0]
-    assert names - files_in(tmp_path).keys() == (set() if kept else {"P_results/state_latest.pth"})
-    assert ("2.5 MB freed" in capsys.readouterr().out) != kept
+    assert capsys.readouterr().out == "2.5 MB freed\n" and "2.5 MB" in ask.call_args.args[0]
+    assert names - contents(tmp_path).keys() == {"P_results/state_latest.pth"}
 
 
 def test_several_runs_are_slimmed_of_the_named_parts(tmp_path, monkeypatch):
@@ -87,12 +78,7 @@ def test_several_runs_are_slimmed_of_the_named_parts(tmp_path, monkeypatch):
         assert re.findall(r'"(\w+)":"\w+/[^"]*test', (folder / "page.js").read_text()) == ["recon", *"1247"]
     with pytest.raises(WrongUse, match="nothing to remove of samples"):
         main(["--slim", *map(str, runs), "--remove", "samples"])
-
-
-def test_an_unfinished_run_is_not_slimmed(tmp_path):
-    folder = leave_run(tmp_path, "P")
-    (folder / "state_latest.pth").write_bytes(b"state")
-    log_event(folder, "stopped")
-    with pytest.raises(WrongUse, match="is not finished"):
-        main(["--slim", str(folder)])
-    assert (folder / "state_latest.pth").exists()
+    log_event(runs[1], "stopped")
+    with pytest.raises(WrongUse, match="Two_results is not finished"):
+        main(["--slim", *map(str, runs)])
+    assert all((folder / "state_latest.pth").exists() for folder in runs)

@@ -6,7 +6,7 @@ import shutil
 from urllib.parse import quote, unquote
 
 import pytest
-from helpers import TINY, leave_run, make_data
+from helpers import leave_run, make_data, tiny_run
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
@@ -23,34 +23,26 @@ pytestmark = pytest.mark.skipif(
     reason="chromium or chromedriver is not installed",
 )
 
-NAMES = ["Alpha_1_3_2", "Beta <b>_1_3_2", "Gamma 画像_1_2_2"]
+NAMES = ["One", "Two <b>", "Three 画像"]
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """The folder of a run as training leaves it."""
+    folder = tmp_path_factory.mktemp("run")
+    CartoonGAN.main(tiny_run(make_data(folder / "data"), folder, "--sample_every", 1, "--con_lambda", 10))
+    return folder / "Tiny_2_3_2_results"
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """Three runs: one as training leaves it, one with another content weight, one with fewer epochs."""
-    folder = tmp_path_factory.mktemp("pages")
-    data = make_data(folder / "data")
-    places = f"--src_data {data}/src_data --tgt_data {data}/tgt_data --results_dir {folder}/runs --workers 0"
-    more = "--name Alpha --pre_train_epoch 1 --train_epoch 3 --con_lambda 10"
-    CartoonGAN.main([*places.split(), *TINY.split(), *more.split()])
-    copy_run(folder / "runs", NAMES[1], con_lambda=2.5)
-    copy_run(folder / "runs", NAMES[2], train_epoch=2)
-    writing.write(folder / "runs")
-    return folder / "runs"
-
-
-def copy_run(results, name, train_epoch=3, **options):
-    """Copy the first run to one of another name, settings and number of epochs."""
-    folder = shutil.copytree(results / f"{NAMES[0]}_results", results / f"{name}_results")
-    record = read_settings(folder)
-    record["options"] |= {"train_epoch": train_epoch, **options}
-    write_settings(folder, record)
-    history.cut(folder / "metrics.csv", 2, train_epoch + 1)
-    for image in list(folder.glob("*/*.png")):
-        image.rename(image.with_name(image.name.replace(NAMES[0], name)))
-    for image in folder.glob(f"Transfer/{train_epoch + 1}_*"):
-        image.unlink()
+    """Three runs: the second has another content weight, the third fewer epochs."""
+    folder = tmp_path_factory.mktemp("results")
+    for name, epochs, weight in zip(NAMES, (3, 3, 2), (10, 2.5, 10), strict=True):
+        run = leave_run(folder, name, epochs, ("test_1", "train_3"), con_lambda=weight)
+        (run / "log.txt").unlink()  # so that all started at the same time
+    writing.write(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -101,8 +93,7 @@ class Page:
 
     def runs(self):
         """The names of the runs in the table that are not filtered out."""
-        rows = [row for row in self.all("#runs tbody tr") if row.is_displayed()]
-        return [row.find_element("css selector", ".run b").text for row in rows]
+        return [name for name in self.texts("#runs .run b") if name]
 
     def image(self):
         """The file name of the large image; empty until it is loaded."""
@@ -111,8 +102,7 @@ class Page:
         return unquote(self.one("#stage img").get_attribute("src")).split("/")[-1]
 
     def all_loaded(self, selector):
-        loaded = "image.complete && image.naturalWidth > 0"
-        return self.run(f"return $$('{selector}').every(image => {loaded})")
+        return self.run(f"return $$('{selector}').every(image => image.complete && image.naturalWidth)")
 
 
 @pytest.fixture
@@ -130,15 +120,15 @@ def page(browser):
 # The page of a run
 
 
-def test_the_slider_and_the_keys_change_the_epoch(results, page):
-    page.open(results / f"{NAMES[0]}_results/index.html")
-    name = lambda epoch: f"{epoch}_epoch_Alpha_1_3_2_test_1.png"
+def test_the_slider_and_the_keys_change_the_epoch(run, page):
+    page.open(run / "index.html")
+    name = lambda epoch: f"{epoch}_epoch_Tiny_2_3_2_test_1.png"
     page.wait(lambda: page.image() == name(3))
     page.press(Keys.ARROW_LEFT * 2 + Keys.ARROW_RIGHT)
     assert page.one("#at").text == "epoch 2"
     page.press(Keys.ARROW_LEFT * 3)
     assert page.one("#at").text == "phase one"
-    page.wait(lambda: page.image() == "Alpha_1_3_2_test_recon_1.png")
+    page.wait(lambda: page.image() == "Tiny_2_3_2_test_recon_1.png")
     page.one("#epoch").send_keys(Keys.HOME, Keys.ARROW_RIGHT)  # the slider by its own keys
     page.wait(lambda: page.image() == name(1))
     page.wait(lambda: page.browser.current_url.endswith("#epoch=1&photo=test+1"))
@@ -151,40 +141,31 @@ def test_the_slider_and_the_keys_change_the_epoch(results, page):
     assert page.one("#play").get_attribute("aria-label") == "Play"
 
 
-def test_photos_and_the_strip_choose_the_image(results, page):
-    page.open(results / f"{NAMES[1]}_results/index.html")
-    assert NAMES[1] in page.one("h1").text
+def test_photos_strip_and_divider_choose_what_is_shown(run, page):
+    page.open(run / "index.html")
     names = [*(f"test {number}" for number in (1, 2, 3)), *(f"train {number}" for number in range(1, 6))]
     assert page.texts("#photos button") == names
     page.all("#photos button")[4].click()
-    page.wait(lambda: page.image() == f"3_epoch_{NAMES[1]}_train_2.png")
+    page.wait(lambda: page.image() == "3_epoch_Tiny_2_3_2_train_2.png")
     assert page.texts("#strip button") == ["phase one", "epoch 1", "epoch 2", "epoch 3"]
     page.all("#strip button")[1].click()
-    page.wait(lambda: page.image() == f"1_epoch_{NAMES[1]}_train_2.png")
+    page.wait(lambda: page.image() == "1_epoch_Tiny_2_3_2_train_2.png")
     assert page.texts("#strip [aria-current=true]") == ["epoch 1"]
-
-
-def test_the_divider_uncovers_photo_or_result(results, page):
-    page.open(results / f"{NAMES[0]}_results/index.html")
-    page.wait(page.image)
     photo, divider = page.one("#stage .photo"), page.one("#stage .divider")
     for part in (-0.25, 0.25):
         drag = ActionChains(page.browser).move_to_element(divider).click_and_hold()
         drag.move_by_offset(int(part * divider.size["width"]), 0).release().perform()
         right = photo.value_of_css_property("clip-path").split()[1]  # the part of the photo that is cut off
         assert float(right.split("%")[0].removeprefix("calc(")) == pytest.approx(100 * (0.5 - part), abs=3)
-    page.press(Keys.ARROW_LEFT)  # the keys still change the epoch
+    page.press(Keys.ARROW_RIGHT)  # the keys still change the epoch
     assert page.one("#at").text == "epoch 2"
 
 
-def test_curves_settings_command_and_log(results, page):
-    page.open(results / f"{NAMES[0]}_results/index.html")
+def test_curves_settings_command_and_log(run, page):
+    page.open(run / "index.html")
     page.plots()
     assert page.texts("#curves figcaption")[:3] == ["content", "discriminator", "adversarial"]
     assert all(page.texts("#curves figure p"))
-    # A constant curve has its value on the axis.
-    page.run("draw($('#curves .plot'), 'rate', [{name: '', curves: {rate: [2e-4, 2e-4]}}])")
-    page.wait(lambda: "2e−4" in page.texts("#curves figure:first-child .ytick"))
     given = page.texts(".settings .given dt")
     assert "con_lambda" in given and "lrG" not in given
     assert "--con_lambda 10" in page.one("main").text and "started" in page.one(".log").text
@@ -194,7 +175,7 @@ def test_curves_settings_command_and_log(results, page):
 def test_curves_with_gaps_errors_references_and_changes(tmp_path, page):
     folder = leave_run(tmp_path, "P <i>", epochs=1)
     for epoch in range(2, 101):
-        row = {"phase": 2, "epoch": epoch, "content": 1}
+        row = {"phase": 2, "epoch": epoch, "content": 1, "learning_rate": 2e-4}
         if epoch % 10 == 0:
             row |= {"drawn": epoch / 100, "drawn_std": 0.05, "drawn_photo": 0.3, "drawn_drawings": 0.5}
         history.add(folder / "metrics.csv", row)
@@ -206,7 +187,8 @@ def test_curves_with_gaps_errors_references_and_changes(tmp_path, page):
     page.open(folder / "index.html")
     assert page.texts(".changes li") == ["phase 2, epoch 2, after step 1: lrG 1e-05, was 0.0002"]
     assert "highest style: 1.000 ± 0.050 after epoch 100" in page.one(".facts").text
-    (content, layout), (drawn, _), *_ = page.plots()
+    (content, layout), (drawn, _), *_, (_, rate) = page.plots()
+    assert rate["yaxis"]["range"] == pytest.approx([1e-4, 3e-4])  # a constant curve has its value on the axis
     assert page.texts("#curves figcaption")[:2] == ["content", "drawn"]
     assert content[0]["x"] == [*range(101)]  # the epoch of phase one is 0
     assert layout["xaxis"]["range"] == [-0.5, 100.5]
@@ -256,23 +238,24 @@ def test_images_of_any_name_and_damaged_ones(tmp_path, page):
 
 def test_sort_and_filter(results, page):
     page.open(results / "index.html")
-    page.wait(lambda: page.runs() == NAMES)  # all were started at the same time
+    one, two, three = NAMES
+    page.wait(lambda: page.runs() == [one, three, two])
     title = lambda key: page.one(f"#runs th[data-key='{key}'] button")
     title("name").click()
     title("name").click()
-    assert page.runs() == NAMES[::-1]
+    assert page.runs() == [two, three, one]
     title("con_lambda").click()
-    assert page.runs()[0] == NAMES[1]
+    assert page.runs()[0] == two
     title("epoch").click()
-    assert page.runs()[0] == NAMES[2]
+    assert page.runs()[0] == three
     search = page.one("#filter")
-    for text, found in (("FINISHED 画像", [NAMES[2]]), ("<b>", [NAMES[1]]), ("<b> nothing", [])):
+    for text, found in (("FINISHED 画像", [three]), ("<b>", [two]), ("<b> nothing", [])):
         search.clear()
         search.send_keys(text)
         assert page.runs() == found
 
 
-def test_compare(results, page):
+def test_compare_the_ticked_runs_or_those_in_the_address(results, page):
     page.open(results / "index.html")
     button, boxes = page.one("#compare"), page.all(".pick input")
     boxes[0].click()
@@ -288,17 +271,14 @@ def test_compare(results, page):
     page.one("#place select").send_keys("train 3")
     assert all(name.startswith("1_epoch_") and name.endswith("train_3.png") for name in files())
     page.wait(lambda: page.all_loaded("#pictures img"))
-    assert {*page.texts("#settings .differs th")} == {"con_lambda", "train_epoch"}
+    assert page.texts("#settings .differs th") == ["train_epoch", "con_lambda"]
     page.wait(lambda: len(page.all("#plots figure:first-child .trace.scatter")) == 3)
     page.press(Keys.ESCAPE)
     page.wait(lambda: not page.one("#comparison").is_displayed())
-
-
-def test_an_address_opens_a_comparison(results, page):
-    wanted = [f"compare={quote(name)}_results" for name in NAMES[1:]]
-    page.open(results / "index.html", fragment="&".join(wanted))
+    address = "&".join(f"compare={quote(name)}_results" for name in NAMES[:2])
+    page.open(results / "index.html", fragment=address)
     page.wait(lambda: page.one("#comparison").is_displayed())
-    assert {*page.texts("#settings .differs th")} == {"con_lambda", "train_epoch"}
+    assert page.texts("#settings .differs th") == ["con_lambda"]
 
 
 CUT_OFF = """
@@ -311,12 +291,12 @@ return $$('tr:first-child td', table).filter((cell) => {
 
 
 @pytest.mark.parametrize("width", [1000, 390])
-def test_the_overview_cuts_off_no_column(results, tmp_path, page, width):
+def test_the_overview_cuts_off_no_column(run, tmp_path, page, width):
     """The table must be scrolled at 1000 px. A phone shows only some facts of each run."""
     for number in range(20):
         options = {"con_lambda": (10, 2.5)[number % 2], "lrG": (2e-4, 1e-5)[number % 2]}
         folder = leave_run(tmp_path, f"Run{number}_20_200_16_0.0005_res8", epochs=2, **options)
-        shutil.copy(results / f"{NAMES[0]}_results/metrics.csv", folder)
+        shutil.copy(run / "metrics.csv", folder)
     writing.write(tmp_path)
     page.open(tmp_path / "index.html", width=width)
     assert len(page.runs()) == 20

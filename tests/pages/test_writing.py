@@ -94,20 +94,20 @@ def test_a_folder_locked_by_another_process_is_reported(tmp_path, monkeypatch):
     writing.write(tmp_path)
 
 
-def test_a_foreign_index_html_is_not_overwritten(tmp_path):
-    leave_run(tmp_path, "P")
-    (tmp_path / "index.html").write_text("<html>my own</html>")
+def test_a_foreign_page_is_not_overwritten_and_no_run_stops_the_others(tmp_path, capsys):
+    (leave_run(tmp_path, "One") / "page.js").mkdir()
+    foreign = leave_run(tmp_path, "Foreign") / "index.html", tmp_path / "index.html"
+    leave_run(tmp_path, "Two")
+    foreign[0].write_text("<html>my own</html>")
+    writing.write(tmp_path)
+    assert capsys.readouterr().err.count("warning: no page for") == 2
+    assert (tmp_path / "Two_results/index.html").exists() and "One" in Page(tmp_path / "index.html").text
+    writing.update(tmp_path / "Two_results")
+    assert capsys.readouterr().err == ""
+    foreign[1].write_text("<html>my own</html>")
     with pytest.raises(WrongUse, match="was not written by this program"):
         writing.write(tmp_path)
-    assert (tmp_path / "index.html").read_text() == "<html>my own</html>"
-
-
-def test_a_run_whose_page_cannot_be_written_does_not_stop_the_others(tmp_path, capsys):
-    (leave_run(tmp_path, "One") / "page.js").mkdir()
-    leave_run(tmp_path, "Two")
-    writing.write(tmp_path)
-    assert "warning: no page for" in capsys.readouterr().err
-    assert (tmp_path / "Two_results/index.html").exists() and "One" in Page(tmp_path / "index.html").text
+    assert [page.read_text() for page in foreign] == ["<html>my own</html>"] * 2
 
 
 def test_the_command_that_resumes_a_run(tmp_path):
@@ -139,14 +139,12 @@ def test_the_overview_runs_no_script_of_a_run_folder(tmp_path):
 
 def test_pages_of_an_earlier_version_are_written_again(tmp_path):
     old = '<!doctype html>\n<meta name="generator" content="CartoonGAN gallery.py">'
-    for name in ("Old", "New", "Foreign", "None"):
+    for name in ("Old", "New", "None"):
         leave_run(tmp_path, name)
     (tmp_path / "Old_results/index.html").write_text(old)
-    (tmp_path / "Foreign_results/index.html").write_text("<html>my own</html>")
     (tmp_path / "index.html").write_text(old)
     writing.update(tmp_path / "New_results")
     for folder in (tmp_path, tmp_path / "Old_results", tmp_path / "New_results"):
         assert writing.MARK in (folder / "index.html").read_text()
     assert page_data(tmp_path / "Old_results/page.js")["name"] == "Old"
-    assert not (tmp_path / "Foreign_results/page.js").exists()
     assert not (tmp_path / "None_results/index.html").exists()

@@ -45,42 +45,33 @@ def test_drawings_are_an_endless_reshuffle_and_smoothed_ones_the_same_or_indepen
         assert len({tuple(turn) for turn in turns}) > 20
 
 
-@pytest.mark.parametrize("independent", [False, True])
-def test_a_stream_begun_midway_continues_the_whole_one(independent):
-    whole = stream(12, 2, 1, 0, independent=independent)
+def test_a_stream_begun_midway_continues_the_whole_one():
+    whole = stream(12, 2, 1, 0, independent=True)
     for place in range(9):  # the place after the last step of an epoch is the first of the next
         for epoch, step in {(1 + place // 3, place % 3), (1, place)}:
-            assert stream(3, 2, epoch, step, independent=independent) == whole[place : place + 3]
+            assert stream(3, 2, epoch, step, independent=True) == whole[place : place + 3]
 
 
 def test_every_draw_has_a_random_key_of_its_own():
     """By seed, phase, epoch, image and stream: no crop or flip is repeated."""
     places = [(seed, phase, epoch) for seed in (0, 1) for phase in (1, 2) for epoch in (1, 11)]
-    for independent, streams in ((False, 2), (True, 3)):
-        drawn = [
-            stream(30, *place, 0, seed=seed, independent=independent) for seed, *place in places
-        ]  # 30 batches of 3 are 10 epochs of 9 photographs
-        keys = {draw[1] for each in drawn for batch in each for item in batch for draw in item}
-        assert len(keys) == len(places) * 90 * streams
+    # 30 batches of 3 are 10 epochs of 9 photographs
+    drawn = [stream(30, *place, 0, seed=seed, independent=True) for seed, *place in places]
+    keys = {draw[1] for each in drawn for batch in each for item in batch for draw in item}
+    assert len(keys) == len(places) * 90 * 3
 
 
 def test_a_run_has_the_batches_of_its_place_and_of_its_process(monkeypatch):
     args, _ = options.parse(["--batch_size", "4", "--seed", "5", "--independent_edges"])
-    run = types.SimpleNamespace(args=args, data=Data([*range(10)], [], [*range(6)], {}))
-    for place, pairs in (((1, 2, 1), []), ((2, 2, 1), [*range(6)])):
-        run.phase, run.place = place[0], place
-        dataset, drawn = batches.training_batches(run)
-        expected = stream(3, *place, drawings=len(pairs), batch=4, seed=5, independent=True)
-        assert {len(item) for batch in expected for item in batch} == {3 if pairs else 1}
-        assert list(itertools.islice(drawn, 3)) == expected
-        assert (dataset.photos, dataset.pairs) == (run.data.photos, pairs)
+    data = Data([*range(10)], [], [*range(6)], {})
+    run = types.SimpleNamespace(args=args, data=data, phase=2, place=(2, 2, 1))
+    dataset, drawn = batches.training_batches(run)
+    expected = stream(3, 2, 2, 1, drawings=6, batch=4, seed=5, independent=True)
+    assert list(itertools.islice(drawn, 3)) == expected
+    assert (dataset.photos, dataset.pairs) == (data.photos, data.pairs)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert next(batches.training_batches(run)[1]) == expected[0][2:]
-    del args.independent_edges  # a method without smoothed drawings does not have it
-    run.data = run.data._replace(smoothed=False)
-    dataset, drawn = batches.training_batches(run)
-    assert not dataset.smoothed and next(drawn) == [item[:2] for item in expected[0][2:]]
 
 
 # The images
@@ -96,27 +87,26 @@ def made(tmp_path):
     return [tmp_path / "photo.png"], [tmp_path / "pair.png"], torch.from_numpy(photo).permute(2, 0, 1)
 
 
-def training_images(made, size=32, resize="crop", channels=(3, 3), **more):
+def training_images(made, size=32, resize="crop", photo_channels=3, **more):
     args, _ = options.parse(["--input_size", "16", "--load_size", "32", "--resize", resize])
-    args.input_size, args.in_ngc, args.out_ngc = size, *channels
+    args.input_size, args.in_ngc = size, photo_channels
     return batches.TrainingImages(*made[:2], args, **more)
 
 
-@pytest.mark.parametrize(("size", "tops", "lefts"), [(32, 1, 17), (12, 21, 37)])
-def test_squares_are_random_crops_and_flips_of_what_is_loaded(made, size, tops, lefts):
+def test_squares_are_random_crops_and_flips_of_what_is_loaded(made):
     """The photo and the halves of the pair are 32 pixels high: squares of 12 show them unreduced."""
-    dataset, found = training_images(made, size), []
+    dataset, found = training_images(made, 12), []
     for key in range(400):
         photo, drawing, smoothed = dataset[[(0, (key, 1))] * 3]
-        assert photo.dtype == torch.uint8 and photo.shape == (3, size, size)
+        assert photo.dtype == torch.uint8 and photo.shape == (3, 12, 12)
         flipped = bool(photo[1, 0, 0] > photo[1, 0, -1])
         top, left = int(photo[0, 0, 0]), int(photo[1, 0].min())
-        window = made[2][:, top : top + size, left : left + size]
+        window = made[2][:, top : top + 12, left : left + 12]
         assert torch.equal(photo, window.flip(2) if flipped else window)
         # The same draw gives the drawing and its smoothed copy the same crop and flip.
         assert torch.equal(drawing, photo) and torch.equal(smoothed, 255 - photo)
         found.append((top, left, flipped))
-    assert [len({each[n] for each in found}) for n in range(3)] == [tops, lefts, 2]
+    assert [len({each[n] for each in found}) for n in range(3)] == [21, 37, 2]
     apart = [dataset[[(0, (0,)), (0, (key, 1)), (0, (key, 2))]] for key in range(20)]
     assert any(not torch.equal(smoothed, 255 - drawing) for _, drawing, smoothed in apart)
 
@@ -130,13 +120,6 @@ def test_squash_loads_the_whole_image_and_drawings_may_be_single(made):
         whole = torch.from_numpy(images.resize(image, 32, 32)).permute(2, 0, 1)
         squares = {tuple(item[side].flatten().tolist()) for item in items}
         assert squares == {tuple(whole.flatten().tolist()), tuple(whole.flip(2).flatten().tolist())}
-
-
-def test_photographs_and_drawings_may_be_grey(made):
-    draw = (0, (0,))
-    for channels in ((1, 3), (3, 1)):
-        found = training_images(made, 16, channels=channels)[[draw] * 3]
-        assert [image.shape[0] for image in found] == [*channels, channels[1]]
 
 
 # Loading
@@ -154,7 +137,7 @@ def six(tmp_path):
 
 
 def batches_of(six, workers, count, epoch=1):
-    dataset = training_images(six)
+    dataset = training_images(six, photo_channels=1)
     loader = batches.load_batches(dataset, batches.draws(6, 6, 4, 0, 2, epoch, 0), workers, CPU)
     loaded = list(itertools.islice(loader, count))
     loader.close()
@@ -165,7 +148,7 @@ def batches_of(six, workers, count, epoch=1):
 def test_batches_are_the_same_for_any_number_of_workers(six):
     alone, apart = batches_of(six, 0, 4), batches_of(six, 2, 4)
     for one, other in zip(alone, apart, strict=True):
-        assert [image.shape for image in one] == [(4, 3, 32, 32)] * 3
+        assert [image.shape for image in one] == [(4, 1, 32, 32), (4, 3, 32, 32), (4, 3, 32, 32)]
         assert all(image.is_contiguous(memory_format=torch.channels_last) for image in one)
         assert all(torch.equal(*same) for same in zip(one, other, strict=True))
 
@@ -176,7 +159,7 @@ def test_a_lost_image_is_reported_once(six, workers, capfd):
     six[1][5].write_bytes(b"")
     for epoch in (1, 9):  # a second stream, as phase two has its own
         for loaded in batches_of(six, workers, 9, epoch):
-            assert [part.shape for part in loaded] == [(4, 3, 32, 32)] * 3
+            assert [len(part) for part in loaded] == [4] * 3
     assert sorted(capfd.readouterr().err.splitlines()) == [
         f"lost {six[1][5]} (the file is empty): {six[1][0]} replaces it",
         f"lost {six[0][2]} (not an image): {six[0][3]} replaces it",
@@ -202,24 +185,19 @@ def test_ten_lost_images_in_a_row_are_a_lost_disk(monkeypatch):
     assert dataset.collate(items)[1] == {}
 
 
-@pytest.mark.parametrize(
-    ("error", "raised", "message"),
-    [
-        (RunFailed("training images are lost"), RunFailed, "^training images are lost$"),
-        (MemoryError(), RunFailed, "^a process that loads images ran out of memory: try fewer --workers.*$"),
-        (ValueError("a fault of the program"), ValueError, "a fault of the program"),
-    ],
-)
-def test_a_failure_in_a_loading_process_ends_all_of_them(error, raised, message, six, monkeypatch):
+@pytest.mark.parametrize("error", [RunFailed("images are lost"), ValueError("a fault of the program")])
+def test_a_failure_in_a_loading_process_ends_all_of_them(error, six, monkeypatch):
     """While the error is still referenced: such a process ignores SIGTERM, and the program would wait."""
 
     def fail(*_):
         raise error
 
     monkeypatch.setattr(batches.TrainingImages, "_photo", fail)
-    with pytest.raises(raised, match=message) as failed:
+    with pytest.raises(type(error)) as failed:
         batches_of(six, 2, 1)
-    assert multiprocessing.active_children() == [], failed
+    assert multiprocessing.active_children() == []
+    lines = str(failed.value).splitlines()
+    assert str(error) in lines[-1] and (len(lines) == 1) == (type(error) is RunFailed)
 
 
 def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatch):
@@ -236,8 +214,10 @@ def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatc
     assert multiprocessing.active_children() == []
 
 
-def test_shared_memory_limits_the_loading_processes(monkeypatch, tmp_path, capsys, six):
-    """Each may have two batches there, the program itself two more."""
+def test_shared_memory_and_a_long_path_of_their_sockets_limit_the_loading_processes(
+    monkeypatch, tmp_path, capsys
+):
+    """Each may have two batches in shared memory, the program itself two more."""
     size = 16 * 3 * 3 * 256**2
     monkeypatch.setattr(batches, "SHARED", tmp_path)
     monkeypatch.setattr(batches.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=64 * 2**20))
@@ -246,19 +226,15 @@ def test_shared_memory_limits_the_loading_processes(monkeypatch, tmp_path, capsy
     assert capsys.readouterr().err.startswith(expected)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert batches.with_room(1, size) == 0
-
-
-def test_no_processes_where_the_path_of_their_sockets_would_be_too_long(monkeypatch, capsys):
-    monkeypatch.setattr(batches.tempfile, "tempdir", "/" + "a" * 70)
-    assert batches.with_room(2, 100) == 0
+    for length, room in ((60, 2), (70, 0)):
+        monkeypatch.setattr(batches.tempfile, "tempdir", "/" + "a" * length)
+        assert batches.with_room(2, 100) == room
     assert "TMPDIR is too long for processes that load images, using 0: /a" in capsys.readouterr().err
-    monkeypatch.setattr(batches.tempfile, "tempdir", "/" + "a" * 60)
-    assert batches.with_room(2, 100) == 2
 
 
-@pytest.mark.parametrize(("cores", "processes", "workers"), [(64, 1, 8), (16, 4, 4), (2, 4, 1)])
-def test_default_workers_share_the_cores_of_a_machine(cores, processes, workers, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-    assert batches.default_workers(torch.device("cuda")) == workers
-    assert batches.default_workers(CPU) == 1
+def test_default_workers_share_the_cores_of_a_machine(monkeypatch):
+    for cores, processes, workers in ((64, 1, 8), (16, 4, 4), (2, 4, 1)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: {*range(cores)})
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        assert batches.default_workers(torch.device("cuda")) == workers
+        assert batches.default_workers(CPU) == 1

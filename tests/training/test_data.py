@@ -60,14 +60,11 @@ def test_cyclegans_layout_is_used_and_reported_if_there_is_no_other(data, tmp_pa
     assert found(data, "--src_data", str(cycle)).photos == files(cycle / "train")
 
 
-def test_a_missing_or_empty_folder_is_reported_with_the_layout(data):
+def test_a_folder_without_images_is_reported_with_the_layout(data):
     folder = data / "tgt_data/train"
     for file in files(folder):
         file.rename(file.with_suffix(".gif"))
     with pytest.raises(WrongUse, match=f"no images in {folder}: SRC_DATA/.*; looked for"):
-        found(data)
-    shutil.rmtree(folder)
-    with pytest.raises(WrongUse, match=f"no folder {folder}: SRC_DATA/"):
         found(data)
 
 

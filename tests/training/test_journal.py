@@ -6,19 +6,14 @@ import types
 import numpy as np
 import pytest
 import torch
+from helpers import new_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import networks
 import utils
 from pictures import checkpoints
-from training import history, journal, options
+from training import history, journal
+from training.data import Data
 from training.log import read_log, run_state
-
-
-@pytest.fixture(autouse=True)
-def nothing_unlogged(monkeypatch):
-    """Else a later run would log what these tests report."""
-    monkeypatch.setattr(utils, "unlogged", type(utils.unlogged)())
 
 
 @pytest.fixture
@@ -32,27 +27,13 @@ def drawn(monkeypatch):
     return drawn
 
 
-def start(folder, place=(1, 1), more="", after_samples=lambda _: None):
-    """The Journal of a run as it sees one, three steps after `place`."""
+def start(folder, epoch=(1, 1), more="", after_samples=lambda _: None):
+    """The Journal of a run after three steps of an epoch, (phase, number)."""
     folder.mkdir(exist_ok=True)
-    args, _ = options.parse(f"--pre_train_epoch 2 --batch_size 4 {more}".split())
-    generator = networks.Generator(ngf=4, nb=1)
-    model = types.SimpleNamespace(generator=generator, ema=None, optimisers=("adam_g",))
-    model.adam_g, model.content_weight = torch.optim.Adam(generator.parameters(), 3e-4), "con_lambda"
-    run = types.SimpleNamespace(
-        args=args,
-        folder=folder,
-        settings={"commands": ["python CartoonGAN.py --name P", "python CartoonGAN.py"]},
-        model=model,
-        phase=place[0],
-        epoch=place[1],
-        step=3,
-        sums={"content": 1.5},
-        means=lambda: {"content": 0.5},
-        seconds=6.0,
-        measure=None,
-        data=types.SimpleNamespace(test_digests=("a", "b")),
-    )
+    run = new_run(folder, f"--pre_train_epoch 2 --batch_size 4 --lrG 3e-4 {more}", (*epoch, 3))
+    run.sums, run.counts, run.seconds = {"content": 1.5}, {"content": 3}, 6.0
+    run.settings = {"commands": ["python CartoonGAN.py --name P", "python CartoonGAN.py"]}
+    run.data, run.measure = Data([], [], [], {}, test_digests=("a", "b")), None
     return journal.Journal(run, after_samples)
 
 
@@ -67,8 +48,7 @@ def record(records, epochs, *measured):
 def test_an_epoch_is_a_row_a_line_and_events(tmp_path, capsys, drawn):
     shown = []
     with start(tmp_path / "P_results", (2, 4), "--eval_every 2 --sample_every 2", shown.append) as records:
-        records.run.sums = {"content": 1.5, "skipped_steps": 2.0}
-        records.run.means = lambda: {"content": 0.5, "skipped_steps": 2 / 3}
+        records.run.sums["skipped_steps"], records.run.counts["skipped_steps"] = 2.0, 3
         record(records, 5, *[{"content": 3.0, "ssim": 0.25}] * 2)
         records.end("finished")
     four, five = history.read(records.folder / "metrics.csv")
@@ -109,27 +89,21 @@ def test_the_plot_and_the_pages_take_a_small_share_of_the_time(tmp_path, monkeyp
     assert len(shown) == 6 and shown[-1] == clock.now - 1 and len(drawn) == 100
 
 
-@pytest.mark.parametrize(
-    ("every", "last", "epochs", "kept"),
-    [
-        (1, 2, range(1, 21), [1, 2, 4, 8, 16, 19, 20]),
-        (10, 1, range(10, 101, 10), [10, 20, 40, 80, 100]),
-    ],
-)
-def test_samples_are_removed_but_for_some_early_and_the_last(tmp_path, drawn, every, last, epochs, kept):
-    """Other files are left alone."""
+def test_samples_are_removed_but_for_some_early_and_the_last(tmp_path, drawn):
+    """Of the epochs and of the samples, every third, the 1st, 2nd, 4th, … Other files are left alone."""
     folder, name = tmp_path / "a+b_results", "{}_epoch_a+b_test_1{}.png"
     (folder / "Transfer").mkdir(parents=True)
-    others = {"3_epoch_aab_test_1.png", "3_epoch_a+b_test_1.txt", "mine.png"}
-    own = {name.format(epoch, end) for epoch in epochs for end in ("", "_cycle")}
+    others = {"5_epoch_aab_test_1.png", "5_epoch_a+b_test_1.txt", "mine.png"}
+    own = {name.format(epoch, end) for epoch in range(1, 21) for end in ("", "_cycle")}
     for each in own | others:
         (folder / "Transfer" / each).touch()
     left = lambda: {path.name for path in (folder / "Transfer").iterdir()}
-    with start(folder, more=f"--sample_every {every} --sample_keep {last}") as records:
+    with start(folder, more="--sample_every 3 --sample_keep 2") as records:
         records.samples()
         assert left() == own | others
         records.run.phase = 2
         records.samples()
+    kept = [1, 2, 4, 8, 16, 3, 6, 12, 19, 20]
     assert left() == {name.format(epoch, end) for epoch in kept for end in ("", "_cycle")} | others
 
 
@@ -194,6 +168,7 @@ def test_two_faults_of_training_are_warned_of_once(tmp_path, capsys, drawn):
 def test_the_log_and_the_pages_show_how_a_run_ended(tmp_path, drawn):
     shown = []
     show = lambda folder: shown.append(run_state(folder))
+    utils.unlogged.clear()  # by other tests
     utils.report("warning: one\ntwo")
     with pytest.raises(OSError), start(tmp_path / "P_results", after_samples=show):
         raise OSError(28, "No space left on device")

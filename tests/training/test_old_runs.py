@@ -35,11 +35,6 @@ def losses(folder):
     return [{key: history.number(row[key]) for key in row if key not in NOT_COMPARED} for row in rows(folder)]
 
 
-def tensors(path):
-    content = checkpoints.load(path)
-    return content.get("state_dict", content)
-
-
 @pytest.mark.parametrize("name", PLACES)
 def test_an_old_run_resumes_and_ends_as_it_would_have(name, tmp_path, monkeypatch):
     shutil.copytree(STORED, tmp_path / "old_runs")
@@ -51,7 +46,8 @@ def test_an_old_run_resumes_and_ends_as_it_would_have(name, tmp_path, monkeypatc
     CartoonGAN.main(["--resume", str(folder)])
 
     for file in ("generator_latest.pth", "discriminator_latest.pth"):
-        got, expected = tensors(folder / file), tensors(end / file)
+        contents = [checkpoints.load(place / file) for place in (folder, end)]
+        got, expected = (content.get("state_dict", content) for content in contents)
         assert got.keys() == expected.keys()
         for key, value in expected.items():
             # Another processor rounds differently. The gradient of a bias before a norm is rounding noise, of
@@ -61,6 +57,4 @@ def test_an_old_run_resumes_and_ends_as_it_would_have(name, tmp_path, monkeypatc
         assert got == pytest.approx(expected, abs=1e-3, rel=1e-3, nan_ok=True)
 
     assert run_state(folder) == ("finished", "")
-    pages = [folder / "index.html", folder / "page.js", Path("stopped/index.html")]
-    assert all(page.stat().st_size for page in pages)
     assert f"_epoch_{name}_2_2_2_train_5.png" in (folder / "page.js").read_text()

@@ -7,27 +7,14 @@ import pytest
 import torch
 from faults import same
 from foreign import animegan_weights
-from helpers import TINY, contents, make_data, tiny_run
+from helpers import contents, make_data, new_run, tiny_run
 
 import CartoonGAN
 from networks import Generator
 from pictures import checkpoints
-from training import options, state
-from training.config import STATE, RunConfig
-from training.run import Run
+from training import state
+from training.config import STATE
 from utils import RunFailed, WrongUse
-
-CPU = torch.device("cpu")
-
-
-def new_run(folder, text="", place=(1, 1, 0)):
-    """A Run at a place, with a new model."""
-    args, given = options.parse(f"{TINY} --con_lambda 1 --pool_size 2 {text}".split())
-    run = Run(RunConfig([], args, given, folder, None, options.CARTOONGAN), CPU, None)
-    run.model = CartoonGAN.build(args, CPU, args.precision)
-    run.phase, run.epoch, run.step = place
-    run.settings = {"options": {"name": "x", "batch_size": 2}}
-    return run
 
 
 def step(run, number=0):
@@ -40,10 +27,10 @@ def step(run, number=0):
 
 
 def stepped(folder, text=""):
-    """A run after two steps, at another place."""
-    run = new_run(folder, text, place=(2, 3, 4))
+    """A run with a pool after two steps, at another place."""
+    run = new_run(folder, f"--pool_size 2 {text}", place=(2, 3, 4))
     step(run), step(run, 1)
-    run.seconds, run.sums = 5.0, {"content": 6.0}
+    run.seconds, run.sums, run.settings = 5.0, {"content": 6.0}, {"options": vars(run.args)}
     return run
 
 
@@ -56,7 +43,7 @@ def content_of(model):
 
 @pytest.mark.parametrize("text", ["--adv_lambda 0", "--precision fp16 --conv_bias none --ema_decay 0.9"])
 def test_a_state_restores_everything(text, tmp_path):
-    before, after = stepped(tmp_path, text), new_run(tmp_path, text)
+    before, after = stepped(tmp_path, text), new_run(tmp_path, f"--pool_size 2 {text}")
     state.save(before, {"pool": before.model.pool.batches})
     state.restore(after, tmp_path / STATE)
     assert after.place == (2, 3, 4)
@@ -76,7 +63,7 @@ def test_a_run_resumes_with_another_batch_size_and_learning_rate(size, batches, 
     whole[0][0, 0, 0, 0] = math.nan  # as after an overflow of float16
     run.counts = {"content": 3}  # of four steps float16 skipped one
     state.save(run, {"pool": whole})
-    after = new_run(tmp_path, f"--batch_size {size} --lrG 0.5 --beta1 0.25")
+    after = new_run(tmp_path, f"--pool_size 2 --batch_size {size} --lrG 0.5 --beta1 0.25")
     state.restore(after, tmp_path / STATE)
     assert (after.step, after.counts) == (steps, {"content": 3})
     pool = after.model.pool.batches
