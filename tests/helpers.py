@@ -53,6 +53,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def in_one_of_two(rank, port, function, arguments):
+    """In a new process: call function(rank, 2, *arguments) as in a process that torchrun started."""
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    function(rank, 2, *arguments)
+
+
 def refusal(function, *argv, **more):
     """The one-line error for a command line, of a function of it."""
     with pytest.raises(WrongUse) as error:
