@@ -97,7 +97,7 @@ def make_inference(generator, photos, device, variant):
         plain = baselines.with_norms(generator, baselines.PlainInstanceNorm).eval().to(device)
         return functools.partial(baselines.apply_plain, plain, photos)
     generator = inference.prepare(copy.deepcopy(generator), device, variant)
-    return functools.partial(inference.stylise, generator, photos)
+    return functools.partial(inference.convert, generator, photos)
 
 
 def print_table(title, measured, pictures):

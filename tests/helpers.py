@@ -23,28 +23,26 @@ from training.run import Run
 from utils import WrongUse
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
 HAS_GPU = torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="there is no NVIDIA GPU that PyTorch can use")
 GPU = pytest.param("cuda", marks=needs_gpu)
 SLOW = float(os.environ.get("SLOW", 1))  # share of the tries of the slow tests
 
 
-def _small_vgg():
-    """A file of VGG19 weights with an eighth of the channels, so a sixty-fourth of the work."""
-    folder = Path(tempfile.mkdtemp(prefix="small-vgg-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    vgg, generator = VGG19(width=8), torch.Generator().manual_seed(0)
-    for key, value in vgg.state_dict().items():
-        if key.endswith("bias"):
-            value.zero_()
-        else:
+def small_vgg(width, deeper=False):
+    """A He-initialised VGG19 with few channels: an eighth of them is a sixty-fourth of the work."""
+    vgg, generator = VGG19(width, deeper), torch.Generator().manual_seed(0)
+    for value in vgg.parameters():
+        if value.dim() > 1:
             torch.nn.init.kaiming_normal_(value, generator=generator)
-    torch.save(vgg.state_dict(), folder / "vgg.pth")
-    return folder / "vgg.pth"
+        else:
+            value.zero_()
+    return vgg
 
 
-VGG = _small_vgg()
+VGG = Path(tempfile.mkdtemp(prefix="small-vgg-"), "vgg.pth")
+atexit.register(shutil.rmtree, VGG.parent, ignore_errors=True)
+torch.save(small_vgg(8).state_dict(), VGG)
 TINY = f"--vgg_model {VGG} --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu"
 TINY += " --precision fp32"
 
@@ -53,6 +51,14 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def in_one_of_two(rank, port, function, arguments):
+    """In a new process: call function(rank, 2, *arguments) as in a process that torchrun started."""
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    function(rank, 2, *arguments)
 
 
 def refusal(function, *argv, **more):

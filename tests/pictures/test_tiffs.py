@@ -79,6 +79,9 @@ def test_kinds_that_tifffile_cannot_unpack():
     grey = ramps("u2", 1)
     white_is_0 = encoded(Image.fromarray(grey[..., 0]), "tiff", compression="tiff_lzw", tiffinfo={262: 0})
     assert np.abs(decoded(white_is_0) - (255 - in_255(grey))).max() <= 1
+    picture = Image.fromarray(ramps("u1", 1)[..., 0])
+    separate = encoded(picture, "tiff", compression="tiff_lzw", tiffinfo={284: 2})
+    assert (decoded(separate) == np.asarray(picture.convert("RGB"))).all()
 
 
 def test_premultiplied_alpha_and_channels_that_are_not_alpha():
