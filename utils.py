@@ -49,7 +49,7 @@ unread = set()  # names of the standard streams that nobody reads any more: `| h
 def report(line, everywhere=False):
     """Print one line to standard error, above a progress bar, with control characters escaped.
 
-    Of several processes only the first prints; with `everywhere` each does, for what concerns it alone.
+    Of several processes only the first prints; with `everywhere` each does, for messages about itself.
     """
     from tqdm import tqdm
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from utils import WrongUse
 
-# How printed commands start Python: with .venv/bin/python, as in the README, if it is running.
+# Python in printed commands: .venv/bin/python, as in the README, if that runs this program.
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = os.path.relpath(sys.executable, ROOT) if Path(sys.executable).is_relative_to(ROOT) else "python"
 

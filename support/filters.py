@@ -27,7 +27,7 @@ class Flatten(nn.Module):
     which simplifies shapes and keeps borders sharp, then a bilateral filter (Tomasi and Manduchi, ICCV 1998),
     which smooths the rest within areas. Then the dark side of each border, where a difference of Gaussians
     responds (Winnemöller et al., SIGGRAPH 2006), is darkened by `outline`, 0 (not) to 1 (black). `reach` is
-    the radius in pixels of all of it. With both at 0 the photo is returned.
+    the radius of the whole filter in pixels. With both at 0 the photo is returned.
     """
 
     def __init__(self, passes, outline=0):

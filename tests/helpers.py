@@ -68,13 +68,13 @@ def refusal(function, *argv, **more):
     return str(error.value)
 
 
-def make_data(folder):
-    """Make a folder of six photographs, three test photographs and six drawings of 48 to 80 pixels a side.
+def make_data(folder, photos=6, tests=3, drawings=6):
+    """Make a folder of photographs, test photographs and drawings of 48 to 80 pixels a side.
 
     Photographs are soft spots of colour, drawings flat shapes with an ink outline.
     """
     rng = np.random.default_rng(0)
-    for part, count in (("src_data/train", 6), ("src_data/test", 3), ("tgt_data/train", 6)):
+    for part, count in (("src_data/train", photos), ("src_data/test", tests), ("tgt_data/train", drawings)):
         (folder / part).mkdir(parents=True)
         for number in range(count):
             size = tuple(int(side) for side in rng.integers(48, 81, 2))

@@ -161,7 +161,7 @@ def test_pictures_in_batches_and_tiles_match_the_cpu(kind):
         torch.manual_seed(0)
         generator = Generator(ngf=8, nb=2, norm=kind)
         generator = inference.prepare(generator, torch.device(device), precision)
-        return np.stack(inference.stylise(generator, photos, tile)).astype(int)
+        return np.stack(inference.convert(generator, photos, tile)).astype(int)
 
     expected = apply("cpu", "fp32")
     for tile in (None, 16):
