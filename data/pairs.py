@@ -68,7 +68,7 @@ def new_folder(out, source):
 
 
 def halves(training, disjoint):
-    """(names to train on hazy, names to train on clear): all of them both, or alternately if `disjoint`."""
+    """(names to train on hazy, names to train on clear): all for both, or every other one if `disjoint`."""
     return (set(training[::2]), set(training[1::2])) if disjoint else (set(training), set(training))
 
 

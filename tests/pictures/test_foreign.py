@@ -128,5 +128,5 @@ def test_small_pictures_and_bfloat16(net, program):
 def test_cyclegan_in_tiles_is_what_it_is_whole(net):
     generator = checkpoints.load_generator(net(PROGRAMS["CycleGAN"][0]))
     inference.prepare(generator, torch.device("cpu"), "fp32")
-    (whole,), (tiled,) = (inference.stylise(generator, [noise(70, 95)], tile) for tile in (None, 32))
+    (whole,), (tiled,) = (inference.convert(generator, [noise(70, 95)], tile) for tile in (None, 32))
     assert np.abs(whole.astype(int) - tiled).max() <= 1 and whole.std() > 10
