@@ -123,6 +123,22 @@ def places(folder):
     return [(int(row["phase"]), int(row["epoch"])) for row in rows(folder)]
 
 
+def metrics(folder):
+    """The rows of a run's metrics.csv without the columns of times."""
+    return [
+        {key: row[key] for key in row if key not in ("seconds", "images_per_second")} for row in rows(folder)
+    ]
+
+
+def same(one, two):
+    """Whether two nested dictionaries and lists of tensors and values are equal to the bit."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(same, one, two))
+    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
+
+
 def contents(folder):
     """The bytes of each file below a folder, by its path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
