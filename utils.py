@@ -49,7 +49,7 @@ unread = set()  # names of the standard streams that nobody reads any more: `| h
 def report(line, everywhere=False):
     """Print one line to standard error, above a progress bar, with control characters escaped.
 
-    Of several processes only the first prints; with `everywhere` each does, for what concerns it alone.
+    Of several processes only the first prints; with `everywhere` each does, for messages about itself.
     """
     from tqdm import tqdm
 
@@ -147,13 +147,14 @@ def is_first():
 
 
 def code_commit():
-    """The git commit of this code, with "+changes" if files differ from it; None without git."""
-    described = ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+changes"]
-    git = ["git", "-C", os.path.dirname(__file__), *described]
+    """The git commit of this code, with "+changes" if files differ from it or are new; None without git."""
+    git = ["git", "-C", os.path.dirname(__file__), "status", "--porcelain=v2", "--branch"]
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+        output = subprocess.run(git, capture_output=True, text=True, check=True).stdout  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return None
+    first, *others = output.splitlines()  # "# branch.oid COMMIT", other lines with a #, then the changes
+    return first.split()[-1] + ("+changes" if any(line[0] != "#" for line in others) else "")
 
 
 def restarts():

@@ -36,8 +36,6 @@ def make_depth(height, width, rng):
 
 def find_depths(folder, names):
     """{name: its depth file, which may have another extension}. Raises WrongUse if one has no depth file."""
-    if not folder:
-        return dict.fromkeys(names)
     files = {path.with_suffix(""): folder / path for path in listing.find_images(folder)}
     for name in names:
         if name.with_suffix("") not in files:
@@ -79,7 +77,7 @@ def main(argv=None):
         raise WrongUse(f"no images in {args.clear_dir}: {listing.looked_for()}")
     if twice := len(names) - len({name.with_suffix("") for name in names}):
         raise WrongUse(f"{twice} pictures in {args.clear_dir} differ from another only in their extension")
-    depths = find_depths(args.depth_dir, names)
+    depths = find_depths(args.depth_dir, names) if args.depth_dir else {}
     tests = {name for name in names if name.parts[0] == "test"}
     hazy, clear = pairs.halves([name for name in names if name not in tests], args.disjoint)
     pairs.new_folder(args.out, args.clear_dir)
@@ -93,7 +91,7 @@ def main(argv=None):
         try:
             image = images.read(source)
             height, width = image.shape[:2]
-            if depths[name]:
+            if depths:
                 depth = images.resize(images.read(depths[name], channels=1), width, height)[..., 0] / 255
             else:
                 depth = make_depth(height, width, rng)

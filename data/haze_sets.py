@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pictures import listing
-from utils import WrongUse
+from utils import WrongUse, report_once
 
-HAZY, CLEAR = re.compile(r"(.*_)?haz[ey]", re.I), re.compile(r"(.*_)?(clear|gt)", re.I)
-# A folder of hazy pictures, and one of clear ones beside it: the table in data/README.md shows each layout.
-SIDES = (
-    (HAZY, CLEAR),
-    (re.compile(r"input", re.I), re.compile(r"target", re.I)),  # SateHaze1k
-    (re.compile(r"cloud", re.I), re.compile(r"label", re.I)),  # RICE
-    (re.compile(r"synthetic", re.I), re.compile(r"original", re.I)),  # RESIDE HSTS
-    (re.compile(r"simu", re.I), re.compile(r"img", re.I)),  # HazeRD
-    (re.compile(r"leftImg8bit_foggy(DBF)?"), re.compile(r"leftImg8bit")),  # Foggy Cityscapes
-)
+HAZY, CLEAR = "(.*_)?haz[ey]", "(.*_)?(clear|gt)"
+# {folder of hazy pictures: folder of clear ones beside it}: patterns of their names in lower case
+SIDES = {
+    HAZY: CLEAR,
+    "input": "target",  # SateHaze1k
+    "cloud": "label",  # RICE
+    "synthetic": "original",  # RESIDE HSTS
+    "simu": "img",  # HazeRD
+    "leftimg8bit_foggy(dbf)?": "leftimg8bit",  # Foggy Cityscapes
+}
 # Folders of a data set's own parts, in any case.
 PARTS = {"train": "train", "test": "test", "val": "test", "valid": "test"}
 
@@ -32,7 +32,7 @@ class Pair(NamedTuple):
 
 
 def find(folder):
-    """(Pairs, number of hazy pictures without a clear one) of the data sets below `folder`.
+    """The Pairs of the data sets below `folder`; reports the number of hazy pictures without a clear one.
 
     Hazy pictures lie in a folder beside one of clear pictures, or in one folder with them. `folder` may also
     be one of the hazy folders. Raises WrongUse if there is no pair.
@@ -52,14 +52,16 @@ def find(folder):
         if alone:
             missing = f"none of {alone} hazy pictures has a clear one of its name or of its first number"
         raise WrongUse(f"no pairs in {folder}: {missing} (data/README.md)")
-    return pairs, alone
+    if alone:
+        report_once(f"left out {alone} hazy pictures of {folder} that have no clear one")
+    return pairs
 
 
 def _clear_beside(folder):
     """The folder of clear pictures beside a folder of hazy ones; None if `folder` is not such a folder."""
-    clear = next((clear for hazy, clear in SIDES if hazy.fullmatch(folder.name)), None)
+    clear = next((clear for hazy, clear in SIDES.items() if re.fullmatch(hazy, folder.name.lower())), None)
     beside = sorted(path for path in folder.parent.iterdir() if path.is_dir()) if clear else []
-    return next((path for path in beside if clear.fullmatch(path.name)), None)
+    return next((path for path in beside if re.fullmatch(clear, path.name.lower())), None)
 
 
 def _pair_folders(hazy_dir, clear_dir, root):
@@ -82,12 +84,11 @@ def _pair_folders(hazy_dir, clear_dir, root):
 def _pair_in_one_folder(root):
     """(Pairs, number of hazy pictures without a clear one) of pictures NN_hazy and NN_GT in one folder."""
     images = listing.find_images(root)
-    clear = [path for path in images if CLEAR.fullmatch(path.stem)]
+    clear = [path for path in images if re.fullmatch(CLEAR, path.stem.lower())]
     folders = {path.parent for path in clear}
-    hazy = [path for path in images if HAZY.fullmatch(path.stem) and path.parent in folders]
-    pairs = [
-        Pair(path, root / path, *[root / found] * 2) for path, found in _match(hazy, clear, True).items()
-    ]
+    hazy = [path for path in images if re.fullmatch(HAZY, path.stem.lower()) and path.parent in folders]
+    found = _match(hazy, clear, by_folder=True)
+    pairs = [Pair(path, root / path, root / found[path], root / found[path]) for path in found]
     return pairs, len(hazy) - len(pairs)
 
 

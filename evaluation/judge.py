@@ -7,7 +7,6 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,14 +26,6 @@ from utils import WrongUse, report_once
 FOR_FID = 2048  # pictures that FID needs: Inception's features have as many dimensions
 SUBSETS, SUBSET = 100, 1000  # of KID: how many, and of how many images at most (Bińkowski et al.)
 BORDER = 10  # pixels a side that RESIDE's indoor clear pictures have and the hazy ones lack
-
-
-class FeatureSet(NamedTuple):
-    """Features (n,d) of the squares of some pictures, and the number of each square's picture (n,)."""
-
-    features: torch.Tensor
-    pictures: torch.Tensor
-    scores: dict | None = None  # {path: score of the picture}, of style.Style
 
 
 @dataclasses.dataclass
@@ -77,45 +68,44 @@ class Extractor:
 class Judge:
     """Compares results with photographs and drawings, whose features are computed once, by the constructor.
 
-    `photos`, `drawings` and `training` are lists of paths, `clear` is {hazy photo: its clear picture}, also
-    paths. The measure of style is fitted to the photographs of `training` and the drawings, and left out
-    without any.
+    `photos`, `drawings` and `training` are lists of paths, `clear` is {hazy photo: its clear picture}. The
+    measure of style is fitted to the photographs of `training` and the drawings, and left out without any.
 
-    `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows: dictionaries of
-    the numbers of measures.MEASURES, of `pictures` and `squares`, and with `_std` of errors. The floor's
+    `floor` (the drawings), `baseline` (the photographs) and what `measure` returns are rows, {name: number}:
+    measures.MEASURES, their errors as NAME_std, and the numbers of `pictures` and `squares`. The floor's
     distances are those between two halves of the drawings.
     """
 
     def __init__(self, extractor, photos, drawings, training=(), clear=None):
         self.extractor, self.photos, self.clear = extractor, photos, clear or {}
         self.style = style.learn(training, drawings, extractor) if training else None
-        self.of_drawings, floor = self._measure_set(drawings, "drawings")
-        self.of_photos, baseline = self._measure_set(photos, "photographs", scored=True)
+        self.of_drawings, _, floor = self._measure_set(drawings, "drawings", scored=False)
+        self.of_photos, self.photo_scores, baseline = self._measure_set(photos, "photographs")
         self.centre, self.scale = 0, 1
         if not extractor.inception:
             # KID's kernel weighs features by their size, which differs between channels and between VGGs.
-            self.centre = self.of_drawings.features.mean(0)
-            self.scale = self.of_drawings.features.std(0, correction=0).clamp_min(1e-6)
+            features = _join(self.of_drawings)
+            self.centre, self.scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
         self.floor = floor | self._distance("drawings", *_halves(self.of_drawings))
-        self.baseline = baseline | self._distance("drawings", self.of_photos, self.of_drawings)
-        self.baseline |= self._place(self.of_photos.scores.values(), photos)
         self.floor |= self._place(self.style.drawings, photos) if self.style else {}
+        self.baseline = baseline | self._distance("drawings", self.of_photos, self.of_drawings)
+        self.baseline |= self._place(self.photo_scores.values(), photos)
 
     def measure(self, make, photos=None):
         """The row of results: `make(path, photo)` gives each, both RGB; a result may have any size."""
-        results, row = self._measure_set(photos or self.photos, "results", make, scored=True)
-        row |= self._place(results.scores.values(), results.scores)
-        row |= self._distance("drawings", results, self.of_drawings)
-        return row | self._distance("photos", results, self.of_photos)
+        features, scores, row = self._measure_set(photos or self.photos, "results", make)
+        row |= self._place(scores.values(), scores)
+        row |= self._distance("drawings", features, self.of_drawings)
+        return row | self._distance("photos", features, self.of_photos)
 
-    def _measure_set(self, paths, title, make=None, scored=False):
-        """(FeatureSet, row) of the pictures, or of what `make` makes of them.
+    def _measure_set(self, paths, title, make=None, scored=True):
+        """Measure pictures, or what `make` makes of them: ({path: features}, {path: style's score}, row).
 
         Pictures that cannot be read are reported once and left out. Raises WrongUse if none can be read.
         """
-        features, pictures, values, scores = [], [], collections.defaultdict(list), {}
+        features, scores, values = {}, {}, collections.defaultdict(list)
         change = size = 0
-        for number, path in enumerate(tqdm(paths, title, unit="picture", disable=None, leave=False)):
+        for path in tqdm(paths, title, unit="picture", disable=None, leave=False):
             try:
                 views = self._views(path, make)
             except images.CannotRead as error:
@@ -125,26 +115,26 @@ class Judge:
                 values[key].append(value)
             if scored and self.style:
                 scores[path] = self.style.score(self.extractor.describe(views.result))
-            maps, of_squares = self.extractor.extract(views.result)
-            features.append(of_squares)
-            pictures += [number] * len(of_squares)
+            maps, features[path] = self.extractor.extract(views.result)
             if make:
                 photo_maps, _ = self.extractor.extract(views.photo)
                 change += (maps - photo_maps).abs().sum().item()
                 size += photo_maps.abs().sum().item()
         if not features:
             raise WrongUse(f"none of the {len(paths)} {title} can be read")
-        row = {"pictures": len(features), "squares": len(pictures)}
+        row = {"pictures": len(features), "squares": sum(map(len, features.values()))}
         row |= {"content_change": change / size if size else math.nan} if make else {}
-        row |= {key: float(np.mean(each)) for key, each in values.items()}
-        return FeatureSet(torch.cat(features), torch.tensor(pictures), scores), row
+        return features, scores, row | {key: float(np.mean(each)) for key, each in values.items()}
 
     def _views(self, path, make):
         """The Views of a picture, or of what `make` makes of it. Raises CannotRead."""
         picture, photo = self.extractor.read(path)
         clear = None
         if path in self.clear:
-            clear = _resize_like(photo, _without_border(images.read(self.clear[path]), picture))
+            clear = images.read(self.clear[path])
+            if np.subtract(clear.shape, picture.shape).tolist() == [2 * BORDER, 2 * BORDER, 0]:
+                clear = clear[BORDER:-BORDER, BORDER:-BORDER]
+            clear = _resize_like(photo, clear)
         if not make:
             return Views(photo, None, clear, photo, None)
         result = make(path, picture)
@@ -152,20 +142,20 @@ class Judge:
 
     def _place(self, scores, photos):
         """{name: style, its error} of pictures with these scores beside `photos`; {} of few."""
-        beside = [self.of_photos.scores[path] for path in photos if path in self.of_photos.scores]
+        beside = [self.photo_scores[path] for path in photos if path in self.photo_scores]
         if len(beside) < style.FEWEST_JUDGED:
             return {}
         place, error = style.place(scores, beside, self.style.drawings)
         return {"drawn": place, "drawn_std": error}
 
     def _distance(self, to, *sets):
-        """{name: KID, its deviation, and FID of enough pictures} of two FeatureSets; {} of one square."""
-        features = [(each.features - self.centre) / self.scale for each in sets]
-        if min(map(len, features)) < 2:
+        """{name: KID, its deviation, and FID of enough pictures} between {path: features} of two sets."""
+        if any(sum(map(len, each.values())) < 2 for each in sets):  # squares
             return {}
+        features = [(_join(each) - self.centre) / self.scale for each in sets]
         mean, deviation = kid(*features)
         row = {f"kid_{to}": mean, f"kid_{to}_std": deviation}
-        if all(len(each.pictures.unique()) >= FOR_FID for each in sets):
+        if min(map(len, sets)) >= FOR_FID:
             row[f"fid_{to}"] = fid(*features)
         return row
 
@@ -252,19 +242,18 @@ def _starts(side, size):
     return np.linspace(0, side - size, count).round().astype(int)
 
 
-def _halves(whole):
-    """Split a FeatureSet in two that share no picture."""
-    order = whole.pictures.unique()
-    order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0))]
-    first = torch.isin(whole.pictures, order[: len(order) // 2])
-    return [FeatureSet(whole.features[half], whole.pictures[half]) for half in (first, ~first)]
+def _join(features):
+    """The features (n,d) of the squares of all pictures, from {path: those of one}."""
+    return torch.cat([*features.values()])
+
+
+def _halves(features):
+    """Split {path: features} in two at random, always in the same way."""
+    items = list(features.items())
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0)).tolist()
+    middle = len(items) // 2
+    return [dict(items[place] for place in half) for half in (order[:middle], order[middle:])]
 
 
 def _resize_like(other, image):
     return images.resize(image, other.shape[1], other.shape[0])
-
-
-def _without_border(clear, hazy):
-    """The clear picture, without the border if it is one of RESIDE's."""
-    same = all(wide - side == 2 * BORDER for wide, side in zip(clear.shape[:2], hazy.shape[:2], strict=True))
-    return clear[BORDER:-BORDER, BORDER:-BORDER] if same else clear

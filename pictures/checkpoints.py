@@ -179,17 +179,17 @@ def generator_file(generator):
     return {"architecture": generator.architecture, "state_dict": weights_of(generator)}
 
 
-def load_generator(path, unless_ours=None):
+def load_generator(path, only_ours=None):
     """The generator in a run's folder, or in a checkpoint of any known layout. Raises WrongUse.
 
-    With `unless_ours`, the reason to give, other networks than networks.Generator are refused.
+    With `only_ours`, the reason, networks other than networks.Generator are refused.
     """
     path = find_generator(path)
     architecture, weights = _in_our_layout(load(path), path)
     generator = foreign.build(architecture, path)
     fill(generator, weights, path)
-    if unless_ours and "network" in generator.architecture:
-        raise WrongUse(f"{path} holds {generator.architecture['network']}'s network: {unless_ours}")
+    if only_ours and "network" in generator.architecture:
+        raise WrongUse(f"{path} holds {generator.architecture['network']}'s network: {only_ours}")
     return generator
 
 

@@ -18,7 +18,7 @@ from utils import RunFailed, WrongUse, exit_status, report
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
 CLOSE = 1e-3  # largest difference from PyTorch's result, in [-1, 1]
-SIZES = ((1, 64, 96), (2, 101, 67))  # batch, height, width that are compared
+SIZE = 1, 101, 67  # batch, height and width that are compared: not those of the trace
 
 
 def export(generator, path):
@@ -46,20 +46,18 @@ def export(generator, path):
 
 
 def difference(generator, path, black=False):
-    """The largest difference between PyTorch and ONNX Runtime over all SIZES, on noise or on black."""
+    """The largest difference between PyTorch and ONNX Runtime at SIZE, on noise or on black."""
     import onnxruntime
 
+    batch, height, width = SIZE
+    noise = torch.Generator().manual_seed(0)
+    photo = torch.rand(batch, generator.architecture["in_ngc"], height, width, generator=noise) * 2 - 1
+    if black:
+        photo.fill_(-1)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    differences = []
-    for batch, height, width in SIZES:
-        noise = torch.Generator().manual_seed(0)
-        photo = torch.rand(batch, generator.architecture["in_ngc"], height, width, generator=noise) * 2 - 1
-        if black:
-            photo.fill_(-1)
-        (made,) = session.run(None, {"photo": photo.numpy()})
-        with torch.inference_mode():
-            differences.append((generator(photo) - torch.from_numpy(made)).abs().max())
-    return torch.stack(differences).max().item()  # nan if any is
+    (made,) = session.run(None, {"photo": photo.numpy()})
+    with torch.inference_mode():
+        return (generator(photo) - torch.from_numpy(made)).abs().max().item()
 
 
 def main(argv=None):
@@ -77,7 +75,7 @@ def main(argv=None):
         if not found <= CLOSE:
             raise RunFailed(f"not written: the model differs by {found:g} from PyTorch, above {CLOSE:g}")
         on_black = difference(generator, part, black=True)
-    print(f"{args.model}: within {found:.1g} of PyTorch, measured with ONNX Runtime at {len(SIZES)} sizes")
+    print(f"{args.model}: within {found:.1g} of PyTorch, measured with ONNX Runtime")
     if not on_black <= CLOSE:
         report(f"on black it differs by {on_black:.1g}: norms amplify rounding errors of equal pixels")
 

@@ -24,7 +24,7 @@ NO_MEMORY += ("failed to allocate", "alloc_failed", "allocation_failed")
 
 
 def prepare(generator, device, precision):
-    """Prepare a generator for `stylise`: its convolutions in `precision`, its norms in float32."""
+    """Prepare a generator for `convert`: its convolutions in `precision`, its norms in float32."""
     gpu.choose_arithmetic(device, precision)
     generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
     for layer in generator.modules():
@@ -34,21 +34,10 @@ def prepare(generator, device, precision):
 
 
 def convert(generator, photos, tile=None):
-    """Apply a prepared generator to RGB images of one size, as `stylise`; returns as many RGB images.
+    """Apply a prepared generator to RGB images of one size; returns as many RGB images of that size.
 
     A generator with one input channel gets their luminance. If it has one output channel, that replaces the
     luminance of the photo, whose chroma stays.
-    """
-    grey_in, grey_out = (generator.architecture[key] == 1 for key in ("in_ngc", "out_ngc"))
-    results = stylise(generator, [images.luminance(photo) for photo in photos] if grey_in else photos, tile)
-    if grey_out:
-        results = [images.with_luminance(*pair) for pair in zip(photos, results, strict=True)]
-    return results
-
-
-def stylise(generator, photos, tile=None):
-    """Apply a prepared generator to images of one size, any size; returns as many images of that size.
-
     With `tile`, a multiple of 4, the layers at full and half size work in tiles of so many pixels a side, if
     `works_in_tiles(generator)`. The result is the same but for rounding: tiles overlap as far as the layers
     see, and norms use the statistics of the whole image. (With statistics of a reduced copy, results of the
@@ -56,10 +45,14 @@ def stylise(generator, photos, tile=None):
     A result that overflows in half precision is computed again in float32. Raises RunFailed if that is not
     finite either.
     """
-    results, precision = _apply(generator, photos, tile), next(generator.parameters()).dtype
-    finite = results.isfinite().flatten(1).all(1).tolist()
+    grey_in, grey_out = (generator.architecture[key] == 1 for key in ("in_ngc", "out_ngc"))
+    results = _apply(generator, [images.luminance(photo) for photo in photos] if grey_in else photos, tile)
+    converted = [utils.to_image(result) for result in results]
+    if grey_out:
+        converted = [images.with_luminance(*pair) for pair in zip(photos, converted, strict=True)]
+    finite, precision = results.isfinite().flatten(1).all(1).tolist(), next(generator.parameters()).dtype
     if all(finite):
-        return [utils.to_image(result) for result in results]
+        return converted
     if precision == torch.float32:
         raise RunFailed("the result has values that are not finite: try another checkpoint of the run")
     name = "fp16" if precision == torch.float16 else "bf16"
@@ -69,8 +62,8 @@ def stylise(generator, photos, tile=None):
         for layer in convolutions:
             layer.float()
         return [
-            utils.to_image(result) if good else stylise(generator, [photo], tile)[0]
-            for photo, result, good in zip(photos, results, finite, strict=True)
+            image if good else convert(generator, [photo], tile)[0]
+            for photo, image, good in zip(photos, converted, finite, strict=True)
         ]
     finally:
         for layer in convolutions:

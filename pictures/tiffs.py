@@ -22,7 +22,7 @@ SUBSAMPLING, PROFILE = 530, 34675
 WHITE_IS_0 = 0  # a value of PHOTOMETRIC
 UNSIGNED, FLOAT, UNKNOWN = 1, 3, 4  # values of FORMAT
 COLOURS = {WHITE_IS_0: "L", 1: "L", 2: "RGB", 5: "CMYK"}
-PACKED = 1032  # the most by which deflate reduces data
+MAX_COMPRESSION = 1032  # of deflate
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its lines do not name the file
 # libtiff, which Pillow brings, writes to standard error itself. Its functions are found where it is a library
@@ -73,6 +73,7 @@ def _pillow_reads_correctly(tags):
 
 
 def _by_tifffile(data):
+    """The first page, read by tifffile. Raises NotImplementedError for a kind that Pillow may still read."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         kind, mode = page.dtype, COLOURS.get(page.photometric)
@@ -85,13 +86,14 @@ def _by_tifffile(data):
         if (pixels := page.imagewidth * page.imagelength) > 2 * Image.MAX_IMAGE_PIXELS:  # as Pillow
             raise Image.DecompressionBombError(f"{pixels} pixels")
         ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-        if page.nbytes > PACKED * len(data) or max(ends, default=0) > len(data):
+        if page.nbytes > MAX_COMPRESSION * len(data) or max(ends, default=0) > len(data):
             raise ValueError("image file is truncated")
         planes = page.asarray().reshape(page.shaped)[:, 0]  # planes, height, width, channels
-        planes = planes.transpose(1, 2, 0, 3).reshape(*planes.shape[1:3], -1)
-        alpha = {1: "a", 2: "A"}.get(next(iter(page.extrasamples), 0), "") if mode != "CMYK" else ""
-        planes, white = planes[..., : len(mode) + len(alpha)], 2**page.bitspersample - 1
-        image = _tiff_image(planes, mode + alpha, page.photometric, white)
+        values = planes.transpose(1, 2, 0, 3).reshape(*planes.shape[1:3], -1)
+        if mode != "CMYK":
+            mode += {1: "a", 2: "A"}.get(next(iter(page.extrasamples), 0), "")
+        white = 2**page.bitspersample - 1
+        image = _tiff_image(values[..., : len(mode)], mode, page.photometric, white)
         image.info["icc_profile"] = page.tags.valueof(PROFILE)
         image.getexif()[ORIENTATION] = page.tags.valueof(ORIENTATION, default=1)
     return image
@@ -124,5 +126,4 @@ def _tiff_image(values, mode, colours, white):
     values = values if white == 255 else eight_bits(values, white)
     if colours == WHITE_IS_0:
         values = np.concatenate([255 - values[..., :1], values[..., 1:]], axis=2)
-    image = Image.frombytes(mode, values.shape[1::-1], np.ascontiguousarray(values).tobytes())
-    return image.convert(mode.upper()) if "a" in mode else image
+    return Image.frombytes(mode, values.shape[1::-1], np.ascontiguousarray(values).tobytes())

@@ -8,7 +8,7 @@ from multiprocessing import forkserver
 
 import pytest
 import torch
-from helpers import ROOT, free_port, make_data
+from helpers import ROOT, free_port, in_one_of_two, make_data
 
 torch.set_num_threads(1)
 
@@ -53,10 +53,10 @@ def server():
 
 @pytest.fixture
 def in_two(server):
-    """in_two(function, *arguments) calls function(rank, 2, port, *arguments) in two processes of `server`."""
+    """in_two(function, *arguments) calls function(rank, 2, *arguments) in two processes of `server`."""
 
     def run(function, *arguments):
-        words = 2, free_port(), *arguments
-        torch.multiprocessing.start_processes(function, words, 2, start_method="forkserver")
+        words = free_port(), function, arguments
+        torch.multiprocessing.start_processes(in_one_of_two, words, 2, start_method="forkserver")
 
     return run

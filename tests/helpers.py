@@ -23,28 +23,26 @@ from training.run import Run
 from utils import WrongUse
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
 HAS_GPU = torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="there is no NVIDIA GPU that PyTorch can use")
 GPU = pytest.param("cuda", marks=needs_gpu)
 SLOW = float(os.environ.get("SLOW", 1))  # share of the tries of the slow tests
 
 
-def _small_vgg():
-    """A file of VGG19 weights with an eighth of the channels, so a sixty-fourth of the work."""
-    folder = Path(tempfile.mkdtemp(prefix="small-vgg-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    vgg, generator = VGG19(width=8), torch.Generator().manual_seed(0)
-    for key, value in vgg.state_dict().items():
-        if key.endswith("bias"):
-            value.zero_()
-        else:
+def small_vgg(width, deeper=False):
+    """A He-initialised VGG19 with few channels: an eighth of them is a sixty-fourth of the work."""
+    vgg, generator = VGG19(width, deeper), torch.Generator().manual_seed(0)
+    for value in vgg.parameters():
+        if value.dim() > 1:
             torch.nn.init.kaiming_normal_(value, generator=generator)
-    torch.save(vgg.state_dict(), folder / "vgg.pth")
-    return folder / "vgg.pth"
+        else:
+            value.zero_()
+    return vgg
 
 
-VGG = _small_vgg()
+VGG = Path(tempfile.mkdtemp(prefix="small-vgg-"), "vgg.pth")
+atexit.register(shutil.rmtree, VGG.parent, ignore_errors=True)
+torch.save(small_vgg(8).state_dict(), VGG)
 TINY = f"--vgg_model {VGG} --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu"
 TINY += " --precision fp32"
 
@@ -55,6 +53,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def in_one_of_two(rank, port, function, arguments):
+    """In a new process: call function(rank, 2, *arguments) as in a process that torchrun started."""
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    function(rank, 2, *arguments)
+
+
 def refusal(function, *argv, **more):
     """The one-line error for a command line, of a function of it."""
     with pytest.raises(WrongUse) as error:
@@ -62,13 +68,13 @@ def refusal(function, *argv, **more):
     return str(error.value)
 
 
-def make_data(folder):
-    """Make a folder of six photographs, three test photographs and six drawings of 48 to 80 pixels a side.
+def make_data(folder, photos=6, tests=3, drawings=6):
+    """Make a folder of photographs, test photographs and drawings of 48 to 80 pixels a side.
 
     Photographs are soft spots of colour, drawings flat shapes with an ink outline.
     """
     rng = np.random.default_rng(0)
-    for part, count in (("src_data/train", 6), ("src_data/test", 3), ("tgt_data/train", 6)):
+    for part, count in (("src_data/train", photos), ("src_data/test", tests), ("tgt_data/train", drawings)):
         (folder / part).mkdir(parents=True)
         for number in range(count):
             size = tuple(int(side) for side in rng.integers(48, 81, 2))
@@ -115,6 +121,22 @@ def rows(folder):
 def places(folder):
     """The (phase, epoch) of each row of a run's metrics.csv."""
     return [(int(row["phase"]), int(row["epoch"])) for row in rows(folder)]
+
+
+def metrics(folder):
+    """The rows of a run's metrics.csv without the columns of times."""
+    return [
+        {key: row[key] for key in row if key not in ("seconds", "images_per_second")} for row in rows(folder)
+    ]
+
+
+def same(one, two):
+    """Whether two nested dictionaries and lists of tensors and values are equal to the bit."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(same, one, two))
+    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
 
 
 def contents(folder):

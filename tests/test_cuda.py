@@ -7,10 +7,11 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from helpers import HAS_GPU, TINY, at_step, needs_gpu, tiny_run
-from steps import EVERYTHING, Waits, batch, built, take
+import torch.nn.functional as F
+from helpers import GPU, HAS_GPU, TINY, at_step, needs_gpu, tiny_run
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import CartoonGAN
 import test
@@ -24,7 +25,63 @@ from training.steps import Scaler
 from utils import RunFailed, Stopped, WrongUse
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products; read once
-CPU = torch.device("cpu")
+SMALL = f"{TINY} --ngf 8 --ndf 8 --input_size 32 --batch_size 4 --lrG 2e-5 --lrD 2e-5"
+EVERYTHING = (
+    "--pool_size 2 --style_lambda 1 --tv_lambda 1 --colour_lambda 1 --ema_decay 0.9 --diffaugment color "
+    "--smoothed_noise 0.1 --pixel_lambda 1 --flatten 1 --outline 1 --guide 2"
+)
+
+
+def built(device, precision="fp32", more=""):
+    """A small Model with the same weights on every device, and its options. Its scaler skips no step."""
+    args, _ = options.parse(f"{SMALL} {more}".split())
+    model = CartoonGAN.build(args, torch.device(device), precision)
+    model.scaler = Scaler(str(device), init_scale=2.0**8, enabled=precision == "fp16")
+    return model, args
+
+
+def batch(step, device):
+    """A photo, a drawing and a smoothed drawing of smooth noise, on a device as from the loader."""
+    rough = torch.rand(12, 3, 4, 4, generator=torch.Generator().manual_seed(step))
+    pictures = F.interpolate(rough, 32, mode="bicubic").clamp(0, 1).mul(255).byte()
+    pictures = pictures.pin_memory() if device == "cuda" else pictures
+    place = {"device": device, "non_blocking": True, "memory_format": torch.channels_last}
+    return [utils.to_range(part.to(**place)) for part in pictures.chunk(3)]
+
+
+def take(model, args, device, steps, phase):
+    """The losses of each of some steps of a phase."""
+    losses = []
+    for step in range(steps):
+        photo, *drawings = batch(step, device)
+        if phase == 1:
+            terms = CartoonGAN.reconstruction_step(model, args, photo)
+        else:
+            terms = CartoonGAN.adversarial_step(model, args, photo, *drawings, place=(2, 1, step))
+        names = terms.keys() & {"content", "adversarial", "discriminator"}
+        losses.append({name: terms[name].item() for name in names})
+    return losses
+
+
+# Operations that need a value on the CPU, or whose size depends on values: they wait for a GPU.
+WAITING = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique", "bincount")
+
+
+class Waits(TorchDispatchMode):
+    """Lists in `waits` the operations that would wait for a GPU, except those on the tensors `known`."""
+
+    def __init__(self, *known):
+        super().__init__()
+        self.waits, self.known = [], {x.data_ptr() for x in known}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name, kwargs = function.overloadpacket.__name__, kwargs or {}
+        if name.startswith(WAITING) and args[0].data_ptr() not in self.known:
+            self.waits.append(name)
+        result = function(*args, **kwargs)
+        if name == "_to_copy" and result.device != args[0].device and not kwargs.get("non_blocking"):
+            self.waits.append(name)
+        return result
 
 
 @pytest.fixture(autouse=True)
@@ -40,14 +97,12 @@ def _settings():
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
+PRECISIONS = [("cpu", "bf16"), ("cpu", "fp16")]
+PRECISIONS += [pytest.param("cuda", name, marks=needs_gpu) for name in ("fp32", "tf32", "fp16", "bf16")]
+
+
 @pytest.mark.parametrize("phase", [1, 2])
-@pytest.mark.parametrize(
-    ("device", "precision"),
-    [
-        *(("cpu", precision) for precision in ("bf16", "fp16")),
-        *(pytest.param("cuda", name, marks=needs_gpu) for name in ("fp32", "tf32", "fp16", "bf16")),
-    ],
-)
+@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
 def test_both_phases_match_the_cpu_in_float32(device, precision, phase):
     steps = 5 if device == "cpu" else 20
     if device == "cuda" and precision in ("tf32", "bf16") and torch.cuda.get_device_capability() < (8, 0):
@@ -101,14 +156,12 @@ def test_a_run_with_samples_and_measures_and_its_generator_applied(data, tmp_pat
 def test_pictures_in_batches_and_tiles_match_the_cpu(kind):
     smooth = lambda n: np.random.default_rng(n).integers(0, 256, (8, 8, 3)).astype(np.uint8)
     photos = [images.resize(smooth(n), 52, 40) for n in range(3)]
-    torch.manual_seed(0)
-    weights = Generator(ngf=8, nb=2, norm=kind).state_dict()
 
     def apply(device, precision, tile=None):
+        torch.manual_seed(0)
         generator = Generator(ngf=8, nb=2, norm=kind)
-        generator.load_state_dict(weights)
         generator = inference.prepare(generator, torch.device(device), precision)
-        return np.stack(inference.stylise(generator, photos, tile)).astype(int)
+        return np.stack(inference.convert(generator, photos, tile)).astype(int)
 
     expected = apply("cpu", "fp32")
     for tile in (None, 16):
@@ -140,7 +193,7 @@ def test_memory_does_not_grow_over_200_steps(precision):
     assert allocated[-1] == allocated[0]
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize("device", ["cpu", GPU])
 @pytest.mark.parametrize(
     "more", [EVERYTHING, "--gan_mode lsgan --adv_lambda 0 --norm layer --predict change"]
 )
@@ -169,7 +222,7 @@ def test_no_step_waits_for_its_device(device, more):
 def test_float32_is_float32_in_training_and_in_applying():
     cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
     cudnn.allow_tf32 = products.allow_tf32 = True
-    inference.prepare(Generator(ngf=4, nb=1), CPU, "fp32")
+    inference.prepare(Generator(ngf=4, nb=1), torch.device("cpu"), "fp32")
     assert not cudnn.allow_tf32 and not products.allow_tf32
     cudnn.allow_tf32 = products.allow_tf32 = True
     built("cpu", "bf16")

@@ -174,7 +174,7 @@ def test_a_form_survives_its_checkpoint_and_tiles(form, tmp_path):
         assert torch.equal(loaded(photo()), network(photo()))
     image = ((photo(96, 120)[0] + 0.5) * 255).byte().permute(1, 2, 0).numpy()
     loaded = inference.prepare(loaded, torch.device("cpu"), "fp32")
-    (whole,), (tiled,) = (inference.stylise(loaded, [image], tile) for tile in (None, 32))
+    (whole,), (tiled,) = (inference.convert(loaded, [image], tile) for tile in (None, 32))
     assert abs(whole.astype(int) - tiled).max() <= 1
 
 

@@ -20,11 +20,6 @@ NEWER_WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_
 OLDER_WHEEL = ["sm_70", *NEWER_WHEEL]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_reported(monkeypatch):
-    monkeypatch.setattr(utils, "unlogged", type(utils.unlogged)())  # else a later run would log it
-
-
 @pytest.mark.parametrize(
     ("error", "status", "output"),
     [
@@ -73,14 +68,12 @@ def test_the_launcher_of_one_machine_is_its_torchrun_and_of_several_their_id(mon
 
 def test_the_commit_of_the_code(tmp_path, monkeypatch):
     git = lambda *words: subprocess.check_output(["git", "-C", tmp_path, *words], text=True).strip()
-    (tmp_path / "utils.py").touch()
     monkeypatch.setattr(utils, "__file__", str(tmp_path / "utils.py"))
-    git("init", "--quiet")
     assert utils.code_commit() is None
-    git("add", ".")
-    git("-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "--message=a")
+    git("init", "--quiet")
+    git("-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "--message=a", "--allow-empty")
     assert utils.code_commit() == git("rev-parse", "HEAD")
-    (tmp_path / "utils.py").write_text("changed")
+    (tmp_path / "utils.py").touch()  # a new file, as of another method
     assert utils.code_commit() == git("rev-parse", "HEAD") + "+changes"
     monkeypatch.setenv("PATH", "")
     assert utils.code_commit() is None
@@ -98,6 +91,7 @@ def test_a_signal_ends_the_program_with_its_status():
 
 
 def test_of_several_processes_the_first_reports_or_each_for_itself(monkeypatch, capsys):
+    utils.unlogged.clear()
     utils.report("one")
     monkeypatch.setenv("RANK", "2")
     utils.report("two")
@@ -128,29 +122,15 @@ def test_runs_on(capability, architectures, runs):
     assert utils.runs_on(capability, architectures) is runs
 
 
-def pretend_gpu(monkeypatch, architectures):
-    """A V100 in the place of every GPU; returns the list of those that were made the current one."""
-    current = []
+def test_a_gpu_is_made_the_current_one_and_torchrun_gives_each_process_its_own(monkeypatch):
+    """Else code that names no GPU, such as the thread that pins memory, would use the first."""
+    current, zeros = [], torch.zeros(1)
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla V100-SXM2-16GB")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
-    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: architectures)
-    zeros = torch.zeros(1)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: OLDER_WHEEL)
     monkeypatch.setattr(torch, "zeros", lambda *_, device: zeros)
-    return current
-
-
-def test_a_gpu_without_code_is_reported_with_a_fix(monkeypatch):
-    pretend_gpu(monkeypatch, NEWER_WHEEL)
-    with pytest.raises(WrongUse, match=r"V100-SXM2.* \(sm_70; it has sm_75 .*`pip install") as error:
-        utils.choose_device("auto")
-    assert "\n" not in str(error.value)
-
-
-def test_a_gpu_is_made_the_current_one_and_torchrun_gives_each_process_its_own(monkeypatch):
-    """Else code that names no GPU, such as the thread that pins memory, would use the first."""
-    current = pretend_gpu(monkeypatch, OLDER_WHEEL)
     assert utils.choose_device("cpu") == CPU and current == []
     assert utils.choose_device("auto") == torch.device("cuda")
     assert utils.choose_device("cuda:1") == torch.device("cuda:1")
@@ -159,6 +139,9 @@ def test_a_gpu_is_made_the_current_one_and_torchrun_gives_each_process_its_own(m
     assert current == [0, 1, 3]
     with pytest.raises(WrongUse, match="--device cuda:1 under torchrun"):
         utils.choose_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: NEWER_WHEEL)
+    with pytest.raises(WrongUse, match=r"V100-SXM2.* \(sm_70; it has sm_75 .*`pip install [^\n]*$"):
+        utils.choose_device("auto")
 
 
 @pytest.mark.filterwarnings("error")

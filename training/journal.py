@@ -29,14 +29,14 @@ class Journal(contextlib.AbstractContextManager):
     def __init__(self, run, after_samples):
         self.run, self.folder, self.args = run, run.folder, run.args
         self.after_samples, self.warned = after_samples, set()
-        self.show_from = 0  # the time before which the plot and the pages are not written again
+        self.pages_from = 0  # the time before which the plot and the pages are not written again
         log_event(self.folder, "started", run.settings["commands"][-1])
         if stale := self.stale_best():
             self.warn(stale)
         threading.excepthook = _print_unless_disk
         # Events that a killed process wrote from here on are purged.
         self.events = SummaryWriter(self.folder, purge_step=self.step)
-        self.show()
+        self.write_pages()
 
     @property
     def step(self):
@@ -47,9 +47,8 @@ class Journal(contextlib.AbstractContextManager):
     def epoch(self, epochs):
         """Record the epoch, of `epochs`, that the run has just finished.
 
-        Write its row and its events, keep the generator if it is the best or one to keep, and draw samples if
-        it is time. The plot and the pages take longer with each epoch: they are written only so often that
-        they take no more than UPKEEP of the time, and after the last epoch of a phase.
+        Write its row and its events, keep the generator and draw samples if it is time. The plot and the
+        pages take longer with each epoch: they are written at the end of a phase and, within UPKEEP, before.
         """
         run, file = self.run, self.folder / history.FILE
         means = run.means()
@@ -78,10 +77,10 @@ class Journal(contextlib.AbstractContextManager):
         if run.epoch % self.args.sample_every == 0 or run.epoch == epochs:
             self.samples()
             began = time.monotonic()
-            if run.epoch == epochs or began >= self.show_from:
+            if run.epoch == epochs or began >= self.pages_from:
                 history.plot_losses(self.folder)
-                self.show()
-                self.show_from = time.monotonic() + (time.monotonic() - began) / UPKEEP
+                self.write_pages()
+                self.pages_from = time.monotonic() + (time.monotonic() - began) / UPKEEP
 
     def keep(self, best):
         """Keep the generator after an epoch of phase two if it is one to keep, or the best so far."""
@@ -142,7 +141,7 @@ class Journal(contextlib.AbstractContextManager):
                 path.unlink()
         self.events.add_image("samples", samples.grid(pictures), self.step, dataformats="HWC")
 
-    def show(self):
+    def write_pages(self):
         """Log what was reported, and call `after_samples`. A fault of the pages does not end a run."""
         while utils.unlogged:
             log_event(self.folder, "reported", utils.unlogged.popleft())
@@ -153,12 +152,12 @@ class Journal(contextlib.AbstractContextManager):
 
     def end(self, event, reason=""):
         """Log how the run ended."""
-        self.show()
+        self.write_pages()
         if event == "stopped":
             history.plot_losses(self.folder)
         log_event(self.folder, event, reason)
         self.events.close()
-        self.show()
+        self.write_pages()
 
     def finish(self):
         """Log that the run is finished, and print where its results are."""

@@ -106,6 +106,8 @@ def test_interval_part_and_format_and_frames_are_never_overwritten(film, tmp_pat
     write(tmp_path / "My.mp4", [drawing(1)])
     frames.main([str(tmp_path / "My.mp4"), str(tmp_path)])  # another film may share the folder
     assert (tmp_path / "My_000000_000.png").is_file()
+    tenths = [(place / 10, None) for place in range(12)]
+    assert [time for time, _ in frames.at_intervals(tenths, 0.25)] == [0, 0.3, 0.5, 0.8, 1]
 
 
 @pytest.mark.parametrize("upright", [True, False])

@@ -10,6 +10,8 @@ from data import haze, pairs
 from pictures import images, listing
 from utils import WrongUse
 
+TESTS = "test/0", "test/1", "test/2"
+
 
 @pytest.fixture
 def clear(data):
@@ -56,27 +58,18 @@ def test_hazy_pictures_links_to_clear_ones_and_their_pairs_are_written(clear, tm
         assert listing.find_images(out / "clear" / part) == listing.find_images(clear / part)
 
 
-def test_only_seed_and_name_determine_the_haze(clear, tmp_path):
+def test_only_seed_and_name_determine_the_haze_also_of_disjoint_halves(clear, tmp_path):
     table = run(clear, tmp_path / "a")
     other = run(clear, tmp_path / "b", "--seed", 1)
     assert not {row["beta"] for row in table} & {row["beta"] for row in other}
-    (clear / "train/0.jpg").unlink()  # other files make no difference
-    betas = {row["hazy"]: row["beta"] for row in table}
-    assert all(betas[row["hazy"]] == row["beta"] for row in run(clear, tmp_path / "c"))
-    first, again = (images.read(tmp_path / folder / "hazy/test/0.png") for folder in "ac")
-    assert np.array_equal(first, again)
-
-
-def test_disjoint_halves(clear, tmp_path):
-    run(clear, tmp_path / "out", "--disjoint")
-    found = {
-        side: {path.as_posix() for path in listing.find_images(tmp_path / "out" / side)}
-        for side in ("hazy", "clear")
-    }
-    tests = [f"test/{n}" for n in range(3)]
-    assert found["hazy"] == {f"{name}.png" for name in ["train/0", "train/2", "train/4", *tests]}
-    assert found["clear"] == {f"{name}.jpg" for name in ["train/1", "train/3", "train/5", *tests]}
-    assert pairs.find_pairs(tmp_path / "out")["train/4"].samefile(clear / "train/4.jpg")
+    (clear / "train/5.jpg").unlink()
+    run(clear, tmp_path / "half", "--disjoint")
+    hazy, clear_ones = (listing.find_images(tmp_path / "half" / side) for side in ("hazy", "clear"))
+    assert [*map(str, hazy)] == [f"{name}.png" for name in [*TESTS, "train/0", "train/2", "train/4"]]
+    assert [*map(str, clear_ones)] == [f"{name}.jpg" for name in [*TESTS, "train/1", "train/3"]]
+    for name in hazy:  # other files make no difference
+        assert np.array_equal(*(images.read(tmp_path / folder / "hazy" / name) for folder in ("a", "half")))
+    assert pairs.find_pairs(tmp_path / "half")["train/4"].samefile(clear / "train/4.jpg")
 
 
 def test_depths_are_read(clear, tmp_path):

@@ -148,3 +148,4 @@ def test_frames_that_change_size_keep_their_proportions(tmp_path, capsys):
         assert picture.shape == (96, 160, 3)
         assert lit.any(1).sum() == pytest.approx(diameter, abs=3)
         assert lit.any(0).sum() * 64 / 45 == pytest.approx(diameter, abs=4)
+        assert np.argwhere(lit).mean(0) == pytest.approx([47.5, 79.5], abs=2)

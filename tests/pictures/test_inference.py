@@ -36,7 +36,7 @@ def precisions(generator):
 def test_tiles_make_the_whole(size, tile):
     generator = prepared()
     whole, tiled, again = (
-        inference.stylise(generator, [photo(*size)], given)[0] for given in (None, tile, None)
+        inference.convert(generator, [photo(*size)], given)[0] for given in (None, tile, None)
     )
     assert tiled.shape == whole.shape == (*size, 3)
     assert largest_difference(tiled, whole) <= 1
@@ -47,7 +47,7 @@ def test_no_layer_at_full_size_gets_more_than_a_tile_and_its_margin():
     generator, seen = prepared(), []
     for layer in (*generator.down, *generator.up):
         layer.register_forward_hook(lambda _, given, made: seen.append(max(given[0].shape[3], made.shape[3])))
-    inference.stylise(generator, [photo(24, 400)], 32)
+    inference.convert(generator, [photo(24, 400)], 32)
     assert 32 < max(seen) <= 32 + 2 * 32
 
 
@@ -76,7 +76,7 @@ def test_what_overflows_in_fp16_is_computed_again_in_fp32(tile, capsys):
         weight.copy_(weight.abs() * 1e5)
     bright, dark = np.full((20, 24, 3), 255, np.uint8), photo(20, 24) // 4 + 96
     bright[5:9, 3:8] = 250
-    inference.stylise(half, [dark], tile)
+    inference.convert(half, [dark], tile)
     assert capsys.readouterr().err == ""
     made = inference.convert(half, [dark, bright], tile)
     wanted = inference.convert(exact, [dark, bright], tile)

@@ -120,18 +120,14 @@ def test_work_ahead_keeps_its_order_and_its_distance():
 # Failures: each costs only its own picture
 
 
-def test_unreadable_files_are_named(run, tmp_path, capsys):
+def test_a_name_that_cannot_hold_the_result_is_named(run, tmp_path, capsys):
     noise(16, 16).save(tmp_path / "in/b.png")
-    (tmp_path / "in/a.jpg").write_bytes(b"no picture")
     noise(8, 8).save(tmp_path / "in/e.gif", save_all=True, append_images=[noise(8, 8, seed=1)])
     (tmp_path / "in/e.gif").rename(tmp_path / "in/e.bmp")
-    (tmp_path / "in/f.png").symlink_to("gone")
     (tmp_path / "in/g.xyz").write_bytes((tmp_path / "in/b.png").read_bytes())
-    assert run() == 4
+    assert run() == 2
     assert [line.split("/in/")[1] for line in capsys.readouterr().err.splitlines()] == [
-        "a.jpg: cannot be read: not an image",
         "e.bmp: 2 frames do not fit a .bmp: use --format gif, png or webp",
-        "f.png: cannot be read: No such file or directory",
         "g.xyz: cannot be written as .xyz: give a --format",
     ]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]

@@ -79,6 +79,9 @@ def test_kinds_that_tifffile_cannot_unpack():
     grey = ramps("u2", 1)
     white_is_0 = encoded(Image.fromarray(grey[..., 0]), "tiff", compression="tiff_lzw", tiffinfo={262: 0})
     assert np.abs(decoded(white_is_0) - (255 - in_255(grey))).max() <= 1
+    picture = Image.fromarray(ramps("u1", 1)[..., 0])
+    separate = encoded(picture, "tiff", compression="tiff_lzw", tiffinfo={284: 2})
+    assert (decoded(separate) == np.asarray(picture.convert("RGB"))).all()
 
 
 def test_premultiplied_alpha_and_channels_that_are_not_alpha():
@@ -107,6 +110,10 @@ REFUSED = {
     "above 1": written(ramps("f4", 1) + 0.1),
     "not a number": written(ramps("f4", 1) * np.float32(np.nan)),
     "floats that only libtiff unpacks": by_opencv(ramps("f4", 3)),
+    "Lab": written(ramps("u2", 3), photometric="cielab"),
+    "halved chroma": written(ramps("u1", 3), photometric="ycbcr").replace(
+        struct.pack("<HHIHH", 530, 3, 2, 1, 1), struct.pack("<HHIHH", 530, 3, 2, 2, 2)
+    ),
 }
 
 

@@ -107,8 +107,9 @@ def test_a_file_system_without_locks_or_syncs_is_warned_of_once_and_a_failing_di
     assert locks.startswith(f"warning: {tmp_path} cannot be locked: take care that no other process")
     assert "cannot be synced: a power loss" in syncs and syncs.endswith(" (Invalid argument)")
     monkeypatch.setattr(files.os, "fsync", lambda _: fail(errno.EIO))
-    with pytest.raises(OSError, match="Input/output error"):
-        write_text(tmp_path / "a", "whole")
+    for write in (write_text, append):
+        with pytest.raises(OSError, match="Input/output error"):
+            write(tmp_path / "a", "whole")
 
 
 def test_appended_lines_are_separate_and_whole(tmp_path, monkeypatch):

@@ -1,23 +1,15 @@
 """A small pair of pictures and a small VGG19 for all methods."""
 
 import pytest
-import torch
-from helpers import VGG, make_data
+from helpers import VGG, make_data, small_vgg
 
-from networks import VGG19
 from survey import command
 
 
 @pytest.fixture(scope="package")
 def vgg():
-    """A He-initialised VGG19 up to relu5_1, of a sixteenth of the width."""
-    vgg, generator = VGG19(4, deeper=True), torch.Generator().manual_seed(0)
-    for value in vgg.parameters():
-        if value.dim() > 1:
-            torch.nn.init.kaiming_normal_(value, generator=generator)
-        else:
-            value.zero_()
-    return vgg
+    """A small VGG19 up to relu5_1."""
+    return small_vgg(4, deeper=True)
 
 
 @pytest.fixture(scope="package")

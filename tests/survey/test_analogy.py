@@ -7,10 +7,6 @@ import torch.nn.functional as F
 from survey import analogy, layers
 
 
-def options(words=""):
-    return analogy.parse([__file__, __file__, "out.png", *f"--steps 8 {words}".split()])
-
-
 def scene(height, width, cells=9):
     """Patches of colour with some grain, (1,3,H,W)."""
     random = torch.Generator().manual_seed(2)
@@ -46,6 +42,7 @@ def test_a_shifted_and_recoloured_copy_gets_the_drawings_colours(vgg):
     whole = scene(96, 96, 20)
     recolour = lambda picture: 0.8 * picture + torch.tensor([0.1, 0, -0.1]).view(1, 3, 1, 1)
     photo, drawing = whole[..., 16:80, 16:80], recolour(whole)[..., 8:, 8:]
-    picture, _ = analogy.paint(options(), vgg, photo, [drawing])
+    args = analogy.parse([__file__, __file__, "out.png", "--steps", "8"])
+    picture, _ = analogy.paint(args, vgg, photo, [drawing])
     error = (picture - recolour(photo))[..., 8:-8, 8:-8].abs()
     assert (error < 0.01).float().mean() > 0.95  # means of patches blur a few places

@@ -24,8 +24,11 @@ def test_a_drawing_gets_the_photographs_mean_and_covariance():
     torch.testing.assert_close(matched, ramp / 2 + 0.25, rtol=0, atol=1e-3)
 
 
-def test_a_luminance_gets_the_photographs_mean_and_deviation():
-    photo, drawing = (colour.luminance(each) for each in (picture(0, 0, 0.5), picture(1, -1, 1)))
+def test_the_luminance_is_y_of_yiq_and_gets_the_photographs_mean_and_deviation():
+    pictures = picture(0, 0, 0.5), picture(1, -1, 1)
+    photo, drawing = map(colour.luminance, pictures)
+    expected = rgb2yiq(pictures[0][0].permute(1, 2, 0).numpy())[..., 0]
+    np.testing.assert_allclose(photo[0, 0], expected, atol=1e-6)
     matched = colour.match_luminance(drawing, photo)
     torch.testing.assert_close(matched.mean(), photo.mean())
     torch.testing.assert_close(matched.std(), photo.std())
@@ -35,9 +38,3 @@ def test_flat_drawings_have_finite_colours():
     flat, photo = torch.full((1, 3, 20, 30), 0.5), picture(0, -0.5, 0.5)
     assert colour.match_colours(flat, photo).isfinite().all()
     assert colour.match_luminance(flat[:, :1], colour.luminance(photo)).isfinite().all()
-
-
-def test_the_luminance_is_y_of_yiq():
-    photo = picture(0, -0.4, 0.4)
-    expected = rgb2yiq(photo[0].permute(1, 2, 0).numpy())[..., 0]
-    np.testing.assert_allclose(colour.luminance(photo)[0, 0], expected, atol=1e-6)

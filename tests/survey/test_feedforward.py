@@ -16,18 +16,14 @@ def test_the_losses_by_hand(vgg):
     results, photos = torch.rand(2, 2, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     drawing = torch.rand(1, 3, 40, 20) * 2 - 1
     losses = feedforward.make_loss(vgg, drawing, "relu4_2", NAMES)(results, photos)
-    found, target, drawn = (
-        layers.features(vgg, each, ["relu4_2"])["relu4_2"] for each in (results, photos, drawing)
+    *found, target, drawn = (
+        layers.features(vgg, each, NAMES) for each in (*results.split(1), photos, drawing)
     )
-    content = (found - target).square().mean() / drawn.square().mean()
+    difference = torch.cat([maps["relu4_2"] for maps in found]) - target["relu4_2"]
+    content = difference.square().mean() / drawn["relu4_2"].square().mean()
     assert losses["content"].item() == pytest.approx(content.item(), rel=1e-5)
-    expected = 0
-    for result in results.split(1):
-        maps, drawn = (layers.features(vgg, each, NAMES) for each in (result, drawing))
-        for name in NAMES:
-            a, b = style.gram(maps[name]), style.gram(drawn[name])
-            expected += (a - b).square().sum() / b.square().sum() / 6  # three layers, two pictures
-    assert losses["style"].item() == pytest.approx(expected.item(), rel=1e-5)
+    styles = [style.loss_to(drawn[name], "gram")(maps[name]).item() for maps in found for name in NAMES]
+    assert losses["style"].item() == pytest.approx(sum(styles) / 6, rel=1e-5)
 
 
 def test_training_minimises_the_sum_and_returns_the_mean_of_its_end():

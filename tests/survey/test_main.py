@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from helpers import VGG, leave_run
+from helpers import VGG, leave_run, refusal
 from PIL import Image
 
 from pages import writing
 from survey import __main__ as survey
 from survey.__main__ import METHODS
-from utils import RunFailed, WrongUse
+from utils import RunFailed
 
 QUICK = ["--size", "16", "--steps", "1", "--vgg_model", str(VGG), "--device", "cpu"]
 
@@ -61,11 +61,11 @@ def test_wrong_use_is_reported(squares, tmp_path):
     run = leave_run(tmp_path, "Paprika")
     (tmp_path / "site").mkdir()
     (tmp_path / "site/index.html").write_text("my own")
-    for words, message in (
-        ([*squares, str(tmp_path)], r"photo\.png is in .*, where pictures are written"),
-        ([*squares, str(run)], "folder of a training run"),
-        ([*squares, f"{tmp_path}/site"], "was not written by this program"),
+    for folder, message in (
+        (tmp_path, f"photo.png is in {tmp_path}, where pictures are written"),
+        (tmp_path / "photo.png", "photo.png is not a folder"),
+        (run, "folder of a training run"),
+        (tmp_path / "site", "was not written by this program"),
     ):
-        with pytest.raises(WrongUse, match=message):
-            survey.main([*words, *QUICK])
+        assert message in refusal(survey.main, *squares, folder, *QUICK)
     assert [path.name for path in (tmp_path / "site").iterdir()] == ["index.html"]

@@ -17,7 +17,6 @@ def test_the_loss_is_that_of_the_papers_layers_and_is_halved(vgg, pair, pictures
     (_, before), (made, after) = paint(1), paint(20)
     assert made.shape == drawing.shape and after["style"] < before["style"] / 2
     averaged, names = layers.pool_by_average(vgg), ["relu1_1", "pool1", "pool2", "pool3", "pool4"]
-    maps = [layers.features(averaged, picture, names).values() for picture in (made, drawing)]
-    grams = [[style.gram(each) for each in every] for every in maps]
-    errors = [(g - a).square().sum() / a.square().sum() for g, a in zip(*grams, strict=True)]
-    assert after["style"] == pytest.approx(sum(errors).item() / 5, rel=1e-4)
+    maps, drawn = (layers.features(averaged, picture, names) for picture in (made, drawing))
+    losses = [style.loss_to(drawn[name], "gram")(maps[name]).item() for name in names]
+    assert after["style"] == pytest.approx(sum(losses) / 5, rel=1e-4)

@@ -185,23 +185,19 @@ def test_ten_lost_images_in_a_row_are_a_lost_disk(monkeypatch):
     assert dataset.collate(items)[1] == {}
 
 
-@pytest.mark.parametrize(
-    ("error", "raised", "message"),
-    [
-        (RunFailed("training images are lost"), RunFailed, "^training images are lost$"),
-        (ValueError("a fault of the program"), ValueError, "a fault of the program"),
-    ],
-)
-def test_a_failure_in_a_loading_process_ends_all_of_them(error, raised, message, six, monkeypatch):
+@pytest.mark.parametrize("error", [RunFailed("images are lost"), ValueError("a fault of the program")])
+def test_a_failure_in_a_loading_process_ends_all_of_them(error, six, monkeypatch):
     """While the error is still referenced: such a process ignores SIGTERM, and the program would wait."""
 
     def fail(*_):
         raise error
 
     monkeypatch.setattr(batches.TrainingImages, "_photo", fail)
-    with pytest.raises(raised, match=message) as failed:
+    with pytest.raises(type(error)) as failed:
         batches_of(six, 2, 1)
-    assert multiprocessing.active_children() == [], failed
+    assert multiprocessing.active_children() == []
+    lines = str(failed.value).splitlines()
+    assert str(error) in lines[-1] and (len(lines) == 1) == (type(error) is RunFailed)
 
 
 def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatch):

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from support.arguments import PYTHON
-from survey.cyclegan_options import CYCLEGAN
 from training import config, options
 from training.options import CARTOONGAN
 
@@ -21,9 +20,9 @@ RESUME = ["--resume", "results/P_results"]
 refusal = functools.partial(helpers.refusal, options.parse)
 
 
-def settings(*argv, earlier=None, data=DATA, precision="fp32", place=(1, 1, 0), method=CARTOONGAN):
-    parsed = method.parse(argv, earlier["options"] if earlier else None)
-    run = config.RunConfig([*argv], *parsed, Path("results/P_results"), earlier, method)
+def settings(*argv, earlier=None, data=DATA, precision="fp32", place=(1, 1, 0)):
+    parsed = options.parse(argv, earlier["options"] if earlier else None)
+    run = config.RunConfig([*argv], *parsed, Path("results/P_results"), earlier, CARTOONGAN)
     return config.make_settings(run, torch.device("cpu"), precision, data, place)
 
 
@@ -98,17 +97,12 @@ def test_settings_record_all_that_a_result_depends_on(tmp_path):
     assert record["losses"]["tv"] == "total variation, phase two"
     assert settings()["vgg"] == "torchvision, IMAGENET1K_V1"
     assert settings("--con_lambda", "0", "--pre_train_epoch", "0")["vgg"] is None
-    other = settings("--name", "P", method=CYCLEGAN)
-    assert (other["method"], other["vgg"]) == ("survey.cyclegan", None)
-    assert other["losses"].keys() == {"cycle", "idt"}
-    assert other["commands"] == [f"{PYTHON} -m survey.cyclegan --name P"]
 
 
 def test_the_method_of_a_run_and_of_an_older_one_without_its_name():
     for record, name in (
         ({"method": "survey.cut", "commands": ["python CartoonGAN.py"]}, "survey.cut"),
         ({"commands": ["python x.py", "a/python -m survey.cyclegan --resume x"]}, "survey.cyclegan"),
-        ({"commands": ["python CartoonGAN.py"]}, "CartoonGAN"),
         ({"commands": [3], "method": 3}, "CartoonGAN"),
     ):
         assert config.method_name(record) == name
