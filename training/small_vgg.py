@@ -8,7 +8,6 @@ for trying the program, for tests and for choosing settings, not for a paper's r
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ import utils
 from networks import VGG19
 from pictures import checkpoints, images
 from pictures.listing import find_images
-from support.arguments import Parser, number, path
+from support.arguments import Parser, number, path, pathname
 
 SIDE, BATCH = 96, 8  # side of the crops to learn from, pixels; crops a step
 SMALLEST, LARGEST = 96, 256  # side of a crop before it is resized to SIDE, pixels
@@ -30,15 +29,13 @@ RATE, LAST_RATE = 1e-3, 3e-5  # Adam's, at the start and at the end
 REPORT_EVERY = 500  # steps, over which the printed losses are averaged
 
 
-def make_heads(width, teacher_width):
-    """Layers that predict the teacher's map, and redraw the picture, from a map (N,8 width,H/8,W/8)."""
-    predict = nn.Conv2d(8 * width, 8 * teacher_width, 1)
+def decoder(width):
+    """Layers that redraw a picture (N,3,H,W) from its feature map (N,8 width,H/8,W/8)."""
     layers = [nn.ReLU(), nn.Conv2d(8 * width, 8 * width, 3, padding=1), nn.ReLU()]
     for before, after in ((8, 4), (4, 2), (2, 2)):
         convolution = nn.Conv2d(before * width, after * width, 3, padding=1)
         layers += [nn.Upsample(scale_factor=2), convolution, nn.ReLU()]
-    redraw = nn.Sequential(*layers, nn.Conv2d(2 * width, 3, 3, padding=1))
-    return nn.ModuleDict({"predict": predict, "redraw": redraw})
+    return nn.Sequential(*layers, nn.Conv2d(2 * width, 3, 3, padding=1))
 
 
 def read(folders):
@@ -65,20 +62,6 @@ def crop(pictures, random):
     return torch.cat(crops) / 127.5 - 1
 
 
-def losses(student, heads, teacher, picture, precision):
-    """The error of the redrawn picture, and of the predicted feature map of the teacher.
-
-    The mean absolute error in ImageNet's standard deviations, and the squared error over the map's variance.
-    """
-    with utils.autocast(picture.device, precision):
-        with torch.no_grad():
-            wanted = teacher(picture).float()
-        features = student(picture)
-        redrawn, predicted = heads["redraw"](features), heads["predict"](features)
-    error = (predicted.float() - wanted).square().mean() / wanted.var()
-    return F.l1_loss(redrawn.float(), student.normalise(picture)), error
-
-
 def train(args):
     """Train, print the mean losses every REPORT_EVERY steps, and write the weights."""
     device = utils.choose_device(args.device)
@@ -91,13 +74,20 @@ def train(args):
     for value in student.parameters():
         torch.nn.init.kaiming_normal_(value) if value.dim() == 4 else torch.nn.init.zeros_(value)
     student = student.requires_grad_().to(**layout)
-    heads = make_heads(args.width, len(teacher.features[0].weight)).to(**layout)
-    adam = torch.optim.Adam([*student.parameters(), *heads.parameters()], RATE, fused=True)
+    predict = nn.Conv2d(8 * args.width, 8 * len(teacher.features[0].weight), 1).to(**layout)
+    redraw = decoder(args.width).to(**layout)
+    adam = torch.optim.Adam(nn.ModuleList([student, predict, redraw]).parameters(), RATE, fused=True)
     recent = []
     for step in tqdm(range(1, args.steps + 1), disable=None):
         adam.param_groups[0]["lr"] = RATE * (LAST_RATE / RATE) ** (step / args.steps)
         picture = crop(pictures, torch.Generator().manual_seed(step)).to(**layout)
-        redrawing, prediction = losses(student, heads, teacher, picture, precision)
+        with utils.autocast(device, precision):
+            with torch.no_grad():
+                wanted = teacher(picture).float()
+            features = student(picture)
+            redrawn, predicted = redraw(features).float(), predict(features).float()
+        redrawing = F.l1_loss(redrawn, student.normalise(picture))  # in ImageNet's standard deviations
+        prediction = (predicted - wanted).square().mean() / wanted.var()
         adam.zero_grad()
         (REDRAW * redrawing + prediction).backward()
         adam.step()
@@ -111,13 +101,13 @@ def train(args):
 
 def main(argv=None):
     parser = Parser("Train the small content network of --vgg_model small.")
-    add = parser.add_argument
-    add("pictures", type=path, nargs="+", help="folders of photographs and drawings")
-    add("--teacher", help="VGG19 weights whose conv4_4 is predicted (torchvision's ImageNet weights)")
-    add("--out", type=path, default=Path(checkpoints.SMALL_VGG), help="the file to write (%(default)s)")
-    add("--width", type=number(int, 1, 64), default=16, help="channels of the first block (%(default)s)")
-    add("--steps", type=number(int, 1), default=10000, help="steps of 8 crops of 96 pixels (%(default)s)")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:N, … (%(default)s)")
+    parser.add_argument("pictures", type=path, nargs="+", help="folders of photographs and drawings")
+    add = parser.group()
+    add("teacher", None, pathname, "VGG19 weights whose conv4_4 is predicted", "torchvision's")
+    add("out", checkpoints.SMALL_VGG, path, "the file to write")
+    add("width", 16, number(int, 1, 64), "channels of the first block")
+    add("steps", 10000, number(int, 1), "steps of 8 crops of 96 pixels")
+    add("device", "auto", str, "auto, cpu, cuda, cuda:N, …")
     train(parser.parse_args(argv))
 
 

@@ -178,8 +178,3 @@ def test_the_log_and_the_pages_show_how_a_run_ended(tmp_path, drawn):
         ("reported", r"warning: one\ntwo"),
         ("failed", "No space left on device"),
     ]
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (61.7, "1 min 2 s"), (3599.6, "1 h 0 min")])
-def test_durations(seconds, text):
-    assert journal.duration(seconds) == text

@@ -47,10 +47,10 @@ def test_the_hours_are_those_of_steps_samples_and_measures(tmp_path, monkeypatch
     after = lambda seconds: lambda *_: setattr(clock, "now", clock.now + seconds)
     monkeypatch.setattr(preview, "time", clock)
     monkeypatch.setattr(preview.samples, "draw", after(10))
-    run = new_run(tmp_path, "--sample_every 5 --eval_every 4 --pre_train_epoch 2 --train_epoch 20")
+    run = new_run(tmp_path, "--sample_every 5 --eval_every 4 --pre_train_epoch 2 --train_epoch 200")
     run.steps, run.measure = 60, after(100)
     lines = preview.summary(run)
-    # 2 x 30 s + 10 s of samples; 20 x 60 s + 4 x 10 s of samples + 5 x 100 s of measures
-    assert lines[-1].startswith("in all: 30 min 10 s;")
-    assert "phase 2: 1 s a step, 1 min 0 s an epoch (steps: 60, epochs: 20)" in lines
+    # 2 x 30 s + 10 s of samples; 200 x 60 s + 40 x 10 s of samples + 50 x 100 s of measures: 17,470 s
+    assert lines[-1].startswith("in all: 4 h 51 min;")
+    assert "phase 2: 1 s a step, 1 min 0 s an epoch (steps: 60, epochs: 200)" in lines
     assert "samples: 10.0 s (--sample_every 5)" in lines and "measures: 100.0 s (--eval_every 4)" in lines
