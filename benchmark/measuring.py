@@ -42,7 +42,9 @@ def print_tables(args):
         print("there is no GPU: small networks and pictures, to try the command")
         args.input_size, args.ngf, batches, sizes = 32, 4, [2], [(64, 48)]
     for batch_size in batches if args.what != "inference" else []:
-        print_training(args, device, batch_size)
+        make = functools.partial(make_step, args.ngf, args.input_size, batch_size, device)
+        title = f"A step of phase two, {batch_size} x {args.input_size}x{args.input_size}, ngf {args.ngf}"
+        print_table(title, measure(make, args.rounds, device), batch_size)
     for width, height in sizes if args.what != "training" else []:
         print_inference(args, device, width, height)
 
@@ -53,14 +55,6 @@ def variants(device):
     if device.type == "cuda":
         names += ["tf32", "fp16"] if torch.cuda.get_device_capability(device) >= (8, 0) else ["fp16"]
     return [BASELINE, *dict.fromkeys(names)]
-
-
-def print_training(args, device, batch_size):
-    """Print the table of a step of phase two beside the step of the public scripts."""
-    size = args.input_size
-    measured = measure(functools.partial(make_step, args.ngf, size, batch_size, device), args.rounds, device)
-    print(f"\nA step of phase two, {batch_size} x {size}x{size}, ngf {args.ngf}.\n")
-    print_table(measured, batch_size)
 
 
 def make_step(ngf, size, batch_size, device, variant):
@@ -89,8 +83,8 @@ def print_inference(args, device, width, height):
     with gpu.no_search():  # as in test.py
         measured = measure(make, args.rounds, device)
         results = {name: np.stack(make(name)()) for name in measured}
-    print(f"\nA generator of ngf {generator.architecture['ngf']}, {args.batch_size} x {width}x{height}.\n")
-    print_table(measured, args.batch_size)
+    title = f"A generator of ngf {generator.architecture['ngf']}, {args.batch_size} x {width}x{height}"
+    print_table(title, measured, args.batch_size)
     if BASELINE in results:
         baseline = results.pop(BASELINE)
         psnr = [f"{name} {measures.psnr(x, baseline):.1f} dB" for name, x in results.items()]
@@ -106,9 +100,9 @@ def make_inference(generator, photos, device, variant):
     return functools.partial(inference.convert, generator, photos)
 
 
-def print_table(measured, pictures):
+def print_table(title, measured, pictures):
     """Print what `measure` returned. Each call processes `pictures` pictures."""
-    print(f"| precision | seconds | images/s | ratio | memory |\n|{'---|' * 5}")
+    print(f"\n{title}.\n\n| precision | seconds | images/s | ratio | memory |\n|{'---|' * 5}")
     for name, (seconds, memory) in measured.items():
         ratio = f"{measured[BASELINE][0] / seconds:.2f}" if BASELINE in measured else "-"
         print(f"| {name} | {seconds:.4f} | {pictures / seconds:.2f} | {ratio} | {memory:.0f} MiB |")

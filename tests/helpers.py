@@ -68,13 +68,13 @@ def refusal(function, *argv, **more):
     return str(error.value)
 
 
-def make_data(folder):
-    """Make a folder of six photographs, three test photographs and six drawings of 48 to 80 pixels a side.
+def make_data(folder, photos=6, tests=3, drawings=6):
+    """Make a folder of photographs, test photographs and drawings of 48 to 80 pixels a side.
 
     Photographs are soft spots of colour, drawings flat shapes with an ink outline.
     """
     rng = np.random.default_rng(0)
-    for part, count in (("src_data/train", 6), ("src_data/test", 3), ("tgt_data/train", 6)):
+    for part, count in (("src_data/train", photos), ("src_data/test", tests), ("tgt_data/train", drawings)):
         (folder / part).mkdir(parents=True)
         for number in range(count):
             size = tuple(int(side) for side in rng.integers(48, 81, 2))
@@ -121,6 +121,22 @@ def rows(folder):
 def places(folder):
     """The (phase, epoch) of each row of a run's metrics.csv."""
     return [(int(row["phase"]), int(row["epoch"])) for row in rows(folder)]
+
+
+def metrics(folder):
+    """The rows of a run's metrics.csv without the columns of times."""
+    return [
+        {key: row[key] for key in row if key not in ("seconds", "images_per_second")} for row in rows(folder)
+    ]
+
+
+def same(one, two):
+    """Whether two nested dictionaries and lists of tensors and values are equal to the bit."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(same, one, two))
+    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
 
 
 def contents(folder):

@@ -1,4 +1,4 @@
-"""The measure of style, of textured squares as photographs and of flat shapes with outlines as drawings."""
+"""The measure of style, of the soft spots and outlined shapes of make_data as photographs and drawings."""
 
 import itertools
 from pathlib import Path
@@ -6,49 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import VGG
+from helpers import VGG, make_data
 
 from evaluation import judge, style
 from pictures import checkpoints, images
-from pictures.images import cv2
-
-SIDE = 48
-
-
-def photograph(rng):
-    """Soft blots under fine texture."""
-    blots = cv2.resize(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8), (SIDE, SIDE))
-    return np.clip(blots + rng.normal(0, 8, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
-
-
-def flat(image):
-    return cv2.medianBlur(image, 9)
-
-
-def drawing(rng):
-    """A flat shape with an outline."""
-    paper, ink = rng.integers(60, 256, (2, 3)).tolist()
-    image = np.full((SIDE, SIDE, 3), paper, np.uint8)
-    middle, radius = rng.integers(12, SIDE - 12, 2).tolist(), int(rng.integers(5, 18))
-    cv2.circle(image, middle, radius, ink, -1)
-    return cv2.circle(image, middle, radius, (0, 0, 0), 2)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """The paths of {"train": photographs, "test": photographs, "drawings"}."""
-    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("style")
-    kinds = {"train": (photograph, 48), "test": (photograph, 6), "drawings": (drawing, 48)}
-    for name, (make, count) in kinds.items():
-        (folder / name).mkdir()
-        for number in range(count):
-            images.write(folder / name / f"{number // 2:02}_{number % 2}.png", make(rng))
-    return {name: sorted((folder / name).iterdir()) for name in kinds}
+    folder = make_data(tmp_path_factory.mktemp("style"), photos=48, tests=6, drawings=48)
+    places = {"train": "src_data/train", "test": "src_data/test", "drawings": "tgt_data/train"}
+    return {name: sorted((folder / place).iterdir()) for name, place in places.items()}
 
 
 @pytest.fixture(scope="module")
 def judging(folders):
-    extractor = judge.Extractor(checkpoints.load_vgg(str(VGG)), "fp32", lambda image: image, SIDE)
+    extractor = judge.Extractor(checkpoints.load_vgg(str(VGG)), "fp32", lambda image: image, 48)
     return judge.Judge(extractor, folders["test"], folders["drawings"], folders["train"])
 
 
@@ -57,13 +31,15 @@ def place_of(judging, change):
     return row["drawn"], row["drawn_std"]
 
 
-def test_photographs_are_at_0_drawings_at_1_and_flattened_photographs_between(judging):
+def test_photographs_are_at_0_drawings_at_1_and_a_drawing_beside_a_photograph_between(judging, folders):
     assert judging.style.auc > 0.95
     assert judging.baseline["drawn"] == pytest.approx(0) and judging.floor["drawn"] == pytest.approx(1)
     for row in (judging.baseline, judging.floor):
         assert 0 < row["drawn_std"] < 0.3
     assert place_of(judging, lambda photo: photo)[0] == pytest.approx(0)
-    assert 0.1 < place_of(judging, flat)[0] < 1
+    drawing = lambda photo: images.resize(images.read(folders["drawings"][0]), *photo.shape[1::-1])
+    beside = place_of(judging, lambda photo: images.side_by_side(photo, drawing(photo)))[0]
+    assert 0.2 < beside < 0.5 < place_of(judging, drawing)[0] < 1.2
 
 
 @pytest.mark.parametrize("gains", [(0.85, 1, 1.1), (0.5, 0.5, 0.5)])
@@ -82,7 +58,7 @@ def test_photographs_with_lines_count_as_a_fifth_of_the_photographs(judging):
     expected = np.linalg.solve(shrunken, (drawings.mean(0) - mixed.mean(0)) / scale) / scale
     weights = style._discriminant(*map(torch.from_numpy, (photos, lined, drawings)))
     assert weights.numpy() == pytest.approx(expected)
-    # If they did not count, lines alone would lie at 0.63.
+    # If they did not count, lines alone would lie at 0.61.
     assert place_of(judging, lambda photo: style.draw_lines(photo, 2))[0] < 0.35
 
 

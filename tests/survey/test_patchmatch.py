@@ -14,19 +14,11 @@ def random():
     return torch.Generator().manual_seed(0)
 
 
-def shifted(random, down, right, size=48):
-    """A map of random features, and a larger one that contains it `down` and `right` of the corner."""
-    whole = torch.randn(1, 8, size + 20, size + 16, generator=random)
-    return whole[..., down : down + size, right : right + size], whole
-
-
-@pytest.mark.parametrize(("patch", "gain"), [(5, 0), (3, 3)])
-def test_a_shifted_copy_is_found(random, patch, gain):
-    """With normalised features also one of another contrast."""
-    a, b = shifted(random, 7, 4)
-    a, b = F.normalize(a), F.normalize(b * (0.2 + gain * torch.rand(1, 1, *b.shape[2:], generator=random)))
-    start = patchmatch.random_field(a, b, random)
-    field, means = patchmatch.search(a, b, start, patch, 1000, 6, random)
+def test_a_shifted_copy_is_found(random):
+    whole = torch.randn(1, 8, 68, 64, generator=random)
+    part = whole[..., 7:55, 4:52]
+    start = patchmatch.random_field(part, whole, random)
+    field, means = patchmatch.search(part, whole, start, 5, 1000, 6, random)
     found = (field[:, 4:-4, 4:-4] == torch.tensor([7, 4])[:, None, None]).all(0)
     assert found.float().mean() > 0.95 and means[-1] < means[0] / 2
 

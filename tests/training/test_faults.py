@@ -5,16 +5,59 @@ import subprocess
 
 import faults
 import pytest
-from helpers import VGG, make_data
+from helpers import contents, make_data, metrics, same, tiny_run
 
 import CartoonGAN
+from pictures import checkpoints
+from support.arguments import PYTHON
+from training.log import run_state
+
+OPTIONS = "--name Kill --pre_train_epoch 1 --train_epoch 2 --batch_size 3 --pool_size 2 --workers 1"
+OPTIONS += " --save_minutes 0 --checkpoint_every 2 --sample_every 2 --sample_format jpg"
+RUN = "results/Kill_1_2_3_results"
+
+# In an order in which a run, killed at each and resumed, meets them all.
+KINDS = ("pair", "settings.json", "log.txt", "plotly.min.js", "page.js", "runs.js", "index.html")
+KINDS += ("generator_latest.pth", "discriminator_latest.pth", "state_latest.pth")
+KINDS += ("Reconstruction", "losses.png", "metrics.csv", "generator_2.pth", "Transfer")
+PAGES = {"plotly.min.js", "page.js", "runs.js", "index.html"}
+
+
+def command(data, place):
+    """The options of a tiny run whose results and pairs lie in `place`; --resume if there is a run."""
+    if any((place / RUN / name).exists() for name in ("settings.json", "state_latest.pth")):
+        return ["--resume", str(place / RUN)]
+    return tiny_run(data, place / "results", "--pair_dir", place / "pair", *OPTIONS.split())
+
+
+def assert_as_if_undisturbed(place, whole):
+    """That the run in a place left what the undisturbed one in `whole` did."""
+    folder, expected = place / RUN, whole / RUN
+    for name in ("generator_latest.pth", "discriminator_latest.pth", "generator_2.pth"):
+        assert same(checkpoints.load(folder / name), checkpoints.load(expected / name))
+    assert metrics(folder) == metrics(expected)
+    assert [(row["phase"], row["epoch"]) for row in metrics(folder)] == [*zip("122", "112", strict=True)]
+    for part in ("Transfer", "Reconstruction"):
+        assert contents(folder / part) == contents(expected / part)
+    assert not list(place.rglob("*.part"))
+    assert run_state(folder)[0] == "finished"
+
+
+def assert_one_line_error(status, output, folder, words):
+    """Exit status 1, one line that says what is wrong and how to resume, and a state that can be read."""
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in output and "Exception" not in output, output
+    assert status == 1 and len(errors) == 1 and words in errors[0], f"{status}: {output}"
+    assert f"resume with {PYTHON} CartoonGAN.py --" in errors[0]
+    if (folder / "state_latest.pth").exists():
+        checkpoints.load(folder / "state_latest.pth")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The place of an undisturbed run and its data, which no test changes."""
     place = tmp_path_factory.mktemp("whole")
-    CartoonGAN.main(faults.command(make_data(place / "data"), VGG, place))
+    CartoonGAN.main(command(make_data(place / "data"), place))
     return place
 
 
@@ -23,7 +66,7 @@ def train(server, whole, tmp_path):
     """train(place, *fault of when_writing): start or resume the run there -> (exit status, output)."""
 
     def run(place, *fault):
-        argv = faults.command(whole / "data", VGG, place)
+        argv = command(whole / "data", place)
         return faults.finish(server, argv, tmp_path / "output.txt", fault or ((), None))
 
     return run
@@ -36,14 +79,14 @@ def complete(train, whole):
     def run(place):
         status, output = train(place)
         assert status == 0 and "Traceback" not in output, output
-        faults.assert_as_if_undisturbed(place, whole)
+        assert_as_if_undisturbed(place, whole)
 
     return run
 
 
 def test_a_run_killed_while_writing_ends_as_if_undisturbed(train, complete, tmp_path):
     """Its loading processes, which may live on for seconds, must not keep the lock."""
-    for number, kind in enumerate(faults.KINDS):
+    for number, kind in enumerate(KINDS):
         die = faults.die_just_written if number % 2 else faults.die_half_written
         status, output = train(tmp_path, [kind], die)
         assert status == -signal.SIGKILL, f"{kind}: {status} {output}"
@@ -51,20 +94,20 @@ def test_a_run_killed_while_writing_ends_as_if_undisturbed(train, complete, tmp_
 
 
 def test_whatever_cannot_be_written_ends_the_run_in_one_line(train, complete, tmp_path):
-    folder = tmp_path / faults.RUN
-    for kind in faults.KINDS:
-        if kind not in faults.PAGES:
+    folder = tmp_path / RUN
+    for kind in KINDS:
+        if kind not in PAGES:
             end = train(tmp_path, [kind], faults.full_disk)
-            faults.assert_one_line_error(*end, folder, "o space left")
+            assert_one_line_error(*end, folder, "o space left")
             assert not list(folder.rglob("*.part"))
     complete(tmp_path)
 
 
 def test_pages_that_cannot_be_written_do_not_end_a_run(train, whole, tmp_path):
-    status, output = train(tmp_path, faults.PAGES, faults.full_disk, True)
+    status, output = train(tmp_path, PAGES, faults.full_disk, True)
     assert status == 0 and "Traceback" not in output and "error: " not in output, output
     assert output.count("the pages could not be written: No space left on device") == 1
-    faults.assert_as_if_undisturbed(tmp_path, whole)
+    assert_as_if_undisturbed(tmp_path, whole)
 
 
 @pytest.fixture
@@ -79,12 +122,12 @@ def small_disk(tmp_path):
 
 
 def test_a_disk_that_is_full_or_read_only(small_disk, train, complete):
-    folder = small_disk / faults.RUN
+    folder = small_disk / RUN
     # Between two files: TensorBoard's thread is the next to write.
     end = train(small_disk, ["metrics.csv"], faults.fill_disk)
-    faults.assert_one_line_error(*end, folder, "No space left on device")
+    assert_one_line_error(*end, folder, "No space left on device")
     (small_disk / "filler").unlink()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    faults.assert_one_line_error(*train(small_disk), folder, "Read-only file system")
+    assert_one_line_error(*train(small_disk), folder, "Read-only file system")
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     complete(small_disk)

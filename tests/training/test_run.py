@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults import metrics, same
-from helpers import VGG, Killed, at_step, contents, die, make_data, places, rows, tiny_run
+from helpers import VGG, Killed, at_step, contents, die, make_data, metrics, places, rows, same, tiny_run
 
 import CartoonGAN
 import test

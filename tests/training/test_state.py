@@ -5,9 +5,8 @@ import shutil
 
 import pytest
 import torch
-from faults import same
 from foreign import animegan_weights
-from helpers import contents, make_data, new_run, tiny_run
+from helpers import contents, make_data, new_run, same, tiny_run
 
 import CartoonGAN
 from networks import Generator
