@@ -13,7 +13,7 @@ from films import EVEN, LEFT, RIGHT, TIMES, make, read
 
 import networks
 import test
-from pictures import checkpoints, film
+from pictures import checkpoints, film, inference
 from pictures.film_convert import convert
 from utils import RunFailed, Stopped, WrongUse
 
@@ -316,10 +316,13 @@ def test_a_signal_leaves_no_file(command, tmp_path, run_cli):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "net.pth"]
 
 
-def test_the_command(command, tmp_path, capsys):
+def test_the_command_and_a_frame_that_does_not_fit_into_memory(command, tmp_path, monkeypatch, capsys):
     test.main([*command, "--size=32", "--side_by_side"])
     assert f"{len(TIMES)} frames" in capsys.readouterr().out
     frame = read(tmp_path / "out.mp4")[1][0].astype(int)
     assert frame.shape == (24, 64, 3)
     for column, colour in ((8, LEFT), (24, RIGHT), (48, 128)):
         assert np.abs(frame[12, column] - colour).max() < 16
+    monkeypatch.setattr(inference, "convert", mock.Mock(side_effect=MemoryError))
+    with pytest.raises(RunFailed, match=r"^out of memory: limit the size with --size N, or work in tiles"):
+        test.main(command)
