@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def expand(args, parents=()):
-    """Yield `args`, the words in a file in place of `@file`; `parents` are the files that include it.
+    """Yield `args` with the words of each `@file` in its place; `parents` are the files that include it.
 
     Quotes work as in a shell, a backslash is an ordinary character, and a comment begins with `#` at the
     start of a line or after white space. Raises WrongUse if a file cannot be read, or includes itself.
