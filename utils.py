@@ -147,13 +147,14 @@ def is_first():
 
 
 def code_commit():
-    """The git commit of this code, with "+changes" if files differ from it; None without git."""
-    described = ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+changes"]
-    git = ["git", "-C", os.path.dirname(__file__), *described]
+    """The git commit of this code, with "+changes" if files differ from it or are new; None without git."""
+    git = ["git", "-C", os.path.dirname(__file__), "status", "--porcelain=v2", "--branch"]
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+        output = subprocess.run(git, capture_output=True, text=True, check=True).stdout  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return None
+    first, *others = output.splitlines()  # "# branch.oid COMMIT", other lines with a #, then the changes
+    return first.split()[-1] + ("+changes" if any(line[0] != "#" for line in others) else "")
 
 
 def restarts():

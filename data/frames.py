@@ -121,11 +121,8 @@ def frames_to_survey(path, start, end):
 
 def at_intervals(found, seconds):
     """The first (seconds, frame) of `found` in every interval of `seconds`."""
-    due = 0
-    for time, frame in found:
-        if time >= due:
-            yield time, frame
-            due = seconds * (time // seconds + 1)
+    for _, interval in itertools.groupby(found, lambda pair: pair[0] // seconds):
+        yield next(interval)
 
 
 def at_cuts(found):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pictures import listing
-from utils import WrongUse
+from utils import WrongUse, report_once
 
 HAZY, CLEAR = "(.*_)?haz[ey]", "(.*_)?(clear|gt)"
 # {folder of hazy pictures: folder of clear ones beside it}: patterns of their names in lower case
@@ -32,7 +32,7 @@ class Pair(NamedTuple):
 
 
 def find(folder):
-    """(Pairs, number of hazy pictures without a clear one) of the data sets below `folder`.
+    """The Pairs of the data sets below `folder`; reports the number of hazy pictures without a clear one.
 
     Hazy pictures lie in a folder beside one of clear pictures, or in one folder with them. `folder` may also
     be one of the hazy folders. Raises WrongUse if there is no pair.
@@ -52,7 +52,9 @@ def find(folder):
         if alone:
             missing = f"none of {alone} hazy pictures has a clear one of its name or of its first number"
         raise WrongUse(f"no pairs in {folder}: {missing} (data/README.md)")
-    return pairs, alone
+    if alone:
+        report_once(f"left out {alone} hazy pictures of {folder} that have no clear one")
+    return pairs
 
 
 def _clear_beside(folder):

@@ -32,7 +32,7 @@ def find_pairs(folder):
     WrongUse if it has no pairs.
     """
     found = defaultdict(set)
-    for pair in _listed(folder) or haze_sets.find(folder)[0]:
+    for pair in _listed(folder) or haze_sets.find(folder):
         parts = pair.name.with_suffix("").parts
         for start in range(len(parts)):
             found["/".join(parts[start:])].add(pair.clear)
@@ -101,7 +101,7 @@ def lay_out(folder, out, tests=None, disjoint=False):
     """
     if (folder / NAME).is_file():
         raise WrongUse(f"{folder} is laid out already: it has a {NAME}")
-    pairs, alone = haze_sets.find(folder)
+    pairs = haze_sets.find(folder)
     own = {pair.scene for pair in pairs if haze_sets.part_of(pair.name)[0] == "test"}
     scenes = sorted({pair.scene for pair in pairs}, key=lambda path: (len(path.name), path))  # 2 before 10
     if tests is None and 0 < len(own) < len(scenes):
@@ -126,8 +126,6 @@ def lay_out(folder, out, tests=None, disjoint=False):
             rows.append({"hazy": out / "hazy" / part / name, "clear": clear})
             link(rows[-1]["hazy"], hazy)
     write(out, rows)
-    if alone:
-        report(f"left out {alone} hazy pictures that have no clear one")
     return len(rows)
 
 

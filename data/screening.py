@@ -99,7 +99,8 @@ def picture_area(greys):
 class Kept:
     """The frames that were kept, to find near-duplicates of them.
 
-    A frame of which a recent one shows a share of `similar` is one; with 1, whole frames only are compared.
+    These have nearly the same fingerprint as any of them, or show a share of `similar` of a recent one. With
+    `similar` 1 only fingerprints are compared.
     """
 
     def __init__(self, similar):

@@ -162,13 +162,11 @@ def main(argv=None):
     record |= {"input_size": size, "load_size": load_size, "resize": resize}
     record |= {"photos": str(args.photos), "drawings": str(args.drawings)}
     record |= {"pairs": str(args.pairs) if args.pairs else None, "remarks": remarks(rows)}
+    for row in rows.values():
+        row.update({key: None for key, value in row.items() if not math.isfinite(value)})
     files = {results.own_file(source): [str(source)] for source in args.results}
     for file, names in ({args.output: list(opened)} if args.output else files).items():
-        record["rows"] = {
-            name: {key: value if math.isfinite(value) else None for key, value in row.items()}
-            for name, row in rows.items()
-            if name in names or name not in opened
-        }
+        record["rows"] = {name: row for name, row in rows.items() if name in names or name not in opened}
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         write_text(file, text.encode("utf-8", "replace").decode())  # names of folders may not be UTF-8
         print(f"written to {file}")

@@ -131,7 +131,10 @@ class Judge:
         picture, photo = self.extractor.read(path)
         clear = None
         if path in self.clear:
-            clear = _resize_like(photo, _without_border(images.read(self.clear[path]), picture))
+            clear = images.read(self.clear[path])
+            if np.subtract(clear.shape, picture.shape).tolist() == [2 * BORDER, 2 * BORDER, 0]:
+                clear = clear[BORDER:-BORDER, BORDER:-BORDER]
+            clear = _resize_like(photo, clear)
         if not make:
             return Views(photo, None, clear, photo, None)
         result = make(path, picture)
@@ -254,9 +257,3 @@ def _halves(features):
 
 def _resize_like(other, image):
     return images.resize(image, other.shape[1], other.shape[0])
-
-
-def _without_border(clear, hazy):
-    """The clear picture, without the border if it is one of RESIDE's."""
-    same = all(wide - side == 2 * BORDER for wide, side in zip(clear.shape[:2], hazy.shape[:2], strict=True))
-    return clear[BORDER:-BORDER, BORDER:-BORDER] if same else clear

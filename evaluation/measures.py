@@ -80,12 +80,11 @@ NARROWEST = 12  # pixels a side: smaller spectra have no frequencies beside the 
 def checkerboard(image):
     """Energy of the pattern that transposed convolutions paint, in grey levels squared.
 
-    Two of stride 2 repeat it every 2 and every 4 pixels (Odena et al., Distill 2016). The power spectrum of
-    the rows is added up within 1/64 cycle a pixel of the frequencies 1/4 and 1/2, less the level that it has
-    1/32 to 1/16 beside them. The result is the mean of this over rows, columns and channels. A checkerboard
-    of single pixels, a levels up and a levels down, gives a^2; stripes give a^2 / 2. Photographs have no such
-    peak, so theirs is near 0, above or below. Below 64 pixels a side there are too few frequencies for this
-    to mean anything; NaN below 12.
+    Two of stride 2 repeat it every 2 and every 4 pixels (Odena et al., Distill 2016). This is the energy of
+    rows and of columns within 1/64 cycle a pixel of the frequencies 1/4 and 1/2, less the level that it has
+    1/32 to 1/16 beside them: the mean over both and over channels. A checkerboard of single pixels, a levels
+    up and a levels down, gives a^2, stripes give a^2 / 2, and photographs about 0. Below 64 pixels a side
+    there are too few frequencies for this to mean anything; NaN below 12.
     """
     if min(image.shape[:2]) < NARROWEST:
         return math.nan

@@ -68,13 +68,12 @@ class AnimeGAN(nn.Module):
     def __init__(self, network="AnimeGANv2", in_ngc=3, out_ngc=3):
         super().__init__()
         self.architecture = {"network": network, "in_ngc": in_ngc, "out_ngc": out_ngc}
-        unit = _anime_unit
-        self.block_a = nn.Sequential(unit(3, 32, 7), unit(32, 64, 3, stride=2), unit(64, 64, 3))
-        self.block_b = nn.Sequential(unit(64, 128, 3, stride=2), unit(128, 128, 3))
+        self.block_a = nn.Sequential(_unit(3, 32, 7), _unit(32, 64, 3, stride=2), _unit(64, 64, 3))
+        self.block_b = nn.Sequential(_unit(64, 128, 3, stride=2), _unit(128, 128, 3))
         residual = (InvertedResidual(channels, 256) for channels in (128, 256, 256, 256))
-        self.block_c = nn.Sequential(unit(128, 128, 3), *residual, unit(256, 128, 3))
-        self.block_d = nn.Sequential(unit(128, 128, 3), unit(128, 128, 3))
-        self.block_e = nn.Sequential(unit(128, 64, 3), unit(64, 64, 3), unit(64, 32, 7))
+        self.block_c = nn.Sequential(_unit(128, 128, 3), *residual, _unit(256, 128, 3))
+        self.block_d = nn.Sequential(_unit(128, 128, 3), _unit(128, 128, 3))
+        self.block_e = nn.Sequential(_unit(128, 64, 3), _unit(64, 64, 3), _unit(64, 32, 7))
         self.out_layer = nn.Sequential(nn.Conv2d(32, 3, 1, bias=False))
 
     def forward(self, photo):
@@ -98,8 +97,8 @@ class InvertedResidual(nn.Module):
         super().__init__()
         wide = 2 * channels
         self.layers = nn.Sequential(
-            _anime_unit(channels, wide, 1),
-            _anime_unit(wide, wide, 3, groups=wide, bias=True),
+            _unit(channels, wide, 1),
+            _unit(wide, wide, 3, groups=wide, bias=True),
             nn.Conv2d(wide, out, 1, bias=False),
             LayerNorm(out),
         )
@@ -109,7 +108,7 @@ class InvertedResidual(nn.Module):
         return x + self.layers(x) if self.adds else self.layers(x)
 
 
-def _anime_unit(channels, out, kernel, stride=1, groups=1, bias=False):
+def _unit(channels, out, kernel, stride=1, groups=1, bias=False):
     """Reflection padding (only right and below with a stride), convolution, layer norm, leaky ReLU."""
     around = kernel // 2 if stride == 1 else (0, 1, 0, 1)
     convolution = nn.Conv2d(channels, out, kernel, stride, groups=groups, bias=bias)

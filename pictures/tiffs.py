@@ -126,5 +126,4 @@ def _tiff_image(values, mode, colours, white):
     values = values if white == 255 else eight_bits(values, white)
     if colours == WHITE_IS_0:
         values = np.concatenate([255 - values[..., :1], values[..., 1:]], axis=2)
-    image = Image.frombytes(mode, values.shape[1::-1], np.ascontiguousarray(values).tobytes())
-    return image.convert(mode.upper()) if "a" in mode else image
+    return Image.frombytes(mode, values.shape[1::-1], np.ascontiguousarray(values).tobytes())

@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
         return add
 
     def parse_known_args(self, args=None, namespace=None):
-        return super().parse_known_args(expand(sys.argv[1:] if args is None else args), namespace)
+        return super().parse_known_args([*expand(sys.argv[1:] if args is None else args)], namespace)
 
     def error(self, message):
         if message.startswith("unrecognized"):
@@ -67,15 +67,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def expand(args, parents=()):
-    """Replace each `@file` in `args` by the words in the file; `parents` are the files that include it.
+    """Yield `args` with the words of each `@file` in its place; `parents` are the files that include it.
 
     Quotes work as in a shell, a backslash is an ordinary character, and a comment begins with `#` at the
     start of a line or after white space. Raises WrongUse if a file cannot be read, or includes itself.
     """
-    expanded = []
     for arg in args:
         if not arg.startswith("@"):
-            expanded.append(arg)
+            yield arg
             continue
         name = arg[1:]
         # settings.json records the command, and cannot hold a name that is not UTF-8.
@@ -92,10 +91,9 @@ def expand(args, parents=()):
             raise WrongUse(f"cannot read {name}: {error.strerror}") from None
         for line in lines:
             try:
-                expanded += expand([*_words(line)], (*parents, path))
+                yield from expand(_words(line), (*parents, path))
             except ValueError as error:
                 raise WrongUse(f"{name}: {error} in the line {line!r}") from None
-    return expanded
 
 
 def _similar_file(path):

@@ -102,13 +102,11 @@ def _sectors():
     y, x = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
     distance = np.hypot(x, y)
     disc = np.exp(-0.5 * (distance / (0.6 * RADIUS)) ** 2) * (distance <= RADIUS + 0.3)
-    kernels = []
-    for sector in range(SECTORS):
-        angle = (np.arctan2(y, x) - sector * 2 * math.pi / SECTORS + math.pi) % (2 * math.pi)
-        kernel = disc * np.cos((2 * (angle - math.pi)).clip(-math.pi / 2, math.pi / 2)) ** 2
-        kernel[RADIUS, RADIUS] = 1 / SECTORS  # all sectors share the centre
-        kernels.append(kernel / kernel.sum())
-    return np.stack(kernels)[:, None]
+    directions = np.arange(SECTORS)[:, None, None] * 2 * math.pi / SECTORS
+    angle = (np.arctan2(y, x) - directions + math.pi) % (2 * math.pi) - math.pi
+    kernels = disc * np.cos((2 * angle).clip(-math.pi / 2, math.pi / 2)) ** 2
+    kernels[:, RADIUS, RADIUS] = 1 / SECTORS  # all sectors share the centre
+    return (kernels / kernels.sum((1, 2), keepdims=True))[:, None]
 
 
 def _bilateral(x):
@@ -130,11 +128,9 @@ def _bilateral(x):
 def _difference_of_gaussians():
     """Kernel (1,1,side,side) of a narrow Gaussian minus a wide one, of sum 0."""
     offsets = np.arange(-LINE_RADIUS, LINE_RADIUS + 1)
-    gaussians = []
-    for deviation in (LINE, 1.6 * LINE):
-        row = np.exp(-0.5 * (offsets / deviation) ** 2)
-        gaussians.append(np.outer(row, row) / row.sum() ** 2)
-    return (gaussians[0] - gaussians[1])[None, None]
+    rows = [np.exp(-0.5 * (offsets / deviation) ** 2) for deviation in (LINE, 1.6 * LINE)]
+    narrow, wide = (np.outer(row, row) / row.sum() ** 2 for row in rows)
+    return (narrow - wide)[None, None]
 
 
 def guided_filter(guide, picture, radius):

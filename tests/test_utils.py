@@ -68,14 +68,12 @@ def test_the_launcher_of_one_machine_is_its_torchrun_and_of_several_their_id(mon
 
 def test_the_commit_of_the_code(tmp_path, monkeypatch):
     git = lambda *words: subprocess.check_output(["git", "-C", tmp_path, *words], text=True).strip()
-    (tmp_path / "utils.py").touch()
     monkeypatch.setattr(utils, "__file__", str(tmp_path / "utils.py"))
-    git("init", "--quiet")
     assert utils.code_commit() is None
-    git("add", ".")
-    git("-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "--message=a")
+    git("init", "--quiet")
+    git("-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "--message=a", "--allow-empty")
     assert utils.code_commit() == git("rev-parse", "HEAD")
-    (tmp_path / "utils.py").write_text("changed")
+    (tmp_path / "utils.py").touch()  # a new file, as of another method
     assert utils.code_commit() == git("rev-parse", "HEAD") + "+changes"
     monkeypatch.setenv("PATH", "")
     assert utils.code_commit() is None

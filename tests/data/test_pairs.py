@@ -111,7 +111,7 @@ def scenes(folder):
 def test_a_data_set_is_laid_out_by_links(its, tmp_path, capsys):
     out = tmp_path / "out"
     pairs.main([str(its), str(out), "--test", "3"])
-    assert capsys.readouterr().err == "left out 1 hazy pictures that have no clear one\n"
+    assert capsys.readouterr().err == f"left out 1 hazy pictures of {its} that have no clear one\n"
     for side in ("hazy", "clear"):
         assert scenes(out / side / "train") == {*range(1, 10)} and scenes(out / side / "test") == {10, 11, 12}
     found = pairs.find_pairs(out)

@@ -1,4 +1,4 @@
-"""What the commands that make data say of wrong arguments and of input that they cannot use."""
+"""The one-line errors of the commands that make data: wrong arguments and input that cannot be used."""
 
 import films
 import numpy as np

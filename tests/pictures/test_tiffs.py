@@ -110,6 +110,10 @@ REFUSED = {
     "above 1": written(ramps("f4", 1) + 0.1),
     "not a number": written(ramps("f4", 1) * np.float32(np.nan)),
     "floats that only libtiff unpacks": by_opencv(ramps("f4", 3)),
+    "Lab": written(ramps("u2", 3), photometric="cielab"),
+    "halved chroma": written(ramps("u1", 3), photometric="ycbcr").replace(
+        struct.pack("<HHIHH", 530, 3, 2, 1, 1), struct.pack("<HHIHH", 530, 3, 2, 2, 2)
+    ),
 }
 
 

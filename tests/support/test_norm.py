@@ -1,4 +1,4 @@
-"""The norms and the padded convolution beside their definitions and PyTorch's own, in any memory layout."""
+"""The norms and the padded convolution against their definitions and PyTorch's own, in any memory layout."""
 
 import pytest
 import torch
