@@ -4,7 +4,6 @@ Needs PyAV (`pip install av`), which is optional. Colour tags are the numbers of
 """
 
 import contextlib
-import functools
 from fractions import Fraction
 
 import numpy as np
@@ -17,6 +16,9 @@ try:
     AV_PROBLEM = f"this is {av.__version__}" if int(av.__version__.split(".")[0]) < 18 else None
 except ImportError as error:
     av, AV_PROBLEM = None, str(error)
+
+# One converter for all frames: its table for HDR takes seconds to compute.
+CONVERTER = av and av.video.reformatter.VideoReformatter()
 
 # FFmpeg's thresholds, in seconds: in a broadcast, a time further back or ahead is a jump of the clock.
 BACK, AHEAD = 0.1, 10
@@ -225,12 +227,6 @@ def yuv_matrix(frame):
     return BT709 if frame.height >= 720 or frame.width >= 1280 else BT601
 
 
-@functools.cache
-def _converter():
-    """One converter for all frames: its table for HDR takes seconds to compute."""
-    return av.video.reformatter.VideoReformatter()
-
-
 def to_rgb(video, frame):
     """A frame of the stream `video` as a uint8 RGB array H,W,3, upright, as a player shows it, on white.
 
@@ -245,7 +241,7 @@ def to_rgb(video, frame):
         name = video.container.name
         report_once(f"{name} is HDR ({kind}): its colours are mapped to those of a usual screen (BT.709)")
         options |= {"dst_color_trc": BT709, "dst_color_primaries": BT709}
-    rgb = _converter().reformat(frame, **options).to_ndarray()
+    rgb = CONVERTER.reformat(frame, **options).to_ndarray()
     if transparent:
         rgb = np.rint(255 - (255.0 - rgb[..., :3]) * (rgb[..., 3:] / 255)).astype(np.uint8)
     swap, rows, columns = orientation(frame)
