@@ -4,7 +4,6 @@ python test.py --pre_trained_model generator_latest.pth --image_dir photos --out
 """
 
 import argparse
-import functools
 import os
 import sys
 import time
@@ -133,7 +132,16 @@ def main(argv=None):
     model = checkpoints.find_generator(args.pre_trained_model)
     origin = images.describe_origin(model, command_line("test", argv))
     if args.video:
-        change = functools.partial(change_frame, apply, args)
+
+        def change(frame):
+            if args.size:
+                frame = images.fit_within(frame, args.size)
+            try:
+                (result,) = apply([frame])
+            except (RuntimeError, MemoryError) as error:
+                raise RunFailed(inference.reason(error)) from None
+            return images.side_by_side(frame, result) if args.side_by_side else result
+
         frames = film_convert.convert(args.video, args.output, change, images.origin_text(origin))
         print(f"{frames} frames in {args.output}")
         return
@@ -151,17 +159,6 @@ def main(argv=None):
     print(f"{written} pictures written to {args.output_image_dir}{speed}{skipped}")
     if failed:
         raise RunFailed(f"{failed} of {len(wanted)} pictures failed, see above")
-
-
-def change_frame(apply, args, frame):
-    """Apply the network to a frame of a film (RGB, uint8); returns RGB."""
-    if args.size:
-        frame = images.fit_within(frame, args.size)
-    try:
-        (result,) = apply([frame])
-    except (RuntimeError, MemoryError) as error:
-        raise RunFailed(inference.reason(error)) from None
-    return images.side_by_side(frame, result) if args.side_by_side else result
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ MAIN = 6  # settings in the front columns; the others come last, and a phone hid
 def overview(runs):
     """The table of the overview page, newest run first.
 
-    {"columns": [(key, title, CSS class, hint)], "rows": [{"run", "cells": {key: (text, value to sort by)}}],
+    {"columns": [(key, title, CSS class, hint)], "rows": [(run, {key: (text, value to sort by)})],
     "equal": {setting or kind of data: text} of those in which the runs agree}
     """
     runs = newest_first(runs)
@@ -41,7 +41,7 @@ def overview(runs):
     ]
     hint = "of the last epoch at which it was measured"
     columns += [(f"last {key}", key.replace("_", " "), "number measure", hint) for key in measures]
-    rows = [{"run": run, "cells": _cells(run, differing, measures)} for run in runs]
+    rows = [(run, _cells(run, differing, measures)) for run in runs]
     return {"columns": columns, "rows": rows, "equal": equal}
 
 

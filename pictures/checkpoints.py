@@ -103,10 +103,10 @@ def _check_format(path):
         larger = content.find(b"\nbytearray\n") >= 0
         if content[:4] == ZIP:
             records = zipfile.ZipFile(file).infolist()
-            names = [record.filename for record in records]
-            if any(name.endswith("/constants.pkl") for name in names):
+            names = {os.path.basename(record.filename) for record in records}
+            if "constants.pkl" in names:
                 raise WrongUse(f"{path} is TorchScript, {IS_CODE}")
-            if not any(name.endswith("/data.pkl") for name in names):
+            if "data.pkl" not in names:
                 raise WrongUse(f"{path} is a ZIP archive: unpack it, and name the file of weights in it")
             # torch.save stores its records uncompressed, one after the other.
             larger |= sum(record.file_size for record in records) > len(content)

@@ -10,7 +10,7 @@ import test
 from networks import Generator
 from pictures import checkpoints, colour
 from support.arguments import PYTHON
-from utils import RunFailed, WrongUse
+from utils import WrongUse
 
 
 @pytest.fixture
@@ -106,16 +106,6 @@ def test_the_old_scripts_options_are_accepted(command, tmp_path, capsys):
 def test_an_incomplete_command_is_an_error(given):
     with pytest.raises(WrongUse, match="give --image_dir and --output_image_dir, or --video"):
         test.parse(["--pre_trained_model=x", *given.split()])
-
-
-def test_a_frame_that_cannot_be_made_ends_the_film_with_one_line(tmp_path):
-    def fail(_):
-        raise MemoryError
-
-    (tmp_path / "y.mp4").touch()
-    argv = ["--pre_trained_model", "x", "--video", str(tmp_path / "y.mp4"), "--output", "z.mp4"]
-    with pytest.raises(RunFailed, match=r"^out of memory: limit the size with --size N, or work in tiles"):
-        test.change_frame(fail, test.parse(argv)[0], np.zeros((16, 16, 3), np.uint8))
 
 
 # macOS has no affinity of processes, Windows no fcntl.

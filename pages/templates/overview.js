@@ -60,14 +60,11 @@ $("#compare").onclick = async () => {
     $("#hint").textContent = "runs.js is missing: python -m pages writes it again";
     return;
   }
-  const runs = ticked().map(({ dataset: { url } }) => ({ ...window.PAGE[url], url }));
+  const runs = ticked().map(({ dataset: { url } }) => ({ ...window.RUNS[url], url }));
   comparePictures(runs);
   compareSettings(runs);
-  $("#legend").replaceChildren(...runs.map(({ name }, at) => {
-    const dot = make("i", { className: "dot" });
-    dot.style.background = `var(${COLOURS[at]})`;
-    return make("span", {}, dot, name);
-  }));
+  const dot = (colour) => make("i", { className: "dot", style: `background: var(${colour})` });
+  $("#legend").replaceChildren(...runs.map(({ name }, at) => make("span", {}, dot(COLOURS[at]), name)));
   $("#comparison").showModal();
   plot($("#plots"), runs);
 };

@@ -1,10 +1,7 @@
 "use strict";
 
-const page = window.PAGE;
-const { photos, others } = page ? page.samples : { photos: [], others: [] };
+const { photos, others } = page.samples;
 const epochs = epochsOf(photos);
-const loaded = new Promise((resolve) => addEventListener("load", resolve)); // the large image comes first
-if (!page) $("main").prepend(make("p", { className: "problems" }, "page.js is missing: python -m pages writes it again"));
 
 // Samples
 
@@ -15,25 +12,20 @@ const alt = (each) => `${each.name} at ${titleOf(epoch())}${each.pair ? ": photo
 
 /** A button with a small image and a title; `key` is the photo or the epoch that it chooses. */
 function imageButton(key, pair, title, onclick) {
-  return Object.assign(make("button", { onclick }, frame(pair ? "result" : "whole"), make("span", {}, title)), { key });
+  return make("button", { key, onclick }, frame(pair ? "result" : "whole"), make("span", {}, title));
 }
 
 function choose(chosen) {
   photo = chosen;
   $("#stage").replaceChildren((stage = frame(photo.pair ? "swipe" : "whole")));
   for (const button of $$("#photos button")) button.ariaPressed = String(button.key === photo);
-  update();
-  loaded.then(fillStrip);
-}
-
-function fillStrip() {
+  $("#strip-of").textContent = photo.name;
   $("#strip").replaceChildren(...epochs.filter((at) => photo.images[at]).map((at) => {
     const button = imageButton(at, photo.pair, titleOf(at), () => move(epochs.indexOf(at)));
     show($(".frame", button), photo.images[at], `${photo.name}, ${titleOf(at)}`);
     return button;
   }));
-  $("#strip-of").textContent = photo.name;
-  markStrip();
+  update();
 }
 
 function markStrip() {
@@ -54,7 +46,7 @@ function update() {
   show(stage, photo.images[epoch()], alt(photo));
   markStrip();
   clearTimeout(timer); // the small images follow when the slider rests
-  timer = setTimeout(() => loaded.then(updatePhotos), 150);
+  timer = setTimeout(updatePhotos, 150);
 }
 
 function updatePhotos() {
@@ -102,12 +94,9 @@ $("#others .grid").append(...others.map((url) => {
 
 // Curves, drawn when they come into view: plotly is a script of some megabytes.
 
-if (page) {
-  $("#curves").hidden = false;
-  const observer = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    observer.disconnect();
-    plot($("#curves .plots"), [page]);
-  });
-  loaded.then(() => observer.observe($("#curves"))); // before, the images above have no height
-}
+const observer = new IntersectionObserver((entries) => {
+  if (!entries.some((entry) => entry.isIntersecting)) return;
+  observer.disconnect();
+  plot($("#curves .plots"), [page]);
+});
+observer.observe($("#curves"));

@@ -179,8 +179,11 @@ def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(
     args.input_size, average, seen = SIZE, Generator(ngf=4, nb=1), []
     ema = types.SimpleNamespace(module=average, n_averaged=1)
     model = types.SimpleNamespace(generator=None, ema=ema, vgg=vgg)
-    run = types.SimpleNamespace(args=args, data=Data([], tests, [], {}), model=model, precision="fp32")
+    photos = sorted((data / "src_data/train").iterdir())
+    run = types.SimpleNamespace(args=args, data=Data(photos, tests, [], {}), model=model, precision="fp32")
     run.device = torch.device("cpu")
+    for limit, value in {"FEWEST": 6, "LOWEST_AUC": 0}.items():  # so that style is measured too
+        monkeypatch.setattr(judge.style, limit, value)
 
     def convert(generator, photos):
         assert all(map(torch.equal, generator.parameters(), average.parameters()))
@@ -191,7 +194,7 @@ def test_a_run_is_measured_with_its_own_vgg_on_every_second_test_photograph(
     row = judge.measure_of(run)()  # a VGG19 of the options would be "no file"
     assert seen == [0, 50, 100, 150, 200]
     assert row["ssim"] == row["flat"] == row["flat_photo"] == 1 > row["flat_drawings"]
-    assert row["lines_photo"] == 0 < row["lines_drawings"] and "pictures" not in row
+    assert row["lines_photo"] == 0 < row["lines_drawings"] and "pictures" not in row and "drawn" in row
     assert row["kid_drawings"] == pytest.approx(make_judge(tests[::2]).baseline["kid_drawings"])
     model.vgg, args.vgg_model = None, str(VGG)  # a method without VGG19
     measure = judge.measure_of(run)

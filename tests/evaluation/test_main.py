@@ -43,7 +43,7 @@ def checkpoint(tmp_path):
 
 
 def copy_photos(data, out):
-    out.mkdir()
+    out.mkdir(parents=True)
     for path in (data / "src_data/test").iterdir():
         images.write(out / f"{path.stem}.png", images.read(path))
     return out
@@ -99,7 +99,6 @@ def test_a_run_knows_its_data_and_sizes_and_each_of_two_has_a_file(
 
 def test_pairs_are_measured_beside_the_dark_channel_prior(measured, data, tmp_path):
     folder = tmp_path / "pairs"
-    folder.mkdir()
     hazy = copy_photos(data, folder / "hazy")
     table = "hazy,clear\n"
     for path in sorted(hazy.iterdir())[:2]:
@@ -184,15 +183,14 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("message", FAULTS)
-def test_wrong_results_are_reported_before_anything_slow(message, data, tmp_path, monkeypatch):
+def test_wrong_results_are_reported_before_anything_slow(message, measured, data, tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     path, photo = tmp_path / "results/0.png", images.read(data / "src_data/test/0.jpg")
     images.write(path, photo)
     FAULTS[message](path, photo)
     monkeypatch.setattr(checkpoints, "load_vgg", None)
-    folders = ["--photos", data / "src_data/test", "--drawings", data / "tgt_data/train", *SHORT]
     with pytest.raises(WrongUse, match=message):
-        evaluate.main([str(word) for word in (path.parent, *folders)])
+        measured(path.parent)
 
 
 def test_a_folder_without_pictures_is_named(tmp_path):

@@ -21,14 +21,14 @@ def test_nothing_but_pages_is_written(tmp_path):
         main([str(tmp_path / "notes")])
     before = contents(tmp_path)
     main([str(one)])
-    pages = {"One_results/index.html", "One_results/page.js"}
-    assert contents(tmp_path).keys() - before.keys() == {"One_results/plotly.min.js", *pages}
+    pages = {"One_results/index.html", "One_results/plotly.min.js"}
+    assert contents(tmp_path).keys() - before.keys() == pages
     assert 'const PLOTLY = "" +' in (one / "index.html").read_text()
     (one / "plotly.min.js").unlink()
     main([str(tmp_path)])
     after = contents(tmp_path)
-    pages |= {"Two_results/index.html", "Two_results/page.js"}
-    assert after.keys() - before.keys() == {"index.html", "runs.js", "plotly.min.js", *pages}
+    pages = {"One_results/index.html", "Two_results/index.html", "index.html", "runs.js", "plotly.min.js"}
+    assert after.keys() - before.keys() == pages
     assert after.items() >= before.items()
 
 
@@ -36,18 +36,24 @@ def test_the_list_fits_120_columns_and_names_the_options_without_room(tmp_path, 
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(tables.shutil.os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
     for number, name in enumerate(("One", "Two", "画像\x1b[31m")):
-        leave_run(tmp_path, name, ngf=number % 2, con_lambda=number, tgt_data="d" * 70 + str(number % 2))
+        options = {"ngf": number % 2, "con_lambda": number, "device": number}
+        leave_run(tmp_path, name, tgt_data="d" * 70 + str(number % 2), **options)
         row = {"phase": 2, "epoch": 4, "kid_drawings": 0.5, "kid_drawings_std": 0.1}
         history.add(tmp_path / f"{name}_results/metrics.csv", row)
     before = contents(tmp_path)
     main([str(tmp_path), "--list"])
     head, *lines, rest = capsys.readouterr().out.splitlines()
     assert head.split() == ["run", "state", "epoch", "con_lambda", "ngf", "best", "KID", "size"]
-    one, _, other = sorted(lines)
+    one, two, other = sorted(lines)
     assert one.split()[:10] == ["One", "finished", "4", "of", "3", "0", "0", "0.5", "±", "0.1,"]
     assert head.index("state") == one.index("finished") and len(one) <= 120
     assert other.startswith("画像?[31m  finished")  # the letters are two columns wide
     assert rest.startswith("They also differ in tgt_data:")
+    width = max(len(one), len(two))
+    for columns, has_ngf in ((width, True), (width - 1, False)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        main([str(tmp_path), "--list"])
+        assert ("ngf" in capsys.readouterr().out.split("\n")[0]) == has_ngf
     assert contents(tmp_path) == before
 
 
@@ -75,7 +81,8 @@ def test_several_runs_are_slimmed_of_the_named_parts(tmp_path, monkeypatch):
     for folder in runs:
         assert {path.name.split("_")[0] for path in (folder / "Transfer").iterdir()} == {*"1247"}
         assert (folder / "state_latest.pth").exists() and not list(folder.glob("events.*"))
-        assert re.findall(r'"(\w+)":"\w+/[^"]*test', (folder / "page.js").read_text()) == ["recon", *"1247"]
+        images = re.findall(r'"(\w+)":"\w+/[^"]*test', (folder / "index.html").read_text())
+        assert images == ["recon", *"1247"]
     with pytest.raises(WrongUse, match="nothing to remove of samples"):
         main(["--slim", *map(str, runs), "--remove", "samples"])
     log_event(runs[1], "stopped")

@@ -147,6 +147,7 @@ def test_photos_strip_and_divider_choose_what_is_shown(run, page):
     assert page.texts("#photos button") == names
     page.all("#photos button")[4].click()
     page.wait(lambda: page.image() == "3_epoch_Tiny_2_3_2_train_2.png")
+    assert page.one("#strip-of").text == "train 2"
     assert page.texts("#strip button") == ["phase one", "epoch 1", "epoch 2", "epoch 3"]
     page.all("#strip button")[1].click()
     page.wait(lambda: page.image() == "1_epoch_Tiny_2_3_2_train_2.png")

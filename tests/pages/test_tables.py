@@ -4,7 +4,6 @@ from helpers import leave_run
 
 from pages import summaries, tables
 from training import history
-from training.config import read_settings, write_settings
 
 FACTS = {"state", "epoch", "seconds", "speed", "size", "started"}  # columns that every table has
 
@@ -18,42 +17,43 @@ def columns_of(runs):
     return [key for key, *_ in tables.overview(runs)["columns"] if key not in FACTS]
 
 
-def test_the_overview_shows_the_settings_in_which_runs_differ(tmp_path):
+def test_the_overview_has_columns_for_what_differs(tmp_path):
     for name, ngf in (("One", 4), ("Two", 64)):
-        leave_run(tmp_path, name, ngf=ngf, lrG=2e-4, sample_every=ngf)
+        leave_run(tmp_path, name, ngf=ngf)
     runs = read_all(tmp_path)
-    runs[0]["page"]["settings"]["code"] = "0123456789"  # which older versions did not record
-    table = tables.overview(runs)
     assert columns_of(runs) == ["ngf"]
-    cells = {row["run"]["name"]: row["cells"] for row in table["rows"]}
+    table = tables.overview(runs)
+    cells = {run["name"]: cells for run, cells in table["rows"]}
     assert (cells["One"]["ngf"], cells["Two"]["ngf"]) == (("4", 4), ("64", 64))
     assert cells["One"]["epoch"] == ("3 of 3", 3) and cells["One"]["seconds"] == ("2", 2)
-    equal = {"method": "CartoonGAN", "pre_train_epoch": "1", "train_epoch": "3", "lrG": "0.0002"}
-    equal["code"] = "0123456789"
-    assert table["equal"] == {**equal, "photographs": "6, fingerprint abcdef0123"}
-    runs[1]["data"] = [("photographs", 7, "abcdef0124")]
+    assert table["equal"]["photographs"] == "6, fingerprint abcdef0123"
+    runs[0] |= {"phases": [(1, 2), (0, 9)], "data": [("photographs", 7, "abcdef0124")]}
     assert columns_of(runs) == ["ngf", "data"] and "photographs" not in tables.overview(runs)["equal"]
+    assert ("1 of 2, phase one", -1) in [cells["epoch"] for _, cells in tables.overview(runs)["rows"]]
 
 
-def test_methods_differ_in_given_options_but_not_in_defaults_or_options_that_one_lacks(tmp_path):
-    for name in ("One", "Two"):
-        record = read_settings(folder := leave_run(tmp_path, name, con_lambda=3.0))
-        record["options"]["batch_size"] = 8  # a default
-        write_settings(folder, record)
-    record = read_settings(folder := leave_run(tmp_path, "Other"))
-    del record["options"]["pre_train_epoch"]
-    record["options"] |= {"cycle_lambda": 10, "batch_size": 1}
-    write_settings(folder, record | {"method": "survey.other"})
-    runs = read_all(tmp_path)
-    assert columns_of(runs) == ["method"]
-    table = tables.overview(runs)
-    assert sorted(row["cells"]["method"][0] for row in table["rows"]) == ["CartoonGAN", "CartoonGAN", "other"]
-    equal = table["equal"]
-    assert (equal["ngf"], equal["con_lambda"]) == ("4", "3 (CartoonGAN)")
-    assert equal["cycle_lambda"] == "10 (other)"
-    assert sorted(equal["batch_size"].split(", ")) == ["1 (other)", "8 (CartoonGAN)"]
-    runs[0]["given"].add("batch_size")
-    assert columns_of(runs) == ["method", "batch_size"]
+def compare(*settings, given=()):
+    return tables.compare_settings([{"given": {*given}, "page": {"settings": each}} for each in settings])
+
+
+def test_settings_of_one_method_differ_where_its_runs_do():
+    one = {"method": "CartoonGAN", "nb": 8}
+    equal = {"method": "CartoonGAN", "nb": "8"}
+    two, three = ({**one, "ngf": 8, "lrG": rate} for rate in (1e-4, 2e-4))
+    assert compare({**one, "lrG": 3e-4, "ngf": 4}, two, three) == (["lrG", "ngf"], equal)
+    assert compare({**one, "workers": 0}, {**one, "workers": 2}) == ([], equal)  # recording
+    assert compare({**one, "code": "0123456789"}, one, {}) == ([], {**equal, "code": "0123456789"})
+    assert compare({**one, "flatten": 1}, one, given=["flatten"]) == (["flatten"], equal)
+
+
+def test_methods_differ_in_given_options_but_not_in_defaults_or_options_that_one_lacks():
+    one = {"nb": 8, "method": "CartoonGAN", "batch_size": 8, "con_lambda": 3.0, "device": "cpu"}
+    other = {"nb": 8, "method": "other", "batch_size": 1, "cycle_lambda": 10, "device": "cuda"}
+    equal = {"nb": "8", "con_lambda": "3 (CartoonGAN)", "cycle_lambda": "10 (other)"}
+    defaults = {"batch_size": "8 (CartoonGAN), 1 (other)"}
+    assert compare(one, other, one) == (["method", "device"], equal | defaults)
+    differing = ["method", "batch_size", "device"]
+    assert compare(one, other, one, given=["batch_size", "con_lambda"]) == (differing, equal)
 
 
 def test_a_new_measure_is_a_column_with_its_deviation(tmp_path):
@@ -61,7 +61,8 @@ def test_a_new_measure_is_a_column_with_its_deviation(tmp_path):
     history.add(leave_run(tmp_path, "One") / "metrics.csv", row)
     runs = read_all(tmp_path)
     assert columns_of(runs) == ["last new"]
-    assert tables.overview(runs)["rows"][0]["cells"]["last new"] == ("0.5 ± 0.12", 0.5)
+    ((_, cells),) = tables.overview(runs)["rows"]
+    assert cells["last new"] == ("0.5 ± 0.12", 0.5)
 
 
 def test_the_newest_run_comes_first(tmp_path):
@@ -70,7 +71,7 @@ def test_the_newest_run_comes_first(tmp_path):
         log.write_text(f"{year}-01-01 00:00:00 +0000 started: \n{log.read_text()}")
     (tmp_path / "old_results").mkdir()
     rows = tables.overview(read_all(tmp_path))["rows"]
-    assert [row["run"]["name"] for row in rows] == ["C", "B", "A", "old"]
+    assert [run["name"] for run, _ in rows] == ["C", "B", "A", "old"]
 
 
 def test_epochs_are_counted_as_in_the_names_of_samples():

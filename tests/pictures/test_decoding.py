@@ -36,6 +36,10 @@ def test_exif_orientation():
         assert np.array_equal(decoding.decode_frames(data)[0][0], upright)
 
 
+def test_only_dates_and_a_resolution_that_every_format_can_hold_are_kept():
+    assert decoding.decode_frames(encoded(PHOTO, "tiff", dpi=(1e6, 1e6)))[1] == {}
+
+
 @pytest.mark.parametrize(
     ("image", "kind", "colour"),
     [

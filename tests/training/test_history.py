@@ -62,9 +62,9 @@ def test_losses_are_plotted(path, tmp_path):
 
 
 def measured(column, *values):
-    """Rows of phase two with these values, the error of each 0.04."""
+    """Rows of phase two with these values, whose errors are 0.01, 0.02, …"""
     return [
-        {"phase": "2", "epoch": str(epoch), column: str(value), f"{column}_std": "0.04"}
+        {"phase": "2", "epoch": str(epoch), column: str(value), f"{column}_std": f"{epoch / 100}"}
         for epoch, value in enumerate(values, 1)
     ]
 
@@ -72,7 +72,7 @@ def measured(column, *values):
 def test_the_best_epoch_has_the_highest_style_or_without_styles_the_lowest_kid():
     phase_one = {"phase": "1", "epoch": "9", "kid_drawings": "0.01", "drawn": "0.9"}
     kids = [phase_one, *measured("kid_drawings", 0.5, 0.25, "", 0.26)]
-    assert history.best(kids) == (2, "kid_drawings", 0.25, 0.04, [])
+    assert history.best(kids) == (2, "kid_drawings", 0.25, 0.02, [])
     assert str(history.best(kids)) == "lowest KID: 0.25 after epoch 2"
     assert history.best([phase_one, {"phase": "2", "epoch": "1"}]) is None
 
