@@ -248,7 +248,7 @@ def _data_before(data, earlier):
         return before
     for kind in dict.fromkeys((*last, *data)):
         parts = [of.get(kind, {}) for of in (last, data)]
-        then, now = (f"{part.get('count', 'none')} ({part.get('fingerprint')})" for part in parts)
+        then, now = (f"{part.get('count')} ({part.get('fingerprint')})" if part else "none" for part in parts)
         if then != now:
             report(f"warning: the {kind} changed since this run stopped: {then} then, {now} now")
     return [*before, last]

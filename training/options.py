@@ -69,8 +69,8 @@ def fewest_drawings(args):
 def _check(parser, args):
     channels = f"--in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}"
     if args.in_ndc != args.out_ngc:
-        sees = f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}"
-        parser.error(f"{sees}: the discriminator sees the results")
+        wrong = f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}"
+        parser.error(f"{wrong}: the discriminator sees the results")
     if args.pixel_lambda and args.in_ngc != args.out_ngc:
         parser.error(f"--pixel_lambda with {channels}: they must be equal")
     if args.colour_lambda and args.in_ngc + args.out_ngc < 6:
