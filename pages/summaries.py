@@ -47,7 +47,7 @@ def _subfolders(results):
 
 
 def read(folder):
-    """All that the pages show of a run: a dictionary of plain values; "page" is the content of page.js."""
+    """All that the pages show of a run: a dictionary of plain values; "page" is what their scripts read."""
     problems = []
     record = read_settings(folder) or {}
     record = {key: value for key, value in record.items() if isinstance(value, FIELDS.get(key, object))}

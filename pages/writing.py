@@ -1,8 +1,7 @@
-"""Write the pages: index.html and runs.js for a folder of runs, index.html and page.js for each run in it.
+"""Write the pages: index.html for each run, index.html and runs.js for a folder of runs.
 
-A page that is opened from the disk may load scripts, but no other files. So the data of a run are a script,
-page.js, which its page loads. The comparison loads runs.js, the data of all runs, and not their page.js:
-somebody else's folder may hold any page.js, and a script in it must not run.
+A page that is opened from the disk may load scripts, but no other files. So the comparison of runs loads
+their data as a script, runs.js.
 """
 
 import contextlib
@@ -23,28 +22,27 @@ from training.log import TIME
 from utils import RunFailed, WrongUse, first_line, report
 
 SIGN = '<meta name="generator" content="CartoonGAN'  # in the pages of every version
-MARK = f'{SIGN} pages 3">'  # in the pages that can read today's page.js
 PLOTLY = "plotly.min.js"
 
 
 def write(results, names=None):
     """Write the overview of a folder of runs, and the pages of the named runs (of all without names).
 
-    Pages of an earlier version are written again too. A run whose page cannot be written gives a warning.
-    Raises OSError, WrongUse for an overview that is not ours, RunFailed if another process holds the folder.
+    A run whose page cannot be written gives a warning. Raises OSError, WrongUse for an overview that is not
+    ours, RunFailed if another process holds the folder.
     """
     with _only_writer(results):
         runs = [summaries.read(folder) for folder in summaries.find_runs(results)]
         write_plotly(results)
         for run in runs:
-            page = run["folder"] / "index.html"
+            if names is not None and run["folder"].name not in names:
+                continue
             try:
-                outdated = is_ours(page) and not is_ours(page, MARK)
-                if names is None or run["folder"].name in names or outdated:
-                    write_run(run)
+                write_run(run)
             except (OSError, WrongUse) as error:
                 report(f"warning: no page for {run['folder']}: {first_line(error)}")
-        _write_data(results / "runs.js", {summaries.url(run["folder"].name): run["page"] for run in runs})
+        data = _to_script({summaries.url(run["folder"].name): run["page"] for run in runs})
+        write_text(results / "runs.js", f"window.RUNS = {data};\n")
         values = tables.overview(runs) | {"surveys": summaries.find_surveys(results)}
         _write_page(results / "index.html", "index.html", **values, title=results.resolve().name)
 
@@ -56,11 +54,10 @@ def update(folder):
 
 
 def write_run(run, home=True):
-    """Write page.js and index.html of one run; `home`: whether the overview lies in the folder above."""
-    folder = run["folder"]
-    first = _first_shown(folder, run["page"]["samples"]["photos"])
-    _write_data(folder / "page.js", run["page"] | {"first": first})
-    _write_page(folder / "index.html", "run.html", run=run, home=home, next=_next(run), title=run["name"])
+    """Write the page of one run; `home`: whether the overview lies in the folder above."""
+    first = _first_shown(run["folder"], run["page"]["samples"]["photos"])
+    values = {"run": run, "data": _to_script(run["page"] | {"first": first}), "next": _next(run)}
+    _write_page(run["folder"] / "index.html", "run.html", **values, home=home, title=run["name"])
 
 
 def write_survey(folder, survey):
@@ -89,12 +86,12 @@ def refuse_foreign(page):
         raise WrongUse(f"{page} was not written by this program: move it away first")
 
 
-def is_ours(page, mark=SIGN):
+def is_ours(page):
     """Whether a page exists and was written by this program."""
     if not page.exists():
         return False
     with open(page, "rb") as file:
-        return mark.encode() in file.read(1000)
+        return SIGN.encode() in file.read(1000)
 
 
 def _next(run):
@@ -121,14 +118,14 @@ def _first_shown(folder, photos):
     return next((name for name in pixels if 2 * pixels[name] >= max(pixels.values())), None)
 
 
-def _write_data(path, data):
-    text = jinja2.utils.htmlsafe_json_dumps(data, separators=(",", ":"))
-    write_text(path, f"window.PAGE = {text};\n")
+def _to_script(data):
+    """Data as JSON that may stand in a script of a page."""
+    return jinja2.utils.htmlsafe_json_dumps(data, separators=(",", ":"))
 
 
 def _write_page(path, template, **values):
     refuse_foreign(path)
-    values |= {"mark": MARK, "plotly": PLOTLY, "written": time.strftime(TIME)}
+    values |= {"plotly": PLOTLY, "written": time.strftime(TIME)}
     write_text(path, _templates().get_template(template).render(values))
 
 

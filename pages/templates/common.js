@@ -83,7 +83,7 @@ const COLOURS = ["--one", "--two", "--three", "--four"]; // after Okabe and Ito:
 const BESIDE = ["_std", "_photo", "_drawings"]; // columns in the plot of another column: its error, its references
 const LAST = ["seconds", "images_per_second", "learning_rate"];
 
-/** Draw one plot for each column of metrics.csv into `place`, with a curve for each run (the content of page.js). */
+/** Draw one plot for each column of metrics.csv into `place`, with a curve for each run (of runs.js). */
 async function plot(place, runs) {
   const columns = new Set(runs.flatMap((run) => Object.keys(run.curves)).filter((key) => key !== "phase" && key !== "epoch"));
   const isBeside = (key) => BESIDE.some((end) => key.endsWith(end) && columns.has(key.slice(0, -end.length)));

@@ -60,7 +60,7 @@ $("#compare").onclick = async () => {
     $("#hint").textContent = "runs.js is missing: python -m pages writes it again";
     return;
   }
-  const runs = ticked().map(({ dataset: { url } }) => ({ ...window.PAGE[url], url }));
+  const runs = ticked().map(({ dataset: { url } }) => ({ ...window.RUNS[url], url }));
   comparePictures(runs);
   compareSettings(runs);
   const dot = (colour) => make("i", { className: "dot", style: `background: var(${colour})` });

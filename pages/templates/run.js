@@ -1,9 +1,7 @@
 "use strict";
 
-const page = window.PAGE;
-const { photos, others } = page ? page.samples : { photos: [], others: [] };
+const { photos, others } = page.samples;
 const epochs = epochsOf(photos);
-if (!page) $("main").prepend(make("p", { className: "problems" }, "page.js is missing: python -m pages writes it again"));
 
 // Samples
 
@@ -96,12 +94,9 @@ $("#others .grid").append(...others.map((url) => {
 
 // Curves, drawn when they come into view: plotly is a script of some megabytes.
 
-if (page) {
-  $("#curves").hidden = false;
-  const observer = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    observer.disconnect();
-    plot($("#curves .plots"), [page]);
-  });
-  observer.observe($("#curves"));
-}
+const observer = new IntersectionObserver((entries) => {
+  if (!entries.some((entry) => entry.isIntersecting)) return;
+  observer.disconnect();
+  plot($("#curves .plots"), [page]);
+});
+observer.observe($("#curves"));

@@ -21,14 +21,14 @@ def test_nothing_but_pages_is_written(tmp_path):
         main([str(tmp_path / "notes")])
     before = contents(tmp_path)
     main([str(one)])
-    pages = {"One_results/index.html", "One_results/page.js"}
-    assert contents(tmp_path).keys() - before.keys() == {"One_results/plotly.min.js", *pages}
+    pages = {"One_results/index.html", "One_results/plotly.min.js"}
+    assert contents(tmp_path).keys() - before.keys() == pages
     assert 'const PLOTLY = "" +' in (one / "index.html").read_text()
     (one / "plotly.min.js").unlink()
     main([str(tmp_path)])
     after = contents(tmp_path)
-    pages |= {"Two_results/index.html", "Two_results/page.js"}
-    assert after.keys() - before.keys() == {"index.html", "runs.js", "plotly.min.js", *pages}
+    pages = {"One_results/index.html", "Two_results/index.html", "index.html", "runs.js", "plotly.min.js"}
+    assert after.keys() - before.keys() == pages
     assert after.items() >= before.items()
 
 
@@ -81,7 +81,8 @@ def test_several_runs_are_slimmed_of_the_named_parts(tmp_path, monkeypatch):
     for folder in runs:
         assert {path.name.split("_")[0] for path in (folder / "Transfer").iterdir()} == {*"1247"}
         assert (folder / "state_latest.pth").exists() and not list(folder.glob("events.*"))
-        assert re.findall(r'"(\w+)":"\w+/[^"]*test', (folder / "page.js").read_text()) == ["recon", *"1247"]
+        images = re.findall(r'"(\w+)":"\w+/[^"]*test', (folder / "index.html").read_text())
+        assert images == ["recon", *"1247"]
     with pytest.raises(WrongUse, match="nothing to remove of samples"):
         main(["--slim", *map(str, runs), "--remove", "samples"])
     log_event(runs[1], "stopped")

@@ -1,6 +1,6 @@
 """The pages as files: what they hold, that they are complete at any moment, and what they never do."""
 
-import html.parser
+import html
 import json
 import os
 import re
@@ -19,28 +19,17 @@ from utils import RunFailed, WrongUse
 HOSTILE = ["<script>alert('1')<∕script>", "画像 – 東京", 'it\'s "&" {{ 7*7 }}', "100% #1?"]
 
 
-class Page(html.parser.HTMLParser):
-    """The text, the tags and the links of a page; `complete` if it ends as a page does."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.text, self.links, self.tags = "", [], []
-        content = path.read_text(encoding="utf-8")
-        self.complete = content.startswith("<!doctype html>") and content.endswith("</html>")
-        self.feed(content)
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.links += [value for key, value in attributes if key in ("src", "href") and value]
-
-    def handle_data(self, data):
-        self.text += f" {data}"
+def read_page(path):
+    """(content, text without tags, links) of a page, which is complete."""
+    content = path.read_text(encoding="utf-8")
+    assert content.startswith("<!doctype html>") and content.endswith("</html>")
+    text = " ".join(html.unescape(re.sub("<[^>]*>", " ", content)).split())
+    return content, text, [html.unescape(link) for link in re.findall('(?:src|href)="([^"]*)"', content)]
 
 
-def page_data(path):
-    text = path.read_text(encoding="utf-8")
-    return json.loads(text.removeprefix("window.PAGE = ").removesuffix(";\n"))
+def data_of_runs(results):
+    text = (results / "runs.js").read_text(encoding="utf-8")
+    return json.loads(text.removeprefix("window.RUNS = ").removesuffix(";\n"))
 
 
 def test_names_are_shown_as_text_and_linked_to(tmp_path):
@@ -52,18 +41,17 @@ def test_names_are_shown_as_text_and_linked_to(tmp_path):
         (tmp_path / f"{name}_survey").mkdir()
         (tmp_path / f"{name}_survey" / summaries.SURVEY).write_text("{}")
     writing.write(tmp_path)
-    overview = Page(tmp_path / "index.html")
-    assert overview.tags.count("script") == 2 and "4 runs" in overview.text
+    content, overview, links = read_page(tmp_path / "index.html")
+    assert content.count("<script") == 2 and "4 runs" in overview
     for name in HOSTILE:
         run, survey = (summaries.url(f"{name}_{kind}") for kind in ("results", "survey"))
-        wanted = {f"{run}/index.html", f"{survey}/index.html", f"{survey}/sheet.png"}
-        assert wanted <= {*overview.links} and name in overview.text and f"{name}_survey" in overview.text
-        folder = tmp_path / f"{name}_results"
-        page = Page(folder / "index.html")
-        assert page.tags.count("script") == 3 and name in page.text and page.complete
-        note = page_data(folder / "page.js")["settings"]["note"]
-        assert note == name.replace("∕", "/") and note in page.text
-        assert "</" not in (folder / "page.js").read_text()
+        assert {f"{run}/index.html", f"{survey}/index.html", f"{survey}/sheet.png"} <= {*links}
+        assert name in overview and f"{name}_survey" in overview
+        content, text, _ = read_page(tmp_path / f"{name}_results/index.html")
+        note = data_of_runs(tmp_path)[run]["settings"]["note"]
+        assert content.count("<script") == 2 and name in text
+        assert note == name.replace("∕", "/") and note in text
+    assert "</" not in (tmp_path / "runs.js").read_text()
 
 
 @pytest.mark.parametrize("write", range(4))
@@ -78,12 +66,9 @@ def test_pages_are_complete_when_the_writing_is_interrupted(tmp_path, monkeypatc
         patch.setattr(files.os, "replace", replace)
         writing.update(folder)
     for path in tmp_path.rglob("index.html"):
-        page = Page(path)
-        links = [link for link in page.links if not re.search("^data:|index.html", link)]
-        assert page.complete and all((path.parent / link).exists() for link in links)
-    page_data(folder / "page.js")
-    page_data(tmp_path / "runs.js")
-    assert not list(tmp_path.rglob("*.part"))
+        links = [link for link in read_page(path)[2] if not re.search("^data:|index.html", link)]
+        assert all((path.parent / link).exists() for link in links)
+    assert data_of_runs(tmp_path).keys() >= {"P_results"} and not list(tmp_path.rglob("*.part"))
 
 
 def test_a_folder_locked_by_another_process_is_reported(tmp_path, monkeypatch):
@@ -95,13 +80,13 @@ def test_a_folder_locked_by_another_process_is_reported(tmp_path, monkeypatch):
 
 
 def test_a_foreign_page_is_not_overwritten_and_no_run_stops_the_others(tmp_path, capsys):
-    (leave_run(tmp_path, "One") / "page.js").mkdir()
+    (leave_run(tmp_path, "One") / "index.html").mkdir()
     foreign = leave_run(tmp_path, "Foreign") / "index.html", tmp_path / "index.html"
     leave_run(tmp_path, "Two")
     foreign[0].write_text("<html>my own</html>")
     writing.write(tmp_path)
     assert capsys.readouterr().err.count("warning: no page for") == 2
-    assert (tmp_path / "Two_results/index.html").exists() and "One" in Page(tmp_path / "index.html").text
+    assert (tmp_path / "Two_results/index.html").exists() and "One" in read_page(tmp_path / "index.html")[1]
     writing.update(tmp_path / "Two_results")
     assert capsys.readouterr().err == ""
     foreign[1].write_text("<html>my own</html>")
@@ -117,7 +102,7 @@ def test_the_command_that_resumes_a_run(tmp_path):
 
     def text():
         writing.update(folder)
-        return Page(folder / "index.html").text
+        return read_page(folder / "index.html")[1]
 
     assert "--resume" not in text()
     (folder / "state_latest.pth").write_bytes(b"state")
@@ -129,22 +114,9 @@ def test_the_command_that_resumes_a_run(tmp_path):
         assert "--resume" not in text()
 
 
-def test_the_overview_runs_no_script_of_a_run_folder(tmp_path):
-    folder = leave_run(tmp_path, "Foreign")
-    (folder / "page.js").write_text("alert(1)")
-    writing.write(tmp_path, names=set())
-    assert "/page.js" not in (tmp_path / "index.html").read_text()
-    assert page_data(tmp_path / "runs.js") == {"Foreign_results": summaries.read(folder)["page"]}
-
-
-def test_pages_of_an_earlier_version_are_written_again(tmp_path):
-    old = '<!doctype html>\n<meta name="generator" content="CartoonGAN gallery.py">'
-    for name in ("Old", "New", "None"):
-        leave_run(tmp_path, name)
-    (tmp_path / "Old_results/index.html").write_text(old)
-    (tmp_path / "index.html").write_text(old)
-    writing.update(tmp_path / "New_results")
-    for folder in (tmp_path, tmp_path / "Old_results", tmp_path / "New_results"):
-        assert writing.MARK in (folder / "index.html").read_text()
-    assert page_data(tmp_path / "Old_results/page.js")["name"] == "Old"
-    assert not (tmp_path / "None_results/index.html").exists()
+def test_the_overview_of_an_earlier_version_is_replaced(tmp_path):
+    (tmp_path / "index.html").write_text('<meta name="generator" content="CartoonGAN gallery.py">')
+    leave_run(tmp_path, "Other")
+    writing.update(leave_run(tmp_path, "P"))
+    assert "2 runs" in read_page(tmp_path / "index.html")[1]
+    assert not (tmp_path / "Other_results/index.html").exists()

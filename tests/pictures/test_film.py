@@ -16,7 +16,7 @@ def frames(path):
     """(times, RGB frames) of a film."""
     with film.open_film(path) as file:
         video = film.video_stream(file)
-        found = [(frame.time, film.to_rgb(video, frame)) for _, frame in film.play(file, video)]
+        found = [(frame.time, film.to_rgb(video, frame)) for _, frame in film.play(video)]
     return [time for time, _ in found], [picture for _, picture in found]
 
 

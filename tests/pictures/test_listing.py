@@ -30,7 +30,7 @@ def names(found):
 def test_images_are_found_in_all_folders_except_hidden_and_system_folders(tmp_path, capsys):
     folder = tmp_path / ".hidden above"
     wanted = ["# O-HAZY/c.Png", "B.JPG", "deep/er/d.webp", "e.tif", "h.jfif"]
-    touch(folder, *wanted, ".h.jpg", "j.txt", "jpg", "deep/.thumbs/b.png")
+    touch(folder, *wanted, ".h.jpg", "folder.jpg/j.txt", "jpg", "deep/.thumbs/b.png")
     touch(folder, "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "__MACOSX/a.jpg", "$RECYCLE.BIN/c.png")
     assert [str(path) for path in find_images(folder)] == wanted
     for source in (str(folder), f"{folder}/**/*.*"):

@@ -17,10 +17,10 @@ OPTIONS += " --save_minutes 0 --checkpoint_every 2 --sample_every 2 --sample_for
 RUN = "results/Kill_1_2_3_results"
 
 # In an order in which a run, killed at each and resumed, meets them all.
-KINDS = ("pair", "settings.json", "log.txt", "plotly.min.js", "page.js", "runs.js", "index.html")
+KINDS = ("pair", "settings.json", "log.txt", "plotly.min.js", "runs.js", "index.html")
 KINDS += ("generator_latest.pth", "discriminator_latest.pth", "state_latest.pth")
 KINDS += ("Reconstruction", "losses.png", "metrics.csv", "generator_2.pth", "Transfer")
-PAGES = {"plotly.min.js", "page.js", "runs.js", "index.html"}
+PAGES = {"plotly.min.js", "runs.js", "index.html"}
 
 
 def command(data, place):

@@ -57,4 +57,4 @@ def test_an_old_run_resumes_and_ends_as_it_would_have(name, tmp_path, monkeypatc
         assert got == pytest.approx(expected, abs=1e-3, rel=1e-3, nan_ok=True)
 
     assert run_state(folder) == ("finished", "")
-    assert f"_epoch_{name}_2_2_2_train_5.png" in (folder / "page.js").read_text()
+    assert f"_epoch_{name}_2_2_2_train_5.png" in (folder / "index.html").read_text()

@@ -76,7 +76,7 @@ def test_what_a_run_leaves(undisturbed):
     assert {path.name for path in folder.iterdir()} == {
         *("Reconstruction", "Transfer", "metrics.csv", "losses.png", "settings.json", "log.txt"),
         *("generator_latest.pth", "generator_ema.pth", "discriminator_latest.pth", "state_latest.pth"),
-        *("index.html", "page.js", events.name),
+        *("index.html", events.name),
     }
     run = NAME.removesuffix("_results")
     names = {f"train_{n}" for n in range(1, 6)} | {f"test_{n}" for n in range(1, 4)}

@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, function, number, d
     assert changed in (folder / "log.txt").read_text()
     used = {float(row["learning_rate"]) for row in rows(folder) if row["phase"] == str(phase)}
     assert sorted(used) == pytest.approx([2e-5, 2e-4] if phase == 1 else [2e-6, 2e-5, 2e-4])
-    assert "epoch 2, after step 1: lrG 2e-05, was 0.0002" in (folder / "page.js").read_text()
+    assert "epoch 2, after step 1: lrG 2e-05, was 0.0002" in (folder / "index.html").read_text()
 
 
 # Wrong use
