@@ -13,8 +13,10 @@ from training import history
 
 def test_a_complete_run(tmp_path):
     folder = leave_run(tmp_path, "Paprika", epochs=12, ngf=8)
+    log = (folder / "log.txt").read_text()
+    (folder / "log.txt").write_text(f"2030-01-01 00:00:00 +0000 started: \n{log}")  # and resumed later
     run = summaries.read(folder)
-    assert run["problems"] == []
+    assert run["problems"] == [] and run["started"] == "2030-01-01 00:00:00"
     assert (run["name"], run["state"], run["reason"]) == ("Paprika", "finished", "")
     assert (run["phases"], run["seconds"], run["speed"]) == ([(1, 1), (12, 12)], 2, 3)
     assert run["last"]["content"] == 0.083333
