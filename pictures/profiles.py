@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 from utils import report_once
 
 SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # Pillow's modes and their names in ICC profiles
-EQUAL = 1  # of 255; profiles of sRGB differ by that
+TOLERANCE = 1  # of 255; profiles of sRGB differ by that
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 # By the numbers of ITU-T H.273. Primaries: x, y of red, green, blue and white. 2 is "unspecified".
@@ -76,7 +76,7 @@ def _transform(profile, mode):
     steps = np.arange(0, 256, 15, dtype=np.uint8)  # 18 values of each channel, with black and white
     grid = np.stack(np.meshgrid(*[steps] * len(mode)), axis=-1).reshape(1, -1, len(mode))
     converted = np.asarray(transform.apply(Image.fromarray(grid.squeeze(-1) if mode == "L" else grid)))
-    return None if np.abs(converted.astype(int) - grid).max() <= EQUAL else transform
+    return None if np.abs(converted.astype(int) - grid).max() <= TOLERANCE else transform
 
 
 def add_declared(image, data):
@@ -129,10 +129,10 @@ def _profile(curve, primaries):
     """The sRGB profile with other primaries and, unless `curve` is SRGB, a power in place of its curve."""
     profile = bytearray(SRGB_PROFILE)
 
-    def put(tag, skip, numbers):
+    def put(tag, offset, numbers):
         (start,) = struct.unpack_from(">I", profile, profile.index(tag, 128) + 4)
         fixed = [round(65536 * number) for number in numbers]
-        struct.pack_into(f">{len(fixed)}i", profile, start + skip, *fixed)
+        struct.pack_into(f">{len(fixed)}i", profile, start + offset, *fixed)
 
     for colour, column in zip((b"r", b"g", b"b"), _to_d50(primaries).T, strict=True):
         put(colour + b"XYZ", 8, column)

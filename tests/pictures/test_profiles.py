@@ -46,7 +46,7 @@ def fixed(*numbers):
     return struct.pack(f">{len(numbers)}i", *(round(65536 * number) for number in numbers))
 
 
-def of_inks():
+def cmyk_profile():
     """A profile of CMYK by a table: each ink takes light away, and black is not quite black."""
     inks = np.array([*np.ndindex(2, 2, 2, 2)])
     light = 242 * np.prod(1 - inks * [0.4, 0.5, 0.1, 0.85], axis=1)
@@ -58,7 +58,7 @@ def of_inks():
     return head + struct.pack(">I4sII", 1, b"A2B0", 144, len(table)) + table
 
 
-def of_grey(power):
+def grey_profile(power):
     """A profile of grey: one of RGB with other names."""
     return profiles._profile(power, BT709).replace(b"RGB ", b"GRAY", 1).replace(b"rTRC", b"kTRC", 1)
 
@@ -79,25 +79,25 @@ def test_a_wide_profile_with_transparency_and_of_a_palette():
 
 
 @pytest.mark.parametrize("mode", ["L", "LA"])
-@pytest.mark.parametrize("profile", [of_grey(1.8), profiles._profile(1.8, BT709)], ids=["grey", "rgb"])
+@pytest.mark.parametrize("profile", [grey_profile(1.8), profiles._profile(1.8, BT709)], ids=["grey", "rgb"])
 def test_grey_pictures(mode, profile):
     ramp = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
     data = encoded(Image.fromarray(ramp).convert(mode), icc_profile=profile)
     assert error(decoding.decode(data), in_srgb(ramp[..., None].repeat(3, -1), 1.8)) < 2
 
 
-def test_inks_are_those_of_the_profile():
+def test_cmyk_is_converted_by_its_profile():
     inks = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
     picture = Image.fromarray(inks, "CMYK")
-    made = decoding.decode(encoded(picture, "tiff", icc_profile=of_inks()))
-    profile = ImageCms.getOpenProfile(io.BytesIO(of_inks()))
+    made = decoding.decode(encoded(picture, "tiff", icc_profile=cmyk_profile()))
+    profile = ImageCms.getOpenProfile(io.BytesIO(cmyk_profile()))
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
     srgb = ImageCms.createProfile("sRGB")
     expected = ImageCms.profileToProfile(picture, profile, srgb, intent, "RGB", flags=flags)
     assert (made == np.asarray(expected)).all()
 
 
-@pytest.mark.parametrize("profile", [WIDE[:200], of_inks(), profiles._profile(None, NEAR_BT709)])
+@pytest.mark.parametrize("profile", [WIDE[:200], cmyk_profile(), profiles._profile(None, NEAR_BT709)])
 def test_a_profile_that_is_damaged_of_other_colours_or_srgb_is_ignored(profile):
     assert (decoding.decode(encoded(Image.fromarray(COLOURS), icc_profile=profile)) == COLOURS).all()
 

@@ -66,12 +66,6 @@ def test_a_warp_is_a_shift_or_between_pixels_their_mean():
     assert torch.allclose(found[..., :7], (picture[..., :7] + picture[..., 1:]) / 2, atol=1e-5)
 
 
-def test_pixels_from_outside_are_masked():
-    mask = flow.inside(constant(3, -2))
-    assert mask.shape == (1, 1, 6, 8) and mask.unique().tolist() == [0, 1]
-    assert mask[..., 2:, :5].all() and mask[..., :2, :].sum() == 0 and mask[..., 5:].sum() == 0
-
-
 def test_hidden_pixels_are_masked():
     """A square moves by 6 to the right over a still ground; it uncovers the 6 columns at its left."""
     there, back = torch.zeros(2, 1, 2, 20, 40)
@@ -82,7 +76,7 @@ def test_hidden_pixels_are_masked():
     assert flow.visible(there, back).equal(1 - hidden)
 
 
-def test_the_flow_of_a_pan_reproduces_its_second_frame():
+def test_the_flow_of_a_pan_reproduces_its_second_frame_and_is_found():
     random, ways = np.random.default_rng(1), set()
     to_tensor = lambda frame: torch.from_numpy(frame.copy()).float().permute(2, 0, 1)[None]
     for _ in range(20):
@@ -93,3 +87,6 @@ def test_the_flow_of_a_pan_reproduces_its_second_frame():
         assert error.abs().max() < 0.1 and mask.sum() == (32 - across) * (24 - down)
         ways.add((across, down))
     assert len(ways) > 5
+    before, now, there, _ = flow.pan(texture(80, 120), 64, 96, 5, random)
+    found, _ = flow.find(before, now)
+    assert there.abs().min() > 0 and (found - there).abs().median() < 0.1
