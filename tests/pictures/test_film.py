@@ -101,9 +101,6 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path, capsys):
     assert "a.avi: 15 damaged packets skipped\n" in capsys.readouterr().err
 
 
-# Interlaced frames and frames of another size
-
-
 def write_interlaced(path, pictures):
     """Write a film whose frames are marked as interlaced; returns them as they are stored."""
     marked = {"crf": "8", "x264-params": "interlaced=1:tff=1"}

@@ -272,6 +272,8 @@ def test_wrong_use(tmp_path, monkeypatch):
     ):
         with pytest.raises(WrongUse, match=message):
             convert(tmp_path / source, tmp_path / target, keep)
+    with pytest.raises(WrongUse, match="is an address: download it"):
+        test.parse(["--pre_trained_model=x", "--video=https://a/b.mp4", "--output=c.mp4"])
     monkeypatch.setattr(film, "AV_PROBLEM", "this is 16.1.0")
     with pytest.raises(WrongUse, match=r"needs PyAV 18 or later \(this is 16"):
         film.open_film(tmp_path / "in.mp4")

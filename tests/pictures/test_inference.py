@@ -29,9 +29,6 @@ def precisions(generator):
     return {layer.weight.dtype for layer in generator.modules() if isinstance(layer, CONVOLUTIONS)}
 
 
-# Tiles
-
-
 @pytest.mark.parametrize(("size", "tile"), [((70, 130), 16), ((70, 130), 52), ((5, 90), 16), ((1, 1), 16)])
 def test_tiles_make_the_whole_and_no_layer_at_full_size_gets_more_than_a_tile_and_its_margin(size, tile):
     generator, seen = prepared(), []
@@ -45,9 +42,6 @@ def test_tiles_make_the_whole_and_no_layer_at_full_size_gets_more_than_a_tile_an
     assert max(seen) <= tile + 2 * 32
     (again,) = inference.convert(generator, [photo(*size)])
     assert (again == whole).all()  # tiles leave the network as it was
-
-
-# Channels and precision
 
 
 @pytest.mark.parametrize("tile", [None, 16])
@@ -89,9 +83,6 @@ def test_values_that_are_not_finite_in_fp32_either_are_an_error(precision, tile)
     with pytest.raises(RunFailed, match=r"^the result has values that are not finite: [^\n]+$"):
         inference.convert(generator, [photo(20, 24)], tile)
     assert precisions(generator) == before
-
-
-# Failures
 
 
 def test_out_of_memory_is_recognised():
