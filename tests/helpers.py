@@ -40,9 +40,11 @@ def small_vgg(width, deeper=False):
     return vgg
 
 
-VGG = Path(tempfile.mkdtemp(prefix="small-vgg-"), "vgg.pth")
-atexit.register(shutil.rmtree, VGG.parent, ignore_errors=True)
-torch.save(small_vgg(8).state_dict(), VGG)
+VGG = Path(os.environ.get("SMALL_VGG") or tempfile.mkdtemp(prefix="small-vgg-"), "vgg.pth")
+if not VGG.exists():
+    os.environ["SMALL_VGG"] = str(VGG.parent)  # for the processes that tests start, which cannot remove it
+    atexit.register(shutil.rmtree, VGG.parent, ignore_errors=True)
+    torch.save(small_vgg(8).state_dict(), VGG)
 TINY = f"--vgg_model {VGG} --ngf 4 --ndf 4 --nb 1 --input_size 16 --batch_size 2 --device cpu"
 TINY += " --precision fp32"
 
