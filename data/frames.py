@@ -68,7 +68,7 @@ def extract(args, sheet):
 
 def frames(file, start, end=np.inf):
     """Yield (seconds, frame of PyAV) from `start` to `end` of an open film, which is at or before `start`."""
-    for _, frame in film.play(file, film.video_stream(file)):
+    for _, frame in film.play(film.video_stream(file)):
         if frame.time > end:
             return
         if frame.time >= start:

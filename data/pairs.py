@@ -88,7 +88,7 @@ def _listed(folder):
             real = lambda path: Path(os.path.realpath(path))  # Path.resolve fails at a circle of links
             names = [(Path(row["hazy"]), home / row["clear"]) for row in rows]
             found = [Pair(name, home / name, clear, clear) for name, clear in names]
-            return [pair for pair in found if real(pair.hazy).is_relative_to(real(folder))]
+            return [pair for pair in found if real(pair.hazy.parent).is_relative_to(real(folder))]
     return []
 
 

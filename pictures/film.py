@@ -77,8 +77,8 @@ def clock_may_jump(file):
     return bool(file.format.flags & av.format.Flags.ts_discont.value)
 
 
-def play(file, video, others=()):
-    """Yield (video, frame) for the stream `video` of an open file and (stream, packet) for those in `others`.
+def play(video, others=()):
+    """Yield (video, frame) for a video stream and (stream, packet) for the `others` of its film.
 
     Times count from the beginning of the film, and those of frames (`pts`) always increase: frames without a
     time are counted at the stream's rate, and after a jump of the clock all streams continue from where they
@@ -86,7 +86,7 @@ def play(file, video, others=()):
     and one line at the end counts them.
     """
     size, graph, graph_form = None, None, None  # the form of frames that the graph takes
-    for stream, item in _decode(file, video, others):
+    for stream, item in _decode(video, others):
         if stream is not video:
             yield stream, item
             continue
@@ -96,7 +96,8 @@ def play(file, video, others=()):
             yield from _filter(graph, None, video)
             graph = None
         if form[:2] != size:
-            report_once(f"{file.name}: its frames change size: all are fitted into {size[0]}x{size[1]}")
+            name = video.container.name
+            report_once(f"{name}: its frames change size: all are fitted into {size[0]}x{size[1]}")
         if not graph and (item.interlaced_frame or form[:2] != size):
             graph, graph_form = _filter_graph(video, item, *size), form
         yield from _filter(graph, item, video) if graph else [(video, item)]
@@ -104,14 +105,14 @@ def play(file, video, others=()):
         yield from _filter(graph, None, video)
 
 
-def _decode(file, video, others):
+def _decode(video, others):
     """As `play`, but interlaced frames stay interlaced and every frame has its own size."""
     last, damaged, decoder = None, 0, video.codec_context
     if decoder.name in DECODERS_WITH_ALPHA and video.metadata.get("alpha_mode") == "1":
         decoder = av.CodecContext.create(DECODERS_WITH_ALPHA[decoder.name], "r")
     step = max(1, round(1 / (frame_rate(video) * video.time_base)))
-    ahead = AHEAD / video.time_base if clock_may_jump(file) else np.inf
-    for packet in _continuous_packets(file, video, others):
+    ahead = AHEAD / video.time_base if clock_may_jump(video.container) else np.inf
+    for packet in _continuous_packets(video, others):
         if packet.stream is not video:
             yield packet.stream, packet
             continue
@@ -127,16 +128,17 @@ def _decode(file, video, others):
             frame.time_base, last = video.time_base, frame.pts
             yield video, frame
     if damaged:
-        report(f"{file.name}: {damaged} damaged packets skipped")
+        report(f"{video.container.name}: {damaged} damaged packets skipped")
 
 
-def _continuous_packets(file, video, others):
+def _continuous_packets(video, others):
     """Yield the packets of these streams with times that start at 0 and do not jump.
 
     Streams jump one after the other, so each has its own shift, which is added to its times. A stream that
     jumps uses the newest shift of any stream; if its time does not fit then either, it continues directly
     after its last packet. Subtitles have long pauses, so they always use the newest shift.
     """
+    file = video.container
     ahead = AHEAD if clock_may_jump(file) else np.inf
     newest = Fraction(-(file.start_time or 0), 10**6)  # seconds, as all shifts
     shifts, begins, ends = {}, {}, {}  # by stream: its shift; begin and end of its last packet, shifted

@@ -69,7 +69,7 @@ def _convert(old, new, change, about):
     others = [stream for stream in (*old.streams.audio, *old.streams.subtitles) if stream.codec_context]
     out, write, waiting, count = None, {}, [], 0
     with tqdm(total=video.frames or None, unit="frame", disable=None, leave=False) as bar:
-        for stream, item in film.play(old, video, others):
+        for stream, item in film.play(video, others):
             if stream is not video:
                 if out:
                     write[stream](item)

@@ -76,19 +76,19 @@ def read(picture, longest):
 def convert_batches(pictures, apply, largest_batch):
     """Yield the pictures with their results or failures; those of one size in a row go together."""
     shape_of = lambda picture: None if picture.failure else picture.frames[0].shape
-    for shape, same in itertools.groupby(pictures, shape_of):
-        at_once = largest_batch(*shape[:2]) if shape else 1
-        while group := list(itertools.islice(same, at_once)):
+    for shape, alike in itertools.groupby(pictures, shape_of):
+        batch_size = largest_batch(*shape[:2]) if shape else 1
+        while group := list(itertools.islice(alike, batch_size)):
             if shape:
-                convert(group, apply, at_once)
+                convert(group, apply, batch_size)
             yield from group
 
 
-def convert(group, apply, at_once):
+def convert(group, apply, batch_size):
     """Fill in the results, or the failure, of Pictures whose frames have one size."""
     photos = [frame[..., :3] for picture in group for frame in picture.frames]
     try:
-        batches = [apply(photos[start : start + at_once]) for start in range(0, len(photos), at_once)]
+        batches = [apply(photos[start : start + batch_size]) for start in range(0, len(photos), batch_size)]
         results = itertools.chain.from_iterable(batches)
         for picture in group:
             picture.results = list(itertools.islice(results, len(picture.frames)))
@@ -96,7 +96,7 @@ def convert(group, apply, at_once):
     except Exception as error:  # whatever it is, the next picture may work
         reason = inference.reason(error)
     # Outside the except block, so that the error no longer holds memory.
-    if at_once > 1:
+    if batch_size > 1:
         for picture in group:
             convert([picture], apply, 1)
     else:

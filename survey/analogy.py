@@ -86,7 +86,7 @@ def deconvolve(vgg, target, coarser, finer, start, steps):
 
     The loss is the squared error over the target's square; L-BFGS evaluates it `steps` times from `start`.
     """
-    between = vgg.features[layers.PLACES[finer] + 1 : layers.PLACES[coarser] + 1]
+    between = vgg.features[layers.INDICES[finer] + 1 : layers.INDICES[coarser] + 1]
     found = start.clone().requires_grad_()
     search = lbfgs(found, steps)
 

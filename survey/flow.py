@@ -65,7 +65,7 @@ def read_film(file, size, most):
     try:
         with film.open_film(file) as opened:
             video = film.video_stream(opened)
-            first = itertools.islice(film.play(opened, video), most)
+            first = itertools.islice(film.play(video), most)
             frames = [images.fit_within(film.to_rgb(video, frame), size) for _, frame in first]
     except film.av.FFmpegError as error:
         raise WrongUse(f"cannot read {file}: {error.strerror}") from None

@@ -8,7 +8,7 @@ from PIL import Image
 
 import test
 from networks import Generator
-from pictures import checkpoints, colour
+from pictures import checkpoints, colour, inference
 from support.arguments import PYTHON
 from utils import WrongUse
 
@@ -60,11 +60,13 @@ def test_the_result_is_the_networks_and_may_keep_something_of_the_photo(command,
         assert (kept == colour.keep(photo, result, keeps, strength)).all() and (kept != result).any()
 
 
-def test_options_reach_the_work(command, ckpt, tmp_path):
+def test_options_reach_the_work(command, ckpt, tmp_path, monkeypatch):
+    tiles, convert = [], inference.convert
+    monkeypatch.setattr(inference, "convert", lambda *args: tiles.append(args[2]) or convert(*args))
     put(tmp_path / "in/a.png", 30, 60)
     command("--format", "jpg", "--size", "40", "--side_by_side", "--tile", "16", "--suffix", "_x")
     with Image.open(tmp_path / "out/a_x.jpg") as made:
-        assert (made.format, made.mode, made.size) == ("JPEG", "RGB", (80, 20))
+        assert (made.format, made.mode, made.size, tiles) == ("JPEG", "RGB", (80, 20), [16])
         origin = made.info["comment"].decode()
     assert f"Model: {tmp_path.name}/net.pth, SHA-256 " in origin
     assert f"Command: {PYTHON} test.py --pre_trained_model {ckpt} " in origin and "--suffix _x" in origin

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ OLDER_WHEEL = ["sm_70", *NEWER_WHEEL]
     [
         (WrongUse("no folder a"), 2, "error: no folder a\n"),
         (RunFailed("two\nlines \x1b[31m"), 1, r"error: two\nlines \x1b[31m" + "\n"),
-        (Stopped("resume with …", status=143), 143, "resume with …\n"),
+        (Stopped("resume with …", 143), 143, "resume with …\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
         (OSError(28, "No space left on device", "a.png"), 1, "error: No space left on device: a.png\n"),
     ],
@@ -66,6 +67,7 @@ def test_the_launcher_of_one_machine_is_its_torchrun_and_of_several_their_id(mon
     assert utils.launcher().endswith(f" {os.getppid()}")
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_the_commit_of_the_code(tmp_path, monkeypatch):
     git = lambda *words: subprocess.check_output(["git", "-C", tmp_path, *words], text=True).strip()
     monkeypatch.setattr(utils, "__file__", str(tmp_path / "utils.py"))

@@ -4,7 +4,7 @@ import contextlib
 import math
 import resource
 import tempfile
-import time
+import timeit
 from pathlib import Path
 
 import torch
@@ -28,8 +28,8 @@ def in_temporary_folder(config):
 def summary(run):
     """The lines that the preview of a run.Run prints at its end."""
     args, lines, total = run.args, [], 0.0
-    sampling = _seconds(lambda: samples.draw(run))
-    measuring = _seconds(run.measure) if run.measure else 0
+    sampling = timeit.timeit(lambda: samples.draw(run), number=1)
+    measuring = timeit.timeit(run.measure, number=1) if run.measure else 0
     measured = {int(row["phase"]): float(row["seconds"]) for row in history.read(run.folder / history.FILE)}
     for phase, seconds in measured.items():
         step = seconds / min(run.steps, STEPS[1])
@@ -45,12 +45,6 @@ def summary(run):
         lines.append(f"measures: {measuring:.1f} s (--eval_every {args.eval_every})")
     lines.append(f"memory: {_memory(run.device)}")
     return [*lines, f"in all: {duration(total)}; nothing was kept of this preview"]
-
-
-def _seconds(work):
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
 
 
 def _memory(device):

@@ -4,6 +4,7 @@ With a single process these functions change nothing. All processes must call `m
 `on_first_process_first` and `from_first`, which wait for the others.
 """
 
+import atexit
 import contextlib
 import datetime
 import os
@@ -44,6 +45,9 @@ def init_distributed(device):
         store = distributed.PrefixStore(str(restarts()), store)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=PATIENCE)
+    # Keep the group until exit: if DistributedDataParallel frees it, it waits with the GIL for a thread that
+    # needs the GIL, often forever in PyTorch 2.10 (pytorch/pytorch issue 56297).
+    atexit.register(id, distributed.group.WORLD)
     yield
     distributed.destroy_process_group()  # not after a failure: it would wait for processes that are gone
 

@@ -73,10 +73,9 @@ def restore(run, path):
         run.seconds = content["seconds"]
         for name in model.pools:
             pool = getattr(model, name)
-            pictures = torch.cat(content[name]) if len(content[name]) else ()
+            batches = torch.cat(content[name]).split(size) if content[name] else ()
             # Whole batches of this command's size, without what float16 may have overflowed to.
-            ends = range(size, len(pictures) + 1, size)[: pool.size]
-            whole = [pictures[end - size : end].nan_to_num() for end in ends]
+            whole = [batch.nan_to_num() for batch in batches if len(batch) == size][: pool.size]
             pool.batches = [processes.share(batch).to(run.device) for batch in whole]
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)

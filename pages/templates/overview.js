@@ -103,11 +103,10 @@ function comparePictures(runs) {
 
 /** Fill the table of settings; a setting that one of two methods lacks does not differ between them. */
 function compareSettings(runs) {
-  const text = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
   const keys = [...new Set(runs.flatMap(({ settings }) => Object.keys(settings)))];
   const lines = keys.map((key) => {
     const methods = runs.filter(({ settings }) => key in settings).map(({ settings }) => settings.method);
-    const values = runs.map(({ settings }) => text(settings[key]));
+    const values = runs.map(({ settings }) => String(settings[key] ?? "–"));
     const differs = new Set(values.filter((_, at) => methods.includes(runs[at].settings.method))).size > 1;
     return make("tr", { className: differs ? "differs" : "equal" }, make("th", {}, key), ...values.map((value) => make("td", {}, value)));
   });

@@ -23,9 +23,11 @@ def layouts():
             found[f"{name} {number}"] = {hazy[number % len(hazy)]: clear[number % len(clear)]}
     numbers = (1, 10, 100)
     found["numbers without zeros"] = {f"hazy/{n:04}_0.8_0.2.jpg": f"clear/{n}.png" for n in numbers}
+    found["first number"] = {"hazy/7_a.png": "clear/7_b_2.png"}
     found["longest"] = {f"hazy/1_{n}_0.9.png": f"clear/1_{n}.png" for n in (2, 3)}
     found["words"] = {"hazy/cat_hazy.png": "clear/cat.png", "hazy/old dog-hazy.png": "clear/old dog-GT.png"}
     found["one folder"] = {f"NH-HAZE/{n:02}_hazy.png": f"NH-HAZE/{n:02}_GT.png" for n in (1, 2, 55)}
+    found["one folder"]["other/1_hazy.png"] = "other/1_GT.png"
     return found
 
 
@@ -79,7 +81,7 @@ def test_names_are_the_ends_of_the_path_that_mean_one_picture(tmp_path):
 # Laid out for training
 
 
-def test_a_data_sets_own_parts_are_kept_and_scenes_of_frames_not_split(tmp_path):
+def test_a_data_sets_own_parts_are_kept_and_scenes_of_frames_not_split(tmp_path, monkeypatch):
     revide = make(tmp_path / "REVIDE", REVIDE)
     found = pairs.find_pairs(revide)
     assert found["Train/C002/00001"] == revide / "Train/gt/C002/00001.JPG" and "00001" not in found
@@ -91,14 +93,15 @@ def test_a_data_sets_own_parts_are_kept_and_scenes_of_frames_not_split(tmp_path)
         assert names(tmp_path / "own" / side / "test") == frames("E001")
     pairs.lay_out(revide, tmp_path / "two", tests=2)
     assert names(tmp_path / "two/hazy/train") == frames("Test/E001")
-    with pytest.raises(WrongUse, match="--test 5 leaves none of 2 folders of frames to train on"):
+    monkeypatch.setattr(pairs, "TESTS", 2)
+    with pytest.raises(WrongUse, match="--test 2 leaves none of 2 folders of frames to train on"):
         pairs.lay_out(revide / "Train", tmp_path / "none")
 
 
 @pytest.fixture
 def its(tmp_path):
     """Twelve scenes, two hazy pictures of each, and one hazy picture without its clear one."""
-    layout = {f"hazy/{n}_{turn}_0.9.png": f"clear/{n}.png" for n in range(1, 13) for turn in (1, 2)}
+    layout = {f"hazy/part{i}/{n}_{i}_0.9.png": f"clear/{n}.png" for n in range(1, 13) for i in (1, 2)}
     make(tmp_path / "ITS", layout)
     Image.new("L", (4, 4)).save(tmp_path / "ITS/hazy/99_1_0.9.png")
     return tmp_path / "ITS"
@@ -115,7 +118,7 @@ def test_a_data_set_is_laid_out_by_links(its, tmp_path, capsys):
     for side in ("hazy", "clear"):
         assert scenes(out / side / "train") == {*range(1, 10)} and scenes(out / side / "test") == {10, 11, 12}
     found = pairs.find_pairs(out)
-    assert found["test/11_2_0.9"].samefile(its / "clear/11.png") and len(set(found.values())) == 12
+    assert found["test/part2/11_2_0.9"].samefile(its / "clear/11.png") and len(set(found.values())) == 12
     (tmp_path / "moved").mkdir()
     for folder in (its, out):
         folder.rename(tmp_path / "moved" / folder.name)

@@ -9,7 +9,7 @@ import torch
 from helpers import VGG
 
 from evaluation import __main__ as evaluate
-from evaluation import results
+from evaluation import results, style
 from networks import Generator
 from pictures import checkpoints, images
 from utils import WrongUse
@@ -52,7 +52,11 @@ def copy_photos(data, out):
 # Results
 
 
-def test_results_keep_their_folders_and_may_have_another_extension_or_size(measured, data, tmp_path):
+def test_results_keep_their_folders_and_may_have_another_extension_or_size(
+    measured, data, tmp_path, monkeypatch
+):
+    for limit in ("FEWEST", "FEWEST_JUDGED", "LOWEST_AUC"):  # so that style is measured of few pictures
+        monkeypatch.setattr(style, limit, 0)
     photos, folder = data / "src_data/test", tmp_path / "results"
     (photos / "deep").mkdir()
     (photos / "0.jpg").rename(photos / "deep/0.jpg")
@@ -61,7 +65,12 @@ def test_results_keep_their_folders_and_may_have_another_extension_or_size(measu
         images.write(folder / f"{name}.webp", images.fit_within(images.read(photos / f"{name}.jpg"), 40))
     lines, record = measured(folder)
     row = record["rows"][str(folder)]
-    assert row["pictures"] == 2 and 0.5 < row["ssim"] < 1 and (folder / "evaluation.json").exists()
+    assert (
+        row["pictures"] == 2
+        and 0.5 < row["ssim"] < 1
+        and "drawn" in row
+        and (folder / "evaluation.json").exists()
+    )
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["photos", "drawings", str(folder)]
 
 

@@ -123,16 +123,17 @@ def test_noise_has_no_stripes():
 
 
 def test_each_measure_is_computed_from_its_inputs_where_they_exist():
-    """The result has a checkerboard in its own size alone."""
-    board = pattern(lambda y, x: 9 * (-1) ** (x + y))
-    views = measures.Views(result=GREY, photo=GREY + 10, clear=None, full=board, full_photo=GREY)
+    board, tinted = pattern(lambda y, x: 9 * (-1) ** (x + y)), GREY + np.uint8([10, 0, 0])
+    board[:, 60] = 0  # a line
+    views = measures.Views(result=GREY, photo=tinted, clear=None, full=board, full_photo=GREY)
     row = measures.measure(views)
-    assert row["checkerboard"] == pytest.approx(81) and abs(row["checkerboard_photo"]) < 1e-9
-    assert row["flat"] == 1 and row["ssim"] < 1 and row["new_lines"] == row["by_chance"] == 0
-    assert "psnr_clear" not in row and "at_contours" not in row  # no clear picture, no new lines
+    assert row["checkerboard"] == measures.checkerboard(board) > 1 > abs(row["checkerboard_photo"])
+    assert row["flat"] == 1 > row["ssim"] and row["colour"] == measures.colour_error(GREY, tinted) > 1
+    assert row["new_lines"] == 1 / 128 and row["at_contours"] == row["by_chance"] == row["lines"] == 0
+    assert "psnr_clear" not in row
     row = measures.measure(views._replace(clear=GREY + 10, photo=None, full_photo=None))
     assert row["psnr_clear"] == pytest.approx(20 * math.log10(255 / 10)) and row["ssim_clear"] < 1
     assert row.keys() >= {"psnr_clear", "ssim_clear", "flat", "lines", "checkerboard", "stripes"}
     assert not {"ssim", "colour", "new_lines", "by_chance", "checkerboard_photo"} & row.keys()  # no photo
-    tiny = views._replace(full=board[:11], full_photo=GREY[:11])
-    assert not {"checkerboard", "stripes", "stripes_photo"} & measures.measure(tiny).keys()
+    tiny = measures.measure(views._replace(full=GREY[:11], full_photo=GREY[:11]))
+    assert not {"checkerboard", "stripes", "stripes_photo", "at_contours"} & tiny.keys()  # no lines either

@@ -2,6 +2,7 @@
 
 import json
 import os
+from unittest import mock
 
 import pytest
 from helpers import leave_run
@@ -12,8 +13,10 @@ from training import history
 
 def test_a_complete_run(tmp_path):
     folder = leave_run(tmp_path, "Paprika", epochs=12, ngf=8)
+    log = (folder / "log.txt").read_text()
+    (folder / "log.txt").write_text(f"2030-01-01 00:00:00 +0000 started: \n{log}")  # and resumed later
     run = summaries.read(folder)
-    assert run["problems"] == []
+    assert run["problems"] == [] and run["started"] == "2030-01-01 00:00:00"
     assert (run["name"], run["state"], run["reason"]) == ("Paprika", "finished", "")
     assert (run["phases"], run["seconds"], run["speed"]) == ([(1, 1), (12, 12)], 2, 3)
     assert run["last"]["content"] == 0.083333
@@ -113,15 +116,9 @@ def test_runs_are_found_by_name_or_content(tmp_path):
     assert found == ["Hayao_results", "P 9_results", "P 10_results", "renamed"]
 
 
-def test_a_folder_that_cannot_be_read_is_a_problem_of_its_run_alone(tmp_path, monkeypatch):
-    folder = leave_run(tmp_path, "P")
-    listdir = os.listdir
-
-    def refuse(path):
-        if path == folder / "Transfer":
-            raise PermissionError(13, "Permission denied")
-        return listdir(path)
-
+def test_folders_that_cannot_be_read_are_problems(tmp_path, monkeypatch):
+    refuse = mock.Mock(side_effect=PermissionError(13, "Permission denied"))
     monkeypatch.setattr(os, "listdir", refuse)
-    run = summaries.read(folder)
-    assert run["problems"] == ["Transfer cannot be read: Permission denied"] and run["state"] == "finished"
+    run = summaries.read(leave_run(tmp_path, "P"))
+    problems = [f"{name} cannot be read: Permission denied" for name in ("Reconstruction", "Transfer")]
+    assert run["problems"] == [*problems, "no sample images"] and run["state"] == "finished"

@@ -8,28 +8,30 @@ from training import history
 FACTS = {"state", "epoch", "seconds", "speed", "size", "started"}  # columns that every table has
 
 
-def read_all(results):
-    return [summaries.read(folder) for folder in summaries.find_runs(results)]
-
-
 def columns_of(runs):
     """The keys of the columns of an overview, without those that every table has."""
     return [key for key, *_ in tables.overview(runs)["columns"] if key not in FACTS]
 
 
-def test_the_overview_has_columns_for_what_differs(tmp_path):
+def test_the_overview_has_columns_for_what_differs_and_what_was_measured(tmp_path):
     for name, ngf in (("One", 4), ("Two", 64)):
         leave_run(tmp_path, name, ngf=ngf)
-    runs = read_all(tmp_path)
-    assert columns_of(runs) == ["ngf"]
+    row = {"phase": 2, "epoch": 4, "adversarial": 1, "new": 0.5, "new_std": 0.125}
+    history.add(tmp_path / "One_results/metrics.csv", row)
+    one, two = runs = [summaries.read(folder) for folder in summaries.find_runs(tmp_path)]
+    one["started"], two["started"] = "2030-01-01 00:00:00", "2030-01-01 00:00:01"
+    assert columns_of(runs) == ["ngf", "last new"]
     table = tables.overview(runs)
-    cells = {run["name"]: cells for run, cells in table["rows"]}
-    assert (cells["One"]["ngf"], cells["Two"]["ngf"]) == (("4", 4), ("64", 64))
-    assert cells["One"]["epoch"] == ("3 of 3", 3) and cells["One"]["seconds"] == ("2", 2)
+    (newest, cells), (_, cells_of_one) = table["rows"]
+    assert newest is two and cells["ngf"] == ("64", 64) and cells["last new"] == ("–", None)
+    assert cells["epoch"] == ("3 of 3", 3) and cells["seconds"] == ("2", 2)
+    assert cells_of_one["ngf"] == ("4", 4) and cells_of_one["last new"] == ("0.5 ± 0.12", 0.5)
     assert table["equal"]["photographs"] == "6, fingerprint abcdef0123"
-    runs[0] |= {"phases": [(1, 2), (0, 9)], "data": [("photographs", 7, "abcdef0124")]}
-    assert columns_of(runs) == ["ngf", "data"] and "photographs" not in tables.overview(runs)["equal"]
-    assert ("1 of 2, phase one", -1) in [cells["epoch"] for _, cells in tables.overview(runs)["rows"]]
+    one |= {"phases": [(1, 2), (0, 9)], "data": [("photographs", 7, "abcdef0124")]}
+    assert columns_of(runs) == ["ngf", "data", "last new"]
+    table = tables.overview(runs)
+    assert "photographs" not in table["equal"]
+    assert table["rows"][1][1]["epoch"] == ("1 of 2, phase one", -1)
 
 
 def compare(*settings, given=()):
@@ -54,24 +56,6 @@ def test_methods_differ_in_given_options_but_not_in_defaults_or_options_that_one
     assert compare(one, other, one) == (["method", "device"], equal | defaults)
     differing = ["method", "batch_size", "device"]
     assert compare(one, other, one, given=["batch_size", "con_lambda"]) == (differing, equal)
-
-
-def test_a_new_measure_is_a_column_with_its_deviation(tmp_path):
-    row = {"phase": 2, "epoch": 4, "adversarial": 1, "new": 0.5, "new_std": 0.125}
-    history.add(leave_run(tmp_path, "One") / "metrics.csv", row)
-    runs = read_all(tmp_path)
-    assert columns_of(runs) == ["last new"]
-    ((_, cells),) = tables.overview(runs)["rows"]
-    assert cells["last new"] == ("0.5 ± 0.12", 0.5)
-
-
-def test_the_newest_run_comes_first(tmp_path):
-    for year, name in enumerate("ABC", 2030):
-        log = leave_run(tmp_path, name) / "log.txt"
-        log.write_text(f"{year}-01-01 00:00:00 +0000 started: \n{log.read_text()}")
-    (tmp_path / "old_results").mkdir()
-    rows = tables.overview(read_all(tmp_path))["rows"]
-    assert [run["name"] for run, _ in rows] == ["C", "B", "A", "old"]
 
 
 def test_epochs_are_counted_as_in_the_names_of_samples():

@@ -16,7 +16,7 @@ def frames(path):
     """(times, RGB frames) of a film."""
     with film.open_film(path) as file:
         video = film.video_stream(file)
-        found = [(frame.time, film.to_rgb(video, frame)) for _, frame in film.play(file, video)]
+        found = [(frame.time, film.to_rgb(video, frame)) for _, frame in film.play(video)]
     return [time for time, _ in found], [picture for _, picture in found]
 
 
@@ -99,9 +99,6 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path, capsys):
     assert len(times) == 35 and min(np.diff(times)) > 0.03
     assert error(made[0], films.halves()).max() == 0  # stored as RGB
     assert "a.avi: 15 damaged packets skipped\n" in capsys.readouterr().err
-
-
-# Interlaced frames and frames of another size
 
 
 def write_interlaced(path, pictures):

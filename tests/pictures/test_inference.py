@@ -29,29 +29,19 @@ def precisions(generator):
     return {layer.weight.dtype for layer in generator.modules() if isinstance(layer, CONVOLUTIONS)}
 
 
-# Tiles
-
-
 @pytest.mark.parametrize(("size", "tile"), [((70, 130), 16), ((70, 130), 52), ((5, 90), 16), ((1, 1), 16)])
-def test_tiles_make_the_whole(size, tile):
-    generator = prepared()
-    whole, tiled, again = (
-        inference.convert(generator, [photo(*size)], given)[0] for given in (None, tile, None)
-    )
+def test_tiles_make_the_whole_and_no_layer_at_full_size_gets_more_than_a_tile_and_its_margin(size, tile):
+    generator, seen = prepared(), []
+    (whole,) = inference.convert(generator, [photo(*size)])
+    hook = lambda _, given, made: seen.append(max(*given[0].shape[2:], *made.shape[2:]))
+    for layer in (*generator.down, *generator.up):
+        layer.register_forward_hook(hook)
+    (tiled,) = inference.convert(generator, [photo(*size)], tile)
     assert tiled.shape == whole.shape == (*size, 3)
     assert largest_difference(tiled, whole) <= 1
+    assert max(seen) <= tile + 2 * 32
+    (again,) = inference.convert(generator, [photo(*size)])
     assert (again == whole).all()  # tiles leave the network as it was
-
-
-def test_no_layer_at_full_size_gets_more_than_a_tile_and_its_margin():
-    generator, seen = prepared(), []
-    for layer in (*generator.down, *generator.up):
-        layer.register_forward_hook(lambda _, given, made: seen.append(max(given[0].shape[3], made.shape[3])))
-    inference.convert(generator, [photo(24, 400)], 32)
-    assert 32 < max(seen) <= 32 + 2 * 32
-
-
-# Channels and precision
 
 
 @pytest.mark.parametrize("tile", [None, 16])
@@ -93,9 +83,6 @@ def test_values_that_are_not_finite_in_fp32_either_are_an_error(precision, tile)
     with pytest.raises(RunFailed, match=r"^the result has values that are not finite: [^\n]+$"):
         inference.convert(generator, [photo(20, 24)], tile)
     assert precisions(generator) == before
-
-
-# Failures
 
 
 def test_out_of_memory_is_recognised():

@@ -24,13 +24,10 @@ def names(found):
     return sorted(str(name) for _, name in found)
 
 
-# Folders
-
-
 def test_images_are_found_in_all_folders_except_hidden_and_system_folders(tmp_path, capsys):
     folder = tmp_path / ".hidden above"
     wanted = ["# O-HAZY/c.Png", "B.JPG", "deep/er/d.webp", "e.tif", "h.jfif"]
-    touch(folder, *wanted, ".h.jpg", "j.txt", "jpg", "deep/.thumbs/b.png")
+    touch(folder, *wanted, ".h.jpg", "folder.jpg/j.txt", "jpg", "deep/.thumbs/b.png")
     touch(folder, "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "__MACOSX/a.jpg", "$RECYCLE.BIN/c.png")
     assert [str(path) for path in find_images(folder)] == wanted
     for source in (str(folder), f"{folder}/**/*.*"):
@@ -46,9 +43,6 @@ def test_pictures_of_other_kinds_are_counted_in_one_line(tmp_path, capsys):
         assert [str(path) for path in find_images(tmp_path)] == ["a.jpg"]
     (line,) = capsys.readouterr().err.splitlines()
     assert ": 2 .cr2, 1 .gif, 1 .jpg_large, 1 .mkv, 1 without an extension; " in line
-
-
-# test.py's --image_dir
 
 
 @pytest.fixture

@@ -48,9 +48,6 @@ def rows(path, mode="RGB"):
         return np.asarray(image.convert(mode))
 
 
-# Kinds of picture
-
-
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_size_format_and_transparency_stay(run, tmp_path, name):
     transparent = noise(33, 18).quantize(16) if name == "a.png" else noise(33, 18, 4)
@@ -105,9 +102,6 @@ def test_side_by_side(run, tmp_path):
     assert (made[:, :60][visible] == given[visible]).all()
     assert (made[:, 60:, :3][visible] == 255 - given[..., :3][visible]).all()
     assert (made[:, 60:, 3] == given[..., 3]).all()
-
-
-# Many pictures
 
 
 def test_pictures_of_one_size_go_together_and_come_out_in_order(run, tmp_path):

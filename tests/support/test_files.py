@@ -107,9 +107,17 @@ def test_a_file_system_without_locks_or_syncs_is_warned_of_once_and_a_failing_di
     assert locks.startswith(f"warning: {tmp_path} cannot be locked: take care that no other process")
     assert "cannot be synced: a power loss" in syncs and syncs.endswith(" (Invalid argument)")
     monkeypatch.setattr(files.os, "fsync", lambda _: fail(errno.EIO))
-    for write in (write_text, append):
-        with pytest.raises(OSError, match="Input/output error"):
-            write(tmp_path / "a", "whole")
+    with pytest.raises(OSError, match="Input/output error"):
+        write_text(tmp_path / "a", "whole")
+
+
+def test_files_and_the_folders_of_new_ones_are_synced(tmp_path, monkeypatch):
+    synced, name = [], lambda handle: os.path.basename(os.readlink(f"/proc/self/fd/{handle}"))
+    monkeypatch.setattr(files.os, "fsync", lambda handle: synced.append(name(handle)))
+    write_text(tmp_path / "a", "text")
+    for _ in range(2):
+        append(tmp_path / "b", "a line\n")
+    assert synced == [".a.part", tmp_path.name, "b", tmp_path.name, "b"]
 
 
 def test_appended_lines_are_separate_and_whole(tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ def test_blending_by_hand():
 def test_deconvolution_halves_its_error_and_keeps_what_is_right(vgg):
     maps = layers.features(vgg, scene(64, 64), ["relu1_1", "relu2_1"])
     target, start = maps["relu2_1"], layers.features(vgg, -scene(64, 64).flip(3), ["relu1_1"])["relu1_1"]
-    between = vgg.features[layers.PLACES["relu1_1"] + 1 : layers.PLACES["relu2_1"] + 1]
+    between = vgg.features[layers.INDICES["relu1_1"] + 1 : layers.INDICES["relu2_1"] + 1]
     relative = lambda maps: ((between(maps) - target).square().sum() / target.square().sum()).item()
     found, loss = analogy.deconvolve(vgg, target, "relu2_1", "relu1_1", start, 30)
     assert loss == pytest.approx(relative(found), rel=1e-4)

@@ -8,16 +8,16 @@ from survey import layers
 
 
 def test_names_are_those_of_the_layers(vgg):
-    block, convolution, places = 1, 0, {}
-    for place, layer in enumerate(vgg.features):
+    block, convolution, indices = 1, 0, {}
+    for index, layer in enumerate(vgg.features):
         if isinstance(layer, nn.Conv2d):
             convolution += 1
         elif isinstance(layer, nn.ReLU):
-            places[f"relu{block}_{convolution}"] = place
+            indices[f"relu{block}_{convolution}"] = index
         else:
-            places[f"pool{block}"] = place
+            indices[f"pool{block}"] = index
             block, convolution = block + 1, 0
-    assert places == layers.PLACES
+    assert indices == layers.INDICES
 
 
 def test_features_by_name_in_any_order_and_with_average_pooling(vgg):

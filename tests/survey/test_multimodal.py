@@ -90,6 +90,7 @@ def test_wrong_use_is_a_one_line_error(training_words, tmp_path):
     (tmp_path / "empty").mkdir()
     for words, message in (
         ([drawing, out], "a DRAWING and --photos DIR are needed"),
+        ([drawing, out, "--photos", "no"], "no folder no"),
         ([drawing, out, "--photos", f"{tmp_path}/empty"], f"no pictures in {tmp_path}/empty; looked for"),
         ([out, "--network", str(VGG), "--steps", "9", "--style=3"], "needs no --steps, --style:"),
         ([out, "--network", str(VGG)], "does not contain a network of python -m survey.multimodal"),

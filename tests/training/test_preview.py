@@ -3,7 +3,6 @@
 import os
 import signal
 import tempfile
-import types
 
 import pytest
 from helpers import at_step, leave_run, new_run, tiny_run
@@ -43,12 +42,10 @@ def test_some_steps_of_each_phase_are_measured_and_nothing_is_kept(
 def test_the_hours_are_those_of_steps_samples_and_measures(tmp_path, monkeypatch):
     for phase, epoch, seconds in ((1, 1, 9), (1, 2, 10), (2, 1, 99), (2, 2, 20)):
         history.add(tmp_path / "metrics.csv", {"phase": phase, "epoch": epoch, "seconds": seconds})
-    clock = types.SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-    after = lambda seconds: lambda *_: setattr(clock, "now", clock.now + seconds)
-    monkeypatch.setattr(preview, "time", clock)
-    monkeypatch.setattr(preview.samples, "draw", after(10))
+    monkeypatch.setattr(preview.timeit, "timeit", lambda work, number: work())
+    monkeypatch.setattr(preview.samples, "draw", lambda _: 10.0)
     run = new_run(tmp_path, "--sample_every 5 --eval_every 4 --pre_train_epoch 2 --train_epoch 200")
-    run.steps, run.measure = 60, after(100)
+    run.steps, run.measure = 60, lambda: 100.0
     lines = preview.summary(run)
     # 2 x 30 s + 10 s of samples; 200 x 60 s + 40 x 10 s of samples + 50 x 100 s of measures: 17,470 s
     assert lines[-1].startswith("in all: 4 h 51 min;")

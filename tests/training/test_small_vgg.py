@@ -34,8 +34,6 @@ def test_the_network_in_the_tree(capsys):
     vgg = checkpoints.load_vgg("small")
     assert capsys.readouterr().err.count("small network") == 1
     assert vgg.features[25].weight.shape == (128, 128, 3, 3)
-    assert checkpoints.SMALL_VGG.stat().st_size < 1.4e6
-    assert not any(weight.requires_grad for weight in vgg.parameters())
     # Its map distinguishes pictures of the same brightness with different shapes.
     stripes = torch.ones(1, 3, 32, 32)
     stripes[..., ::8] = -1
