@@ -129,19 +129,18 @@ def main(argv=None):
         pairs = zip(photos, results, strict=True)
         return [colour.keep(*pair, args.keep_colour, args.strength) for pair in pairs]
 
+    def change(frame):
+        if args.size:
+            frame = images.fit_within(frame, args.size)
+        try:
+            (result,) = apply([frame])
+        except (RuntimeError, MemoryError) as error:
+            raise RunFailed(inference.reason(error)) from None
+        return images.side_by_side(frame, result) if args.side_by_side else result
+
     model = checkpoints.find_generator(args.pre_trained_model)
     origin = images.describe_origin(model, command_line("test", argv))
     if args.video:
-
-        def change(frame):
-            if args.size:
-                frame = images.fit_within(frame, args.size)
-            try:
-                (result,) = apply([frame])
-            except (RuntimeError, MemoryError) as error:
-                raise RunFailed(inference.reason(error)) from None
-            return images.side_by_side(frame, result) if args.side_by_side else result
-
         frames = film_convert.convert(args.video, args.output, change, images.origin_text(origin))
         print(f"{frames} frames in {args.output}")
         return

@@ -19,7 +19,7 @@ def test_haze_of_one_depth_is_removed_as_far_as_the_papers_omega_says():
     scene[::7, ::7] = 0  # a black pixel in every window, so the dark channel is 0
     airlight = np.array([0.9, 0.8, 0.7])
     hazy = scene * 0.4 + airlight * (1 - 0.4)  # the scattering model
-    hazy[:30, :30] = airlight
+    hazy[:10, :10], hazy[0, 0] = 0.98 * airlight, airlight  # the densest haze, and its brightest pixel
     hazy[60:64, 20:24] = 1  # a white wall smaller than the window is no haze
     assert dark_channel.find_airlight(hazy.astype(np.float32)) == pytest.approx(airlight)
     result = dark_channel.dehaze(np.rint(255 * hazy).astype(np.uint8)) / 255

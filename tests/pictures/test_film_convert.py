@@ -202,7 +202,7 @@ def describe(path):
             for each in file.chapters()
         ]
         attached = [(each.name, each.mimetype, each.data) for each in file.streams.attachments]
-        packets = [packet for packet in file.demux(subtitles=0) if packet.size > 2]
+        packets = [packet for packet in file.demux(*file.streams.subtitles) if packet.size > 2]
         texts = [(round(float(packet.pts * packet.time_base), 1), bytes(packet)) for packet in packets]
         return {key.lower(): value for key, value in file.metadata.items()}, tracks, chapters, attached, texts
 
@@ -222,7 +222,9 @@ def test_other_containers_get_what_they_hold_and_the_rest_is_named(rich, tmp_pat
     assert f"the subtitles (srt) are encoded again ({codec}): the new file holds only their text" in lines
     assert lines[-1] == "not copied into the new file: attachment 4 (font.ttf), a cover picture"
     convert(tmp_path / f"out.{extension}", tmp_path / "back.mkv", keep, "Model: b")
+    assert "not copied" not in capsys.readouterr().err
     metadata, tracks, *others = describe(tmp_path / "back.mkv")
+    assert "major_brand" not in metadata
     assert (metadata["title"], metadata["comment"]) == ("Fähre", "Model: a\nModel: b")
     assert tracks[:2] == TRACKS[:2] and tracks[2][:3] == TRACKS[2][:3]
     assert others == [CHAPTERS, [], TEXTS]
@@ -315,6 +317,7 @@ def test_a_signal_leaves_no_file(command, tmp_path, run_cli):
 def test_the_command_and_a_frame_that_does_not_fit_into_memory(command, tmp_path, monkeypatch, capsys):
     test.main([*command, "--size=32", "--side_by_side"])
     assert f"{len(TIMES)} frames" in capsys.readouterr().out
+    assert "net.pth, SHA-256 " in describe(tmp_path / "out.mp4")[0]["comment"]
     frame = read(tmp_path / "out.mp4")[1][0].astype(int)
     assert frame.shape == (24, 64, 3)
     for column, colour in ((8, LEFT), (24, RIGHT), (48, 128)):
