@@ -79,7 +79,7 @@ def make_data(folder, photos=6, tests=3, drawings=6):
     for part, count in (("src_data/train", photos), ("src_data/test", tests), ("tgt_data/train", drawings)):
         (folder / part).mkdir(parents=True)
         for number in range(count):
-            size = tuple(int(side) for side in rng.integers(48, 81, 2))
+            size = tuple(rng.integers(48, 81, 2).tolist())
             if part == "tgt_data/train":
                 picture = _drawing(rng, size)
             else:
@@ -90,10 +90,10 @@ def make_data(folder, photos=6, tests=3, drawings=6):
 
 
 def _drawing(rng, size):
-    paper, *inks = (tuple(int(value) for value in colour) for colour in rng.integers(90, 256, (4, 3)))
+    paper, *inks = map(tuple, rng.integers(90, 256, (4, 3)).tolist())
     drawing = Image.new("RGB", size, paper)
     for ink in inks:
-        left, top, width, height = (int(value) for value in rng.integers(5, 30, 4))
+        left, top, width, height = rng.integers(5, 30, 4).tolist()
         box = (left, top, left + width + 8, top + height + 8)
         ImageDraw.Draw(drawing).ellipse(box, fill=ink, outline="black", width=2)
     return drawing

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import GPU, HAS_GPU, TINY, at_step, needs_gpu, tiny_run
+from helpers import GPU, HAS_GPU, TINY, at_step, needs_gpu, new_run, tiny_run
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -20,7 +20,6 @@ from networks import CONVOLUTIONS, VGG19, Generator
 from pictures import checkpoints, images, inference
 from support import gpu
 from training import history, options, samples
-from training.run import Run
 from training.steps import Scaler
 from utils import RunFailed, Stopped, WrongUse
 
@@ -197,11 +196,11 @@ def test_memory_does_not_grow_over_200_steps(precision):
 @pytest.mark.parametrize(
     "more", [EVERYTHING, "--gan_mode lsgan --adv_lambda 0 --norm layer --predict change"]
 )
-def test_no_step_waits_for_its_device(device, more):
+def test_no_step_waits_for_its_device(device, more, tmp_path):
     """The run reads the losses at intervals. The counter of the running mean is on the CPU."""
     model, args = built(device, "fp16", more)
-    run, known = Run.__new__(Run), [model.ema.n_averaged] if model.ema else []
-    run.model, run.phase, run.unchecked = model, 2, []
+    run, known = new_run(tmp_path), [model.ema.n_averaged] if model.ema else []
+    run.model = model
     step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
     for number in range(6):
         photo, *drawings = batch(number, device)

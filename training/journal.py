@@ -44,7 +44,7 @@ class Journal(contextlib.AbstractContextManager):
         before = vars(self.args).get("pre_train_epoch", 0) if self.run.phase == 2 else 0
         return before + self.run.epoch
 
-    def epoch(self, epochs):
+    def record_epoch(self, epochs):
         """Record the epoch, of `epochs`, that the run has just finished.
 
         Write its row and its events, keep the generator and draw samples if it is time. The plot and the
@@ -65,7 +65,7 @@ class Journal(contextlib.AbstractContextManager):
             self.events.add_scalar(name, row[name], self.step)
         self.events.flush()
         best = history.best(history.read(file)) if measures and run.phase == 2 else None
-        self.keep(best)
+        self.keep_generator(best)
         text = ", ".join(f"{term} {value:.4f}" for term, value in means.items())
         text += f"; {run.seconds:.1f} s, {speed:.1f} images/s"
         if best and history.DRAWN in row:
@@ -73,16 +73,16 @@ class Journal(contextlib.AbstractContextManager):
         if run.epoch < epochs:
             text += f", about {duration((epochs - run.epoch) * run.seconds)} to go in this phase"
         print_line(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}")
-        self.watch(means)
+        self.warn_of_faults(means)
         if run.epoch % self.args.sample_every == 0 or run.epoch == epochs:
-            self.samples()
+            self.draw_samples()
             began = time.monotonic()
             if run.epoch == epochs or began >= self.pages_from:
                 history.plot_losses(self.folder)
                 self.write_pages()
                 self.pages_from = time.monotonic() + (time.monotonic() - began) / UPKEEP
 
-    def keep(self, best):
+    def keep_generator(self, best):
         """Keep the generator after an epoch of phase two if it is one to keep, or the best so far."""
         if self.run.phase != 2:
             return
@@ -112,7 +112,7 @@ class Journal(contextlib.AbstractContextManager):
         name = history.NAMES[column]
         return f"{BEST} is from epoch {epoch} with {name} {value:.4g}, from before the run was cut off"
 
-    def watch(self, means):
+    def warn_of_faults(self, means):
         """Warn once of each of two faults that the losses do not show, by the `means` of an epoch."""
         if max((value for term, value in means.items() if term.startswith("auc_result")), default=0) > WON:
             more = ", or more --pre_train_epoch" if "pre_train_epoch" in self.args else ""
@@ -133,7 +133,7 @@ class Journal(contextlib.AbstractContextManager):
             self.warned.add(text)
             report(f"warning: {text}")
 
-    def samples(self):
+    def draw_samples(self):
         """Draw the samples, and remove some from earlier epochs."""
         pictures = samples.draw(self.run)
         if self.run.phase == 2 and self.args.sample_keep:

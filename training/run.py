@@ -160,7 +160,7 @@ class Run:
             self._check_losses()
             self.seconds = time.monotonic() - began
             if is_first():
-                self.journal.epoch(epochs)
+                self.journal.record_epoch(epochs)
             self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
             self.sums.clear(), self.counts.clear()
             self._save_if_due()

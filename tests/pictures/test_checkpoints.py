@@ -181,6 +181,7 @@ NO_WEIGHTS = "holds no weights by name"
         (weight(torch.zeros(1), "a\n\x1b[2Jb"), "does not fit this network"),
         (lambda file: file["state_dict"].pop("down.0.bias"), 'Missing key(s) in state_dict: "down.0.bias"'),
         (weight([0.0] * 4), NO_WEIGHTS),
+        (lambda file: file.update(state_dict=[torch.zeros(1)]), NO_WEIGHTS),
         (contain_itself, NO_WEIGHTS),
         (become_a_state, "it looks like the state of a run"),
     ],

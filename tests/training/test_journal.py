@@ -41,7 +41,7 @@ def record(records, epochs, *measured):
     """Record epochs, of `epochs`, from the run's on, with these measures."""
     for measures in measured:
         records.run.measure = lambda measures=measures: measures
-        records.epoch(epochs)
+        records.record_epoch(epochs)
         records.run.epoch += 1
 
 
@@ -85,7 +85,7 @@ def test_the_plot_and_the_pages_take_a_small_share_of_the_time(tmp_path, monkeyp
         shown.clear()
         for records.run.epoch in range(1, 101):
             clock.now += 1
-            records.epoch(100)
+            records.record_epoch(100)
     assert len(shown) == 6 and shown[-1] == clock.now - 1 and len(drawn) == 100
 
 
@@ -99,10 +99,10 @@ def test_samples_are_removed_but_for_some_early_and_the_last(tmp_path, drawn):
         (folder / "Transfer" / each).touch()
     left = lambda: {path.name for path in (folder / "Transfer").iterdir()}
     with start(folder, more="--sample_every 3 --sample_keep 2") as records:
-        records.samples()
+        records.draw_samples()
         assert left() == own | others
         records.run.phase = 2
-        records.samples()
+        records.draw_samples()
     kept = [1, 2, 4, 8, 16, 3, 6, 12, 19, 20]
     assert left() == {name.format(epoch, end) for epoch in kept for end in ("", "_cycle")} | others
 

@@ -43,7 +43,7 @@ def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, short_folder, mo
     """Epochs of one step; the resources are measured every 5 of them."""
     monkeypatch.setattr(tempfile, "tempdir", short_folder)
     monkeypatch.setenv("TMPDIR", short_folder)
-    measured, epoch = [], Journal.epoch
+    measured, epoch = [], Journal.record_epoch
     gc.collect()
     gc.freeze()  # objects from earlier tests are not counted
 
@@ -52,7 +52,7 @@ def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, short_folder, mo
         if journal.run.epoch % 5 == 0:
             measured.append({"epoch": journal.run.epoch, **resources(tmp_path)})
 
-    monkeypatch.setattr(Journal, "epoch", watched)
+    monkeypatch.setattr(Journal, "record_epoch", watched)
     CartoonGAN.main(tiny_run(data, tmp_path / "results", *OPTIONS.split(), "--train_epoch", epochs))
     gc.unfreeze()
     later = measured[len(measured) // 2 :]
