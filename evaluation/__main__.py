@@ -37,9 +37,8 @@ def parse(argv):
     add = parser.group()
     add("photos", None, path, "folder of the results' photographs", "the first run's test photographs")
     add("drawings", None, path, "folder of the drawings", "the first run's")
-    add(
-        "train_photos", None, path, "folder of photographs to fit style to", "train or trainA beside --photos"
-    )
+    text = "folder of other photographs, to fit style to"
+    add("train_photos", None, path, text, "train or trainA beside --photos")
     add("pairs", None, path, "hazy and clear pictures (data/README.md), to measure PSNR and SSIM too")
     add("features", None, ("inception", "vgg19"), "features of KID and FID", "inception if available")
     add("input_size", None, image_size, "side of the squares, pixels", "the first run's, or 256")

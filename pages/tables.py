@@ -117,18 +117,19 @@ def _best_by(runs):
 def compare_settings(runs):
     """([settings in which runs differ], {setting: text} of those in which they agree).
 
-    The method comes first, then the settings with the most values. Methods differ in an option only if it was
-    given to a run: otherwise each has its default, or does not have the option.
+    The method comes first, then the settings with the most values. Two methods differ in an option only if
+    both have it and it was given to a run: otherwise each has its own default.
     """
     given = set().union(*(run["given"] for run in runs))
+    all_settings = [run["page"]["settings"] for run in runs if run["page"]["settings"]]
     methods = {}  # {method: the settings of its runs}
-    for settings in [run["page"]["settings"] for run in runs if run["page"]["settings"]]:
+    for settings in all_settings:
         methods.setdefault(settings["method"], []).append(settings)
     counts, equal = {}, {}
-    for key in _keys(run["page"]["settings"] for run in runs):
+    for key in _keys(all_settings):
         if key in RECORDING:
             continue
-        values = {  # of the methods that have the setting; a run of an older version may lack it
+        values = {  # {method: texts}; a method may lack the setting, and so may runs of older versions
             method: {figure(settings.get(key)) for settings in group if key in settings or key in given}
             for method, group in methods.items()
             if any(key in settings for settings in group)
@@ -139,7 +140,7 @@ def compare_settings(runs):
             counts[key] = len(distinct)
         elif len(distinct) == 1 and len(values) == len(methods):
             equal[key] = distinct.pop()
-        else:
+        else:  # defaults of the methods, or a setting that one of them lacks
             equal[key] = ", ".join(f"{text} ({method})" for method, (text,) in values.items())
     return sorted(counts, key=lambda key: (key != "method", -counts[key])), equal
 

@@ -105,6 +105,7 @@ async function plot(place, runs) {
   redraw();
 }
 
+/** Draw the curves of one column of metrics.csv. */
 function draw(place, key, runs) {
   const colour = (name) => {
     place.style.color = `var(${name})`;
@@ -140,10 +141,6 @@ function draw(place, key, runs) {
   })));
   const start = -Math.max(...offsets);
   const end = Math.max(...runs.map(({ curves }, at) => (curves.phase || curves[key] || []).length - offsets[at]));
-  const [count, shift] = end > 0 ? [end, 0] : [-start, start]; // during phase one, the ticks count its epochs
-  const power = 10 ** Math.floor(Math.log10(count / 5));
-  const step = Math.max(1, [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= count / 5));
-  const ticks = Array.from({ length: Math.floor(count / step) }, (_, at) => (at + 1) * step);
   const values = traces.flatMap(({ y }) => y).filter((value) => value !== null);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const flat = low === high && low ? { range: [low - Math.abs(low) / 2, low + Math.abs(low) / 2] } : {};
@@ -153,10 +150,7 @@ function draw(place, key, runs) {
     height: 200, margin: { l: 48, r: 8, t: 8, b: 32 }, showlegend: false, hovermode: "closest",
     paper_bgcolor: "transparent", plot_bgcolor: "transparent", separators: ".",
     font: { family: "system-ui, sans-serif", size: 12, color: colour("--soft") },
-    xaxis: {
-      ...axis, showgrid: false, range: [start + 0.5, end + 0.5],
-      tickmode: "array", tickvals: ticks.map((epoch) => epoch + shift), ticktext: ticks.map(String),
-    },
+    xaxis: { ...axis, ...epochTicks(start, end), showgrid: false, range: [start + 0.5, end + 0.5] },
     yaxis: { ...axis, ...flat, nticks: 5 },
     shapes: [
       { ...shape, type: "rect", x0: start + 0.5, x1: 0.5, line: { width: 0 }, fillcolor: colour("--shade"), layer: "below" },
@@ -166,4 +160,13 @@ function draw(place, key, runs) {
       x, y: 1, yref: "paper", yanchor: "top", text: "▾", showarrow: false, font: { color: colour }, hovertext: safe(text),
     })),
   }, { displayModeBar: false, responsive: true });
+}
+
+/** About five ticks at round epochs of phase two; while there are none, at those of phase one. */
+function epochTicks(start, end) {
+  const [count, shift] = end > 0 ? [end, 0] : [-start, start];
+  const power = 10 ** Math.floor(Math.log10(count / 5));
+  const step = Math.max(1, [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= count / 5));
+  const epochs = Array.from({ length: Math.floor(count / step) }, (_, at) => (at + 1) * step);
+  return { tickmode: "array", tickvals: epochs.map((epoch) => epoch + shift), ticktext: epochs.map(String) };
 }
