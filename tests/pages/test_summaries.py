@@ -97,11 +97,12 @@ def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path)
     folder = leave_run(tmp_path, "P")
     row = {"phase": 2, "epoch": 4, "content": 0.5, "kid_drawings": 0.0123456}
     history.add(folder / "metrics.csv", row)
+    history.add(folder / "metrics.csv", {"phase": 2, "epoch": 5, "content": 0.4})  # kid was not measured
     own = {"pictures": 9, "kid": 0.25, "ssim": 0.7}
     rows = {"photos": {"kid": 0.9}, "out/P_results": own | {"x": "n"}}
     (folder / "evaluation.json").write_text(json.dumps({"rows": rows, "remarks": ["a is"]}))
     run = summaries.read(folder)
-    assert run["last"].items() >= {"content": 0.5, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}.items()
+    assert run["last"].items() >= {"content": 0.4, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}.items()
     assert run["remarks"] == ["a is"]
     assert (run["best"].column, run["best"].value, run["best"].epoch) == ("kid_drawings", 0.012346, 4)
     assert run["evaluation"] == [("photos", {"kid": 0.9}), ("out/P_results", own)]
