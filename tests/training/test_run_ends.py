@@ -165,14 +165,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, function, number, d
     assert {change["option"] for change in changes} == ({"lrG"} if phase == 1 else {"lrG", "lrD"})
     for change in changes:
         assert [change[key] for key in ("to", "phase", "epoch", "step")] == [2e-5, phase, 2, 1]
-    changed = f"reported: changed from phase {phase}, epoch 2, after step 1 on: lrG is 2e-05"
-    assert changed in (folder / "log.txt").read_text()
     used = {float(row["learning_rate"]) for row in rows(folder) if row["phase"] == str(phase)}
     assert sorted(used) == pytest.approx([2e-5, 2e-4] if phase == 1 else [2e-6, 2e-5, 2e-4])
-    assert "epoch 2, after step 1: lrG 2e-05, was 0.0002" in (folder / "index.html").read_text()
-
-
-# Wrong use
 
 
 def test_wrong_use_is_one_line_and_makes_nothing(run_cli, data, tmp_path):
