@@ -60,6 +60,9 @@ def test_options_that_contradict_each_other_are_refused(argv, message):
     assert message in refusal(*argv.split())
 
 
+# settings.json
+
+
 def test_settings_record_all_that_a_result_depends_on(tmp_path):
     config.write_settings(tmp_path, settings("--name", "Paprika", "--ngf", "16", "--vgg_model", "random"))
     record = json.loads((tmp_path / "settings.json").read_text())
@@ -111,6 +114,6 @@ def test_a_resumed_run_adds_its_command_and_the_changed_options(capsys):
         "tv_lambda": {"option": "tv_lambda", "from": 0, "to": 2.0, **where},
         "precision": {"option": "precision", "from": "fp32", "to": "bf16", **where},
     }
-    assert "phase 2, epoch 7, after step 30 on: lrG is 1e-05, was 0.0002" in capsys.readouterr().err
+    assert " epoch 7, after step 30 on: tv_lambda is 2.0, was 0; lrG is" in capsys.readouterr().err
     longer = settings(*RESUME, "--train_epoch", "400", earlier=record, precision="bf16")
     assert [change["option"] for change in longer["changes"]] == [*changes, "train_epoch"]

@@ -52,11 +52,8 @@ def test_the_best_epoch_has_the_highest_style_or_without_styles_the_lowest_kid()
     phase_one = {"phase": "1", "epoch": "9", "kid_drawings": "0.01", "drawn": "0.9"}
     kids = [phase_one, *measured("kid_drawings", 0.5, 0.25, "", 0.26)]
     assert history.best(kids) == (2, "kid_drawings", 0.25, 0.02, [])
-    assert str(history.best(kids)) == "lowest KID: 0.25 after epoch 2"
     assert history.best([phase_one, {"phase": "2", "epoch": "1"}]) is None
 
     styles = measured("drawn", 0.1, 0.3, "", 0.35, 0.32)
     styles[0]["kid_drawings"] = "0.1"  # as in a run that an earlier version began
-    best = history.best([*styles, phase_one])
-    assert best == (4, "drawn", 0.35, 0.04, [5])
-    assert str(best) == "highest style: 0.350 ± 0.040 after epoch 4 (within its error: 5)"
+    assert history.best([*styles, phase_one]) == (4, "drawn", 0.35, 0.04, [5])

@@ -123,7 +123,7 @@ def test_a_best_generator_from_before_a_kill_is_reported(tmp_path, capsys, drawn
     with start(folder, (2, 2), "--eval_every 1") as records:
         assert capsys.readouterr().err == f"warning: {stale}\n"
         records.finish()
-        assert f"\nlowest KID: 0.5 after epoch 1, but {stale}\n" in capsys.readouterr().out
+        assert f"lowest KID: 0.5 after epoch 1, but {stale}\n" in capsys.readouterr().out
         record(records, 9, *measured(0.25))
         records.finish()
     assert "\nlowest KID: 0.25 after epoch 2, in generator_best.pth\n" in capsys.readouterr().out
