@@ -228,6 +228,7 @@ def test_a_finished_run_is_left_as_it_is(finished):
 def test_phase_two_can_be_added_to_phase_one(data, tmp_path):
     folder = train(data, tmp_path, "--pre_train_epoch", 1, "--train_epoch", 0)
     assert not (folder / "Transfer").exists()
+    assert not (folder / "discriminator_latest.pth").exists()
     CartoonGAN.main(["--resume", str(folder), "--train_epoch", "1"])
     assert places(folder) == [(1, 1), (2, 1)]
 
