@@ -117,18 +117,16 @@ def _unit(channels, out, kernel, stride=1, groups=1, bias=False):
     )
 
 
-NETWORKS = {"CycleGAN": CycleGenerator, "AnimeGANv2": AnimeGAN}  # by their name in an architecture
+# By "network" in an architecture, which this program's generator does not have
+NETWORKS = {None: Generator, "CycleGAN": CycleGenerator, "AnimeGANv2": AnimeGAN}
 
 
 def build(architecture, path):
     """The network of an architecture on the meta device. Raises WrongUse that names the file at `path`."""
     try:
-        name = architecture.get("network")
-        if "network" in architecture and name not in NETWORKS:
-            raise ValueError(f"its network is {str(name)[:20]!r}")
         with torch.device("meta"):
-            return NETWORKS.get(name, Generator)(**architecture)
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+            return NETWORKS[architecture.get("network")](**architecture)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise WrongUse(f"{path} holds a generator that is unknown here: {first_line(error)}") from None
 
 

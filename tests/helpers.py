@@ -127,9 +127,8 @@ def places(folder):
 
 def metrics(folder):
     """The rows of a run's metrics.csv without the columns of times."""
-    return [
-        {key: row[key] for key in row if key not in ("seconds", "images_per_second")} for row in rows(folder)
-    ]
+    times = "seconds", "images_per_second"
+    return [{key: row[key] for key in row if key not in times} for row in rows(folder)]
 
 
 def same(one, two):

@@ -34,8 +34,8 @@ def command(ckpt, tmp_path):
     return call
 
 
-def put(path, height=16, width=20, seed=0):
-    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+def put(path, height=16, width=20):
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     Image.fromarray(image).save(path)
     return image
 

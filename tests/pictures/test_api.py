@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from bad_data import noise
 from helpers import ROOT
 from PIL import Image
 
@@ -15,6 +16,8 @@ from networks import Generator
 from pictures import checkpoints
 from pictures.api import apply_model, load_model
 from utils import WrongUse
+
+PHOTO = np.asarray(noise(45, 30))
 
 
 @pytest.fixture
@@ -27,14 +30,8 @@ def run(tmp_path):
     return folder
 
 
-@pytest.fixture
-def photo():
-    noise = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(noise).resize((45, 30)))
-
-
-def test_a_run_folder_gives_its_running_mean_or_else_the_latest(run, photo):
-    made = lambda path: apply_model(load_model(path, "cpu", "fp32"), photo)
+def test_a_run_folder_gives_its_running_mean_or_else_the_latest(run):
+    made = lambda path: apply_model(load_model(path, "cpu", "fp32"), PHOTO)
     mean, latest = made(run / "generator_ema.pth"), made(str(run / "generator_latest.pth"))
     assert not np.array_equal(mean, latest) and np.array_equal(made(run), mean)
     (run / "generator_ema.pth").unlink()
@@ -44,31 +41,31 @@ def test_a_run_folder_gives_its_running_mean_or_else_the_latest(run, photo):
         load_model(run)
 
 
-def test_arrays_pictures_and_lists_give_the_same_kind(run, photo):
+def test_arrays_pictures_and_lists_give_the_same_kind(run):
     model = load_model(run, "cpu", "fp32")
-    made = apply_model(model, photo)
-    assert (made.dtype, made.shape) == (np.uint8, photo.shape) and not np.array_equal(made, photo)
-    array, image = apply_model(model, [photo, Image.fromarray(photo)])
+    made = apply_model(model, PHOTO)
+    assert (made.dtype, made.shape) == (np.uint8, PHOTO.shape) and not np.array_equal(made, PHOTO)
+    array, image = apply_model(model, [PHOTO, Image.fromarray(PHOTO)])
     assert np.array_equal(array, made) and np.array_equal(np.asarray(image), made)
-    assert np.array_equal(apply_model(model, photo, strength=0), photo)
-    assert not np.array_equal(apply_model(model, photo, keep_colour="chroma"), made)
-    lying = Image.fromarray(np.rot90(photo).copy())
+    assert np.array_equal(apply_model(model, PHOTO, strength=0), PHOTO)
+    assert not np.array_equal(apply_model(model, PHOTO, keep_colour="chroma"), made)
+    lying = Image.fromarray(np.rot90(PHOTO).copy())
     lying.getexif()[0x0112] = 6  # show it turned by 90 degrees clockwise
     assert np.array_equal(np.asarray(apply_model(model, lying)), made)
-    assert lying.size == photo.shape[:2] and lying.getexif()[0x0112] == 6  # the caller's object is unchanged
+    assert lying.size == PHOTO.shape[:2] and lying.getexif()[0x0112] == 6  # the caller's object is unchanged
     with pytest.raises(TypeError, match=r"height x width x 3, RGB; not float64 of shape \(30,"):
-        apply_model(model, photo / 255)
+        apply_model(model, PHOTO / 255)
     for wrong in ({"keep_colour": "croma"}, {"strength": 2}):
         with pytest.raises(ValueError, match=r"croma|strength 2"):
-            apply_model(model, photo, **wrong)
+            apply_model(model, PHOTO, **wrong)
 
 
 @pytest.mark.parametrize("installed", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_the_lines_of_the_readme(run, photo, tmp_path, monkeypatch, installed):
+def test_the_lines_of_the_readme(run, tmp_path, monkeypatch, installed):
     """Also in another folder, once the program is installed."""
     (lines,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
     (tmp_path / "lines.py").write_text(lines)
-    Image.fromarray(photo).save(tmp_path / "photo.jpg")
+    Image.fromarray(PHOTO).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     if installed:
         pytest.importorskip("setuptools")

@@ -171,6 +171,7 @@ NO_WEIGHTS = "holds no weights by name"
     [
         (architecture(ngf=8), "size mismatch for down.0.weight"),
         (architecture(network=["CycleGAN"]), UNKNOWN),
+        (architecture(network="Newer"), f"{UNKNOWN}: 'Newer'"),
         (architecture(ngf=10**600), "its ngf is"),
         (architecture(**{"a\nb": 1}), UNKNOWN),
         (lambda file: file.update(architecture=None), UNKNOWN),

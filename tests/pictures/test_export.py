@@ -6,6 +6,7 @@ import runpy
 import numpy as np
 import pytest
 import torch
+from bad_data import noise
 from foreign import PROGRAMS
 from helpers import ROOT
 from PIL import Image
@@ -56,8 +57,7 @@ def test_every_form_is_exported(tmp_path, form, capsys):
 def test_the_lines_of_the_docs_apply_an_exported_model(tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
     assert exported_difference(tmp_path, ours(norm="mixed", predict="change"), capsys) < 1e-3
-    noise = np.random.default_rng(0).integers(0, 256, (33, 46, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "photo.jpg")
+    noise(46, 33).save(tmp_path / "photo.jpg")
     (lines,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/applying.md").read_text(), re.M | re.S)
     (tmp_path / "lines.py").write_text(lines)
     monkeypatch.chdir(tmp_path)

@@ -149,7 +149,7 @@ def test_damaged_sound_is_skipped(tmp_path, extension):
 
 LATE = 60  # seconds at which the film begins
 SUBTITLES = "1\n00:01:00,500 --> 00:01:01,000\n<i>The</i> sea\n"
-TEXTS = [(0.5, b"<i>The</i> sea")]
+TEXTS = [(0.5, 0.5, b"<i>The</i> sea")]  # begin and length in seconds
 COVER = encoded(noise(20, 10))
 CHAPTERS = [("One", 0, 1), ("Two", 1, 2)]  # title, seconds
 FLAGS = av.stream.Disposition
@@ -204,7 +204,8 @@ def describe(path):
         ]
         attached = [(each.name, each.mimetype, each.data) for each in file.streams.attachments]
         packets = [packet for packet in file.demux(*file.streams.subtitles) if packet.size > 2]
-        texts = [(round(float(packet.pts * packet.time_base), 1), bytes(packet)) for packet in packets]
+        seconds = lambda packet, ticks: round(float(ticks * packet.time_base), 1)
+        texts = [(seconds(p, p.pts), seconds(p, p.duration), bytes(p)) for p in packets]
         return {key.lower(): value for key, value in file.metadata.items()}, tracks, chapters, attached, texts
 
 
