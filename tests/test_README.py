@@ -1,4 +1,4 @@
-"""The README's commands, run on sample data; the commands and links of all pages exist."""
+"""The README's commands, run on sample data; the commands, options, files and links of all pages exist."""
 
 import argparse
 import importlib
@@ -17,6 +17,7 @@ PAGES = [
     *sorted(ROOT.glob("docs/*.md")),
 ]
 TEXTS = [*PAGES, *sorted(ROOT.glob("experiments/*.txt"))]
+OPTION = r"(?<![\w-])--[a-zA-Z][\w-]*"
 LINK = r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)"
 # Commands at the start of a line or of a code span; in a preset they are comments.
 COMMAND = r"(?:^[# ]*|`)((?:(?:\.venv/bin/)?python|torchrun) \S[^`\n]*)"
@@ -94,7 +95,7 @@ def test_every_command_of_a_text_parses(text, monkeypatch):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_of_a_page_exist(page):
+def test_links_and_files_of_a_page_exist(page):
     for target, heading in re.findall(LINK, page.read_text()):
         if target.startswith("http"):
             continue
@@ -103,3 +104,21 @@ def test_links_of_a_page_exist(page):
         if heading:
             titles = re.findall(r"^#+ (.+)$", linked.read_text(), re.M)
             assert heading in [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+    for name in re.findall(r"(?<![\w/.])(?:[\w/]+\.py|experiments/\w+\.txt)\b", page.read_text()):
+        assert (ROOT / name).is_file() or list(ROOT.glob(f"*/{name}")), name
+
+
+# Of torchrun, docker, TensorBoard, uv and sbatch.
+OTHERS = """--standalone --nproc_per_node --nnodes --max-restarts --rdzv_backend --rdzv_endpoint --shm-size
+--ipc --logdir --torch-backend --signal"""
+
+
+def test_options_named_in_the_pages_exist(capsys):
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("[a-z]*/*.py")]:
+        if re.search(r"^def main\(", path.read_text(), re.M):
+            module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            with pytest.raises(SystemExit):
+                module.main(["--help"])
+    known = {*re.findall(OPTION, capsys.readouterr().out), *OTHERS.split()}
+    for page in PAGES:
+        assert {*re.findall(OPTION, page.read_text())} <= known, page.name

@@ -19,7 +19,7 @@ import utils
 from networks import CONVOLUTIONS, VGG19, Generator
 from pictures import checkpoints, images, inference
 from support import gpu
-from training import history, options
+from training import history, options, samples
 from training.steps import Scaler
 from utils import RunFailed, Stopped, WrongUse
 
@@ -235,6 +235,22 @@ def test_tf32_is_a_choice_from_the_a100_on(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
     with pytest.raises(WrongUse, match="tf32 needs an A100 or a later NVIDIA GPU: use --precision fp32"):
         gpu.choose_arithmetic(torch.device("cuda"), "tf32")
+    with pytest.raises(WrongUse, match="tf32 needs an A100"):
+        gpu.choose_arithmetic(torch.device("cpu"), "tf32")
+
+
+def test_a_run_searches_while_it_trains_and_not_for_samples_and_measures(data, tmp_path, monkeypatch):
+    searched, forward = {True: [], False: []}, Generator.forward
+
+    def watched(self, photo, flat=False):
+        searched[torch.is_grad_enabled()].append(torch.backends.cudnn.benchmark)
+        return forward(self, photo, flat)
+
+    monkeypatch.setattr(Generator, "forward", watched)
+    at_step(monkeypatch, 1, samples.draw)
+    CartoonGAN.main(tiny_run(data, tmp_path, "--pre_train_epoch", 1, "--train_epoch", 1, "--eval_every", 1))
+    assert searched[True] == [True] * 6
+    assert len(searched[False]) > 8 and not any(searched[False])
 
 
 # Fake CUDA tensors: a tensor on another device or in another precision would raise

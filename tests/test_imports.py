@@ -59,3 +59,11 @@ def test_a_wrong_command_is_refused_before_anything_slow_is_loaded(command, run_
     assert "utils" in loaded and not loaded & {"torch", "torchvision", "matplotlib", "jinja2", "plotly"}
     (error,) = (line for line in lines if not line.startswith("import time:"))
     assert done.returncode == 2 and done.stdout == "" and error.startswith("error: ")
+
+
+def test_a_script_finds_its_modules_without_its_own_folder_in_the_path(run_cli):
+    assert (
+        run_cli("-P", "CartoonGAN.py", "--help").returncode
+        == run_cli("-P", "test.py", "--help").returncode
+        == 0
+    )
