@@ -11,7 +11,11 @@ from helpers import TINY, VGG
 
 import CartoonGAN
 import edge_promoting
+import networks
+import test
 from evaluation import __main__ as evaluation
+from pictures import checkpoints
+from utils import RunFailed
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes decoding.py's filter
 
@@ -53,6 +57,18 @@ def test_edge_promoting(data, capfd):
     output = capfd.readouterr()
     assert f"{6 + len(UNUSUAL)} pairs in" in output.out
     assert_reported(output.err, reasons, "cannot read ")
+
+
+def test_test_py(data, tmp_path, capfd):
+    reasons = fill(data / "in")
+    del reasons[data / "in/row.png"]
+    checkpoints.save(tmp_path / "net.pth", checkpoints.generator_file(networks.Generator(ngf=4, nb=1)))
+    folders = ["--image_dir", data / "in", "--output_image_dir", tmp_path / "out"]
+    argv = [*folders, "--pre_trained_model", tmp_path / "net.pth", "--device", "cpu", "--size", "64"]
+    with pytest.raises(RunFailed, match=f"{len(reasons)} of {len(BAD | UNUSUAL)} pictures failed"):
+        test.main([str(word) for word in argv])
+    assert_reported(capfd.readouterr().err, reasons, "")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*UNUSUAL, "row.png"}
 
 
 def test_evaluation(data, tmp_path, capfd):
