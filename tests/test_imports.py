@@ -62,8 +62,5 @@ def test_a_wrong_command_is_refused_before_anything_slow_is_loaded(command, run_
 
 
 def test_a_script_finds_its_modules_without_its_own_folder_in_the_path(run_cli):
-    assert (
-        run_cli("-P", "CartoonGAN.py", "--help").returncode
-        == run_cli("-P", "test.py", "--help").returncode
-        == 0
-    )
+    for script in ("CartoonGAN.py", "test.py"):
+        assert run_cli("-P", script, "--help").returncode == 0

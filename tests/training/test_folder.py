@@ -200,6 +200,17 @@ def test_an_earlier_version_lacked_an_option_or_had_one_more(earlier, typed):
     assert "'content_norm' is not an option of this version" in refusal("--resume", folder)
 
 
+def test_a_restart_by_torchrun_resumes_only_its_own_run(earlier, typed, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this launch")
+    folder = earlier()
+    assert "holds this run already" in refusal(*typed)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert find_run(typed).earlier == read_settings(folder)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a later launch")
+    assert "holds this run already" in refusal(*typed)
+
+
 # The lock
 
 

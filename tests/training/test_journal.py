@@ -1,6 +1,7 @@
 """What a run records: a row and events an epoch, samples, kept checkpoints, warnings, how it ended."""
 
 import math
+import types
 
 import numpy as np
 import pytest
@@ -67,6 +68,23 @@ def test_an_epoch_is_a_row_a_line_and_events(tmp_path, capsys, drawn):
     first, second = events.Images("samples")  # of epochs 4 and 5: every 2, and the last
     assert drawn == [(2, 4), (2, 5)] and (first.step, second.step) == (6, 7)
     assert (first.width, first.height) == (512, 34) and shown == [records.folder] * 5
+
+
+def test_the_plot_and_the_pages_take_a_small_share_of_the_time(tmp_path, monkeypatch, drawn):
+    """Pages that take a second are written every 20 seconds, however many epochs, and at the end."""
+    shown, clock = [], types.SimpleNamespace(now=100.0)
+
+    def show(_):
+        shown.append(clock.now)
+        clock.now += 1
+
+    monkeypatch.setattr(journal.time, "monotonic", lambda: clock.now)
+    with start(tmp_path / "P_results", after_samples=show) as records:
+        shown.clear()
+        for records.run.epoch in range(1, 101):
+            clock.now += 1
+            records.record_epoch(100)
+    assert len(shown) == 6 and shown[-1] == clock.now - 1 and len(drawn) == 100
 
 
 def test_samples_are_removed_but_for_some_early_and_the_last(tmp_path, drawn):
