@@ -15,10 +15,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture
 def run_cli():
-    """Run `python *args` in the repository: run_cli("CartoonGAN.py", "--name", "x") -> CompletedProcess.
-
-    Keywords go to subprocess.run.
-    """
+    """run_cli("CartoonGAN.py", "--name", "x", **options of subprocess.run) -> CompletedProcess."""
 
     def run(*args, **options):
         command = [sys.executable, *map(str, args)]

@@ -25,10 +25,7 @@ def attempt(argv, output, fault):
 
 
 def finish(server, argv, output, fault=((), None)):
-    """An `attempt` in a process of the multiprocessing context `server`: (exit status, output).
-
-    The status of a killed process is -9.
-    """
+    """An `attempt` in a process of `server`: (exit status, output). The status is -9 if it was killed."""
     process = server.Process(target=attempt, args=(argv, output, fault))
     process.start()
     process.join(300)

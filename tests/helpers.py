@@ -71,10 +71,7 @@ def refusal(function, *argv, **more):
 
 
 def make_data(folder, photos=6, tests=3, drawings=6):
-    """Make a folder of photographs, test photographs and drawings of 48 to 80 pixels a side.
-
-    Photographs are soft spots of colour, drawings flat shapes with an ink outline.
-    """
+    """Make a folder of photographs (soft spots of colour) and drawings (flat shapes with an ink outline)."""
     rng = np.random.default_rng(0)
     for part, count in (("src_data/train", photos), ("src_data/test", tests), ("tgt_data/train", drawings)):
         (folder / part).mkdir(parents=True)
@@ -127,9 +124,8 @@ def places(folder):
 
 def metrics(folder):
     """The rows of a run's metrics.csv without the columns of times."""
-    return [
-        {key: row[key] for key in row if key not in ("seconds", "images_per_second")} for row in rows(folder)
-    ]
+    times = "seconds", "images_per_second"
+    return [{key: row[key] for key in row if key not in times} for row in rows(folder)]
 
 
 def same(one, two):
@@ -155,10 +151,7 @@ def die(_):
 
 
 def at_step(monkeypatch, number, do):
-    """Call do(run) after step `number`, counted from 1 over both phases, before the run logs it.
-
-    Returns a list that gets an item per step.
-    """
+    """Call do(run) after step `number` (from 1), before it is logged; returns a list that grows by step."""
     steps, log_step = [], Run.log_step
 
     def watched(run, terms):

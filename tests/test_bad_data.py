@@ -1,4 +1,4 @@
-"""Bad files among good ones: every command reports each in one line, and does the rest."""
+"""Bad files among good ones: each is reported in one line, and the rest is done."""
 
 import errno
 import json
@@ -65,8 +65,7 @@ def test_test_py(data, tmp_path, capfd):
     checkpoints.save(tmp_path / "net.pth", checkpoints.generator_file(networks.Generator(ngf=4, nb=1)))
     folders = ["--image_dir", data / "in", "--output_image_dir", tmp_path / "out"]
     argv = [*folders, "--pre_trained_model", tmp_path / "net.pth", "--device", "cpu", "--size", "64"]
-    message = f"{len(reasons)} of {len(BAD | UNUSUAL)} pictures failed"
-    with pytest.raises(RunFailed, match=message):
+    with pytest.raises(RunFailed, match=f"{len(reasons)} of {len(BAD | UNUSUAL)} pictures failed"):
         test.main([str(word) for word in argv])
     assert_reported(capfd.readouterr().err, reasons, "")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*UNUSUAL, "row.png"}

@@ -19,7 +19,7 @@ import utils
 from networks import CONVOLUTIONS, VGG19, Generator
 from pictures import checkpoints, images, inference
 from support import gpu
-from training import history, options, samples
+from training import history, options
 from training.steps import Scaler
 from utils import RunFailed, Stopped, WrongUse
 
@@ -228,29 +228,13 @@ def test_float32_is_float32_in_training_and_in_applying():
     assert not cudnn.allow_tf32 and not products.allow_tf32
 
 
-@pytest.mark.parametrize(("device", "capability"), [("cpu", (8, 0)), ("cuda", (7, 5)), ("cuda", (8, 0))])
-def test_tf32_is_a_choice_from_the_a100_on(device, capability, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    if (device, capability) == ("cuda", (8, 0)):
-        gpu.choose_arithmetic(torch.device(device), "tf32")
-        assert torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32
-    else:
-        with pytest.raises(WrongUse, match="tf32 needs an A100 or a later NVIDIA GPU: use --precision fp32"):
-            gpu.choose_arithmetic(torch.device(device), "tf32")
-
-
-def test_a_run_searches_while_it_trains_and_not_for_samples_and_measures(data, tmp_path, monkeypatch):
-    searched, forward = {True: [], False: []}, Generator.forward
-
-    def watched(self, photo, flat=False):
-        searched[torch.is_grad_enabled()].append(torch.backends.cudnn.benchmark)
-        return forward(self, photo, flat)
-
-    monkeypatch.setattr(Generator, "forward", watched)
-    at_step(monkeypatch, 1, samples.draw)
-    CartoonGAN.main(tiny_run(data, tmp_path, "--pre_train_epoch", 1, "--train_epoch", 1, "--eval_every", 1))
-    assert searched[True] == [True] * 6
-    assert len(searched[False]) > 8 and not any(searched[False])
+def test_tf32_is_a_choice_from_the_a100_on(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    gpu.choose_arithmetic(torch.device("cuda"), "tf32")
+    assert torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    with pytest.raises(WrongUse, match="tf32 needs an A100 or a later NVIDIA GPU: use --precision fp32"):
+        gpu.choose_arithmetic(torch.device("cuda"), "tf32")
 
 
 # Fake CUDA tensors: a tensor on another device or in another precision would raise
@@ -260,7 +244,6 @@ def test_a_run_searches_while_it_trains_and_not_for_samples_and_measures(data, t
     ("kind", "dtype", "tile"), [("instance", torch.float16, None), ("layer", torch.bfloat16, 16)]
 )
 def test_a_generator_is_applied_on_a_gpu(kind, dtype, tile):
-    """As test.py does it."""
     with FakeTensorMode():
         with torch.device("cuda:0"):
             generator = Generator(ngf=4, nb=1, norm=kind)

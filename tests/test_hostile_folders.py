@@ -3,47 +3,33 @@
 import json
 import re
 
-import helpers
 import pytest
-from helpers import TINY, contents, make_data
+from helpers import TINY, contents, make_data, refusal
 
 import CartoonGAN
 from pages import __main__ as pages
 from pictures import checkpoints
 from training import history
 from training.options import CARTOONGAN
-from utils import report
 
-
-def refusal(capsys, main, *argv):
-    """The one-line error of a command, as a person reads it."""
-    report(helpers.refusal(main, *argv))
-    *_, line = capsys.readouterr().err.splitlines()
-    assert line.isprintable() and len(line) < 1000
-    return line
-
-
-EDITS = [({"batch_size": value}, {}, "batch_size") for value in ("abc", -3, True, [8], "8")]
-EDITS += [({"src_data": "\udcff"}, {}, "--src_data"), ({"independent_edges": 1}, {}, "--independent_edges")]
-EDITS += [({"a\nb": 1}, {}, r"'a\nb' is not an option"), ({"x" * 2000: 1}, {}, f"'{'x' * 40}' is not")]
-EDITS += [({}, {"given": None}, "its given are not"), ({}, {"commands": ["a", 1]}, "its commands are not")]
+EDITS = [({"batch_size": value}, {}, "batch_size") for value in (-3, True, [8], "8")]
+EDITS += [({"a\nb": 1}, {}, r"'a\nb' is not an option"), ({}, {"given": None}, "its given are not")]
 EDITS += [({}, {"data": {"a": 6}}, "its data are not"), ({}, {"changes": ["lrG"]}, "its changes are not")]
 
 
 @pytest.mark.parametrize(("options", "others", "message"), EDITS)
-def test_settings_that_were_edited_are_refused_and_left_alone(tmp_path, capsys, options, others, message):
+def test_settings_that_were_edited_are_refused_and_left_alone(tmp_path, options, others, message):
     folder = tmp_path / "P_10_100_8_results"
     folder.mkdir()
     options = CARTOONGAN.defaults() | {"name": "P"} | options
     record = {"options": options, "given": [], "commands": ["a"]} | others
     text = json.dumps(record)
     (folder / "settings.json").write_text(text)
-    line = refusal(capsys, CartoonGAN.main, "--resume", folder)
+    line = refusal(CartoonGAN.main, "--resume", folder)
     assert message in line and str(folder) in line
-    line = refusal(capsys, CartoonGAN.main, "--name", "P", "--results_dir", tmp_path)
-    assert "its settings cannot be read" in line
+    assert "cannot be read" in refusal(CartoonGAN.main, "--name", "P", "--results_dir", tmp_path)
     checkpoints.save(folder / "state_latest.pth", {"settings": record})
-    assert str(folder) in refusal(capsys, CartoonGAN.main, "--resume", folder)
+    assert str(folder) in refusal(CartoonGAN.main, "--resume", folder)
     assert (folder / "settings.json").read_text() == text and len(list(folder.iterdir())) == 2
 
 
@@ -56,10 +42,10 @@ def test_cells_that_are_not_numbers_are_ignored(tmp_path):
 
 
 @pytest.mark.parametrize("which", ["--name", "--tag"])
-def test_a_name_that_no_folder_should_have_is_refused(tmp_path, monkeypatch, capsys, which):
+def test_a_name_that_no_folder_should_have_is_refused(tmp_path, monkeypatch, which):
     monkeypatch.chdir(tmp_path)
     for name in ("..", ".a", "a/b", "/a", "a\nb", "a\0b", "\x1b[2Ja", "\udcff", "", "x" * 201, "é" * 120):
-        refusal(capsys, CartoonGAN.main, f"{which}={name}")
+        refusal(CartoonGAN.main, f"{which}={name}")
     assert not list(tmp_path.iterdir())
 
 

@@ -25,24 +25,18 @@ BELOW["survey"] = BELOW["benchmark"]
 BELOW["experiments"] = BELOW["benchmark"]
 
 
-@pytest.fixture(scope="module")
-def graph():
-    """{module of the program: the modules of the program that it imports, anywhere in the file}."""
+def test_imports_go_one_way_and_not_in_a_circle():
     paths = [path for part in BELOW for path in (ROOT / f"{part}.py", *ROOT.glob(f"{part}/**/*.py"))]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths if path.is_file()}
     known = {name.removesuffix(".__init__"): path for name, path in names.items()}
-    found = {name: set() for name in known}
+    graph = {name: set() for name in known}  # the modules that each imports, anywhere in its file
     for name, path in known.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 inner = [(f"{node.module}.{alias.name}", node.module) for alias in node.names]
                 imported = [one if one in known else package for one, package in inner]
-            found[name] |= {other for other in imported if other in known and other != name}
-    return found
-
-
-def test_imports_go_one_way_and_not_in_a_circle(graph):
+            graph[name] |= {other for other in imported if other in known and other != name}
     wrong = []
     for name, imported in graph.items():
         part = name.split(".")[0]
@@ -53,16 +47,8 @@ def test_imports_go_one_way_and_not_in_a_circle(graph):
         graphlib.TopologicalSorter(each).prepare()  # raises CycleError
 
 
-COMMANDS = [
-    "CartoonGAN.py --ngf 0",
-    "CartoonGAN.py --src_data no/such/folder",
-    "CartoonGAN.py --resume no/such/run",
-    "test.py --pre_trained_model=g.pth --image_dir=no/such --output_image_dir=out",
-    "-m experiments.sweep --ngf 0,4",
-    "-m pages no/such/folder --list",
-    "-m benchmark nothing",
-    "-m survey.cyclegan --con_lambda 1",
-]
+COMMANDS = ["CartoonGAN.py --ngf 0", "test.py --image_dir=no/such", "-m experiments.sweep --ngf 0,4"]
+COMMANDS += ["-m pages no/such/folder --list", "-m survey.cyclegan --con_lambda 1"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -73,8 +59,3 @@ def test_a_wrong_command_is_refused_before_anything_slow_is_loaded(command, run_
     assert "utils" in loaded and not loaded & {"torch", "torchvision", "matplotlib", "jinja2", "plotly"}
     (error,) = (line for line in lines if not line.startswith("import time:"))
     assert done.returncode == 2 and done.stdout == "" and error.startswith("error: ")
-
-
-@pytest.mark.parametrize("script", ["CartoonGAN.py", "test.py", "edge_promoting.py"])
-def test_a_script_finds_its_modules_without_its_own_folder_in_the_path(script, run_cli):
-    assert run_cli("-P", script, "--help").returncode == 0

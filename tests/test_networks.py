@@ -4,10 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from helpers import VGG
 from torch import nn
 
-from networks import CONTENT, CONVOLUTIONS, STYLE, VGG19, Discriminator, Generator, draw_scales, stylise
+from networks import CONVOLUTIONS, STYLE, VGG19, Discriminator, Generator, draw_scales, stylise
 from pictures import checkpoints, inference
 from support.filters import Flatten, guided_filter
 from support.norm import InstanceNorm, LayerNorm
@@ -205,17 +204,3 @@ def test_feature_maps_are_torchvisions():
     for mine, one in zip(made, expected, strict=True):
         assert torch.allclose(mine, one, rtol=1e-4, atol=1e-5)
     assert not any(parameter.requires_grad for parameter in ours.parameters())
-
-
-def test_maps_run_once_and_end_at_the_last_layer_that_is_needed():
-    """On a narrow VGG19 with the same layers. Grey is fed as three equal channels."""
-    vgg, ran = checkpoints.load_vgg(VGG), []
-    assert vgg.state_dict().keys() == VGG19().state_dict().keys()
-    for place, layer in enumerate(vgg.features):
-        layer.register_forward_hook(lambda *_, place=place: ran.append(place))
-    picture = torch.rand(1, 1, 16, 16) * 2 - 1
-    for places, layers_run in ((STYLE, 21), (STYLE + CONTENT, 26), ((), 0)):
-        ran.clear()
-        made = vgg.maps(picture, places)
-        assert ran == list(range(layers_run)) and len(made) == len(places)
-    assert vgg(picture).equal(vgg(picture.expand(1, 3, 16, 16)))

@@ -7,7 +7,6 @@ from urllib.parse import quote, unquote
 
 import pytest
 from helpers import leave_run, make_data, tiny_run
-from PIL import Image
 from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -199,17 +198,6 @@ def test_curves_with_gaps_errors_references_and_changes(tmp_path, page):
     assert (drawn[0]["x"], drawn[0]["y"][-1]) == ([*range(10, 101, 10)], 1)
     assert drawn[0]["error_y"]["array"] == [0.05] * 10
     assert [curve["y"][0] for curve in drawn[1:]] == [0.3, 0.5]
-
-
-def test_a_run_opens_on_a_test_photograph_that_is_not_small(tmp_path, page):
-    sizes = {"test_1": (16, 8), "test_2": (80, 30), "test_3": (80, 40), "train_1": (200, 100)}
-    folder = leave_run(tmp_path, "First", photos=sizes)
-    for name, size in sizes.items():
-        Image.new("RGB", size).save(folder / f"Transfer/3_epoch_First_{name}.png")
-    writing.update(folder)
-    page.open(folder / "index.html")
-    page.wait(lambda: page.image() == "3_epoch_First_test_2.png")
-    assert page.texts("#photos [aria-pressed=true]") == ["test 2"]
 
 
 def test_images_of_any_name_and_damaged_ones(tmp_path, page):

@@ -45,38 +45,18 @@ def test_a_run_without_a_log_is_finished_if_its_epochs_are_done(tmp_path, planne
     assert summaries.read(folder)["state"] == state
 
 
-def test_file_names_of_any_kind(tmp_path):
-    folder = tmp_path / "old_results"
-    (folder / "Transfer").mkdir(parents=True)
-    names = ["epoch_0010_a.png", "epoch_0009_a.png", "a b.jpg", "画像 2.png", "x%20y.webp", "#?.png"]
-    names += ["12345678901234567890_epoch_q_test_1.png", "2_epoch_q_test_1.jpg", "3_epoch_q_test_1.png"]
-    names += ["{epoch}_epoch_r_train_1.png", "4_epoch_{epoch}_train_1.png", "1_epochs_1_epoch_s.png"]
-    names += ["1_epochs_2_epoch_s.png", os.fsdecode(b"\xff\xfe.png")]
-    for name in (*names, "notes.txt", ".hidden.png"):
-        (folder / "Transfer" / name).write_bytes(b"x")
-    run = summaries.read(folder)
-    photos, urls = (run["page"]["samples"][kind] for kind in ("photos", "others"))
-    urls += [url for photo in photos for url in photo["images"].values()]
-    assert sorted(urls) == sorted(f"Transfer/{summaries.url(name)}" for name in names)
-    assert [photo["name"] for photo in photos] == ["1_epochs_…_epoch_s", "epoch_…_a", "test 1", "train 1"]
-    assert run["state"] == "unknown" and run["phases"][1] == (12345678901234567890, None)
-
-
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
         ("settings.json", b"{", "settings.json is damaged"),
         ("settings.json", b'{"options": {}, "data": 3, "versions": [], "given": 1, "commands": {}}', None),
-        ("metrics.csv", None, "metrics.csv is missing"),
         ("metrics.csv", b"phase,epoch,content\n1,1,what\n", "metrics.csv, row 1, content: 'what' is not a"),
         ("metrics.csv", b"phase,epoch\n1,1,2,3\n1\n,,\n", None),
         ("metrics.csv", b"\xff\xfe\x00", "metrics.csv cannot be read"),
         ("metrics.csv", b"content\nnan\ninf\n", None),
-        ("generator_latest.pth", None, "generator_latest.pth is missing"),
         ("Transfer/2_epoch_P_test_1.png", None, "test 1 has no image of epoch 2"),
         ("Transfer/2_epoch_P_test_1.png", b"", "Transfer/2_epoch_P_test_1.png is empty"),
         ("evaluation.json", b"{", "evaluation.json cannot be read"),
-        ("evaluation.json", b"[[1], null]", "evaluation.json cannot be read"),
         ("log.txt", b"\xff\nnonsense\n2030-01-01", None),
     ],
 )
@@ -118,8 +98,6 @@ def test_runs_are_found_by_name_or_content(tmp_path):
 
 
 def test_folders_that_cannot_be_read_are_problems(tmp_path, monkeypatch):
-    refuse = mock.Mock(side_effect=PermissionError(13, "Permission denied"))
-    monkeypatch.setattr(os, "listdir", refuse)
-    run = summaries.read(leave_run(tmp_path, "P"))
+    monkeypatch.setattr(os, "listdir", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
     problems = [f"{name} cannot be read: Permission denied" for name in ("Reconstruction", "Transfer")]
-    assert run["problems"] == [*problems, "no sample images"] and run["state"] == "finished"
+    assert summaries.read(leave_run(tmp_path, "P"))["problems"] == [*problems, "no sample images"]

@@ -56,11 +56,3 @@ def test_methods_differ_in_given_options_but_not_in_defaults_or_options_that_one
     assert compare(one, other, one) == (["method", "device"], equal | defaults)
     differing = ["method", "batch_size", "device"]
     assert compare(one, other, one, given=["batch_size", "con_lambda"]) == (differing, equal)
-
-
-def test_epochs_and_sizes_as_texts():
-    phases = [[(1, 2), (0, 18)], [(2, 2), (0, 18)], [(2, 2), (0, 0)], [(0, 0), (7, None)]]
-    epochs = ["1 of 2, phase one", "0 of 18", "2 of 2, phase one", "7"]  # as in the names of samples
-    assert [tables.epoch({"phases": each}) for each in phases] == epochs
-    sizes = [tables.size(count) for count in (999, 82_600_000, 5.2e13)]
-    assert sizes == ["999 bytes", "82.6 MB", "52 TB"]

@@ -37,6 +37,7 @@ def test_names_are_shown_as_text_and_linked_to(tmp_path):
     for name in HOSTILE:
         folder = leave_run(tmp_path, name, note=name.replace("∕", "/"))
         (folder / "Transfer" / f"{name}.png").write_bytes(b"x")
+        (folder / "Transfer" / os.fsdecode(b"3_epoch_\xff.png")).write_bytes(b"x")  # no UTF-8
         log_event(folder, "failed", name)
         (tmp_path / f"{name}_survey").mkdir()
         (tmp_path / f"{name}_survey" / summaries.SURVEY).write_text("{}")

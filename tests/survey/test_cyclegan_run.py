@@ -11,7 +11,7 @@ from pictures import checkpoints, images, inference
 from support.arguments import PYTHON
 from survey import cyclegan
 from survey.cyclegan_options import CYCLEGAN
-from training import history, processes, state
+from training import processes, state
 
 NAME = "Tiny_3_2_results"
 TINY = "--ngf 4 --ndf 4 --nb 1 --input_size 40 --batch_size 2 --device cpu --precision fp32 --workers 0"
@@ -32,12 +32,6 @@ def train(data, results, *more):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def no_plots(monkeypatch):
-    """They take most of the time of a tiny run."""
-    monkeypatch.setattr(history, "plot_losses", lambda *_: None)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """(data, folder) of a run that no test changes."""
@@ -49,18 +43,13 @@ def undisturbed(tmp_path_factory):
 def test_what_a_run_leaves_and_its_page_shows(undisturbed):
     data, folder = undisturbed
     assert folder.name == NAME and not (data / "tgt_data/pair").exists()
-    names = {f"train_{n}" for n in range(1, 6)} | {f"test_{n}" for n in range(1, 4)}
-    expected = {f"{epoch}_epoch_Tiny_3_2_{name}_cycle.png" for epoch in (1, 2, 3) for name in names}
-    assert {path.name for path in (folder / "Transfer").iterdir()} == expected
     assert places(folder) == [(2, 1), (2, 2), (2, 3)]
     assert [float(row["learning_rate"]) for row in rows(folder)] == pytest.approx([2e-4, 2e-4, 1e-4])
     for term in ("discriminator", "adversarial", "cycle", "identity"):
         assert all(float(row[f"{term}{way}"]) > 0 for row in rows(folder) for way in ("", "_back"))
     run = summaries.read(folder)
-    assert all(run["page"]["meanings"][column] for column in [*rows(folder)[0]][2:])
     assert run["problems"] == [] and (run["phases"][1], run["state"]) == ((3, 3), "finished")
     assert len(run["page"]["samples"]["photos"]) == 8 and run["page"]["samples"]["others"] == []
-    assert not any(photo["pair"] for photo in run["page"]["samples"]["photos"])
     assert f"{PYTHON} -m survey.cyclegan --resume {folder}" in (folder / "index.html").read_text()
 
 
@@ -97,9 +86,6 @@ def test_a_run_is_measured_and_its_best_generator_kept(undisturbed, tmp_path):
     folder = train(data, tmp_path, "--eval_every", 1, "--vgg_model", VGG, "--train_epoch", 1)
     assert all(np.isfinite(float(rows(folder)[0][name])) for name in ("kid_drawings", "ssim", "new_lines"))
     assert checkpoints.load_generator(folder / "generator_best.pth").architecture["network"] == "CycleGAN"
-
-
-# Several processes
 
 
 def step(rank, count, folder):

@@ -44,9 +44,6 @@ def test_training_minimises_the_sum_and_returns_the_mean_of_its_end():
         feedforward.train(weights, batches, lambda factor: {"a": weights.weight.sum() * factor}, 2, "test")
 
 
-# Optical flow
-
-
 def constant(x, y, height=6, width=8):
     return torch.tensor([x, y], dtype=torch.float32).view(1, 2, 1, 1).expand(1, 2, height, width)
 

@@ -42,13 +42,11 @@ def test_a_second_pass_starts_from_the_enlarged_result_of_the_first(vgg, options
         return passes[-1][1:]
 
     monkeypatch.setattr(gatys.descent, "descend", record)
-    _, alone = paint(options("--init noise --steps 20"), vgg, photo, [drawing])
-    made, losses = paint(options("--init noise --steps 20 --first_size 160"), vgg, photo, [drawing])  # of 256
-    (small, result, _), (start, _, _) = passes[1:]
-    assert passes[0][0].std().item() == pytest.approx(gatys.NOISE, rel=0.05)
+    paint(options("--init noise --steps 2 --first_size 160"), vgg, photo, [drawing])  # of 256
+    (small, result, _), (start, _, _) = passes
+    assert small.std().item() == pytest.approx(gatys.NOISE, rel=0.05)
     assert [*small.shape[2:]] == [round(0.625 * side) for side in photo.shape[2:]]
     torch.testing.assert_close(start, F.interpolate(result, photo.shape[2:], mode="bicubic"))
-    assert made.shape == photo.shape and sum(losses.values()) < sum(alone.values())
 
 
 def test_the_terms_by_hand(vgg, options, pictures):

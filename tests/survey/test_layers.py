@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from networks import VGG19
 from survey import layers
 
 
@@ -28,10 +27,3 @@ def test_features_by_name_in_any_order_and_with_average_pooling(vgg):
     averaged = layers.features(layers.pool_by_average(vgg), picture, ["pool1"])["pool1"]
     torch.testing.assert_close(averaged, nn.functional.avg_pool2d(maps["relu1_2"], 2))
     assert layers.features(vgg, picture, ["pool2"])["pool2"].equal(maps["pool2"])  # a copy was changed
-
-
-def test_layers_that_the_weights_lack_are_reported(vgg, capsys):
-    names = ["relu1_1", "pool4", "relu5_1"]
-    assert layers.available(vgg, names) == names and capsys.readouterr().err == ""
-    assert layers.available(VGG19(width=4), names) == ["relu1_1"]
-    assert "pool4, relu5_1 left out" in capsys.readouterr().err

@@ -79,8 +79,6 @@ def test_a_run_lowers_its_objective_and_its_network_can_be_applied(training_word
     assert sum(losses[1].values()) < sum(losses[0].values()) / 2
     again = [training_words[0], f"{tmp_path}/again.png", "--network", f"{tmp_path}/out.pth"]
     multimodal.main([*again, "--device", "cpu", "--size", "64"])
-    record = json.loads((tmp_path / "again.json").read_text())
-    assert record["options"]["network"] == f"{tmp_path}/out.pth" and record["losses"] == {}
     made, applied = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("out", "again"))
     assert np.array_equal(made, applied) and made.std() > 5
 

@@ -31,7 +31,6 @@ def squared_mmd(kernel, one, other):
     ("statistics", "kernel", "moments"),
     [
         ("gram", lambda x, y: (x @ y) ** 2, style.gram),
-        ("mmd_poly", lambda x, y: (x @ y) ** 2, style.gram),
         ("mmd_linear", lambda x, y: x @ y, style.mean),
     ],
 )

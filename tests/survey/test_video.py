@@ -1,7 +1,5 @@
 """Style transfer of films: the temporal error, the objective, tiny runs."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -55,16 +53,6 @@ def test_the_last_tenth_of_a_film_is_not_trained_on(training_words, tmp_path, mo
     seen = {(int(before.max()), int(now.max())) for before, now, *_ in (next(training) for _ in range(300))}
     assert seen <= {(n, n + 1) for n in range(35)} and len(seen) > 30
     assert [int(pair[0].max()) for pair in measured] == [35, 36, 37, 38]
-
-
-def test_a_run_lowers_its_objective(training_words, tmp_path):
-    losses = []
-    for steps in ("2", "20"):
-        video.main([*training_words, "--steps", steps])
-        losses.append(json.loads((tmp_path / "out.json").read_text())["losses"])
-    before, after = (sum(each[name] for name in ("content", "style", "tv", "temporal")) for each in losses)
-    assert after < before / 2
-    assert losses[1]["temporal_error_of_frames"] < 1e-9 < losses[1]["temporal_error_of_results"]
 
 
 def test_a_network_is_trained_on_a_film(training_words, tmp_path):

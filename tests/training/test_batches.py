@@ -2,7 +2,6 @@
 
 import itertools
 import multiprocessing
-import os
 import time
 import types
 
@@ -214,9 +213,7 @@ def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatc
     assert multiprocessing.active_children() == []
 
 
-def test_shared_memory_and_a_long_path_of_their_sockets_limit_the_loading_processes(
-    monkeypatch, tmp_path, capsys
-):
+def test_shared_memory_and_a_long_tmpdir_limit_the_workers(monkeypatch, tmp_path, capsys):
     """Each may have two batches in shared memory, the program itself two more."""
     size = 16 * 3 * 3 * 256**2
     monkeypatch.setattr(batches, "SHARED", tmp_path)
@@ -230,11 +227,3 @@ def test_shared_memory_and_a_long_path_of_their_sockets_limit_the_loading_proces
         monkeypatch.setattr(batches.tempfile, "tempdir", "/" + "a" * length)
         assert batches.with_room(2, 100) == room
     assert "TMPDIR is too long for processes that load images, using 0: /a" in capsys.readouterr().err
-
-
-def test_default_workers_share_the_cores_of_a_machine(monkeypatch):
-    for cores, processes, workers in ((64, 1, 8), (16, 4, 4), (2, 4, 1)):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: {*range(cores)})
-        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-        assert batches.default_workers(torch.device("cuda")) == workers
-        assert batches.default_workers(CPU) == 1

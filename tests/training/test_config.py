@@ -54,30 +54,10 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_option():
         ("--con_lambda 0 --adv_lambda 0 --tv_lambda 1", "nothing to train"),
         ("--con_lambda 0 --adv_lambda 0 --style_lambda 1", "--con_lambda 0 needs --pre_train_epoch 0"),
         ("--latest_generator_model g.pth --train_epoch 0", "skips phase one"),
-        ("--resume --out_ngc 1", "--in_ndc 3 but --out_ngc 1"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(argv, message):
     assert message in refusal(*argv.split())
-
-
-def test_options_are_checked_together_with_those_of_the_resumed_folder():
-    argv = ["--resume", "folder", "--out_ngc", "1"]  # contradicts the defaults
-    assert options.parse(argv)[0].out_ngc == options.parse(argv, {"in_ndc": 1})[0].in_ndc == 1
-    assert "--in_ndc 3 but --out_ngc 1" in refusal(*argv, saved={"in_ndc": 3})
-
-
-def test_what_a_run_needs():
-    for text, discriminator, vgg, drawings in (
-        ("--batch_size 5", True, True, 5),
-        ("--adv_lambda 0", False, True, 0),
-        ("--adv_lambda 0 --style_lambda 1", False, True, 1),
-        ("--train_epoch 0 --style_lambda 1", False, True, 0),
-        ("--con_lambda 0 --pre_train_epoch 0", True, False, 8),
-    ):
-        args, _ = options.parse(text.split())
-        assert (options.has_discriminator(args), options.needs_vgg(args)) == (discriminator, vgg), text
-        assert options.fewest_drawings(args) == drawings, text
 
 
 # settings.json
@@ -92,8 +72,7 @@ def test_settings_record_all_that_a_result_depends_on(tmp_path):
     assert record["commands"] == [f"{PYTHON} CartoonGAN.py --name Paprika --ngf 16 --vgg_model random"]
     assert (record["method"], record["vgg"], record["precision"]) == ("CartoonGAN", "random", "fp32")
     assert record["data"] == DATA and record["data before"] == record["changes"] == []
-    assert record["versions"].keys() >= {"python", "torch", "torchvision", "opencv", "numpy"}
-    assert record["device"].startswith("cpu") and record.keys() >= {"code", "host", "started", "launcher"}
+    assert record.keys() >= {"code", "device", "host", "launcher", "started", "versions"}
     assert record["losses"]["tv"] == "total variation, phase two"
     assert settings()["vgg"] == "torchvision, IMAGENET1K_V1"
     assert settings("--con_lambda", "0", "--pre_train_epoch", "0")["vgg"] is None
@@ -103,7 +82,6 @@ def test_the_method_of_a_run_and_of_an_older_one_without_its_name():
     for record, name in (
         ({"method": "survey.cut", "commands": ["python CartoonGAN.py"]}, "survey.cut"),
         ({"commands": ["python x.py", "a/python -m survey.cyclegan --resume x"]}, "survey.cyclegan"),
-        ({"commands": [3], "method": 3}, "CartoonGAN"),
     ):
         assert config.method_name(record) == name
 
@@ -136,8 +114,6 @@ def test_a_resumed_run_adds_its_command_and_the_changed_options(capsys):
         "tv_lambda": {"option": "tv_lambda", "from": 0, "to": 2.0, **where},
         "precision": {"option": "precision", "from": "fp32", "to": "bf16", **where},
     }
-    message = capsys.readouterr().err
-    assert message.startswith("changed from phase 2, epoch 7, after step 30 on: ")
-    assert "lrG is 1e-05, was 0.0002" in message
+    assert " epoch 7, after step 30 on: tv_lambda is 2.0, was 0; lrG is" in capsys.readouterr().err
     longer = settings(*RESUME, "--train_epoch", "400", earlier=record, precision="bf16")
     assert [change["option"] for change in longer["changes"]] == [*changes, "train_epoch"]

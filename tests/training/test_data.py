@@ -55,17 +55,6 @@ def test_cyclegans_layout_is_used_and_reported_if_there_is_no_other(data, tmp_pa
     assert of_run.pairs == files(cycle / "pair/32") and of_run.record == found(data).record
     expected = f"CycleGAN's layout: photographs {cycle}/trainA and {cycle}/testA, drawings {cycle}/trainB\n"
     assert capsys.readouterr().err == expected
-    for name in ("train", "test"):
-        (cycle / f"{name}A").rename(cycle / name)
-    assert found(data, "--src_data", str(cycle)).photos == files(cycle / "train")
-
-
-def test_a_folder_without_images_is_reported_with_the_layout(data):
-    folder = data / "tgt_data/train"
-    for file in files(folder):
-        file.rename(file.with_suffix(".gif"))
-    with pytest.raises(WrongUse, match=f"no images in {folder}: SRC_DATA/.*; looked for"):
-        found(data)
 
 
 def test_numbered_pairs_replace_drawings_but_not_for_measures(data, tmp_path, capsys):
@@ -78,9 +67,8 @@ def test_numbered_pairs_replace_drawings_but_not_for_measures(data, tmp_path, ca
     assert [path.name for path in found(data).pairs] == ["1.png", "2.png", "9.png", "10.png"]
     assert f"4 ready-made pairs in {pair_dir}" in capsys.readouterr().err
     assert found(data, drawings=False).record.keys() == {"photographs", "test photographs"}
-    for needed in (True, False):
-        with pytest.raises(WrongUse, match=f"--eval_every .* at least 2 needed, and {drawings} holds 0"):
-            found(data, "--eval_every", "1", drawings=needed)
+    with pytest.raises(WrongUse, match=f"--eval_every .* at least 2 needed, and {drawings} holds 0"):
+        found(data, "--eval_every", "1", drawings=False)
     (tmp_path / "drawings").rename(drawings)
     (pair_dir / "256").mkdir()  # a folder of this program's
     assert found(data).pairs == files(pair_dir / "32")
@@ -89,14 +77,12 @@ def test_numbered_pairs_replace_drawings_but_not_for_measures(data, tmp_path, ca
 @pytest.mark.parametrize(
     ("part", "wanted"), [("src_data/train", "photographs"), ("tgt_data/train", "drawings")]
 )
-def test_a_batch_of_readable_images_is_needed(data, part, wanted, capsys):
+def test_a_batch_of_readable_images_is_needed(data, part, wanted):
     whole = found(data)
     for file in files(data / part)[:2]:
         file.write_text("no image")
     of_run = found(data)
     assert len(of_run.photos if wanted == "photographs" else of_run.pairs) == 4
-    left_out = [f"left out {data / part}/{number}.jpg: not an image" for number in (0, 1)]
-    assert capsys.readouterr().err.splitlines() == left_out
     assert (of_run.record[wanted]["count"], of_run.record[wanted]["left out"]) == (4, 2)
     assert of_run.record[wanted]["fingerprint"] != whole.record[wanted]["fingerprint"]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import new_run
 
 from support.arguments import PYTHON
 from training import failures, log
@@ -19,9 +18,9 @@ CPU = torch.device("cpu")
 COMMAND = f"{PYTHON} CartoonGAN.py --name Tiny"
 
 
-def config(folder=Path("results/none"), batch_size=5):
+def config(folder=Path("results/none")):
     parts = {"folder": folder, "method": CARTOONGAN, "argv": ["--name", "Tiny"], "earlier": None}
-    return types.SimpleNamespace(**parts, args=types.SimpleNamespace(batch_size=batch_size))
+    return types.SimpleNamespace(**parts, args=types.SimpleNamespace(batch_size=5))
 
 
 @pytest.mark.parametrize(
@@ -29,13 +28,14 @@ def config(folder=Path("results/none"), batch_size=5):
     [
         (OSError(28, "full", "a"), f"full (a): fix that (traceback in log.txt), then resume with {COMMAND}"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), f"smaller batch, {COMMAND} --batch_size 2"),
+        (MemoryError(), "start a new run with a smaller --input_size or --ngf"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), failures.KILLED),
         (ConnectionResetError(), failures.KILLED),
         (RuntimeError("gloo: connection closed\nand more"), "cannot be reached (gloo: connection closed)"),
     ],
 )
 def test_a_failure_around_a_run_is_a_one_line_error(error, message, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2" if "gloo" in message else "1")
+    monkeypatch.setenv("WORLD_SIZE", "1" if "--batch_size" in message else "4")
     with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, config()):
         raise error
     assert message in str(failed.value) and "\n" not in str(failed.value)
@@ -45,14 +45,6 @@ def test_a_failure_around_a_run_is_a_one_line_error(error, message, monkeypatch)
 def test_faults_of_the_program_are_raised_as_they_are():
     with pytest.raises(RuntimeError, match="shapes"), failures.one_line_errors(CPU, config()):
         raise RuntimeError("shapes")
-
-
-def test_half_of_a_batch_is_shared_by_two_processes(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for size, advice in ((2, "smaller --input_size or --ngf"), (6, f"{COMMAND} --batch_size 2")):
-        with pytest.raises(RunFailed) as failed, failures.one_line_errors(CPU, config(batch_size=size)):
-            raise MemoryError
-        assert str(failed.value).endswith(advice)
 
 
 def test_faults_of_loading_processes():
@@ -83,19 +75,6 @@ def test_the_whole_traceback_is_in_the_log(tmp_path):
     assert [event for _, event, _ in read_log(tmp_path / "new")] == ["traceback"]
 
 
-def test_the_advice_after_a_loss_that_is_not_finite():
-    run = new_run(Path("results/none"), "--lrD 1e-4 --pre_lr 1e-3")
-    advice = failures.advice_after_nan(run)
-    assert advice.startswith("the last saved state is untouched; resume with ")
-    assert advice.endswith("CartoonGAN.py --pre_lr 0.0001")
-    run.phase, run.precision = 2, "fp16"
-    advice = failures.advice_after_nan(run)
-    assert advice.endswith("CartoonGAN.py --lrG 2e-05 --lrD 1e-05, or with --precision fp32")
-
-
-# log.txt
-
-
 def test_the_state_follows_from_the_log_and_the_lock(tmp_path, monkeypatch):
     assert run_state(tmp_path) == run_state(tmp_path / "removed") == ("", "")
     log_event(tmp_path, "started", "one \udcff é")
@@ -116,6 +95,5 @@ def test_the_state_follows_from_the_log_and_the_lock(tmp_path, monkeypatch):
     log_event(tmp_path, "finished")
     log_event(tmp_path, "slimmed", "state_latest.pth")
     assert run_state(tmp_path) == ("finished", "")
-    events = "started reported failed started finished slimmed"
-    assert " ".join(event for _, event, _ in read_log(tmp_path)) == events
+    assert [event for _, event, _ in read_log(tmp_path)][1:3] == ["reported", "failed"]
     assert read_log(tmp_path)[0][2] == "one ? é"

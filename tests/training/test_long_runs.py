@@ -29,20 +29,14 @@ def resources(place):
     }
 
 
-@pytest.fixture
-def short_folder():
-    """A folder for temporary files: the path of a worker's socket may have 107 bytes, fewer than tmp_path."""
-    with tempfile.TemporaryDirectory(prefix="t") as folder:
-        yield folder
-
-
 @pytest.mark.parametrize(
     "epochs", [100, pytest.param(max(100, round(2000 * SLOW)), marks=pytest.mark.slow, id="long")]
 )
-def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, short_folder, monkeypatch):
+def test_nothing_grows_over_many_epochs(epochs, data, tmp_path, tmp_path_factory, monkeypatch):
     """Epochs of one step; the resources are measured every 5 of them."""
-    monkeypatch.setattr(tempfile, "tempdir", short_folder)
-    monkeypatch.setenv("TMPDIR", short_folder)
+    short = str(tmp_path_factory.mktemp("t"))  # in which a worker's socket, of at most 107 bytes, fits
+    monkeypatch.setattr(tempfile, "tempdir", short)
+    monkeypatch.setenv("TMPDIR", short)
     measured, epoch = [], Journal.record_epoch
     gc.collect()
     gc.freeze()  # objects from earlier tests are not counted

@@ -13,9 +13,7 @@ from utils import Stopped
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_some_steps_of_each_phase_are_measured_and_nothing_is_kept(
-    data, tmp_path, monkeypatch, capsys, stopped
-):
+def test_steps_are_measured_and_nothing_is_kept(data, tmp_path, monkeypatch, capsys, stopped):
     """A run that exists already is no obstacle, and stays as it is."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))

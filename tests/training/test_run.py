@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import VGG, Killed, at_step, contents, die, make_data, metrics, places, rows, same, tiny_run
+from helpers import Killed, at_step, contents, die, make_data, metrics, places, rows, same, tiny_run
 
 import CartoonGAN
-import test
 import utils
 from evaluation.measures import MEASURES
 from pictures import checkpoints, images
@@ -109,14 +108,11 @@ def test_what_a_run_records(undisturbed):
     assert steps_taken == [15, 9]  # G's moments carry over into phase two
     assert content["ema"]["n_averaged"] == 9 and content["place"] == (2, 4, 0)  # a mean over phase two alone
     assert all(meanings(folder))
-    record = read_settings(folder)
-    assert record["options"]["ngf"] == 4 and record["vgg"] == str(VGG)
-    assert "pool_size" in record["given"] and "lrG" not in record["given"]
-    assert record["data"]["photographs"]["count"] == 6
+    assert read_settings(folder)["data"]["photographs"]["count"] == 6
     assert "warning: the" not in (folder / "log.txt").read_text()  # a healthy run
 
 
-def test_a_grey_run_without_biases_or_discriminator_is_measured_resumed_and_applied(data, tmp_path):
+def test_a_grey_run_without_biases_or_discriminator_is_measured_and_resumed(data, tmp_path):
     """Feed-forward style transfer: drawings, but no discriminator."""
     more = ["--in_ngc", 1, "--out_ngc", 1, "--in_ndc", 1, "--conv_bias", "none", "--norm_init", "uniform"]
     more += ["--adv_lambda", 0, "--con_lambda", 1, "--style_lambda", 10, "--tv_lambda", 1, "--eval_every", 2]
@@ -134,12 +130,6 @@ def test_a_grey_run_without_biases_or_discriminator_is_measured_resumed_and_appl
     assert "blocks.0.layers.0.bias" not in weights and 0 < scales.min() < scales.max() < 1
     sample = images.read(folder / "Transfer" / "2_epoch_Tiny_1_1_2_test_1.png")
     assert (sample == sample[..., :1]).all()
-    where = ["--image_dir", data / "src_data" / "test", "--output_image_dir", tmp_path / "out"]
-    argv = ["--pre_trained_model", folder / "generator_latest.pth", *where, "--format", "png"]
-    test.main([str(word) for word in [*argv, "--device", "cpu"]])
-    photo, result = (images.read(path) for path in (data / "src_data/test/0.jpg", tmp_path / "out/0.png"))
-    assert (result == images.with_luminance(photo, images.luminance(result))).mean() > 0.5
-    assert np.abs(result.astype(int) - photo).max() > 5
 
 
 # float16
@@ -238,6 +228,7 @@ def test_a_finished_run_is_left_as_it_is(finished):
 def test_phase_two_can_be_added_to_phase_one(data, tmp_path):
     folder = train(data, tmp_path, "--pre_train_epoch", 1, "--train_epoch", 0)
     assert not (folder / "Transfer").exists()
+    assert not (folder / "discriminator_latest.pth").exists()
     CartoonGAN.main(["--resume", str(folder), "--train_epoch", "1"])
     assert places(folder) == [(1, 1), (2, 1)]
 

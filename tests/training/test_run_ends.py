@@ -20,7 +20,7 @@ from support.arguments import PYTHON
 from training import history, state
 from training.config import read_settings
 from training.processes import STOPPING, Signals
-from utils import RunFailed, Stopped, WrongUse
+from utils import RunFailed, Stopped
 
 NAME = "Tiny_2_3_2_results"
 LONG = "Tiny_0_100000_2_results"
@@ -165,22 +165,13 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, function, number, d
     assert {change["option"] for change in changes} == ({"lrG"} if phase == 1 else {"lrG", "lrD"})
     for change in changes:
         assert [change[key] for key in ("to", "phase", "epoch", "step")] == [2e-5, phase, 2, 1]
-    changed = f"reported: changed from phase {phase}, epoch 2, after step 1 on: lrG is 2e-05"
-    assert changed in (folder / "log.txt").read_text()
     used = {float(row["learning_rate"]) for row in rows(folder) if row["phase"] == str(phase)}
     assert sorted(used) == pytest.approx([2e-5, 2e-4] if phase == 1 else [2e-6, 2e-5, 2e-4])
-    assert "epoch 2, after step 1: lrG 2e-05, was 0.0002" in (folder / "index.html").read_text()
-
-
-# Wrong use
 
 
 def test_wrong_use_is_one_line_and_makes_nothing(run_cli, data, tmp_path):
-    none = tmp_path / "none"
-    for more, words in ((["--src_data", none], "no folder"), (["--batch_size", 7], "6 photographs")):
+    for more, words in ((["--src_data", "none"], "no folder"), (["--batch_size", 7], "6 photographs")):
         done = run_cli("CartoonGAN.py", *tiny_run(data, tmp_path, *more))
         (line,) = done.stderr.splitlines()
         assert done.returncode == 2 and words in line
-    with pytest.raises(WrongUse, match=f"no file {none}.pth"):
-        CartoonGAN.main(tiny_run(data, tmp_path, "--vgg_model", f"{none}.pth"))
     assert not list(tmp_path.glob("*_results"))

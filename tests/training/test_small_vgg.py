@@ -34,7 +34,3 @@ def test_the_network_in_the_tree(capsys):
     vgg = checkpoints.load_vgg("small")
     assert capsys.readouterr().err.count("small network") == 1
     assert vgg.features[25].weight.shape == (128, 128, 3, 3)
-    # Its map distinguishes pictures of the same brightness with different shapes.
-    stripes = torch.ones(1, 3, 32, 32)
-    stripes[..., ::8] = -1
-    assert (vgg(stripes) - vgg(stripes.mT)).abs().mean() > 0.1 * vgg(stripes).abs().mean()

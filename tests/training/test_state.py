@@ -80,9 +80,6 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
-# A damaged or foreign state
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished tiny run."""
@@ -95,7 +92,6 @@ DAMAGES = {
     "another network": lambda content: content.update(generator=Generator(ngf=8, nb=1).state_dict()),
     "NaN": lambda content: content["discriminator"]["layers.0.bias"].fill_(math.nan),
     "a short place": lambda content: content.update(place=(1, 2)),
-    "no optimiser": lambda content: content.pop("adam_g"),
 }
 
 
@@ -111,9 +107,6 @@ def test_a_damaged_state_is_refused_and_changes_nothing(finished, tmp_path, name
     line = str(error.value)
     assert line.isprintable() and f"{folder}/{STATE}" in line and len(line) < 1000
     assert contents(folder) == before
-
-
-# Weights to start from
 
 
 def test_weights_to_start_from_must_fit(tmp_path):
