@@ -92,7 +92,7 @@ def test_an_option_that_does_not_fit_the_checkpoint_is_an_error(command, ckpt, t
 
 def test_the_old_scripts_options_are_accepted(command, tmp_path, capsys):
     put(tmp_path / "in/a.png")
-    command(*"--nb 1 --ngf 4 --in_ngc 3 --out_ngc 3 --input_size 256 --ndf 32".split())
+    command("--nb=1", "--ngf=4", "--in_ngc=3", "--out_ngc=3", "--input_size=256", "--ndf=32")
     size, ignored = capsys.readouterr().err.splitlines()
     assert size.startswith("--input_size has no effect")
     assert ignored == "training options have no effect here: --ndf"

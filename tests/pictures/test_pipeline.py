@@ -5,6 +5,7 @@ import errno
 
 import numpy as np
 import pytest
+from bad_data import noise
 from PIL import Image, ImageColor
 
 from pictures import images, pipeline
@@ -36,11 +37,6 @@ def run(tmp_path):
 
     (tmp_path / "in").mkdir()
     return call
-
-
-def noise(height, width, channels=3, seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels)).astype(np.uint8)
-    return images.as_pillow(pixels)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
