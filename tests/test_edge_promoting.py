@@ -19,9 +19,6 @@ def drawings(data):
     return data / "tgt_data/train"
 
 
-# The smoothed copy
-
-
 def smoothed_pixel_by_pixel(drawing):
     """A mean with weights 1-4-6-4-1 where an edge lies within two pixels."""
     edges = cv2.Canny(cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY), 100, 200)
@@ -45,9 +42,6 @@ def test_smooth_edges_is_as_defined(drawings):
         smoothed = smooth_edges(drawing)
         assert smoothed.dtype == np.uint8 and (smoothed != drawing).any()
         assert np.abs(smoothed - smoothed_pixel_by_pixel(drawing)).max() <= 1
-
-
-# Pairs
 
 
 @pytest.mark.parametrize("how", ["crop", "squash"])

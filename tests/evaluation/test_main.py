@@ -49,9 +49,6 @@ def copy_photos(data, out):
     return out
 
 
-# Results
-
-
 def test_results_keep_their_folders_and_may_have_another_extension_or_size(
     measured, data, tmp_path, monkeypatch
 ):

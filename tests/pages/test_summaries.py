@@ -50,6 +50,7 @@ def test_a_run_without_a_log_is_finished_if_its_epochs_are_done(tmp_path, planne
     [
         ("settings.json", b"{", "settings.json is damaged"),
         ("settings.json", b'{"options": {}, "data": 3, "versions": [], "given": 1, "commands": {}}', None),
+        ("metrics.csv", None, "metrics.csv is missing"),
         ("metrics.csv", b"phase,epoch,content\n1,1,what\n", "metrics.csv, row 1, content: 'what' is not a"),
         ("metrics.csv", b"phase,epoch\n1,1,2,3\n1\n,,\n", None),
         ("metrics.csv", b"\xff\xfe\x00", "metrics.csv cannot be read"),

@@ -18,7 +18,6 @@ def parser():
     add = made.group("options of these tests")
     add("ngf", 64, arguments.number(int, 1), "filters")
     add("name", "", arguments.one_line, "a name")
-    add("mode", "bce", ("bce", "lsgan"), "a loss")
     add("edges", False, bool, "independent edges")
     add("folder", None, arguments.pathname, "a folder", "beside the data")
     add("pre_lr", None, arguments.number(float, 0), "a rate", metavar="RATE")
@@ -42,9 +41,6 @@ def test_a_preset_can_be_taken_back_and_its_paths_begin_at_the_home_folder(tmp_p
     assert (args.edges, args.pre_lr, args.ngf) == (False, None, 32)
     assert (args.folder, args.name) == (f"{tmp_path}/d", "~")
     assert parse(["--ngf", "32", "@~/preset.txt"]).ngf == 16
-
-
-# Arguments in files
 
 
 @pytest.mark.parametrize(
@@ -81,9 +77,6 @@ def test_a_file_that_is_faulty_missing_or_cannot_be_read(tmp_path, monkeypatch):
             parse([f"@{name}"])
     monkeypatch.setattr(Path, "read_text", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
     assert refusal(parse, "@mine.txt") == "cannot read mine.txt: Permission denied"
-
-
-# The types
 
 
 def test_texts_that_a_file_and_a_record_can_hold():

@@ -51,7 +51,6 @@ ARRANGED = {
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous", "strided"])
 @pytest.mark.parametrize("grad_layout", ["channels_last", "contiguous", "expanded"])
 def test_the_gradients_of_instance_norm_are_pytorchs(size, layout, grad_layout):
-    """In mixed layouts too."""
     x, grad = pictures(2, *size)
     layer, x, grad = normal(InstanceNorm(size[1])), ARRANGED[layout](x), ARRANGED[grad_layout](grad)
     expected = [value.detach().double().requires_grad_() for value in (x, layer.weight, layer.bias)]

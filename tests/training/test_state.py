@@ -92,6 +92,7 @@ DAMAGES = {
     "another network": lambda content: content.update(generator=Generator(ngf=8, nb=1).state_dict()),
     "NaN": lambda content: content["discriminator"]["layers.0.bias"].fill_(math.nan),
     "a short place": lambda content: content.update(place=(1, 2)),
+    "no optimiser": lambda content: content.pop("adam_g"),
 }
 
 
