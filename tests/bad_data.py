@@ -13,8 +13,8 @@ from pictures import images
 BROKEN = os.fsdecode(b"br\xf6ken.jpg")  # Latin-1, as old archives and cameras write it; no UTF-8
 
 
-def noise(width, height, channels=3):
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+def noise(width, height, channels=3, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
     return images.as_pillow(pixels)
 
 

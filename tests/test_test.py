@@ -8,7 +8,7 @@ from PIL import Image
 
 import test
 from networks import Generator
-from pictures import checkpoints, colour, inference
+from pictures import checkpoints, colour, images, inference
 from support.arguments import PYTHON
 from utils import WrongUse
 
@@ -40,11 +40,6 @@ def put(path, height=16, width=20):
     return image
 
 
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 def test_the_result_is_the_networks_and_may_keep_something_of_the_photo(command, ckpt, tmp_path, capsys):
     photo = put(tmp_path / "in/a.png")
     command()
@@ -52,20 +47,21 @@ def test_the_result_is_the_networks_and_may_keep_something_of_the_photo(command,
     generator = checkpoints.load_generator(ckpt)
     with torch.inference_mode():
         expected = generator(torch.tensor(photo).permute(2, 0, 1)[None] / 127.5 - 1)[0]
-    expected, result = ((expected + 1) * 127.5).permute(1, 2, 0).numpy(), pixels(tmp_path / "out/a.png")
+    expected, result = ((expected + 1) * 127.5).permute(1, 2, 0).numpy(), images.read(tmp_path / "out/a.png")
     assert abs(result - expected).max() <= 0.51
     for option, keeps, strength in (("--keep_colour=chroma", "chroma", 1), ("--strength=0.25", "off", 0.25)):
         command(option)
-        kept = pixels(tmp_path / "out/a.png")
+        kept = images.read(tmp_path / "out/a.png")
         assert (kept == colour.keep(photo, result, keeps, strength)).all() and (kept != result).any()
 
 
 def test_options_reach_the_work(command, ckpt, tmp_path, monkeypatch):
     tiles, convert = [], inference.convert
     monkeypatch.setattr(inference, "convert", lambda *args: tiles.append(args[2]) or convert(*args))
-    put(tmp_path / "in/a.png", 30, 60)
+    (tmp_path / "in/deep").mkdir()
+    put(tmp_path / "in/deep/a.png", 30, 60)
     command("--format", "jpg", "--size", "40", "--side_by_side", "--tile", "16", "--suffix", "_x")
-    with Image.open(tmp_path / "out/a_x.jpg") as made:
+    with Image.open(tmp_path / "out/deep/a_x.jpg") as made:
         assert (made.format, made.mode, made.size, tiles) == ("JPEG", "RGB", (80, 20), [16])
         origin = made.info["comment"].decode()
     assert f"Model: {tmp_path.name}/net.pth, SHA-256 " in origin
@@ -96,12 +92,10 @@ def test_an_option_that_does_not_fit_the_checkpoint_is_an_error(command, ckpt, t
 
 def test_the_old_scripts_options_are_accepted(command, tmp_path, capsys):
     put(tmp_path / "in/a.png")
-    command("--nb", "1", "--ngf", "4", "--in_ngc", "3", "--out_ngc", "3")
-    assert capsys.readouterr().err == ""
-    command("--input_size", "256", "--name", "Hayao", "--ndf", "32", "--vgg_model", "none.pth")
+    command("--nb=1", "--ngf=4", "--in_ngc=3", "--out_ngc=3", "--input_size=256", "--ndf=32")
     size, ignored = capsys.readouterr().err.splitlines()
     assert size.startswith("--input_size has no effect")
-    assert ignored == "training options have no effect here: --name --vgg_model --ndf"
+    assert ignored == "training options have no effect here: --ndf"
 
 
 @pytest.mark.parametrize("given", ["--image_dir x", "--image_dir x --output_image_dir y --video z"])

@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-import types
 import urllib.error
 import zipfile
 from unittest import mock
@@ -53,15 +52,6 @@ def equal(one, other):
 # Files
 
 
-def test_a_saved_file_is_loaded(tmp_path):
-    content = {"weight": torch.randn(2, 3), "epoch": 3, "settings": {"name": "é", "tag": None}}
-    # A run may have the name of a layer, or of what a harmful pickle calls.
-    content["options"] = ["ctorch.nn.modules.conv", "bytearray"]
-    checkpoints.save(tmp_path / "a.pth", content)
-    loaded = checkpoints.load(tmp_path / "a.pth")
-    assert torch.equal(loaded.pop("weight"), content.pop("weight")) and loaded == content
-
-
 class Calls:
     """Calls a function when it is unpickled without restrictions."""
 
@@ -93,7 +83,6 @@ def test_code_in_a_file_is_not_run(tmp_path, legacy, refusal):
         (lambda: zipped("net/constants.pkl", b""), "is TorchScript, which could run code"),
         (lambda: b"results/\n__pycache__/\n", "is not a file of weights"),
         (lambda: saved({"weight": torch.zeros(50, 50)})[:-2000], "is damaged or cut short"),
-        (lambda: saved({"weight": torch.zeros(50, 50)}, legacy=True)[:-2000], "is damaged or cut short"),
         (lambda: zipped("net/data.pkl", bytes(2**24)), "would grow in memory"),
         (lambda: saved({"a": Calls(bytearray, 10**13)}), "would grow in memory"),
     ],
@@ -138,12 +127,6 @@ def test_a_file_records_how_to_build_its_generator(tmp_path):
     assert all(torch.equal(value, halved[key].float()) for key, value in loaded.state_dict().items())
 
 
-def test_the_weights_in_a_file_are_copied_to_the_cpu():
-    weight = types.SimpleNamespace(cpu=lambda: "copied")
-    network = types.SimpleNamespace(architecture={}, state_dict=lambda: {"weight": weight})
-    assert checkpoints.generator_file(network)["state_dict"] == {"weight": "copied"}
-
-
 def architecture(**values):
     return lambda file: file["architecture"].update(values)
 
@@ -152,38 +135,26 @@ def weight(value, key="down.0.weight"):
     return lambda file: file["state_dict"].update({key: value})
 
 
-def contain_itself(file):
-    file.clear()
-    file["state_dict"] = file
-
-
 def become_a_state(file):
     file.update(generator=file.pop("state_dict"), settings=file.pop("architecture"))
 
 
 WEIGHT = (4, 3, 7, 7)
-UNKNOWN, LARGER = "a generator that is unknown here", "its weights are larger than the file"
-NO_WEIGHTS = "holds no weights by name"
+LARGER = "its weights are larger than the file"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (architecture(ngf=8), "size mismatch for down.0.weight"),
-        (architecture(network=["CycleGAN"]), UNKNOWN),
-        (architecture(network="Newer"), f"{UNKNOWN}: 'Newer'"),
+        (architecture(network="Newer"), "a generator that is unknown here: 'Newer'"),
         (architecture(ngf=10**600), "its ngf is"),
-        (architecture(**{"a\nb": 1}), UNKNOWN),
-        (lambda file: file.update(architecture=None), UNKNOWN),
         (weight(torch.full(WEIGHT, 1e300, dtype=torch.float64)), "down.0.weight is not finite"),
         (weight(torch.zeros(1).expand(10**6, 3, 7, 10**6)), LARGER),
-        (weight(torch.zeros(WEIGHT, device="meta")), LARGER),
         (weight(torch.zeros(WEIGHT).to_sparse()), LARGER),
         (weight(torch.zeros(1), "a\n\x1b[2Jb"), "does not fit this network"),
         (lambda file: file["state_dict"].pop("down.0.bias"), 'Missing key(s) in state_dict: "down.0.bias"'),
-        (weight([0.0] * 4), NO_WEIGHTS),
-        (lambda file: file.update(state_dict=[torch.zeros(1)]), NO_WEIGHTS),
-        (contain_itself, NO_WEIGHTS),
+        (weight([0.0] * 4), "holds no weights by name"),
         (become_a_state, "it looks like the state of a run"),
     ],
 )

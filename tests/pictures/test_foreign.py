@@ -99,8 +99,6 @@ def test_our_weights_without_their_architecture(net, capsys, form):
         ("authors", lambda w: w.pop("conv04_2.weight"), "is damaged: a convolution is missing"),
         ("authors", lambda w: w.pop("in13_1.scale"), "lacks a norm.scale"),
         ("authors", lambda w: w.update(more=torch.zeros(1)), "holds more, which its layout does not have"),
-        ("authors", lambda w: w["in04_1.scale"].fill_(torch.nan), "blocks.0.layers.1.weight is not finite"),
-        ("AnimeGANv2", lambda w: w.update({"block_b.0.1.weight": torch.zeros(1)}), "does not fit"),
         ("AnimeGANv2", lambda w: w.pop("block_a.0.1.weight"), "not a generator of a known layout"),
     ],
 )

@@ -86,20 +86,16 @@ DATES = {ExifTags.Base.DateTimeOriginal: "2019:01:02 03:04:05", ExifTags.Base.Of
 ORIGIN = {"Software": "CartoonGAN 1a2b", "Model": "P/net.pth, SHA-256 12ab", "Command": "python test.py é …"}
 
 
-def photograph():
-    """The bytes of a JPEG with dates, a resolution, and what is not kept."""
-    exif = Image.Exif()
-    exif[ExifTags.Base.DateTime] = "2020:02:03 04:05:06"
-    exif[ExifTags.Base.Make] = "Maker"
-    exif[ExifTags.Base.Orientation] = 6
-    exif.get_ifd(ExifTags.IFD.Exif).update(DATES)
-    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
-    return encoded(Image.new("RGB", (24, 16), "teal"), "jpeg", exif=exif, dpi=(300, 300))
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_a_result_keeps_the_dates_and_resolution_of_its_photograph_and_records_its_origin(tmp_path, kind):
-    (frame,), kept = decoding.decode_frames(photograph())
+    given = Image.Exif()
+    given[ExifTags.Base.DateTime] = "2020:02:03 04:05:06"
+    given[ExifTags.Base.Make] = "Maker"
+    given[ExifTags.Base.Orientation] = 6
+    given.get_ifd(ExifTags.IFD.Exif).update(DATES)
+    given.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    photograph = encoded(Image.new("RGB", (24, 16), "teal"), "jpeg", exif=given, dpi=(300, 300))
+    (frame,), kept = decoding.decode_frames(photograph)
     path = tmp_path / f"a.{kind.lower()}"
     images.write(path, frame, **kept | images.origin_options(kind, ORIGIN, kept["exif"]))
     with Image.open(path) as made:

@@ -111,9 +111,6 @@ REFUSED = {
     "not a number": written(ramps("f4", 1) * np.float32(np.nan)),
     "floats that only libtiff unpacks": by_opencv(ramps("f4", 3)),
     "Lab": written(ramps("u2", 3), photometric="cielab"),
-    "halved chroma": written(ramps("u1", 3), photometric="ycbcr").replace(
-        struct.pack("<HHIHH", 530, 3, 2, 1, 1), struct.pack("<HHIHH", 530, 3, 2, 2, 2)
-    ),
 }
 
 
@@ -134,9 +131,8 @@ def test_12_bits_go_from_black_to_white():
     """A file made by hand: tifffile writes no such depth. Two values are packed into three bytes."""
     values = (ramps("f4", 1)[..., 0] * 4095).astype(int)
     first, second = values[:, ::2], values[:, 1::2]
-    pixels = (
-        np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1).astype(np.uint8).tobytes()
-    )
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=-1)
+    pixels = packed.astype(np.uint8).tobytes()
     tags = {256: WIDTH, 257: HEIGHT, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: HEIGHT, 279: len(pixels)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     head = b"II*\0" + struct.pack("<I", 8 + len(pixels))
