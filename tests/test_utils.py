@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import warnings
 
@@ -187,3 +189,17 @@ def test_pictures_and_tensors():
     assert np.array_equal(utils.to_image(batch[0]), image)
     picture = torch.tensor([-1.2, -1, 0, 0.999, 1, 1.2], dtype=torch.bfloat16).view(1, 1, 6)
     assert utils.to_image(picture.requires_grad_()).flatten().tolist() == [0, 0, 128, 255, 255, 255]
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_the_commit_of_the_code(tmp_path, monkeypatch):
+    git = lambda *words: subprocess.check_output(["git", "-C", tmp_path, *words], text=True).strip()
+    monkeypatch.setattr(utils, "__file__", str(tmp_path / "utils.py"))
+    assert utils.code_commit() is None
+    git("init", "--quiet")
+    git("-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "--message=a", "--allow-empty")
+    assert utils.code_commit() == git("rev-parse", "HEAD")
+    (tmp_path / "utils.py").touch()  # a new file, as of another method
+    assert utils.code_commit() == git("rev-parse", "HEAD") + "+changes"
+    monkeypatch.setenv("PATH", "")
+    assert utils.code_commit() is None

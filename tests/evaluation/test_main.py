@@ -184,3 +184,13 @@ def test_wrong_results_are_reported_before_anything_slow(message, measured, data
     monkeypatch.setattr(checkpoints, "load_vgg", None)
     with pytest.raises(WrongUse, match=message):
         measured(path.parent)
+
+
+def test_the_table_fits_and_names_what_it_leaves_out():
+    row = {"pictures": 21, "drawn": 0.4, "drawn_std": 0.1, "flat": 0.5, "ssim": 1 / 3, "stripes_photo": 1.0}
+    name = "results/One_with_a_long_name_20_200_16_0.0005_residual_results"
+    table, left_out = evaluate.format_table({"photos": {"pictures": 21, "flat": 0.25}, name: row})
+    lines = table.splitlines()
+    assert "| style     | flat | SSIM  |" in lines[0] and left_out == ["stripes of the photos"]
+    assert "| 0.4 ± 0.1 | 0.5  | 0.333 |" in lines[-1] and lines[2].count(" - ") == 2
+    assert {len(line) for line in lines} == {len(lines[0])} and len(lines[0]) <= 110

@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 from helpers import leave_run, make_data, tiny_run
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -266,3 +267,26 @@ def test_the_overview_cuts_off_no_column(run, tmp_path, page, width):
     assert len(page.runs()) == 20
     assert page.run("return document.documentElement.scrollWidth") <= width
     assert page.run("return $$('#runs td').filter(cell => cell.scrollWidth > cell.clientWidth).length") == 0
+
+
+def test_curves_settings_command_and_log(run, page):
+    page.open(run / "index.html")
+    page.run("document.querySelector('#curves').scrollIntoView()")
+    page.wait(lambda: page.all("#curves figure p"))
+    assert page.texts("#curves figcaption")[:3] == ["content", "discriminator", "adversarial"]
+    assert all(page.texts("#curves figure p"))
+    given = page.texts(".settings .given dt")
+    assert "con_lambda" in given and "lrG" not in given
+    assert "--con_lambda 10" in page.one("main").text and "started" in page.one(".log").text
+    assert page.all(".problems") == [] and page.one(".state").text == "finished"
+
+
+def test_a_run_opens_on_a_test_photograph_that_is_not_small(tmp_path, page):
+    sizes = {"test_1": (16, 8), "test_2": (80, 30), "test_3": (80, 40), "train_1": (200, 100)}
+    folder = leave_run(tmp_path, "First", photos=sizes)
+    for name, size in sizes.items():
+        Image.new("RGB", size).save(folder / f"Transfer/3_epoch_First_{name}.png")
+    writing.update(folder)
+    page.open(folder / "index.html")
+    page.wait(lambda: page.image() == "3_epoch_First_test_2.png")
+    assert page.texts("#photos [aria-pressed=true]") == ["test 2"]

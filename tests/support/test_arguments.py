@@ -1,11 +1,14 @@
 """The shared parser: one-line errors, `@file`, and the types of arguments."""
 
 import argparse
+import runpy
+import sys
+import types
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from helpers import refusal
+from helpers import ROOT, refusal
 
 from support import arguments
 from utils import WrongUse
@@ -103,3 +106,17 @@ def test_numbers(number, right, wrong, limits):
     for text in ["", *wrong.split()]:
         with pytest.raises(argparse.ArgumentTypeError, match=f"^'{text}' is not {limits}$"):
             number(text)
+
+
+def test_a_command_can_be_typed_again(monkeypatch):
+    typed = lambda module: arguments.command_line(module, ["--name", "two words"])
+    assert typed("CartoonGAN") == f"{arguments.PYTHON} CartoonGAN.py --name 'two words'"
+    assert typed("survey.gatys") == f"{arguments.PYTHON} -m survey.gatys --name 'two words'"
+    for path, word in ((f"{ROOT}/.venv/bin/python", ".venv/bin/python"), ("/bin/python3", "python")):
+        monkeypatch.setattr(sys, "executable", path)
+        assert runpy.run_path(arguments.__file__)["PYTHON"] == word
+
+
+def test_a_second_run_in_a_notebook_has_no_spec_of_main(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", types.SimpleNamespace())
+    assert parse(["--ngf", "3"]).ngf == 3
