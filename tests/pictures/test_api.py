@@ -62,7 +62,6 @@ def test_arrays_pictures_and_lists_give_the_same_kind(run):
 
 @pytest.mark.parametrize("installed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_lines_of_the_readme(run, tmp_path, monkeypatch, installed):
-    """Also in another folder, once the program is installed."""
     (lines,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
     (tmp_path / "lines.py").write_text(lines)
     Image.fromarray(PHOTO).save(tmp_path / "photo.jpg")

@@ -44,7 +44,6 @@ def refusal(tmp_path, capsys):
 
 
 def equal(one, other):
-    """Whether two networks have the same weights to the bit."""
     one, other = one.state_dict(), other.state_dict()
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 

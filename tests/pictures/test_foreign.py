@@ -58,7 +58,6 @@ def prefixed(prefix, weights):
         ("authors", lambda w: {k: v.reshape(1, -1, 1, 1) if k.startswith("in") else v for k, v in w.items()}),
         ("old script", lambda w: w | {"down_convs.1.running_mean": torch.ones(4)}),
         ("old script", lambda w: {"epoch": 3, "generator_state_dict": w, "optimizer": {}}),
-        ("old script", lambda w: {"params": {}, "params_ema": prefixed("module.", w)}),
         ("old script", lambda w: {"n_averaged": torch.tensor(3)} | prefixed("module.", w)),
         ("old script", lambda w: prefixed("net.module._orig_mod.", w) | {"discriminator.0": torch.ones(1)}),
     ],
