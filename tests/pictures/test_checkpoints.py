@@ -148,6 +148,7 @@ LARGER = "its weights are larger than the file"
         (architecture(ngf=8), "size mismatch for down.0.weight"),
         (architecture(network="Newer"), "a generator that is unknown here: 'Newer'"),
         (architecture(ngf=10**600), "its ngf is"),
+        (architecture(**{"a\nb": 1}), "a generator that is unknown here"),
         (weight(torch.full(WEIGHT, 1e300, dtype=torch.float64)), "down.0.weight is not finite"),
         (weight(torch.zeros(1).expand(10**6, 3, 7, 10**6)), LARGER),
         (weight(torch.zeros(WEIGHT).to_sparse()), LARGER),
