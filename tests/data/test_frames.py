@@ -130,9 +130,6 @@ def test_a_broadcast_is_read_from_its_first_frame_and_through_a_jump_of_its_cloc
         assert written(tmp_path / start) == [f"ab_{second:06}_000.png" for second in kept]
 
 
-# Screening
-
-
 def test_dark_scenes_and_a_stray_subtitle_do_not_move_the_crop():
     rng = np.random.default_rng(0)
     greys = np.zeros((40, 100, 160), np.uint8)

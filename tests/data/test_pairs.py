@@ -46,9 +46,6 @@ def make(folder, layout):
     return folder
 
 
-# Which clear picture belongs to which hazy one
-
-
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts(name, tmp_path):
     found = pairs.find_pairs(make(tmp_path / "set", LAYOUTS[name]))
@@ -76,9 +73,6 @@ def test_names_are_the_ends_of_the_path_that_mean_one_picture(tmp_path):
     (words / "pairs.csv").write_text("one,two\n1,2\n")
     with pytest.raises(WrongUse, match=r"pairs.csv is not a table of pairs, with columns hazy,clear"):
         pairs.find_pairs(words)
-
-
-# Laid out for training
 
 
 def test_a_data_sets_own_parts_are_kept_and_scenes_of_frames_not_split(tmp_path, monkeypatch):

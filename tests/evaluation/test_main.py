@@ -137,9 +137,6 @@ def test_style_is_fitted_to_photographs_that_are_not_measured(data, capsys):
         results.find_pictures(VGG.parent)
 
 
-# The table
-
-
 def test_differences_in_style_within_the_error_are_named():
     drawn = lambda style, error: {"drawn": style, "drawn_std": error}
     rows = {"photos": drawn(0, 0.1), "drawings": drawn(1, 0.1), "old": {"ssim": 1}, "a": drawn(0.05, 0.1)}
@@ -148,9 +145,6 @@ def test_differences_in_style_within_the_error_are_named():
         "a: the style differs from the photographs' by no more than its error",
         "c: the style is within the error of the highest, b",
     ]
-
-
-# Errors
 
 
 def test_vgg19_replaces_an_inception_that_is_not_available_unless_it_was_named(monkeypatch, capsys):
@@ -184,13 +178,3 @@ def test_wrong_results_are_reported_before_anything_slow(message, measured, data
     monkeypatch.setattr(checkpoints, "load_vgg", None)
     with pytest.raises(WrongUse, match=message):
         measured(path.parent)
-
-
-def test_the_table_fits_and_names_what_it_leaves_out():
-    row = {"pictures": 21, "drawn": 0.4, "drawn_std": 0.1, "flat": 0.5, "ssim": 1 / 3, "stripes_photo": 1.0}
-    name = "results/One_with_a_long_name_20_200_16_0.0005_residual_results"
-    table, left_out = evaluate.format_table({"photos": {"pictures": 21, "flat": 0.25}, name: row})
-    lines = table.splitlines()
-    assert "| style     | flat | SSIM  |" in lines[0] and left_out == ["stripes of the photos"]
-    assert "| 0.4 ± 0.1 | 0.5  | 0.333 |" in lines[-1] and lines[2].count(" - ") == 2
-    assert {len(line) for line in lines} == {len(lines[0])} and len(lines[0]) <= 110

@@ -22,9 +22,6 @@ def grey(side=64):
     return np.full((side, side, 3), 200, np.uint8)
 
 
-# Areas and lines
-
-
 def test_flat_is_the_share_without_texture_whatever_the_size():
     image = grey(512)
     image[:, 256:] = np.random.default_rng(0).integers(0, 256, (512, 256, 3))
@@ -59,9 +56,6 @@ def test_lines_at_contours_and_by_chance():
     assert math.isnan(measures.at_contours(photo, photo))
 
 
-# Beside another
-
-
 def test_ssim_is_wangs_formula_of_luminance():
     """Means, variances and covariance under a Gaussian of 11x11 pixels, where it lies inside the image."""
     rng = np.random.default_rng(0)
@@ -79,9 +73,6 @@ def test_colour_error_is_the_distance_of_chroma_alone():
     colours = [np.full((8, 8, 3), (60, *chroma), np.float32) for chroma in ((10, 20), (13, 24))]
     colours[1][..., 0] = 50  # another lightness
     assert measures.colour_error(*map(colour.to_rgb, colours)) == pytest.approx(5, abs=0.5)
-
-
-# Artefacts
 
 
 @pytest.mark.parametrize(
@@ -117,9 +108,6 @@ def test_noise_has_no_stripes():
     noise = np.random.default_rng(0).normal(128, 20, (128, 128, 1)).clip(0, 255).astype(np.uint8)
     # The axes hold 18 of the noise's 400; the geometric mean of noise is 0.56 of its mean.
     assert measures.stripes(noise.repeat(3, 2)) == pytest.approx(0.44 * 18, rel=0.2)
-
-
-# The table
 
 
 def test_each_measure_is_computed_from_its_inputs_where_they_exist():

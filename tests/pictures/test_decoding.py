@@ -61,9 +61,6 @@ def test_a_still_that_is_not_a_frame_of_an_animation_is_left_out():
     assert info["duration"] == [50, 60, 70]
 
 
-# Limits and errors
-
-
 def test_a_jpeg_is_decoded_reduced_but_not_smaller_than_asked():
     data = encoded(BIG, "jpeg")
     reduced = decoding.decode(data, at_least=64)

@@ -109,9 +109,6 @@ def test_a_damaged_checkpoint_is_an_error_of_one_line(net, program, change, mess
     assert "net.pth" in str(error.value) and "\n" not in str(error.value)
 
 
-# The other networks
-
-
 @pytest.mark.parametrize("program", ["CycleGAN", "AnimeGANv2"])
 def test_small_pictures_and_bfloat16(net, program):
     weights, definition = PROGRAMS[program]

@@ -18,9 +18,6 @@ def pixels(width, height):
     return np.array(noise(width, height))
 
 
-# Reading
-
-
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
     good, same, text, gone = (tmp_path / f"{name}.png" for name in ("good", "same", "text", "gone"))
     images.write(good, pixels(20, 10))
@@ -36,9 +33,6 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
             images.read(path)
     assert images.check([good], "", narrowest=20).paths == [good]
     assert "20 pixels wide, at least 21" in images.check([good], "", narrowest=21).unreadable[good]
-
-
-# Sizes and colours
 
 
 def test_fit_training_and_the_longest_image_that_it_takes():

@@ -107,9 +107,6 @@ def test_work_ahead_keeps_its_order_and_its_distance():
         assert list(results) == [item**2 for item in range(1, 20)]
 
 
-# Failures: each costs only its own picture
-
-
 def test_a_name_that_cannot_hold_the_result_is_named(run, tmp_path, capsys):
     noise(16, 16).save(tmp_path / "in/b.png")
     noise(8, 8).save(tmp_path / "in/e.gif", save_all=True, append_images=[noise(8, 8, seed=1)])
@@ -141,14 +138,6 @@ def test_a_failure_in_the_network(run, tmp_path, capsys, fault, message, most):
     (line,) = capsys.readouterr().err.splitlines()
     assert f"b.png: {message}" in line
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
-
-
-@pytest.mark.parametrize("where", ["fit_within", "side_by_side"])
-def test_no_memory_around_the_network(run, tmp_path, monkeypatch, capsys, where):
-    noise(16, 16).save(tmp_path / "in/a.png")
-    monkeypatch.setattr(images, where, lambda *_: fail(MemoryError()))
-    assert run(side_by_side=True, size=20) == 1
-    assert "a.png: out of memory: limit the size" in capsys.readouterr().err
 
 
 def test_a_name_that_is_too_long_is_reported_and_a_full_disk_ends_the_run(run, tmp_path, monkeypatch, capsys):

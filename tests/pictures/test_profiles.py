@@ -39,9 +39,6 @@ def error(made, expected):
     return np.abs(np.asarray(made, float) - expected).max()
 
 
-# ICC profiles
-
-
 def fixed(*numbers):
     return struct.pack(f">{len(numbers)}i", *(round(65536 * number) for number in numbers))
 
@@ -100,9 +97,6 @@ def test_cmyk_is_converted_by_its_profile():
 @pytest.mark.parametrize("profile", [WIDE[:200], cmyk_profile(), profiles._profile(None, NEAR_BT709)])
 def test_a_profile_that_is_damaged_of_other_colours_or_srgb_is_ignored(profile):
     assert (decoding.decode(encoded(Image.fromarray(COLOURS), icc_profile=profile)) == COLOURS).all()
-
-
-# Declared colours
 
 
 def gamma(value):

@@ -60,9 +60,6 @@ def test_options_that_contradict_each_other_are_refused(argv, message):
     assert message in refusal(*argv.split())
 
 
-# settings.json
-
-
 def test_settings_record_all_that_a_result_depends_on(tmp_path):
     config.write_settings(tmp_path, settings("--name", "Paprika", "--ngf", "16", "--vgg_model", "random"))
     record = json.loads((tmp_path / "settings.json").read_text())

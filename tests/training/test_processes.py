@@ -68,9 +68,6 @@ def test_all_processes_must_share_a_batch_evenly(data, tmp_path, monkeypatch):
         CartoonGAN.main(tiny_run(data, tmp_path, "--batch_size", 3))
 
 
-# Runs
-
-
 def command(data, results, epochs):
     """The options of a tiny run with one epoch of phase one."""
     return tiny_run(data, results, "--pre_train_epoch", 1, "--train_epoch", epochs, "--pool_size", 2)

@@ -37,9 +37,6 @@ def place(folder):
     return state.load_state(folder / "state_latest.pth")["place"]
 
 
-# Stopped by a signal
-
-
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_finishes_the_step_saves_and_stops(number, data, tmp_path, monkeypatch):
     """The loading processes get it too, as from a terminal, and ignore it. A second Ctrl-C kills."""
@@ -132,9 +129,6 @@ def test_a_run_ends_if_the_system_kills_a_loading_process(data, tmp_path):
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 1 and "Traceback" not in errors
     assert "a process that loads images was killed" in errors
-
-
-# Failures
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,6 @@ def test_the_choice_of_a_pool_is_a_function_of_seed_stream_and_place():
     assert given(1) not in (given(2), given(1, 99), given(1, epoch=2))
 
 
-# Tones and noise
-
-
 def options(diffaugment="color", seed=0, smoothed_noise=0.1):
     return types.SimpleNamespace(diffaugment=diffaugment, seed=seed, smoothed_noise=smoothed_noise)
 
@@ -103,9 +100,6 @@ def test_the_batches_of_one_step_have_tones_of_their_own_and_gradients_pass():
     assert (pictures.grad != 0).any(dim=(1, 2, 3)).all()
 
 
-# Float16
-
-
 def one_weight():
     weight = torch.nn.Parameter(torch.tensor([1.0]))
     return weight, torch.optim.Adam([weight], 0.1)
@@ -150,9 +144,6 @@ def test_steps_that_overflow_are_skipped_and_counted():
         counts.append(int(scaler.skipped))
         scaler.skipped = 0
     assert counts == [1, 0, 0, 1, 0, 2, 0]
-
-
-# Measures and the running mean
 
 
 @pytest.mark.parametrize(("size", "levels"), [(1, 3), (50, 4), (300, 10**6)])
