@@ -1,4 +1,4 @@
-"""The method: each loss against a value worked by hand, the schedule, the steps."""
+"""The method: each loss against a value computed by hand, the schedule, the steps."""
 
 import math
 import types
@@ -153,7 +153,7 @@ def test_each_optimiser_has_its_own_learning_rate(text, first):
 
 
 def plain_gradients(model, args, photo, drawing, smoothed):
-    """D's and G's gradients by the plain reading: every picture through its own pass, G run twice."""
+    """D's and G's gradients computed plainly: each kind of picture in its own pass, G run twice."""
 
     def distance(logits, target):
         target = torch.full_like(logits, target)

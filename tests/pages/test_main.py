@@ -32,7 +32,7 @@ def test_nothing_but_pages_is_written(tmp_path):
     assert after.items() >= before.items()
 
 
-def test_the_list_fits_120_columns_and_names_the_options_without_room(tmp_path, monkeypatch, capsys):
+def test_the_list_fits_120_columns_and_names_the_options_that_do_not_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(tables.shutil.os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
     for number, name in enumerate(("One", "Two", "画像\x1b[31m")):

@@ -1,4 +1,4 @@
-"""The pages in a real browser, opened from the disk as a person opens them: Chromium without a window."""
+"""The pages in a real browser, headless Chromium, opened from the disk as users open them."""
 
 import json
 import os

@@ -67,7 +67,7 @@ def test_samples_are_photo_result_and_restored_photo(undisturbed):
     assert np.abs(back.astype(int) - there).mean() > 1
 
 
-def test_a_run_killed_as_the_rate_falls_resumes_to_the_same_state(undisturbed, tmp_path, monkeypatch):
+def test_a_run_killed_while_the_rate_falls_resumes_to_the_same_state(undisturbed, tmp_path, monkeypatch):
     data, whole = undisturbed
     argv = command(data, tmp_path, "--workers", 1, "--save_minutes", 0)
     with monkeypatch.context() as patch, pytest.raises(Killed):

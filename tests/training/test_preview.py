@@ -14,7 +14,7 @@ from utils import Stopped
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_steps_are_measured_and_nothing_is_kept(data, tmp_path, monkeypatch, capsys, stopped):
-    """A run that exists already is no obstacle, and stays as it is."""
+    """An existing run does not prevent it, and is not changed."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     folder = leave_run(tmp_path / "results", "Tiny_2_30_2")

@@ -66,7 +66,7 @@ def test_a_signal_finishes_the_step_saves_and_stops(number, data, tmp_path, monk
     assert not multiprocessing.active_children()
 
 
-def test_nohup_keeps_a_run_going_without_its_terminal():
+def test_with_nohup_a_run_continues_without_its_terminal():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with Signals() as signals:
@@ -163,7 +163,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, function, number, d
     assert sorted(used) == pytest.approx([2e-5, 2e-4] if phase == 1 else [2e-6, 2e-5, 2e-4])
 
 
-def test_wrong_use_is_one_line_and_makes_nothing(run_cli, data, tmp_path):
+def test_wrong_use_is_a_one_line_error_and_writes_nothing(run_cli, data, tmp_path):
     for more, words in ((["--src_data", "none"], "no folder"), (["--batch_size", 7], "6 photographs")):
         done = run_cli("CartoonGAN.py", *tiny_run(data, tmp_path, *more))
         (line,) = done.stderr.splitlines()

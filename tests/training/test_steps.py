@@ -15,7 +15,7 @@ PLACE = (2, 3, 4)
 
 
 def test_a_pool_fills_and_then_gives_an_older_batch_half_of_the_time():
-    """The newest batch replaces the one that is given, and each place of the pool is chosen alike."""
+    """The newest batch replaces the one that is given, and each place of the pool is chosen equally often."""
     assert Pool(0, 0).exchange(7, PLACE) == 7
     pool = Pool(4, 0)
     assert [pool.exchange(n, (2, 1, n)) for n in range(4)] == pool.batches == [0, 1, 2, 3]
