@@ -68,7 +68,7 @@ class Run:
         self.unchecked = []  # what log_step was given since the last check
         self.overflows = 0  # how many of the last steps in a row had a loss that is not finite
         self.journal = None  # of the first process
-        # `start` adds: model, learning_rates, data, steps_per_epoch, settings, signals, saved, photos, measure.
+        # `start` adds model, data, steps_per_epoch, learning_rates, settings, signals, saved, photos, measure
 
     @property
     def place(self):
