@@ -247,12 +247,13 @@ WEIGHTS = {"content": 2, "style": 3, "total_variation": 5, "pixel": 7, "colour":
 )
 def test_the_loss_of_the_generator_is_a_weighted_sum(text, expected, channels, precision):
     model, args = build(f"{text} --in_ngc {channels} --out_ngc {channels} --in_ndc {channels}", precision)
-    losses, descend, results = [], model.scaler.descend, []
-    model.scaler.descend = lambda adam, loss: (losses.append(loss.detach()), descend(adam, loss))
+    losses, optimise, results = [], model.scaler.optimise, []
+    model.scaler.optimise = lambda adam, loss: (losses.append(loss.detach()), optimise(adam, loss))
     model.generator.register_forward_hook(lambda *hooked: results.append(hooked[-1].detach()))
     step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
     photo, *drawings = batch(channels=channels)
     terms = step(model, args, photo, *drawings, PLACE)
+    assert CartoonGAN.PIXEL_LOSSES.keys() <= WEIGHTS.keys()
     expected = expected.split() if isinstance(expected, str) else [*expected]
     measured = ["change_from_photo"] + ["auc_result", "auc_smoothed"] * bool(model.discriminator)
     assert {*terms} == {*expected, *measured} | ({"discriminator"} if model.discriminator else set())

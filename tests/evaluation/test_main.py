@@ -63,7 +63,7 @@ def test_results_keep_their_folders_and_may_have_another_extension_or_size(
     lines, record = measured(folder)
     row = record["rows"][str(folder)]
     assert row["pictures"] == 2 and 0.5 < row["ssim"] < 1 and "drawn" in row
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["photos", "drawings", str(folder)]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["photos", "drawings", folder.name]
 
 
 def test_a_run_determines_data_and_sizes_and_each_of_two_results_has_a_file(

@@ -43,7 +43,7 @@ def test_the_hours_are_those_of_steps_samples_and_measures(tmp_path, monkeypatch
     monkeypatch.setattr(preview.timeit, "timeit", lambda work, number: work())
     monkeypatch.setattr(preview.samples, "draw", lambda _: 10.0)
     run = new_run(tmp_path, "--sample_every 5 --eval_every 4 --pre_train_epoch 2 --train_epoch 200")
-    run.steps, run.measure = 60, lambda: 100.0
+    run.steps_per_epoch, run.measure = 60, lambda: 100.0
     lines = preview.summary(run)
     # 2 x 30 s + 10 s of samples; 200 x 60 s + 40 x 10 s of samples + 50 x 100 s of measures: 17,470 s
     assert lines[-1].startswith("in all: 4 h 51 min;")
