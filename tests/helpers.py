@@ -164,7 +164,7 @@ def at_step(monkeypatch, number, do):
     return steps
 
 
-def leave_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
+def make_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
     """Make the folder of a finished run of `epochs`: tiny pictures, settings, metrics and a log."""
     folder = results / f"{name}_results"
     picture = io.BytesIO()

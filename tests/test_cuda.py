@@ -49,7 +49,7 @@ def batch(step, device):
 
 
 def take(model, args, device, steps, phase):
-    """The losses of each of some steps of a phase."""
+    """Train some steps of a phase; returns the losses of each."""
     losses = []
     for step in range(steps):
         photo, *drawings = batch(step, device)

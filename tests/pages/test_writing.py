@@ -8,7 +8,7 @@ import shlex
 from unittest import mock
 
 import pytest
-from helpers import Killed, leave_run
+from helpers import Killed, make_run
 
 from pages import summaries, writing
 from support import files
@@ -35,7 +35,7 @@ def data_of_runs(results):
 def test_names_are_escaped_and_linked(tmp_path):
     """Names of runs and of surveys."""
     for name in HOSTILE:
-        folder = leave_run(tmp_path, name, note=name.replace("∕", "/"))
+        folder = make_run(tmp_path, name, note=name.replace("∕", "/"))
         (folder / "Transfer" / f"{name}.png").write_bytes(b"x")
         (folder / "Transfer" / os.fsdecode(b"3_epoch_\xff.png")).write_bytes(b"x")  # not UTF-8
         log_event(folder, "failed", name)
@@ -58,10 +58,10 @@ def test_names_are_escaped_and_linked(tmp_path):
 @pytest.mark.parametrize("write", range(4))
 def test_pages_are_complete_when_the_writing_is_interrupted(tmp_path, monkeypatch, write):
     """Interrupted at each of the four files, just before the new one replaces the old one."""
-    folder = leave_run(tmp_path, "P", epochs=2)
+    folder = make_run(tmp_path, "P", epochs=2)
     writing.update(folder)
     (tmp_path / writing.PLOTLY).write_text("another version")
-    leave_run(tmp_path, "Q")
+    make_run(tmp_path, "Q")
     replace = mock.Mock(side_effect=[*[mock.DEFAULT] * write, Killed], wraps=os.replace)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(files.os, "replace", replace)
@@ -73,7 +73,7 @@ def test_pages_are_complete_when_the_writing_is_interrupted(tmp_path, monkeypatc
 
 
 def test_a_folder_locked_by_another_process_is_reported(tmp_path, monkeypatch):
-    leave_run(tmp_path, "P")
+    make_run(tmp_path, "P")
     monkeypatch.setattr(writing.time, "sleep", lambda seconds: None)
     with files.locked(tmp_path, wait=False), pytest.raises(RunFailed, match="locked by another process"):
         writing.write(tmp_path)
@@ -81,9 +81,9 @@ def test_a_folder_locked_by_another_process_is_reported(tmp_path, monkeypatch):
 
 
 def test_a_foreign_page_is_not_overwritten_and_one_failure_does_not_stop_the_others(tmp_path, capsys):
-    (leave_run(tmp_path, "One") / "index.html").mkdir()
-    foreign = leave_run(tmp_path, "Foreign") / "index.html", tmp_path / "index.html"
-    leave_run(tmp_path, "Two")
+    (make_run(tmp_path, "One") / "index.html").mkdir()
+    foreign = make_run(tmp_path, "Foreign") / "index.html", tmp_path / "index.html"
+    make_run(tmp_path, "Two")
     foreign[0].write_text("<html>my own</html>")
     foreign[1].write_text('<meta name="generator" content="CartoonGAN gallery.py">')  # of an earlier version
     writing.write(tmp_path)
@@ -99,7 +99,7 @@ def test_a_foreign_page_is_not_overwritten_and_one_failure_does_not_stop_the_oth
 
 def test_the_command_that_resumes_a_run(tmp_path):
     """For a finished run it asks for more epochs; otherwise there would be nothing to do."""
-    folder = leave_run(tmp_path, "my run", epochs=3)
+    folder = make_run(tmp_path, "my run", epochs=3)
     resume = f"{PYTHON} CartoonGAN.py --resume {shlex.quote(str(folder))}"
 
     def text():

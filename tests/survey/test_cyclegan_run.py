@@ -26,7 +26,7 @@ def command(data, results, *more):
 
 
 def train(data, results, *more):
-    """Run it to its end; the folder."""
+    """Train to the end; returns the folder."""
     cyclegan.main(command(data, results, *more))
     (folder,) = results.glob("*_results")
     return folder
@@ -40,7 +40,7 @@ def undisturbed(tmp_path_factory):
     return data, train(data, tmp_path_factory.mktemp("whole"), "--sample_every", 1)
 
 
-def test_what_a_run_leaves_and_its_page_shows(undisturbed):
+def test_the_files_of_a_run_and_its_page(undisturbed):
     data, folder = undisturbed
     assert folder.name == NAME and not (data / "tgt_data/pair").exists()
     assert places(folder) == [(2, 1), (2, 2), (2, 3)]

@@ -5,7 +5,7 @@ import signal
 import tempfile
 
 import pytest
-from helpers import at_step, leave_run, new_run, tiny_run
+from helpers import at_step, make_run, new_run, tiny_run
 
 import CartoonGAN
 from training import history, preview
@@ -17,7 +17,7 @@ def test_steps_are_measured_and_nothing_is_kept(data, tmp_path, monkeypatch, cap
     """An existing run does not prevent it, and is not changed."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    folder = leave_run(tmp_path / "results", "Tiny_2_30_2")
+    folder = make_run(tmp_path / "results", "Tiny_2_30_2")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     monkeypatch.setattr(preview, "STEPS", (1, 2))
     steps = at_step(monkeypatch, 5 * stopped, lambda _: os.kill(os.getpid(), signal.SIGINT))

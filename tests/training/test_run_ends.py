@@ -28,7 +28,7 @@ LONG = "Tiny_0_100000_2_results"
 
 @pytest.fixture(autouse=True)
 def no_plots(monkeypatch):
-    """They take most of the time of a tiny run."""
+    """Plots take most of the time of a tiny run."""
     monkeypatch.setattr(history, "plot_losses", lambda *_: None)
 
 
@@ -94,7 +94,7 @@ def test_a_run_whose_output_nobody_reads_saves_and_stops(data, tmp_path):
     assert run.returncode == 128 + signal.SIGPIPE, errors
     (line,) = errors.splitlines()
     assert line.startswith("stopped because nobody reads the output, everything is saved; resume with: ")
-    assert place(folder) in [(1, 1, 1), (1, 2, 0)]  # after which line the pipe was closed
+    assert place(folder) in [(1, 1, 1), (1, 2, 0)]  # depends on when the pipe was closed
     assert "stopped: SIGPIPE" in (folder / "log.txt").read_text()
 
 
@@ -104,7 +104,7 @@ def take_terminal():
 
 
 def test_a_closed_terminal_stops_a_run(data, tmp_path):
-    """Its bars and lines are written to the terminal, as after a dropped ssh."""
+    """Bars and lines are written to the closed terminal, as after a lost ssh connection."""
     master, terminal = os.openpty()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
     apart = {"start_new_session": True, "preexec_fn": take_terminal}
@@ -119,7 +119,7 @@ def test_a_closed_terminal_stops_a_run(data, tmp_path):
 
 
 def test_a_run_ends_if_the_system_kills_a_loading_process(data, tmp_path):
-    """As it does if memory runs out: the program must not wait for the worker forever."""
+    """As the system does if memory runs out. The program must not wait for the worker forever."""
     run = start(data, tmp_path, *FOREVER, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / LONG / "metrics.csv").exists():
         assert run.poll() is None, run.stderr.read()
