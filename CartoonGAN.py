@@ -135,11 +135,10 @@ def perceptual_losses(model, args, result, photo, drawing=None):
         maps = model.vgg.maps(result, style_layers + content_layer) if model.vgg else []
         # VGG19 is frozen, so the maps of photos and drawings are computed without a graph.
         if content_layer:
-            *maps, of_result = maps
-            losses["content"] = content_loss(of_result, model.vgg(photo))
+            losses["content"] = content_loss(maps[-1], model.vgg(photo))  # CONTENT is the last layer
         if style_layers:  # the mean over the batch, then over the processes
             grams = [processes.mean(gram(x).mean(0)) for x in model.vgg.maps(drawing, style_layers)]
-            losses["style"] = style_loss(maps, grams)
+            losses["style"] = style_loss(maps[: len(STYLE)], grams)
     return losses
 
 
@@ -179,7 +178,7 @@ def generate(model, photo):
 def reconstruction_step(model, args, photo):
     """Phase one: G learns to reproduce the content of the photo."""
     result, photo = generate(model, photo)
-    return descend(model, args, perceptual_losses(model, args, result, photo))
+    return optimise_generator(model, args, perceptual_losses(model, args, result, photo))
 
 
 def adversarial_step(model, args, photo, drawing, smoothed, place):
@@ -197,14 +196,15 @@ def adversarial_step(model, args, photo, drawing, smoothed, place):
     with model.autocast():
         on_drawing, on_pooled, on_smoothed = model.parallel_discriminator(pictures).chunk(3)
     loss_d = discriminator_loss(on_drawing, on_pooled, on_smoothed, args.gan_mode)
-    model.scaler.descend(model.adam_d, loss_d)
+    model.scaler.optimise(model.adam_d, loss_d)
 
+    (seen,) = augment(args, (*place, 1), result)
     with model.autocast():
-        on_result = through_frozen(model.discriminator, *augment(args, (*place, 1), result))
+        on_result = through_frozen(model.discriminator, seen)
     losses = {"adversarial": real_loss(on_result, args.gan_mode)}
-    losses = generator_step(model, args, losses, result, photo, drawing)
+    terms = generator_step(model, args, losses, result, photo, drawing)
     aucs = {"auc_result": auc(on_drawing, on_pooled), "auc_smoothed": auc(on_drawing, on_smoothed)}
-    return {"discriminator": loss_d.detach(), **losses, **aucs}
+    return {"discriminator": loss_d.detach(), **terms, **aucs}
 
 
 def through_frozen(discriminator, picture):
@@ -220,20 +220,20 @@ def perceptual_step(model, args, photo, drawing=None, _smoothed=None, place=None
 
 
 def generator_step(model, args, losses, result, photo, drawing):
-    """G's step of phase two: add the losses that need no discriminator to `losses` and descend the sum."""
-    losses |= perceptual_losses(model, args, result, photo, drawing)
+    """G's step of phase two, on `losses` and those that need no discriminator."""
+    losses = losses | perceptual_losses(model, args, result, photo, drawing)
     losses |= {name: f(result, photo) for name, f in PIXEL_LOSSES.items() if weight_of(args, name)}
-    terms = descend(model, args, losses)
+    terms = optimise_generator(model, args, losses)
     if model.ema:
         model.ema.update_parameters(model.generator)
     terms["change_from_photo"] = (result.detach() - photo).abs().mean() * 127.5  # grey levels of 255
     return terms
 
 
-def descend(model, args, losses):
+def optimise_generator(model, args, losses):
     """Take an optimiser step of G on the weighted sum of the losses; returns the losses, detached."""
-    model.scaler.descend(model.adam_g, generator_loss(args, losses))
-    model.scaler.update()
+    model.scaler.optimise(model.adam_g, generator_loss(args, losses))
+    model.scaler.update()  # G's is the last optimiser of each step
     return {name: loss.detach() for name, loss in losses.items()}
 
 
@@ -309,7 +309,8 @@ def main(argv=None):
             run.log_step(reconstruction_step(model, args, photo))
 
         step = adversarial_step if model.discriminator else perceptual_step
-        for batch in run.batches(phase=2, epochs=args.train_epoch):  # photo, drawing, smoothed drawing
+        for batch in run.batches(phase=2, epochs=args.train_epoch):
+            # A batch is photo, drawing and smoothed drawing, or the photo alone if no loss uses drawings.
             run.log_step(step(model, args, *batch, place=run.place))
 
 

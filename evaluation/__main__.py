@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import sys
+from pathlib import Path
 
 import torch
 
@@ -76,7 +77,9 @@ def find_inception(features, device):
 
 def format_table(rows):
     """(a Markdown table of `rows`, {name: row}; the titles of the measures that do not fit into it)."""
-    columns = [_column("", rows), _column("pictures", [str(row["pictures"]) for row in rows.values()])]
+    names = [Path(name).name for name in rows]  # without folders, if they differ without them
+    names = names if len({*names}) == len(rows) else [*rows]
+    columns = [_column("", names), _column("pictures", [str(row["pictures"]) for row in rows.values()])]
     left_out = []
     for key, measure in MEASURES.items():
         if any(key in row for row in rows.values()):

@@ -103,7 +103,7 @@ def step(model, args, photo, drawing, place):
     if args.idt_lambda:
         losses["identity"] = pixel_loss(same_drawing, drawing)
         losses["identity_back"] = pixel_loss(same_photo, photo)
-    model.scaler.descend(model.adam_g, generator_loss(args, losses))
+    model.scaler.optimise(model.adam_g, generator_loss(args, losses))
 
     # Copies: a chunk in a pool would keep the memory of the whole batch.
     fake = model.pool.exchange(result.detach().clone(), place)
@@ -115,7 +115,7 @@ def step(model, args, photo, drawing, place):
         "discriminator": discriminator_loss(on_drawing, on_fake),
         "discriminator_back": discriminator_loss(on_photo, on_fake_back),
     }
-    model.scaler.descend(model.adam_d, sum(discriminators.values()))
+    model.scaler.optimise(model.adam_d, sum(discriminators.values()))
     model.scaler.update()
     measures = {"auc_result": auc(on_drawing, on_fake), "auc_result_back": auc(on_photo, on_fake_back)}
     measures["change_from_photo"] = (result.detach() - photo).abs().mean() * 127.5  # grey levels of 255

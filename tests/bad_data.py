@@ -1,4 +1,4 @@
-"""Images that are unusual, too long or damaged, and the message about each."""
+"""Image files that are unusual, too long or damaged, and the message about each."""
 
 import io
 import os
@@ -10,7 +10,7 @@ from PIL import Image
 
 from pictures import images
 
-BROKEN = os.fsdecode(b"br\xf6ken.jpg")  # Latin-1, as old archives and cameras write it; no UTF-8
+BROKEN = os.fsdecode(b"br\xf6ken.jpg")  # Latin-1, as old archives and cameras write it; not UTF-8
 
 
 def noise(width, height, channels=3, seed=0):
@@ -61,7 +61,7 @@ DAMAGED = {
     "unknown.avif": (b"\0\0\0\x18ftypxxxx" + bytes(40), "HEIC needs `pip install pillow-heif`"),
     f"bad {BROKEN}": (b"<html>404 not found</html>", "not an image"),
 }
-# All that cannot be trained on: a text is the target of a link.
+# Everything that cannot be trained on; a string is the target of a link.
 BAD = DAMAGED | {
     "row.png": (encoded(noise(1010, 10)), "1010x10 pixels, more than 100 times as long as wide"),
     "dangling.jpg": ("gone.jpg", "No such file or directory"),

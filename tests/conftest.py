@@ -33,7 +33,7 @@ def data(tmp_path):
 
 @pytest.fixture(scope="session")
 def server():
-    """A multiprocessing context whose processes have the program loaded, and compute on one thread.
+    """A multiprocessing context whose processes have loaded the program, and compute on one thread.
 
     All tests of a process share the fork server, which keeps the environment in which it was started.
     """
@@ -42,7 +42,7 @@ def server():
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         patch.setenv("OMP_NUM_THREADS", "1")
         context = multiprocessing.get_context("forkserver")
-        # PyTorch's optimisers and the plots load the latter two at their first use, which takes seconds.
+        # PyTorch's optimisers and the plots load the last two at their first use, which takes seconds.
         context.set_forkserver_preload(["faults", "torch._dynamo", "matplotlib.backends.backend_agg"])
         forkserver.ensure_running()  # and load all that while the tests run
     return context

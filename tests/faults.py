@@ -1,6 +1,6 @@
-"""Processes that train with a fault: killed, or denied a file at the moment when it is written.
+"""Processes that train with a fault: killed, or denied a file while it is written.
 
-This makes no files at import: the fork server imports it, and would leave them behind.
+Importing this makes no files: the fork server imports it, and would not remove them.
 """
 
 import contextlib
@@ -34,27 +34,27 @@ def finish(server, argv, output, fault=((), None)):
 
 
 def when_writing(kinds, fault, again=False):
-    """Call fault(part, path) in this process when the first file of some kinds is to replace `path`.
+    """Call fault(part, path) in this process when the first file of these kinds is about to replace `path`.
 
-    If `fault` returns, the file is written. Of lines that are appended half are written before, and `part` is
-    None. With `again` the fault happens at each further file too.
+    If `fault` returns, the file is written. Of an appended line, half is written before the call, and `part`
+    is None. With `again` the fault also happens at each further file.
     """
     left = [True]
 
-    def is_time(path):
+    def is_due(path):
         folders = {"pair", "Reconstruction", "Transfer"}.intersection(path.parts)
         found = left and (folders or {path.name}).intersection(kinds)
         return found and (again or left.pop())
 
     def replace(part, path):
-        if is_time(path):
+        if is_due(path):
             fault(part, path)
         if os.path.exists(part):
             os.replace(part, path)
 
     def write(handle, data):
         path = Path(os.readlink(f"/proc/self/fd/{handle}"))
-        if is_time(path):
+        if is_due(path):
             half = os.write(handle, data[: len(data) // 2])
             fault(None, path)
             return half
@@ -75,7 +75,7 @@ def die_just_written(part, path):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def full_disk(part, _):
+def raise_disk_full(part, _):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part))
 
 

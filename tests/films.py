@@ -1,4 +1,4 @@
-"""Tiny films made with PyAV: what tests of pictures and data read."""
+"""Make tiny films with PyAV, and read them, for the tests of pictures and data."""
 
 from fractions import Fraction
 
@@ -8,7 +8,7 @@ import pytest
 av = pytest.importorskip("av")
 
 TIMES = [0, 40, 80, 200, 230, 310]  # milliseconds, not evenly spaced
-EVEN = range(0, 2000, 40)  # milliseconds: 50 frames at 25 a second
+EVEN = range(0, 2000, 40)  # milliseconds: 50 frames at 25 per second
 MILLI = Fraction(1, 1000)
 LEFT, RIGHT = (200, 60, 30), (20, 100, 220)
 
@@ -23,10 +23,10 @@ def halves(height=48, width=64):
 def make(
     path, pictures=None, times=TIMES, sound="aac", layout="mono", hertz=8000, start=0, sound_at=0, **how
 ):
-    """Write a film that shows pictures at `times` (milliseconds), with a tone of 0.3 rad a sample.
+    """Write a film that shows pictures at `times` (milliseconds), with a tone of 0.3 rad per sample.
 
     `pictures` is one for all times, or a list: uint8 RGB, or frames of PyAV that are stored as they are.
-    `start` (seconds) is added to all times, `sound_at` to those of the sound. Of `how`, `codec` and its
+    `start` (seconds) is added to all times, `sound_at` to those of the sound. In `how`, `codec` and its
     `options` are FFmpeg's names; the rest (colorspace, …) are attributes of PyAV's codec context.
     """
     pictures = halves() if pictures is None else pictures
@@ -76,8 +76,8 @@ def read(path):
     return [time for time, _ in frames], [picture for _, picture in frames], sound
 
 
-def hear(path):
-    """(codec, layout, begin in seconds, samples of the first channel) of a film's sound."""
+def read_sound(path):
+    """(codec, layout, start in seconds, samples of the first channel) of a film's sound."""
     with av.open(str(path)) as file:
         context = file.streams.audio[0].codec_context
         frames = list(file.decode(audio=0))

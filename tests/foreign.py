@@ -1,4 +1,4 @@
-"""Other programs' generators written out plainly, with random weights in their layouts (pictures/foreign.py).
+"""Plain definitions of other programs' generators, with random weights in their layouts.
 
 Pictures are RGB, N,3,H,W in [-1, 1], in and out.
 """

@@ -26,11 +26,11 @@ ROOT = Path(__file__).parents[1]
 HAS_GPU = torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="there is no NVIDIA GPU that PyTorch can use")
 GPU = pytest.param("cuda", marks=needs_gpu)
-SLOW = float(os.environ.get("SLOW", 1))  # share of the tries of the slow tests
+SLOW = float(os.environ.get("SLOW", 1))  # share of the repetitions in slow tests
 
 
 def small_vgg(width, deeper=False):
-    """A He-initialised VGG19 with few channels: an eighth of them is a sixty-fourth of the work."""
+    """A He-initialised VGG19 with few channels: an eighth of them needs a sixty-fourth of the computation."""
     vgg, generator = VGG19(width, deeper), torch.Generator().manual_seed(0)
     for value in vgg.parameters():
         if value.dim() > 1:
@@ -64,7 +64,7 @@ def in_one_of_two(rank, port, function, arguments):
 
 
 def refusal(function, *argv, **more):
-    """The one-line error for a command line, of a function of it."""
+    """The one-line error that a function raises for a command line."""
     with pytest.raises(WrongUse) as error:
         function([*map(str, argv)], **more)
     return str(error.value)
@@ -97,7 +97,7 @@ def _drawing(rng, size):
 
 
 def tiny_run(data, results, *more):
-    """The command line of a tiny run of make_data's data: three steps an epoch, samples at a phase's end."""
+    """The command line of a tiny run of make_data's data: three steps per epoch, samples at a phase's end."""
     folders = ["--src_data", data / "src_data", "--tgt_data", data / "tgt_data", "--results_dir", results]
     text = f"{TINY} --name Tiny --pre_train_epoch 2 --train_epoch 3 --workers 0 --sample_every 100"
     return [*map(str, folders), *text.split(), *map(str, more)]
@@ -151,7 +151,7 @@ def die(_):
 
 
 def at_step(monkeypatch, number, do):
-    """Call do(run) after step `number` (from 1), before it is logged; returns a list that grows by step."""
+    """Call do(run) after step `number` (from 1), before it is logged; returns a list of the steps' terms."""
     steps, log_step = [], Run.log_step
 
     def watched(run, terms):
@@ -164,7 +164,7 @@ def at_step(monkeypatch, number, do):
     return steps
 
 
-def leave_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
+def make_run(results, name, epochs=3, photos=("test_1", "train_1"), **options):
     """Make the folder of a finished run of `epochs`: tiny pictures, settings, metrics and a log."""
     folder = results / f"{name}_results"
     picture = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The method: each loss against a value worked by hand, the schedule, the steps."""
+"""The method: each loss against a value computed by hand, the schedule, the steps."""
 
 import math
 import types
@@ -153,7 +153,7 @@ def test_each_optimiser_has_its_own_learning_rate(text, first):
 
 
 def plain_gradients(model, args, photo, drawing, smoothed):
-    """D's and G's gradients by the plain reading: every picture through its own pass, G run twice."""
+    """D's and G's gradients computed plainly: each kind of picture in its own pass, G run twice."""
 
     def distance(logits, target):
         target = torch.full_like(logits, target)
@@ -247,12 +247,13 @@ WEIGHTS = {"content": 2, "style": 3, "total_variation": 5, "pixel": 7, "colour":
 )
 def test_the_loss_of_the_generator_is_a_weighted_sum(text, expected, channels, precision):
     model, args = build(f"{text} --in_ngc {channels} --out_ngc {channels} --in_ndc {channels}", precision)
-    losses, descend, results = [], model.scaler.descend, []
-    model.scaler.descend = lambda adam, loss: (losses.append(loss.detach()), descend(adam, loss))
+    losses, optimise, results = [], model.scaler.optimise, []
+    model.scaler.optimise = lambda adam, loss: (losses.append(loss.detach()), optimise(adam, loss))
     model.generator.register_forward_hook(lambda *hooked: results.append(hooked[-1].detach()))
     step = CartoonGAN.adversarial_step if model.discriminator else CartoonGAN.perceptual_step
     photo, *drawings = batch(channels=channels)
     terms = step(model, args, photo, *drawings, PLACE)
+    assert CartoonGAN.PIXEL_LOSSES.keys() <= WEIGHTS.keys()
     expected = expected.split() if isinstance(expected, str) else [*expected]
     measured = ["change_from_photo"] + ["auc_result", "auc_smoothed"] * bool(model.discriminator)
     assert {*terms} == {*expected, *measured} | ({"discriminator"} if model.discriminator else set())

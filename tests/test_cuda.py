@@ -49,7 +49,7 @@ def batch(step, device):
 
 
 def take(model, args, device, steps, phase):
-    """The losses of each of some steps of a phase."""
+    """Train some steps of a phase; returns the losses of each."""
     losses = []
     for step in range(steps):
         photo, *drawings = batch(step, device)
@@ -284,7 +284,7 @@ def test_both_steps_compute_on_a_gpu(more, monkeypatch):
     monkeypatch.setattr(CartoonGAN, "add_noise", lambda *_: pictures[2])  # needs a GPU
     descended, pinned = [], []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
-    monkeypatch.setattr(Scaler, "descend", lambda _, adam, loss: descended.append(loss))
+    monkeypatch.setattr(Scaler, "optimise", lambda _, adam, loss: descended.append(loss))
     monkeypatch.setattr(Scaler, "update", lambda _: None)
     args, _ = options.parse(f"{TINY} {more}".split())
     with mode, torch.no_grad():

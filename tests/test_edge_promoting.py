@@ -1,4 +1,4 @@
-"""Edge-smoothed copies against their definition, pixel by pixel, and pairs made only when needed."""
+"""Edge-smoothed copies compared with their definition by pixel, and pairs written only when needed."""
 
 import errno
 import shutil

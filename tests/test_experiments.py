@@ -11,7 +11,7 @@ from training.folder import run_folder
 from training.options import CARTOONGAN
 
 FILES = sorted((ROOT / "experiments").glob("*.txt"))
-# Appended to each: the last word on an option wins. Blocks, channels, losses and the rest stay the file's.
+# Appended to each: the last value of an option counts. Blocks, channels, losses and the rest stay the file's.
 SHORT = f"--vgg_model {VGG} --ngf 4 --ndf 4 --batch_size 3 --train_epoch 1 --input_size 24 --device cpu"
 SHORT += " --workers 0"
 

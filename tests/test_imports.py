@@ -1,4 +1,4 @@
-"""Imports go one way and without circles, and commands answer before PyTorch is loaded."""
+"""Imports follow the layers without cycles, and commands answer before PyTorch is loaded."""
 
 import ast
 import graphlib
@@ -25,7 +25,7 @@ BELOW["survey"] = BELOW["benchmark"]
 BELOW["experiments"] = BELOW["benchmark"]
 
 
-def test_imports_go_one_way_and_not_in_a_circle():
+def test_imports_follow_the_layers_without_cycles():
     paths = [path for part in BELOW for path in (ROOT / f"{part}.py", *ROOT.glob(f"{part}/**/*.py"))]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths if path.is_file()}
     known = {name.removesuffix(".__init__"): path for name, path in names.items()}

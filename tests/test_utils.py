@@ -46,7 +46,7 @@ def test_a_program_works_without_standard_error(monkeypatch):
     assert utils.exit_status(lambda: print("lost", file=sys.stderr) or ([*tqdm([1])] and 0)) == 0
 
 
-def test_output_that_nobody_reads_is_discarded_and_noted(monkeypatch):
+def test_output_to_a_closed_pipe_is_discarded_and_recorded(monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
     monkeypatch.setattr(utils, "unread", set())
@@ -155,7 +155,7 @@ def test_a_driver_too_old_for_this_pytorch_is_reported_with_a_fix(monkeypatch, c
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "gpu", "meta"])
-def test_a_device_that_cannot_be_used_is_one_line(name):
+def test_a_device_that_cannot_be_used_is_a_one_line_error(name):
     with pytest.raises(WrongUse, match=f"--device {name} cannot be used: .") as error:
         utils.choose_device(name)
     assert "\n" not in str(error.value)

@@ -57,8 +57,8 @@ def draws(photos, drawings, batch, seed, phase, epoch, step, streams=(DRAWINGS, 
     """
     steps = photos // batch
     for position in itertools.count((epoch - 1) * steps + step):
-        epoch, step = divmod(position, steps)
-        drawn = [[_draw(photos, seed, PHOTOS, phase, epoch, step * batch + n) for n in range(batch)]]
+        turn, place = divmod(position, steps)
+        drawn = [[_draw(photos, seed, PHOTOS, phase, turn, place * batch + n) for n in range(batch)]]
         for stream in streams if drawings else ():
             places = (divmod(position * batch + n, drawings) for n in range(batch))
             drawn.append([_draw(drawings, seed, stream, phase, *place) for place in places])

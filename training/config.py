@@ -40,7 +40,8 @@ class Method(NamedTuple):
     """A training method, described without loading PyTorch."""
 
     name: str  # the module that starts it, as "survey.cyclegan"; settings.json records it
-    parser: Callable[[], Parser]  # makes the parser of its options
+    # Makes the parser of its options: batch_size, train_epoch, in_ngc, out_ngc, and those of add_… below.
+    parser: Callable[[], Parser]
     check: Callable  # check(parser, options) compares options with each other; raises WrongUse
     fewest_drawings: Callable  # of the options: how many drawings the losses need, 0 for none
     parts: dict  # {network that options may leave out: function of the options, whether a run has it}

@@ -32,13 +32,13 @@ def summary(run):
     measuring = timeit.timeit(run.measure, number=1) if run.measure else 0
     measured = {int(row["phase"]): float(row["seconds"]) for row in history.read(run.folder / history.FILE)}
     for phase, seconds in measured.items():
-        step = seconds / min(run.steps, STEPS[1])
+        step = seconds / min(run.steps_per_epoch, STEPS[1])
         epochs = args.train_epoch if phase == 2 else args.pre_train_epoch
-        total += epochs * run.steps * step + math.ceil(epochs / args.sample_every) * sampling
+        total += epochs * run.steps_per_epoch * step + math.ceil(epochs / args.sample_every) * sampling
         total += epochs // args.eval_every * measuring if measuring else 0
         lines.append(
-            f"phase {phase}: {step:.3g} s a step, {duration(run.steps * step)} an epoch "
-            f"(steps: {run.steps}, epochs: {epochs})"
+            f"phase {phase}: {step:.3g} s a step, {duration(run.steps_per_epoch * step)} an epoch "
+            f"(steps: {run.steps_per_epoch}, epochs: {epochs})"
         )
     lines.append(f"samples: {sampling:.1f} s (--sample_every {args.sample_every})")
     if measuring:

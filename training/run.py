@@ -53,8 +53,8 @@ def open_run(argv=None, method=CARTOONGAN):
 class Run:
     """A run of training: `start` it, train on the `batches` of each phase, then `finish`.
 
-    `phase`, `epoch` (from 1) and `step` (from 0) are those of the step that comes next. Every process has a
-    Run; only the first prints and writes.
+    `phase`, `epoch` (from 1) and `step` (from 0) are those of the next step; in a loop over `batches`, of the
+    step in progress. Every process has a Run; only the first prints and writes.
     """
 
     def __init__(self, config, device, stack):
@@ -65,13 +65,14 @@ class Run:
         # Of this epoch: the sum of each loss term, the number of steps in it, and the seconds.
         self.sums, self.counts = collections.Counter(), collections.Counter()
         self.seconds = 0.0
-        self.unchecked = []  # the loss terms of the steps since the last check
+        self.unchecked = []  # what log_step was given since the last check
         self.overflows = 0  # how many of the last steps in a row had a loss that is not finite
         self.journal = None  # of the first process
+        # `start` adds model, data, steps_per_epoch, learning_rates, settings, signals, saved, photos, measure
 
     @property
     def place(self):
-        """(phase, epoch, step) of the next step."""
+        """(phase, epoch, step)."""
         return self.phase, self.epoch, self.step
 
     def start(self, model, learning_rates, make_pairs=None, *, make_measure, after_samples):
@@ -89,7 +90,7 @@ class Run:
         self._restore()
         fewest = self.config.method.fewest_drawings(self.args)
         self.data = processes.from_first(lambda: data.prepare(self.args, fewest, make_pairs))
-        self.steps = len(self.data.photos) // self.args.batch_size  # of an epoch
+        self.steps_per_epoch = len(self.data.photos) // self.args.batch_size
         if is_first():
             self.stack.enter_context(lock_run(self.folder))
         record = self.data.record
@@ -142,7 +143,9 @@ class Run:
         loaded = load_batches(*training_batches(self), self.args.workers, self.device)
         loaded = self.stack.enter_context(contextlib.closing(loaded))
         while self.epoch <= epochs:
-            steps = min(self.steps, preview.STEPS[self.epoch - 1]) if self.config.preview else self.steps
+            steps = self.steps_per_epoch
+            if self.config.preview:
+                steps = min(steps, preview.STEPS[self.epoch - 1])
             self._set_learning_rates()
             began = time.monotonic() - self.seconds
             title = f"phase {phase}, epoch {self.epoch}/{epochs}"
@@ -169,7 +172,7 @@ class Run:
             self.phase, self.epoch = 2, 1
 
     def log_step(self, terms):
-        """Record the loss terms of the step just taken, {name: tensor}, and what float16 skipped in it."""
+        """Record the losses and measurements of a step, {name: tensor}, and whether float16 skipped it."""
         if self.model.scaler.is_enabled():
             terms["skipped_steps"], self.model.scaler.skipped = self.model.scaler.skipped, 0
         self.unchecked.append(terms)

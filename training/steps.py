@@ -98,7 +98,7 @@ class Scaler(torch.amp.GradScaler):
 
     skipped = 0
 
-    def descend(self, adam, loss):
+    def optimise(self, adam, loss):
         """Take one step of the optimiser `adam` on the loss; skip it if a float16 number overflowed."""
         adam.zero_grad(set_to_none=True)
         if self.is_enabled():  # an infinite loss can have finite gradients: make them NaN

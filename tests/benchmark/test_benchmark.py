@@ -1,4 +1,4 @@
-"""`python -m benchmark`: the baselines compute what the program computes, and each table has its figures."""
+"""`python -m benchmark`: the baselines compute what the program computes; the rows of each table."""
 
 import functools
 import os
@@ -20,8 +20,8 @@ from training import options
 CPU = torch.device("cpu")
 
 
-def test_the_public_step_and_ours_agree():
-    """Losses and changes of the weights in double precision: they differ by rounding alone."""
+def test_the_public_step_and_this_programs_agree():
+    """Losses and changes of the weights in double precision: they differ only by rounding."""
     args, _ = options.parse(f"{TINY} --input_size 32 --con_lambda 3 --lrD 1e-3".split())
     model = CartoonGAN.build(args, CPU, "fp32")
     for network in (model.generator, model.discriminator, model.vgg):
@@ -58,7 +58,7 @@ def test_each_table_has_a_row_for_each_variant(monkeypatch, capsys, tmp_path):
     assert float(re.search(r"fp32 ([\d.]+|inf) dB", output)[1]) > 50  # less than a grey level
 
 
-def test_the_functions_take_turns_and_one_without_memory_is_left_out(monkeypatch, capsys):
+def test_functions_alternate_and_one_that_runs_out_of_memory_is_left_out(monkeypatch, capsys):
     order = []
     monkeypatch.setattr(measuring, "memory_of_process", lambda make, name: 7.0)
     monkeypatch.setattr(measuring, "run_once", lambda work, _: (work(), 0))
@@ -78,13 +78,13 @@ def test_the_functions_take_turns_and_one_without_memory_is_left_out(monkeypatch
 def test_memory_is_the_growth_of_a_process():
     make = functools.partial(functools.partial, os.urandom)
     for taken in (measuring.memory_of_process(make, 2**26), measuring._growth(make, 2**26)):
-        assert 60 < taken < 140  # 64 MiB, twice where the second is made before the first is freed
+        assert 60 < taken < 140  # 64 MiB; 128 if the second is made before the first is freed
 
 
 @pytest.mark.parametrize(
     ("capability", "names"), [((7, 0), ["fp16", "fp32"]), ((8, 0), ["bf16", "fp32", "tf32", "fp16"])]
 )
-def test_a_gpu_is_measured_in_the_precisions_that_it_has(capability, names, monkeypatch):
+def test_a_gpu_is_measured_in_the_precisions_that_it_supports(capability, names, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     monkeypatch.setattr(measuring.utils, "choose_precision", lambda *_: names[0])
     assert measuring.variants(torch.device("cuda")) == ["baseline", *names]

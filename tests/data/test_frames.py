@@ -33,7 +33,7 @@ def credits():
     return page
 
 
-SCENES = [  # a second each
+SCENES = [  # one second each
     drawing(1),
     Image.new("RGB", (320, 180)),
     drawing(2),
@@ -65,7 +65,7 @@ def film(tmp_path_factory):
 
 
 @pytest.mark.parametrize("how", [["--every", "1", "--similar", "1"], ["--cuts"]])
-def test_what_is_kept_and_what_is_dropped(film, tmp_path, capsys, how):
+def test_which_frames_are_kept_and_which_are_dropped(film, tmp_path, capsys, how):
     out = tmp_path / "new/out"
     assert not frames.main([str(film), str(out), *how])
     offset = "000" if how[0] == "--every" else "300"
@@ -77,11 +77,11 @@ def test_what_is_kept_and_what_is_dropped(film, tmp_path, capsys, how):
     assert "black bars cut off: 320x240 became 320x176\n" in output
 
 
-def test_a_slow_pan_gives_few_frames_and_a_sheet_shows_all_with_the_reason(tmp_path, monkeypatch):
+def test_a_slow_pan_gives_few_frames_and_the_sheet_shows_all_with_reasons(tmp_path, monkeypatch):
     row = Image.new("RGB", (128 * 6, 180))
     for place, file in enumerate(sorted((ROOT / "data/sample/tgt_data/train").iterdir())[::60]):
         row.paste(Image.open(file).resize((128, 180)), (128 * place, 0))
-    seen = [row.crop((left, 0, left + 320, 180)) for left in range(0, 400, 40)]  # an eighth a second
+    seen = [row.crop((left, 0, left + 320, 180)) for left in range(0, 400, 40)]  # 1/8 of the width each
     monkeypatch.setattr(frames.Sheet, "COLUMNS", 5)
     monkeypatch.setattr(frames.Sheet, "ROWS", 2)
     write(tmp_path / "pan.mp4", [*seen, SCENES[1]], bar=0)
@@ -97,7 +97,7 @@ def test_a_slow_pan_gives_few_frames_and_a_sheet_shows_all_with_the_reason(tmp_p
         assert page[90:104, 160 * place : 160 * (place + 1)].max() > 120  # a line of text
 
 
-def test_interval_part_and_format_and_frames_are_never_overwritten(film, tmp_path):
+def test_interval_limits_and_format_apply_and_frames_are_never_overwritten(film, tmp_path):
     part = f"{film}\n{tmp_path}\n--every=0.5\n--start=2\n--end=7\n--format=jpg".split("\n")
     frames.main(part)
     assert written(tmp_path) == [f"My film_{second:06}_000.jpg" for second in (2, 3, 6)]
@@ -111,7 +111,7 @@ def test_interval_part_and_format_and_frames_are_never_overwritten(film, tmp_pat
 
 
 @pytest.mark.parametrize("upright", [True, False])
-def test_pixels_become_square_and_a_film_stored_sideways_upright(tmp_path, upright):
+def test_pixels_become_square_and_a_rotated_film_upright(tmp_path, upright):
     write(tmp_path / "a.mp4", [drawing(1)], bar=0, sample_aspect_ratio=Fraction(2, 1))
     if not upright:
         films.set_display_matrix(tmp_path / "a.mp4", 0, 1, 1, 0)
@@ -121,7 +121,7 @@ def test_pixels_become_square_and_a_film_stored_sideways_upright(tmp_path, uprig
     assert abs(result[:, ::2].astype(int) - np.asarray(drawing(1))).mean() < 12
 
 
-def test_a_broadcast_is_read_from_its_first_frame_and_through_a_jump_of_its_clock(tmp_path):
+def test_a_broadcast_is_read_from_its_first_frame_and_across_a_clock_jump(tmp_path):
     for name, scenes in (("a", SCENES[:3]), ("b", SCENES[3:])):
         write(tmp_path / f"{name}.ts", scenes)
     (tmp_path / "ab.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
@@ -151,7 +151,7 @@ def test_sharpness_does_not_depend_on_contrast_and_falls_with_blur():
     assert screening.sharpness(np.full((64, 64), 99, np.uint8)) == 0
 
 
-def test_the_share_of_a_frame_that_an_earlier_one_shows_too():
+def test_the_share_of_a_frame_that_an_earlier_one_also_shows():
     grey = np.asarray(drawing(1).convert("L"))
     features = screening.find_features(grey)
     moved = np.pad(grey[:, 80:], ((0, 0), (0, 80)))

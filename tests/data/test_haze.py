@@ -32,7 +32,7 @@ def test_the_scattering_model_by_hand():
     assert haze.add_haze(pixel, depth, beta=1.2, airlight=0.9).tolist() == [[[213, 158, 104]]]
 
 
-def test_made_depth_is_smooth_and_grows_from_the_ground_to_the_sky():
+def test_synthetic_depth_is_smooth_and_increases_from_the_ground_to_the_sky():
     for seed in range(5):
         depth = haze.make_depth(90, 120, np.random.default_rng(seed))
         assert depth.shape == (90, 120) and depth.min() >= 0 and depth.max() <= 1
@@ -58,7 +58,7 @@ def test_hazy_pictures_links_to_clear_ones_and_their_pairs_are_written(clear, tm
         assert listing.find_images(out / "clear" / part) == listing.find_images(clear / part)
 
 
-def test_only_seed_and_name_determine_the_haze_also_of_disjoint_halves(clear, tmp_path):
+def test_the_haze_depends_only_on_seed_and_name_also_in_disjoint_halves(clear, tmp_path):
     table = run(clear, tmp_path / "a")
     other = run(clear, tmp_path / "b", "--seed", 1)
     assert not {row["beta"] for row in table} & {row["beta"] for row in other}
@@ -72,7 +72,7 @@ def test_only_seed_and_name_determine_the_haze_also_of_disjoint_halves(clear, tm
     assert pairs.find_pairs(tmp_path / "half")["train/4"].samefile(clear / "train/4.jpg")
 
 
-def test_depths_are_read(clear, tmp_path):
+def test_depth_files_are_read(clear, tmp_path):
     for name in listing.find_images(clear):
         depth = np.zeros((10, 10), np.uint8)
         depth[:, 5:] = 255  # near on the left, far on the right

@@ -1,4 +1,4 @@
-"""data/pairs.py on data sets as they are downloaded, made here of tiny files."""
+"""data/pairs.py on data sets as they are downloaded, recreated with tiny files."""
 
 import re
 
@@ -19,7 +19,7 @@ def layouts():
     found = {}
     for name, *cells in rows:
         hazy, clear = (re.findall("`([^`]+)`", cell) for cell in cells)
-        for number in range(max(len(hazy), len(clear))):  # several in a cell: of several versions
+        for number in range(max(len(hazy), len(clear))):  # a cell lists the paths of several versions
             found[f"{name} {number}"] = {hazy[number % len(hazy)]: clear[number % len(clear)]}
     numbers = (1, 10, 100)
     found["numbers without zeros"] = {f"hazy/{n:04}_0.8_0.2.jpg": f"clear/{n}.png" for n in numbers}
@@ -54,7 +54,7 @@ def test_layouts(name, tmp_path):
     assert set(found.values()) == {tmp_path / "set" / clear for clear in LAYOUTS[name].values()}
 
 
-def test_a_hazy_picture_without_its_clear_one_gets_no_other(tmp_path):
+def test_a_hazy_picture_without_its_clear_one_is_left_out(tmp_path):
     layout = {"simu/IMG_8583_50.jpg": "img/IMG_8583_RGB.jpg", "hazy/scene_1_a.png": "clear/scene_1.png"}
     make(tmp_path, layout | {"simu/IMG_9999_50.jpg": "simu/IMG_9999_50.jpg"})
     make(tmp_path, {"hazy/scene_2_a.png": "hazy/scene_2_a.png", "hazy/5_x.png": "hazy/5_x.png"})
@@ -64,7 +64,7 @@ def test_a_hazy_picture_without_its_clear_one_gets_no_other(tmp_path):
     }
 
 
-def test_names_are_the_ends_of_the_path_that_mean_one_picture(tmp_path):
+def test_names_are_the_ends_of_a_path_that_identify_one_picture(tmp_path):
     words = make(tmp_path / "words", LAYOUTS["words"])
     assert set(pairs.find_pairs(words)) == {"cat_hazy", "old dog-hazy"}
     assert pairs.find_pairs(words / "hazy") == pairs.find_pairs(words)
@@ -75,7 +75,7 @@ def test_names_are_the_ends_of_the_path_that_mean_one_picture(tmp_path):
         pairs.find_pairs(words)
 
 
-def test_a_data_sets_own_parts_are_kept_and_scenes_of_frames_not_split(tmp_path, monkeypatch):
+def test_own_train_and_test_parts_are_kept_and_scenes_of_frames_are_not_split(tmp_path, monkeypatch):
     revide = make(tmp_path / "REVIDE", REVIDE)
     found = pairs.find_pairs(revide)
     assert found["Train/C002/00001"] == revide / "Train/gt/C002/00001.JPG" and "00001" not in found

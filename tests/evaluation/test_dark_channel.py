@@ -14,13 +14,13 @@ def test_the_dark_channel_is_the_least_value_of_the_window():
     assert (dark == 0.25).sum() == 15 * 15 and (dark[dark != 0.25] == 1).all()
 
 
-def test_haze_of_one_depth_is_removed_as_far_as_the_papers_omega_says():
+def test_uniform_haze_is_removed_to_the_share_omega_of_the_paper():
     scene = np.random.default_rng(0).uniform(0, 0.7, (90, 120, 3))
     scene[::7, ::7] = 0  # a black pixel in every window, so the dark channel is 0
     airlight = np.array([0.9, 0.8, 0.7])
     hazy = scene * 0.4 + airlight * (1 - 0.4)  # the scattering model
     hazy[:10, :10], hazy[0, 0] = 0.98 * airlight, airlight  # the densest haze, and its brightest pixel
-    hazy[60:64, 20:24] = 1  # a white wall smaller than the window is no haze
+    hazy[60:64, 20:24] = 1  # a white wall smaller than the window is not haze
     assert dark_channel.find_airlight(hazy.astype(np.float32)) == pytest.approx(airlight)
     result = dark_channel.dehaze(np.rint(255 * hazy).astype(np.uint8)) / 255
     # The dark channel is A (1 - t), so the estimate is 1 - 0.95 (1 - t) where nothing else is near.

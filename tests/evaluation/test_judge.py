@@ -65,7 +65,7 @@ def test_kid_is_about_zero_between_halves_and_repeatable():
 @pytest.mark.parametrize(
     ("height", "width", "tops", "lefts"),
     [
-        (16, 18, [0], [1]),  # an eighth over: cut off at both ends
+        (16, 18, [0], [1]),  # an eighth too wide: cut off at both ends
         (28, 40, [0, 12], [0, 12, 24]),
         (20, 32, [0, 4], [0, 16]),
     ],
@@ -80,7 +80,7 @@ def test_squares_cover_the_image_evenly(height, width, tops, lefts):
 # Rows
 
 
-def test_photographs_change_nothing_and_a_drawing_is_nearer_to_the_drawings(make_judge, data):
+def test_photographs_differ_in_nothing_and_a_drawing_is_closer_to_the_drawings(make_judge, data):
     judging = make_judge()
     row = judging.measure(unchanged)
     assert row["content_change"] == row["colour"] == row["new_lines"] == 0 and row["ssim"] == 1
@@ -110,13 +110,13 @@ def test_content_change_is_the_mean_change_over_the_mean_size(make_judge, vgg):
     assert row["content_change"] == pytest.approx(float(change / size), rel=1e-4)
 
 
-def test_the_checkerboard_is_that_of_the_results_own_size(make_judge):
-    """Reduced to the size of training, as for the other measures, it would be gone."""
+def test_the_checkerboard_is_measured_at_the_results_own_size(make_judge):
+    """Resizing to the training size, as for the other measures, would remove it."""
     board = 20 * (np.indices((96, 128, 3))[:2].sum(0) % 2).astype(np.uint8)
     assert make_judge().measure(lambda *_: board)["checkerboard"] == pytest.approx(100)
 
 
-def test_all_squares_of_a_photo_count_and_some_photos_may_be_measured(tmp_path, make_judge):
+def test_all_squares_of_a_photo_count_and_a_subset_of_photos_can_be_measured(tmp_path, make_judge):
     rng = np.random.default_rng(0)
     for name in "abc":
         images.write(tmp_path / f"{name}.png", rng.integers(0, 256, (SIZE, 3 * SIZE, 3), dtype=np.uint8))
@@ -144,7 +144,7 @@ def test_fid_needs_enough_pictures(make_judge, monkeypatch):
     assert judge.fid(features, features + torch.tensor([3.0, 4.0, 0, 0])) == pytest.approx(3**2 + 4**2)
 
 
-def test_inception_gets_bytes_and_its_features_stay_as_they_are(make_judge):
+def test_inception_gets_bytes_and_its_features_are_not_standardised(make_judge):
     def inception(batch):
         assert batch.dtype == torch.uint8 and batch.shape[1:] == (3, SIZE, SIZE)
         return batch.float().mean((2, 3))
@@ -155,7 +155,7 @@ def test_inception_gets_bytes_and_its_features_stay_as_they_are(make_judge):
     assert judging.baseline["kid_drawings"] == judge.kid(photos, drawings)[0]
 
 
-def test_clear_pictures_are_compared_in_the_size_of_training(data, make_judge, tmp_path):
+def test_clear_pictures_are_compared_at_the_training_size(data, make_judge, tmp_path):
     path, clear = data / "src_data/test/0.jpg", tmp_path / "clear.png"
     photo = images.read(path)
     images.write(clear, np.clip(photo.astype(int) + 10, 0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""python -m evaluation on tiny data: what RESULTS may be, what is printed and written, one-line errors."""
+"""python -m evaluation on tiny data: kinds of RESULTS, what is printed and written, one-line errors."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def copy_photos(data, out):
 def test_results_keep_their_folders_and_may_have_another_extension_or_size(
     measured, data, tmp_path, monkeypatch
 ):
-    for limit in ("FEWEST", "FEWEST_JUDGED", "LOWEST_AUC"):  # so that style is measured of few pictures
+    for limit in ("FEWEST", "FEWEST_JUDGED", "LOWEST_AUC"):  # so that style is measured with few pictures
         monkeypatch.setattr(style, limit, 0)
     photos, folder = data / "src_data/test", tmp_path / "results"
     (photos / "deep").mkdir()
@@ -63,10 +63,10 @@ def test_results_keep_their_folders_and_may_have_another_extension_or_size(
     lines, record = measured(folder)
     row = record["rows"][str(folder)]
     assert row["pictures"] == 2 and 0.5 < row["ssim"] < 1 and "drawn" in row
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["photos", "drawings", str(folder)]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["photos", "drawings", folder.name]
 
 
-def test_a_run_knows_its_data_and_sizes_and_each_of_two_has_a_file(
+def test_a_run_determines_data_and_sizes_and_each_of_two_results_has_a_file(
     data, checkpoint, tmp_path, monkeypatch, capsys
 ):
     run = tmp_path / "Small_1_1_4_results"
@@ -137,7 +137,7 @@ def test_style_is_fitted_to_photographs_that_are_not_measured(data, capsys):
         results.find_pictures(VGG.parent)
 
 
-def test_differences_in_style_within_the_error_are_named():
+def test_differences_in_style_within_the_error_are_reported():
     drawn = lambda style, error: {"drawn": style, "drawn_std": error}
     rows = {"photos": drawn(0, 0.1), "drawings": drawn(1, 0.1), "old": {"ssim": 1}, "a": drawn(0.05, 0.1)}
     rows |= {"b": drawn(0.4, 0.1), "c": drawn(0.35, 0.1)}
@@ -147,7 +147,7 @@ def test_differences_in_style_within_the_error_are_named():
     ]
 
 
-def test_vgg19_replaces_an_inception_that_is_not_available_unless_it_was_named(monkeypatch, capsys):
+def test_vgg19_replaces_an_unavailable_inception_unless_inception_was_requested(monkeypatch, capsys):
     def lost():
         raise OSError("no network")
 

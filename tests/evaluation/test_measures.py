@@ -22,7 +22,7 @@ def grey(side=64):
     return np.full((side, side, 3), 200, np.uint8)
 
 
-def test_flat_is_the_share_without_texture_whatever_the_size():
+def test_flat_is_the_share_without_texture_at_any_size():
     image = grey(512)
     image[:, 256:] = np.random.default_rng(0).integers(0, 256, (512, 256, 3))
     assert measures.flat(grey()).all()
@@ -56,8 +56,8 @@ def test_lines_at_contours_and_by_chance():
     assert math.isnan(measures.at_contours(photo, photo))
 
 
-def test_ssim_is_wangs_formula_of_luminance():
-    """Means, variances and covariance under a Gaussian of 11x11 pixels, where it lies inside the image."""
+def test_ssim_is_wangs_formula_on_luminance():
+    """Means, variances and covariance with a Gaussian window of 11x11 pixels inside the image."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)
     other = np.clip(0.2 * image + 100 + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
@@ -69,7 +69,7 @@ def test_ssim_is_wangs_formula_of_luminance():
     assert measures.ssim(image, other) == pytest.approx((first * second).mean(), rel=1e-6)
 
 
-def test_colour_error_is_the_distance_of_chroma_alone():
+def test_colour_error_is_the_distance_of_chroma_only():
     colours = [np.full((8, 8, 3), (60, *chroma), np.float32) for chroma in ((10, 20), (13, 24))]
     colours[1][..., 0] = 50  # another lightness
     assert measures.colour_error(*map(colour.to_rgb, colours)) == pytest.approx(5, abs=0.5)

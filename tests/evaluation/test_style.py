@@ -1,4 +1,4 @@
-"""The measure of style, of the soft spots and outlined shapes of make_data as photographs and drawings."""
+"""The measure of style on make_data's photographs (soft spots) and drawings (outlined shapes)."""
 
 import itertools
 from pathlib import Path
@@ -26,7 +26,7 @@ def judging(folders):
     return judge.Judge(extractor, folders["test"], folders["drawings"], folders["train"])
 
 
-def place_of(judging, change):
+def style_of(judging, change):
     row = judging.measure(lambda _, photo: change(photo))
     return row["drawn"], row["drawn_std"]
 
@@ -44,10 +44,10 @@ def test_photographs_are_at_0_drawings_at_1_and_a_drawing_beside_a_photograph_be
     assert judging.baseline["drawn"] == pytest.approx(0) and judging.floor["drawn"] == pytest.approx(1)
     for row in (judging.baseline, judging.floor):
         assert 0 < row["drawn_std"] < 0.3
-    assert place_of(judging, lambda photo: photo)[0] == pytest.approx(0)
+    assert style_of(judging, lambda photo: photo)[0] == pytest.approx(0)
     drawing = lambda photo: images.resize(images.read(folders["drawings"][0]), *photo.shape[1::-1])
-    beside = place_of(judging, lambda photo: images.side_by_side(photo, drawing(photo)))[0]
-    assert 0.2 < beside < 0.5 < place_of(judging, drawing)[0] < 1.2
+    beside = style_of(judging, lambda photo: images.side_by_side(photo, drawing(photo)))[0]
+    assert 0.2 < beside < 0.5 < style_of(judging, drawing)[0] < 1.2
 
 
 def test_photographs_with_lines_count_as_a_fifth_of_the_photographs(judging):
@@ -60,12 +60,12 @@ def test_photographs_with_lines_count_as_a_fifth_of_the_photographs(judging):
     expected = np.linalg.solve(shrunken, (drawings.mean(0) - mixed.mean(0)) / scale) / scale
     weights = style._discriminant(*map(torch.from_numpy, (photos, lined, drawings)))
     assert weights.numpy() == pytest.approx(expected)
-    # If they did not count, lines alone would lie at 0.61.
-    assert place_of(judging, lambda photo: style.draw_lines(photo, 2))[0] < 0.35
+    # If they did not count, lines alone would have a style of 0.61.
+    assert style_of(judging, lambda photo: style.draw_lines(photo, 2))[0] < 0.35
 
 
-def test_each_half_is_judged_by_the_discriminant_of_the_other():
-    """Of equal kinds the discriminant of a half separates that half, and the other half not at all."""
+def test_each_half_is_scored_by_the_discriminant_of_the_other():
+    """The discriminant of a half of two equal kinds separates that half, but not the other."""
     random = torch.Generator().manual_seed(0)
     kinds = [
         {Path(f"{kind}{n}_1.png"): torch.randn(1, 40, generator=random) for n in range(48)}
@@ -74,17 +74,17 @@ def test_each_half_is_judged_by_the_discriminant_of_the_other():
     assert 0.35 < style.fit(kinds[0], dict([*kinds[0].items()][::3]), kinds[1]).auc < 0.65
 
 
-def test_crops_that_may_overlap_are_in_one_half():
+def test_crops_that_may_overlap_are_in_the_same_half():
     crops = [Path(f"{book}_{page}_{crop}.jpg") for book in "abcd" for page in range(10) for crop in range(3)]
     halves = style.split(crops)
     pages = {(path.stem[:-2], halves[path]) for path in crops}
     assert len(pages) == 40 and sorted(half for _, half in pages) == [0] * 20 + [1] * 20
-    frames = [Path(f"frame_{number:03}.png") for number in range(100)]  # of a film: no two neighbours apart
+    frames = [Path(f"frame_{number:03}.png") for number in range(100)]  # of a film: ten sequences
     halves = [style.split(frames)[path] for path in frames]
     assert sum(halves) == 50 and sum(a != b for a, b in itertools.pairwise(halves)) == 9
 
 
-def test_few_pictures_and_equal_ones_are_not_measured(folders, judging, capsys):
+def test_style_is_not_measured_with_few_or_equal_pictures(folders, judging, capsys):
     extractor = judging.extractor
     assert style.learn(folders["train"][:39], folders["drawings"], extractor) is None
     assert "not measured: there are 39 photographs and 48 drawings, but" in capsys.readouterr().err
@@ -92,7 +92,7 @@ def test_few_pictures_and_equal_ones_are_not_measured(folders, judging, capsys):
     assert "drawn" not in judging.measure(lambda _, photo: photo, folders["test"][:4])
 
 
-def test_the_error_is_that_of_the_mean_of_as_many_pictures():
+def test_the_error_is_the_standard_error_of_the_means():
     rng = np.random.default_rng(1)
     place, error = style.place(rng.normal(0.5, 0.2, 50), rng.normal(0, 0.2, 50), rng.normal(1, 0.2, 400))
     assert place == pytest.approx(0.5, abs=0.1)

@@ -12,7 +12,7 @@ from training.log import read_log
 from utils import RunFailed, Stopped, WrongUse
 
 
-def test_each_combination_of_values_has_a_tag_of_them():
+def test_the_tag_of_each_run_names_its_values():
     words = ["@experiments/a,b.txt", "--con_lambda", "1,.5", "--tgt_data=data/ink,data/oil", "--name", "P"]
     first, *_, last = sweep.combinations(words)
     start, end = ["@experiments/a,b.txt", "--con_lambda"], ["--name", "P"]

@@ -5,7 +5,7 @@ import re
 from unittest import mock
 
 import pytest
-from helpers import contents, leave_run
+from helpers import contents, make_run
 
 from pages import tables
 from pages.__main__ import main
@@ -15,7 +15,7 @@ from utils import WrongUse
 
 
 def test_nothing_but_pages_is_written(tmp_path):
-    one, _ = leave_run(tmp_path, "One"), leave_run(tmp_path, "Two")
+    one, _ = make_run(tmp_path, "One"), make_run(tmp_path, "Two")
     (tmp_path / "notes").mkdir()
     with pytest.raises(WrongUse, match="no run in"):
         main([str(tmp_path / "notes")])
@@ -32,12 +32,12 @@ def test_nothing_but_pages_is_written(tmp_path):
     assert after.items() >= before.items()
 
 
-def test_the_list_fits_120_columns_and_names_the_options_without_room(tmp_path, monkeypatch, capsys):
+def test_the_list_fits_120_columns_and_names_the_options_that_do_not_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(tables.shutil.os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
     for number, name in enumerate(("One", "Two", "画像\x1b[31m")):
         options = {"ngf": number % 2, "con_lambda": number, "device": number}
-        leave_run(tmp_path, name, tgt_data="d" * 70 + str(number % 2), **options)
+        make_run(tmp_path, name, tgt_data="d" * 70 + str(number % 2), **options)
         row = {"phase": 2, "epoch": 4, "kid_drawings": 0.5, "kid_drawings_std": 0.1}
         history.add(tmp_path / f"{name}_results/metrics.csv", row)
     before = contents(tmp_path)
@@ -53,7 +53,7 @@ def test_the_list_fits_120_columns_and_names_the_options_without_room(tmp_path, 
 
 
 def test_slimming_asks_and_removes_only_the_state(tmp_path, monkeypatch, capsys):
-    folder = leave_run(tmp_path, "P")
+    folder = make_run(tmp_path, "P")
     (folder / "state_latest.pth").write_bytes(bytes(2_500_000))
     names = contents(tmp_path).keys()
     monkeypatch.setattr("builtins.input", ask := mock.Mock(side_effect=["n", EOFError, "y"]))
@@ -66,7 +66,7 @@ def test_slimming_asks_and_removes_only_the_state(tmp_path, monkeypatch, capsys)
 
 
 def test_several_runs_are_slimmed_of_the_named_parts(tmp_path, monkeypatch):
-    runs = [leave_run(tmp_path, name, epochs=7) for name in ("One", "Two")]
+    runs = [make_run(tmp_path, name, epochs=7) for name in ("One", "Two")]
     for folder in runs:
         for name in ("state_latest.pth", "events.out.tfevents.1.host"):
             (folder / name).write_bytes(bytes(1000))

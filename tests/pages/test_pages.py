@@ -1,4 +1,4 @@
-"""The pages in a real browser, opened from the disk as a person opens them: Chromium without a window."""
+"""The pages in a real browser, headless Chromium, opened from the disk as users open them."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import shutil
 from urllib.parse import quote, unquote
 
 import pytest
-from helpers import leave_run, make_data, tiny_run
+from helpers import make_data, make_run, tiny_run
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
@@ -39,8 +39,8 @@ def results(tmp_path_factory):
     """Three runs: the second has another content weight, the third fewer epochs."""
     folder = tmp_path_factory.mktemp("results")
     for name, epochs, weight in zip(NAMES, (3, 3, 2), (10, 2.5, 10), strict=True):
-        run = leave_run(folder, name, epochs, ("test_1", "train_3"), con_lambda=weight)
-        (run / "log.txt").unlink()  # so that all started at the same time
+        run = make_run(folder, name, epochs, ("test_1", "train_3"), con_lambda=weight)
+        (run / "log.txt").unlink()  # so that all have the same start time
     writing.write(folder)
     return folder
 
@@ -70,7 +70,7 @@ class Page(webdriver.Chrome):
         return self.execute_script(script)
 
     def wait(self, condition):
-        """Wait until condition() is true; what it returns."""
+        """Wait until condition() is true; returns its value."""
         return WebDriverWait(self, 20).until(lambda _: condition())
 
     def runs(self):
@@ -122,7 +122,7 @@ def test_the_slider_and_the_keys_change_the_epoch(run, page):
     page.press(Keys.ARROW_LEFT * 3)
     assert page.one("#at").text == "phase one"
     page.wait(lambda: page.image() == "Tiny_2_3_2_test_recon_1.png")
-    page.one("#epoch").send_keys(Keys.HOME, Keys.ARROW_RIGHT)  # the slider by its own keys
+    page.one("#epoch").send_keys(Keys.HOME, Keys.ARROW_RIGHT)  # the slider's own keys
     page.wait(lambda: page.image() == name(1))
     page.wait(lambda: page.current_url.endswith("#epoch=1&photo=test+1"))
     assert "test 1 at epoch 1" in page.one("#stage img").get_attribute("alt")
@@ -156,7 +156,7 @@ def test_photos_strip_and_divider_choose_what_is_shown(run, page):
 
 
 def test_curves_with_gaps_errors_references_and_changes(tmp_path, page):
-    folder = leave_run(tmp_path, "P <i>", epochs=1)
+    folder = make_run(tmp_path, "P <i>", epochs=1)
     for epoch in range(2, 101):
         row = {"phase": 2, "epoch": epoch, "content": 1, "learning_rate": 2e-4}
         if epoch % 10 == 0:
@@ -188,7 +188,7 @@ def test_curves_with_gaps_errors_references_and_changes(tmp_path, page):
 
 
 def test_images_of_any_name_and_damaged_ones(tmp_path, page):
-    folder = leave_run(tmp_path, "Old")
+    folder = make_run(tmp_path, "Old")
     for name in ("settings.json", "metrics.csv", "log.txt"):
         (folder / name).unlink()
     image = folder / "Transfer/2_epoch_Old_test_1.png"
@@ -260,7 +260,7 @@ def test_compare_the_ticked_runs_or_those_in_the_address(results, page):
 def test_the_overview_cuts_off_no_column(run, tmp_path, page, width):
     for number in range(20):
         options = {"con_lambda": (10, 2.5)[number % 2], "lrG": (2e-4, 1e-5)[number % 2]}
-        folder = leave_run(tmp_path, f"Run{number}_20_200_16_0.0005_res8", epochs=2, **options)
+        folder = make_run(tmp_path, f"Run{number}_20_200_16_0.0005_res8", epochs=2, **options)
         shutil.copy(run / "metrics.csv", folder)
     writing.write(tmp_path)
     page.open(tmp_path / "index.html", width=width)
@@ -283,7 +283,7 @@ def test_curves_settings_command_and_log(run, page):
 
 def test_a_run_opens_on_a_test_photograph_that_is_not_small(tmp_path, page):
     sizes = {"test_1": (16, 8), "test_2": (80, 30), "test_3": (80, 40), "train_1": (200, 100)}
-    folder = leave_run(tmp_path, "First", photos=sizes)
+    folder = make_run(tmp_path, "First", photos=sizes)
     for name, size in sizes.items():
         Image.new("RGB", size).save(folder / f"Transfer/3_epoch_First_{name}.png")
     writing.update(folder)

@@ -5,14 +5,14 @@ import os
 from unittest import mock
 
 import pytest
-from helpers import leave_run
+from helpers import make_run
 
 from pages import summaries
 from training import history
 
 
 def test_a_complete_run(tmp_path):
-    folder = leave_run(tmp_path, "Paprika", epochs=12, ngf=8)
+    folder = make_run(tmp_path, "Paprika", epochs=12, ngf=8)
     log = (folder / "log.txt").read_text()
     (folder / "log.txt").write_text(f"2030-01-01 00:00:00 +0000 started: \n{log}")  # and resumed later
     run = summaries.read(folder)
@@ -32,7 +32,7 @@ def test_a_complete_run(tmp_path):
 
 
 def test_speeds_are_medians_of_the_last_five_epochs_of_the_newest_phase(tmp_path):
-    folder = leave_run(tmp_path, "P", epochs=3)  # 2 seconds each
+    folder = make_run(tmp_path, "P", epochs=3)  # 2 seconds each
     for epoch, seconds in enumerate((50, 60, 70), 4):
         history.add(folder / "metrics.csv", {"phase": 2, "epoch": epoch, "seconds": seconds})
     assert summaries.read(folder)["seconds"] == 50  # of 2, 2, 50, 60, 70
@@ -40,7 +40,7 @@ def test_speeds_are_medians_of_the_last_five_epochs_of_the_newest_phase(tmp_path
 
 @pytest.mark.parametrize(("planned", "state"), [(3, "finished"), (4, "stopped")])
 def test_a_run_without_a_log_is_finished_if_its_epochs_are_done(tmp_path, planned, state):
-    folder = leave_run(tmp_path, "P", train_epoch=planned)
+    folder = make_run(tmp_path, "P", train_epoch=planned)
     (folder / "log.txt").unlink()
     assert summaries.read(folder)["state"] == state
 
@@ -62,7 +62,7 @@ def test_a_run_without_a_log_is_finished_if_its_epochs_are_done(tmp_path, planne
     ],
 )
 def test_a_damaged_file_is_named_and_the_rest_is_read(tmp_path, name, content, problem):
-    folder = leave_run(tmp_path, "P")
+    folder = make_run(tmp_path, "P")
     if content is None:
         (folder / name).unlink()
     else:
@@ -75,7 +75,7 @@ def test_a_damaged_file_is_named_and_the_rest_is_read(tmp_path, name, content, p
 
 
 def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path):
-    folder = leave_run(tmp_path, "P")
+    folder = make_run(tmp_path, "P")
     row = {"phase": 2, "epoch": 4, "content": 0.5, "kid_drawings": 0.0123456}
     history.add(folder / "metrics.csv", row)
     history.add(folder / "metrics.csv", {"phase": 2, "epoch": 5, "content": 0.4})  # kid was not measured
@@ -101,4 +101,4 @@ def test_runs_are_found_by_name_or_content(tmp_path):
 def test_folders_that_cannot_be_read_are_problems(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "listdir", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
     problems = [f"{name} cannot be read: Permission denied" for name in ("Reconstruction", "Transfer")]
-    assert summaries.read(leave_run(tmp_path, "P"))["problems"] == [*problems, "no sample images"]
+    assert summaries.read(make_run(tmp_path, "P"))["problems"] == [*problems, "no sample images"]

@@ -1,6 +1,6 @@
 """The table of runs: its columns and rows, and its values as texts."""
 
-from helpers import leave_run
+from helpers import make_run
 
 from pages import summaries, tables
 from training import history
@@ -15,7 +15,7 @@ def columns_of(runs):
 
 def test_the_overview_has_columns_for_what_differs_and_what_was_measured(tmp_path):
     for name, ngf in (("One", 4), ("Two", 64)):
-        leave_run(tmp_path, name, ngf=ngf)
+        make_run(tmp_path, name, ngf=ngf)
     row = {"phase": 2, "epoch": 4, "adversarial": 1, "new": 0.5, "new_std": 0.125}
     history.add(tmp_path / "One_results/metrics.csv", row)
     one, two = runs = [summaries.read(folder) for folder in summaries.find_runs(tmp_path)]

@@ -1,4 +1,4 @@
-"""The pages as files: what they hold, that they are complete at any moment, and what they never do."""
+"""The pages as files: their content, that they are always complete, and what is never overwritten."""
 
 import html
 import json
@@ -8,7 +8,7 @@ import shlex
 from unittest import mock
 
 import pytest
-from helpers import Killed, leave_run
+from helpers import Killed, make_run
 
 from pages import summaries, writing
 from support import files
@@ -32,12 +32,12 @@ def data_of_runs(results):
     return json.loads(text.removeprefix("window.RUNS = ").removesuffix(";\n"))
 
 
-def test_names_are_shown_as_text_and_linked_to(tmp_path):
-    """Of runs and of surveys, which are not runs."""
+def test_names_are_escaped_and_linked(tmp_path):
+    """Names of runs and of surveys."""
     for name in HOSTILE:
-        folder = leave_run(tmp_path, name, note=name.replace("∕", "/"))
+        folder = make_run(tmp_path, name, note=name.replace("∕", "/"))
         (folder / "Transfer" / f"{name}.png").write_bytes(b"x")
-        (folder / "Transfer" / os.fsdecode(b"3_epoch_\xff.png")).write_bytes(b"x")  # no UTF-8
+        (folder / "Transfer" / os.fsdecode(b"3_epoch_\xff.png")).write_bytes(b"x")  # not UTF-8
         log_event(folder, "failed", name)
         (tmp_path / f"{name}_survey").mkdir()
         (tmp_path / f"{name}_survey" / summaries.SURVEY).write_text("{}")
@@ -57,11 +57,11 @@ def test_names_are_shown_as_text_and_linked_to(tmp_path):
 
 @pytest.mark.parametrize("write", range(4))
 def test_pages_are_complete_when_the_writing_is_interrupted(tmp_path, monkeypatch, write):
-    """At each of the four files, right before the new one replaces the old one."""
-    folder = leave_run(tmp_path, "P", epochs=2)
+    """Interrupted at each of the four files, just before the new one replaces the old one."""
+    folder = make_run(tmp_path, "P", epochs=2)
     writing.update(folder)
     (tmp_path / writing.PLOTLY).write_text("another version")
-    leave_run(tmp_path, "Q")
+    make_run(tmp_path, "Q")
     replace = mock.Mock(side_effect=[*[mock.DEFAULT] * write, Killed], wraps=os.replace)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(files.os, "replace", replace)
@@ -73,17 +73,17 @@ def test_pages_are_complete_when_the_writing_is_interrupted(tmp_path, monkeypatc
 
 
 def test_a_folder_locked_by_another_process_is_reported(tmp_path, monkeypatch):
-    leave_run(tmp_path, "P")
+    make_run(tmp_path, "P")
     monkeypatch.setattr(writing.time, "sleep", lambda seconds: None)
     with files.locked(tmp_path, wait=False), pytest.raises(RunFailed, match="locked by another process"):
         writing.write(tmp_path)
     writing.write(tmp_path)
 
 
-def test_a_foreign_page_is_not_overwritten_and_no_run_stops_the_others(tmp_path, capsys):
-    (leave_run(tmp_path, "One") / "index.html").mkdir()
-    foreign = leave_run(tmp_path, "Foreign") / "index.html", tmp_path / "index.html"
-    leave_run(tmp_path, "Two")
+def test_a_foreign_page_is_not_overwritten_and_one_failure_does_not_stop_the_others(tmp_path, capsys):
+    (make_run(tmp_path, "One") / "index.html").mkdir()
+    foreign = make_run(tmp_path, "Foreign") / "index.html", tmp_path / "index.html"
+    make_run(tmp_path, "Two")
     foreign[0].write_text("<html>my own</html>")
     foreign[1].write_text('<meta name="generator" content="CartoonGAN gallery.py">')  # of an earlier version
     writing.write(tmp_path)
@@ -98,8 +98,8 @@ def test_a_foreign_page_is_not_overwritten_and_no_run_stops_the_others(tmp_path,
 
 
 def test_the_command_that_resumes_a_run(tmp_path):
-    """For a finished run with more epochs, since there would be nothing to do otherwise."""
-    folder = leave_run(tmp_path, "my run", epochs=3)
+    """For a finished run it asks for more epochs; otherwise there would be nothing to do."""
+    folder = make_run(tmp_path, "my run", epochs=3)
     resume = f"{PYTHON} CartoonGAN.py --resume {shlex.quote(str(folder))}"
 
     def text():

@@ -1,4 +1,4 @@
-"""The two functions for a person's own code, and the lines of the README that show them."""
+"""The two functions for users' own code, and the README's example of them."""
 
 import re
 import runpy
@@ -61,7 +61,7 @@ def test_arrays_pictures_and_lists_give_the_same_kind(run):
 
 
 @pytest.mark.parametrize("installed", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_the_lines_of_the_readme(run, tmp_path, monkeypatch, installed):
+def test_the_code_in_the_readme(run, tmp_path, monkeypatch, installed):
     (lines,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
     (tmp_path / "lines.py").write_text(lines)
     Image.fromarray(PHOTO).save(tmp_path / "photo.jpg")

@@ -1,4 +1,4 @@
-"""Files of weights, VGG19's too: written whole, read without running code in them, refused in one line."""
+"""Weight files, also VGG19's: written completely, read without running code, refused with one line."""
 
 import io
 import os
@@ -32,7 +32,7 @@ def zipped(name, content):
 
 @pytest.fixture
 def refusal(tmp_path, capsys):
-    """refusal(call): the one line in which call(tmp_path / "g.pth") is refused, as a person reads it."""
+    """refusal(call): the one line in which call(tmp_path / "g.pth") is refused, as the user reads it."""
 
     def read(call, path=tmp_path / "g.pth"):
         assert exit_status(lambda: call(path)) == 2

@@ -14,7 +14,7 @@ def blots(seed):
 PHOTO, RESULT = blots(0), blots(1)
 
 
-def test_chroma_is_the_photos_and_lightness_the_results():
+def test_chroma_comes_from_the_photo_and_lightness_from_the_result():
     photo = np.full((32, 32, 3), (140, 120, 110), np.uint8)  # pale, so that nothing leaves RGB
     photo[:, 16:] = (110, 125, 140)
     result = np.full((32, 32, 3), 90, np.uint8)

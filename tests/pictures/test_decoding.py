@@ -38,7 +38,7 @@ def tiff(values, **options):
         (Image.new("LA", (4, 4), (0, 0)), "png", WHITE),
     ],
 )
-def test_kinds_of_pixel(image, kind, colour):
+def test_pixel_formats(image, kind, colour):
     decoded = decoding.decode(encoded(image, kind))
     assert decoded.shape[2] == 3 and np.abs(decoded.astype(int) - colour).max() <= 2
 
@@ -120,7 +120,7 @@ def test_damaged_images_have_a_reason_and_leave_no_pixels_behind(decode):
         assert error.value.__context__ is None  # whose traceback would keep the pixels
 
 
-# Any bytes end in an image or in a one-line error. `pytest -m slow` tries ten thousand new inputs.
+# Any bytes give an image or a one-line error. `pytest -m slow` tries ten thousand new inputs.
 
 QUIET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 SHORT = settings(max_examples=200, derandomize=True, **QUIET)
@@ -129,7 +129,7 @@ MEMORY = 6 * 2**20  # KiB: a few copies of the largest picture
 
 
 def seeds():
-    """Small valid files of every format, and of the options that make a decoder take another path."""
+    """Small valid files of every format, and with the options that make a decoder use other code."""
     clear, exif, values = noise(24, 20, 4), Image.Exif(), np.asarray(PHOTO)
     exif[0x0112] = 6
     moving = {"save_all": True, "append_images": [PHOTO.rotate(180), PHOTO], "duration": 40, "loop": 2}
@@ -160,7 +160,7 @@ FAULTY = st.builds(damage, st.sampled_from(seeds()), st.lists(FAULT, min_size=1,
 
 
 @pytest.mark.parametrize("effort", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"])
-def test_any_bytes_end_in_an_image_or_in_one_line(effort, tmp_path):
+def test_any_bytes_give_an_image_or_a_one_line_error(effort, tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     @effort

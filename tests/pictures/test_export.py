@@ -20,13 +20,13 @@ for name in export.NEEDED:
     pytest.importorskip(name)
 
 
-def ours(**more):
+def own_weights(**more):
     return checkpoints.generator_file(Generator(ngf=4, nb=1, **more))
 
 
 FORMS = {
-    "flatten, outline, guide": lambda: ours(flatten=1, outline=1, guide=2),
-    "grey, resized, no biases": lambda: ours(in_ngc=1, out_ngc=1, upsample="resize", conv_bias="none"),
+    "flatten, outline, guide": lambda: own_weights(flatten=1, outline=1, guide=2),
+    "grey, resized, no biases": lambda: own_weights(in_ngc=1, out_ngc=1, upsample="resize", conv_bias="none"),
     **{name: lambda weights=weights: weights for name, (weights, _) in PROGRAMS.items()},
 }
 
@@ -54,9 +54,9 @@ def test_every_form_is_exported(tmp_path, form, capsys):
     assert exported_difference(tmp_path, FORMS[form](), capsys) < 1e-3
 
 
-def test_the_lines_of_the_docs_apply_an_exported_model(tmp_path, monkeypatch, capsys):
+def test_the_code_in_the_docs_applies_an_exported_model(tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
-    assert exported_difference(tmp_path, ours(norm="mixed", predict="change"), capsys) < 1e-3
+    assert exported_difference(tmp_path, own_weights(norm="mixed", predict="change"), capsys) < 1e-3
     noise(46, 33).save(tmp_path / "photo.jpg")
     (lines,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/applying.md").read_text(), re.M | re.S)
     (tmp_path / "lines.py").write_text(lines)
@@ -68,7 +68,7 @@ def test_the_lines_of_the_docs_apply_an_exported_model(tmp_path, monkeypatch, ca
 
 @pytest.mark.parametrize("found", [float("nan"), 2e-3])
 def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch, found):
-    torch.save(ours(), tmp_path / "net.pth")
+    torch.save(own_weights(), tmp_path / "net.pth")
     monkeypatch.setattr(export, "export", lambda _, path: path.write_bytes(b"a model"))
     monkeypatch.setattr(export, "difference", lambda *_: found)
     with pytest.raises(RunFailed, match=f"not written: .* differs by {found:g} from"):

@@ -110,7 +110,7 @@ def write_interlaced(path, pictures):
     return films.read(path)[1]
 
 
-def test_interlaced_frames_are_deinterlaced_and_falsely_marked_ones_stay(tmp_path):
+def test_interlaced_frames_are_deinterlaced_and_falsely_marked_ones_are_unchanged(tmp_path):
     texture = np.random.default_rng(0).integers(0, 256, (12, 50, 1), np.uint8)
     texture = images.resize(texture, 400, 96).repeat(3, axis=2)  # moves by 8 pixels a frame
     first, second = ([texture[:, x : x + 160] for x in range(start, start + 96, 8)] for start in (0, 4))

@@ -1,4 +1,4 @@
-"""A film with every frame changed: frames, times, colours and all other streams of the new file; errors."""
+"""A film with every frame converted: frames, times, colours and other streams of the new file; errors."""
 
 import signal
 from fractions import Fraction
@@ -42,7 +42,7 @@ def test_frames_times_and_sound_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("extension", ["mp4", "webm"])  # sound copied, encoded again
-def test_a_broadcast_whose_clock_jumps_loses_no_frame_and_stays_with_its_sound(tmp_path, extension):
+def test_a_broadcast_whose_clock_jumps_loses_no_frame_and_stays_in_sync(tmp_path, extension):
     parts = []
     for place, start in enumerate((0, 0, 500, 2**33 // 90_000 - 1)):  # the last one wraps
         last = {"layout": "stereo", "sound_at": 0.5} if place == 3 else {}
@@ -57,7 +57,7 @@ def test_a_broadcast_whose_clock_jumps_loses_no_frame_and_stays_with_its_sound(t
     begins = [float(packet.pts * packet.time_base) for packet in sound]
     *gaps, pause = sorted(np.diff(begins))
     assert max(gaps) < 0.1 and abs(pause - 0.5) < 0.1 and abs(begins[-1] - 8.5) < 0.1
-    _, _, begin, samples = films.hear(out)
+    _, _, begin, samples = films.read_sound(out)
     assert abs(begin) < 0.1 and len(samples) / 48_000 == pytest.approx(8, abs=0.3)
 
 
@@ -100,7 +100,7 @@ def test_colours_are_what_a_player_shows(tmp_path, height, matrix, tags):
         assert np.abs(picture[5:48, 5:25].astype(int) - LEFT).max() < 8
 
 
-def test_a_turned_film_keeps_the_shape_of_its_pixels(tmp_path):
+def test_a_rotated_film_keeps_the_aspect_ratio_of_its_pixels(tmp_path):
     make(tmp_path / "in.mp4", sound=None, sample_aspect_ratio=Fraction(4, 3))
     films.set_display_matrix(tmp_path / "in.mp4", 0, 1, -1, 0)
     convert(tmp_path / "in.mp4", tmp_path / "out.mp4", keep)
@@ -124,7 +124,7 @@ def test_sound_is_encoded_again_if_it_must_be(tmp_path, capsys, sound, layout, h
     make(tmp_path / "in.mkv", times=EVEN, sound=sound, layout=layout, hertz=hertz, sound_at=0.5)
     convert(tmp_path / "in.mkv", tmp_path / f"out.{extension}", keep)
     assert capsys.readouterr().err.startswith(f"the sound ({sound}) is encoded again (")
-    codec, channels, begin, samples = films.hear(tmp_path / f"out.{extension}")
+    codec, channels, begin, samples = films.read_sound(tmp_path / f"out.{extension}")
     assert (codec, channels) == ("opus" if extension == "webm" else "aac", made)
     assert begin == pytest.approx(0.5, abs=0.03)
     rate = min(hertz, 48_000)
@@ -141,7 +141,7 @@ def test_damaged_sound_is_skipped(tmp_path, extension):
     data[place + 1], data[place + 6] = 0xF0, 0xFF  # a form of ADTS that FFmpeg does not put into an MP4
     (tmp_path / "in.ts").write_bytes(data)
     assert convert(tmp_path / "in.ts", tmp_path / f"out.{extension}", keep) == 50
-    _, _, begin, samples = films.hear(tmp_path / f"out.{extension}")
+    _, _, begin, samples = films.read_sound(tmp_path / f"out.{extension}")
     assert abs(begin) < 0.1 and len(samples) / 48_000 > 1.8
 
 
@@ -162,7 +162,7 @@ TRACKS = [
 
 
 @pytest.fixture
-def rich(tmp_path):
+def rich_mkv(tmp_path):
     """An .mkv with two sound tracks, subtitles, chapters, titles, a font and a cover picture."""
     make(tmp_path / "plain.mkv", times=EVEN, hertz=48_000, start=LATE)
     (tmp_path / "in.srt").write_text(SUBTITLES)
@@ -209,8 +209,8 @@ def describe(path):
         return {key.lower(): value for key, value in file.metadata.items()}, tracks, chapters, attached, texts
 
 
-def test_an_mkv_holds_everything_but_the_cover(rich, tmp_path, capsys):
-    assert convert(rich, tmp_path / "out.mkv", keep) == 50
+def test_an_mkv_holds_everything_but_the_cover(rich_mkv, tmp_path, capsys):
+    assert convert(rich_mkv, tmp_path / "out.mkv", keep) == 50
     assert capsys.readouterr().err == "not copied into the new file: a cover picture\n"
     metadata, *others = describe(tmp_path / "out.mkv")
     assert (metadata["title"], metadata["artist"]) == ("Fähre", "Nobody")
@@ -218,8 +218,8 @@ def test_an_mkv_holds_everything_but_the_cover(rich, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("extension", "codec"), [("mp4", "mov_text"), ("webm", "webvtt")])
-def test_other_containers_get_what_they_hold_and_the_rest_is_named(rich, tmp_path, capsys, extension, codec):
-    convert(rich, tmp_path / f"out.{extension}", keep, "Model: a")
+def test_other_containers_get_what_fits_and_the_rest_is_named(rich_mkv, tmp_path, capsys, extension, codec):
+    convert(rich_mkv, tmp_path / f"out.{extension}", keep, "Model: a")
     lines = capsys.readouterr().err.splitlines()
     assert f"the subtitles (srt) are encoded again ({codec}): the new file holds only their text" in lines
     assert lines[-1] == "not copied into the new file: attachment 4 (font.ttf), a cover picture"
@@ -232,10 +232,10 @@ def test_other_containers_get_what_they_hold_and_the_rest_is_named(rich, tmp_pat
     assert others == [CHAPTERS, [], TEXTS]
 
 
-def test_damaged_titles_and_tracks_of_unknown_codecs_do_no_harm(rich, tmp_path, capsys):
-    data = rich.read_bytes().replace("Fähre".encode(), b"F\xe4hre ").replace(b"A_AAC", b"A_XYZ", 1)
-    rich.write_bytes(data)
-    assert convert(rich, tmp_path / "out.mkv", keep) == 50
+def test_damaged_titles_and_tracks_of_unknown_codecs_are_tolerated(rich_mkv, tmp_path, capsys):
+    data = rich_mkv.read_bytes().replace("Fähre".encode(), b"F\xe4hre ").replace(b"A_AAC", b"A_XYZ", 1)
+    rich_mkv.write_bytes(data)
+    assert convert(rich_mkv, tmp_path / "out.mkv", keep) == 50
     assert capsys.readouterr().err == "not copied into the new file: sound 1 (ger), a cover picture\n"
     assert describe(tmp_path / "out.mkv")[1] == [TRACKS[0], *TRACKS[2:]]
 
@@ -254,7 +254,7 @@ def test_sound_with_a_cover_picture_is_not_a_film(tmp_path):
 # Errors and the command
 
 
-def test_a_film_that_cannot_be_made_leaves_the_older_result(tmp_path):
+def test_a_failed_conversion_keeps_the_older_result(tmp_path):
     make(tmp_path / "in.mp4")
     (tmp_path / "broken.mp4").write_bytes((tmp_path / "in.mp4").read_bytes()[:500])
     (tmp_path / "out.mp4").write_bytes(b"older")

@@ -1,4 +1,4 @@
-"""Checkpoints of other programs against their definitions, written out plainly in tests/foreign.py."""
+"""Checkpoints of other programs compared with their plain definitions in tests/foreign.py."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_safetensors(tmp_path):
 @pytest.mark.parametrize(
     "form", [{"res_convs": 3, "upsample": "resize", "in_ngc": 1, "conv_bias": "none"}, {"nb": 0}]
 )
-def test_our_weights_without_their_architecture(net, capsys, form):
+def test_weights_of_this_program_without_their_architecture(net, capsys, form):
     generator = Generator(**{"ngf": 4, "nb": 2} | form)
     path = net({"params_ema": generator.state_dict()})
     loaded = checkpoints.load_generator(path)
@@ -121,7 +121,7 @@ def test_small_pictures_and_bfloat16(net, program):
     assert np.abs(made.astype(int) - to_image(expected[0])).mean() < 6 and small.shape == (5, 90, 3)
 
 
-def test_cyclegan_in_tiles_is_what_it_is_whole(net):
+def test_cyclegan_in_tiles_equals_the_untiled_result(net):
     generator = checkpoints.load_generator(net(PROGRAMS["CycleGAN"][0]))
     inference.prepare(generator, torch.device("cpu"), "fp32")
     (whole,), (tiled,) = (inference.convert(generator, [noise(70, 95)], tile) for tile in (None, 32))

@@ -35,7 +35,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
     assert "20 pixels wide, at least 21" in images.check([good], "", narrowest=21).unreadable[good]
 
 
-def test_fit_training_and_the_longest_image_that_it_takes():
+def test_fit_training_and_the_longest_image_that_it_accepts():
     for size, expected in (((33, 47), (46, 32)), ((20, 10), (32, 64))):
         assert images.fit_training(pixels(*size), 32, "crop").shape == (*expected, 3)
     assert images.fit_training(pixels(9, 5)[..., :1], 32, "squash").shape == (32, 32, 1)

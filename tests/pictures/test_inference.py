@@ -1,4 +1,4 @@
-"""A generator applied to images: tiles against the whole, precision, luminance, and running out of memory."""
+"""A generator applied to images: tiles, precision, luminance, and running out of memory."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def precisions(generator):
 
 
 @pytest.mark.parametrize(("size", "tile"), [((70, 130), 16), ((70, 130), 52), ((5, 90), 16), ((1, 1), 16)])
-def test_tiles_make_the_whole_and_no_layer_at_full_size_gets_more_than_a_tile_and_its_margin(size, tile):
+def test_tiles_give_the_untiled_result_and_full_size_layers_get_at_most_a_tile_with_margin(size, tile):
     generator, seen = prepared(), []
     (whole,) = inference.convert(generator, [photo(*size)])
     hook = lambda _, given, made: seen.append(max(*given[0].shape[2:], *made.shape[2:]))

@@ -40,7 +40,7 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
-def test_size_format_and_transparency_stay(run, tmp_path, name):
+def test_size_format_and_transparency_are_kept(run, tmp_path, name):
     transparent = noise(33, 18).quantize(16) if name == "a.png" else noise(33, 18, 4)
     transparent.save(tmp_path / "in" / name, transparency=3)
     noise(1, 1, 1).save(tmp_path / "in/pixel.JPEG")
@@ -85,7 +85,7 @@ def test_a_jpeg_has_full_colour_resolution_and_white_where_the_picture_is_transp
     assert abs(made[:, 16:] - np.array([215.0, 247, 247])).max() <= 3
 
 
-def test_pictures_of_one_size_go_together_and_come_out_in_order(run, tmp_path):
+def test_pictures_of_equal_size_share_a_batch_and_keep_their_order(run, tmp_path):
     sizes = [(16, 20), (16, 20), (16, 20), (24, 16), (16, 20)]
     for place, size in enumerate(sizes):
         noise(*size, seed=place).save(tmp_path / f"in/{place}.png")
@@ -97,17 +97,17 @@ def test_pictures_of_one_size_go_together_and_come_out_in_order(run, tmp_path):
         assert (made == 255 - given).all()
 
 
-def test_work_ahead_keeps_its_order_and_its_distance():
+def test_map_ahead_keeps_the_order_and_its_limit():
     started = []
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         results = pipeline.map_ahead(pool, lambda item: started.append(item) or item**2, range(20), 3)
         assert next(results) == 0
-        pool.submit(str).result()  # after all that was submitted
+        pool.submit(str).result()  # runs after everything that was submitted
         assert max(started) == 2
         assert list(results) == [item**2 for item in range(1, 20)]
 
 
-def test_a_name_that_cannot_hold_the_result_is_named(run, tmp_path, capsys):
+def test_an_extension_that_cannot_hold_the_result_is_reported(run, tmp_path, capsys):
     noise(16, 16).save(tmp_path / "in/b.png")
     noise(8, 8).save(tmp_path / "in/e.gif", save_all=True, append_images=[noise(8, 8, seed=1)])
     (tmp_path / "in/e.gif").rename(tmp_path / "in/e.bmp")

@@ -1,4 +1,4 @@
-"""Colours of ICC profiles, and those that files declare without one, beside their definition in NumPy."""
+"""Colours of ICC profiles, and those that files declare without one, compared with NumPy."""
 
 import io
 import struct
@@ -44,7 +44,7 @@ def fixed(*numbers):
 
 
 def cmyk_profile():
-    """A profile of CMYK by a table: each ink takes light away, and black is not quite black."""
+    """A profile of CMYK by a table: each ink absorbs light, and black is not quite black."""
     inks = np.array([*np.ndindex(2, 2, 2, 2)])
     light = 242 * np.prod(1 - inks * [0.4, 0.5, 0.1, 0.85], axis=1)
     lab = np.stack([light, 128 - 60 * inks[:, 0] + 70 * inks[:, 1], 128 + 80 * inks[:, 2]], 1)

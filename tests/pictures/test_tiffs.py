@@ -1,4 +1,4 @@
-"""TIFFs beside tifffile: every kind is read correctly, or refused in a line that says what to do."""
+"""TIFFs compared with tifffile: each is read correctly, or refused with a line that says what to do."""
 
 import io
 import itertools
@@ -127,7 +127,7 @@ def test_a_truncated_file_is_refused(packed):
         decoding.decode(data[:-500])
 
 
-def test_12_bits_go_from_black_to_white():
+def test_12_bits_span_black_to_white():
     """A file made by hand: tifffile writes no such depth. Two values are packed into three bytes."""
     values = (ramps("f4", 1)[..., 0] * 4095).astype(int)
     first, second = values[:, ::2], values[:, 1::2]

@@ -37,7 +37,7 @@ def test_an_error_is_one_line_that_names_the_help():
     assert "unrecognized arguments: --ng" in line and line.endswith(" --help)")
 
 
-def test_a_preset_can_be_taken_back_and_its_paths_begin_at_the_home_folder(tmp_path, monkeypatch):
+def test_a_preset_can_be_overridden_and_its_paths_may_begin_with_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "preset.txt").write_text("--edges --pre_lr 1e-3 --ngf 16 --folder ~/d --name ~\n")
     args = parse(["@~/preset.txt", "--no-edges", "--pre_lr", "none", "--ngf=32"])
@@ -55,7 +55,7 @@ def test_a_preset_can_be_taken_back_and_its_paths_begin_at_the_home_folder(tmp_p
         ("@inner.txt --name ''\n@inner.txt", ["--nb", "1", "--name", "", "--nb", "1"]),
     ],
 )
-def test_what_a_file_may_hold(line, words, tmp_path, monkeypatch):
+def test_the_syntax_of_a_file(line, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("inner.txt").write_text("--nb 1")
     for encoding in ("utf-8", "utf-8-sig"):
@@ -82,7 +82,7 @@ def test_a_file_that_is_faulty_missing_or_cannot_be_read(tmp_path, monkeypatch):
     assert refusal(parse, "@mine.txt") == "cannot read mine.txt: Permission denied"
 
 
-def test_texts_that_a_file_and_a_record_can_hold():
+def test_texts_that_files_and_records_can_hold():
     for text in ("", "a b", "é", "../x", "x" * NAME, "/".join(["x" * 200] * 10)):
         assert arguments.one_line(text) == text and arguments.path(text) == Path(text)
     for text in ("a\nb", "a\0", "\u2028", "\udcff", "x" * (NAME + 1), "é" * NAME, "x/" * (PATH // 2 + 1)):
@@ -108,7 +108,7 @@ def test_numbers(number, right, wrong, limits):
             number(text)
 
 
-def test_a_command_can_be_typed_again(monkeypatch):
+def test_a_recorded_command_can_be_typed(monkeypatch):
     typed = lambda module: arguments.command_line(module, ["--name", "two words"])
     assert typed("CartoonGAN") == f"{arguments.PYTHON} CartoonGAN.py --name 'two words'"
     assert typed("survey.gatys") == f"{arguments.PYTHON} -m survey.gatys --name 'two words'"

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and a lock ends with its process."""
+"""Files are written completely or not at all, and a lock ends with its process."""
 
 import errno
 import os
@@ -44,7 +44,7 @@ def test_a_block_replaces_the_file_unless_it_raises(tmp_path):
     assert path.read_text() == "new" and [*tmp_path.iterdir()] == [path]
 
 
-def test_names_of_255_bytes_are_written_apart(tmp_path):
+def test_names_of_255_bytes_have_separate_temporary_files(tmp_path):
     names = [start + "é" * 125 + ".png" for start in ("a", "b")]
     for name in names:
         with replacing(tmp_path / name) as part:

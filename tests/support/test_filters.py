@@ -14,13 +14,13 @@ def photo(height=40, width=48, seed=0):
     return picture + 0.1 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_a_plain_picture_stays():
+def test_a_plain_picture_is_unchanged():
     plain = torch.full((2, 3, 16, 20), 0.3)
     assert torch.allclose(Flatten(3, outline=1)(plain), plain, atol=1e-6)
     assert Flatten(0)(plain) is plain
 
 
-def test_texture_goes_and_the_border_stays_sharp():
+def test_texture_is_removed_and_the_border_stays_sharp():
     flat = Flatten(2)(photo())
     left, right = flat[..., :20], flat[..., 28:]
     assert max(left.std(), right.std()) < 0.02  # of 0.1
@@ -64,7 +64,7 @@ def test_each_picture_is_flattened_alone_in_float32_and_without_gradients():
     assert not together.requires_grad and Flatten(1)(photo().bfloat16()).dtype == torch.float32
 
 
-def test_the_guided_filter_is_its_definition_in_box_blurs():
+def test_the_guided_filter_equals_its_definition_in_box_blurs():
     guide, picture = (photo(seed=seed)[0, 0].numpy() for seed in (1, 2))
     blur = lambda x: cv2.blur(x, (9, 9), borderType=cv2.BORDER_REFLECT_101)
     slope = (blur(guide * picture) - blur(guide) * blur(picture)) / (blur(guide**2) - blur(guide) ** 2 + 0.01)

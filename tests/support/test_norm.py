@@ -25,8 +25,8 @@ def pictures(*size):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("kind", "over"), KINDS)
-def test_a_norm_is_its_definition(kind, over, layout):
-    """Also where the variance is so small that eps counts, and with given statistics."""
+def test_a_norm_equals_its_definition(kind, over, layout):
+    """Also if the variance is so small that eps matters, and with given statistics."""
     for layer, scale, eps in ((kind(3), 1, 1e-5), (kind(3), 3e-3, 1e-5), (kind(3, eps=0.5), 1, 0.5)):
         x = (scale * pictures(2, 3, 5, 7)).contiguous(memory_format=layout)
         weight, bias = (parameter.view(1, 3, 1, 1) for parameter in normal(layer).parameters())
@@ -92,7 +92,7 @@ def test_on_a_gpu_a_norm_keeps_the_precision(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["reflect", "zeros"])
-def test_a_padded_convolution_is_pytorchs_and_pads_in_half_precision(mode, monkeypatch):
+def test_a_padded_convolution_equals_pytorchs_and_pads_in_half_precision(mode, monkeypatch):
     mine = PaddedConv2d(3, 4, 7, padding=3, padding_mode=mode)
     theirs = nn.Conv2d(3, 4, 7, padding=3, padding_mode=mode)
     theirs.load_state_dict(mine.state_dict())

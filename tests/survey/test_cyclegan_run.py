@@ -26,7 +26,7 @@ def command(data, results, *more):
 
 
 def train(data, results, *more):
-    """Run it to its end; the folder."""
+    """Train to the end; returns the folder."""
     cyclegan.main(command(data, results, *more))
     (folder,) = results.glob("*_results")
     return folder
@@ -40,7 +40,7 @@ def undisturbed(tmp_path_factory):
     return data, train(data, tmp_path_factory.mktemp("whole"), "--sample_every", 1)
 
 
-def test_what_a_run_leaves_and_its_page_shows(undisturbed):
+def test_the_files_of_a_run_and_its_page(undisturbed):
     data, folder = undisturbed
     assert folder.name == NAME and not (data / "tgt_data/pair").exists()
     assert places(folder) == [(2, 1), (2, 2), (2, 3)]
@@ -67,7 +67,7 @@ def test_samples_are_photo_result_and_restored_photo(undisturbed):
     assert np.abs(back.astype(int) - there).mean() > 1
 
 
-def test_a_run_killed_as_the_rate_falls_resumes_to_the_same_state(undisturbed, tmp_path, monkeypatch):
+def test_a_run_killed_while_the_rate_falls_resumes_to_the_same_state(undisturbed, tmp_path, monkeypatch):
     data, whole = undisturbed
     argv = command(data, tmp_path, "--workers", 1, "--save_minutes", 0)
     with monkeypatch.context() as patch, pytest.raises(Killed):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers import VGG, leave_run, refusal
+from helpers import VGG, make_run, refusal
 from PIL import Image
 
 from survey import __main__ as survey
@@ -51,7 +51,7 @@ def test_the_others_run_when_one_fails(squares, tmp_path, monkeypatch, capsys):
 
 
 def test_wrong_use_is_reported(squares, tmp_path):
-    run = leave_run(tmp_path, "Paprika")
+    run = make_run(tmp_path, "Paprika")
     (tmp_path / "site").mkdir()
     (tmp_path / "site/index.html").write_text("my own")
     for folder, message in (

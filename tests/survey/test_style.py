@@ -1,4 +1,4 @@
-"""The statistics of feature maps, each beside its definition written out."""
+"""The statistics of feature maps, each compared with its explicit definition."""
 
 import itertools
 import math

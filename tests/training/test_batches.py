@@ -44,7 +44,7 @@ def test_drawings_are_an_endless_reshuffle_and_smoothed_ones_the_same_or_indepen
         assert len({tuple(turn) for turn in turns}) > 20
 
 
-def test_a_stream_begun_midway_continues_the_whole_one():
+def test_a_stream_started_midway_equals_the_rest_of_the_whole_one():
     whole = stream(12, 2, 1, 0, independent=True)
     for place in range(9):  # the place after the last step of an epoch is the first of the next
         for epoch, step in {(1 + place // 3, place % 3), (1, place)}:
@@ -165,7 +165,7 @@ def test_a_lost_image_is_reported_once(six, workers, capfd):
     ]
 
 
-def test_ten_lost_images_in_a_row_are_a_lost_disk(monkeypatch):
+def test_ten_lost_images_in_a_row_are_an_error(monkeypatch):
     tried = []
 
     def read(path, *_, **__):
@@ -200,11 +200,11 @@ def test_a_failure_in_a_loading_process_ends_all_of_them(error, six, monkeypatch
 
 
 def test_a_loading_process_that_does_not_end_by_itself_is_killed(six, monkeypatch):
-    def stick(self, path):
+    def hang(self, path):
         time.sleep(600)
 
-    monkeypatch.setattr(batches.TrainingImages, "_pair", stick)
-    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)  # PyTorch's patience
+    monkeypatch.setattr(batches.TrainingImages, "_pair", hang)
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)  # PyTorch's timeout
     dataset = training_images(six)
     draws = itertools.chain([[[(0, (0,))]]], [[[(0, (0,))] * 3]] * 10)  # a photo alone, then pairs
     loader = batches.load_batches(dataset, draws, 1, CPU)

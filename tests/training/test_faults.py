@@ -16,7 +16,7 @@ OPTIONS = "--name Kill --pre_train_epoch 1 --train_epoch 2 --batch_size 3 --pool
 OPTIONS += " --save_minutes 0 --checkpoint_every 2 --sample_every 2 --sample_format jpg"
 RUN = "results/Kill_1_2_3_results"
 
-# In an order in which a run, killed at each and resumed, meets them all.
+# In this order a run that is killed at each and resumed writes them all.
 KINDS = ("pair", "settings.json", "log.txt", "plotly.min.js", "runs.js", "index.html")
 KINDS += ("generator_latest.pth", "discriminator_latest.pth", "state_latest.pth")
 KINDS += ("Reconstruction", "losses.png", "metrics.csv", "generator_2.pth", "Transfer")
@@ -30,9 +30,9 @@ def command(data, place):
     return tiny_run(data, place / "results", "--pair_dir", place / "pair", *OPTIONS.split())
 
 
-def assert_as_if_undisturbed(place, whole):
-    """That the run in a place left what the undisturbed one in `whole` did."""
-    folder, expected = place / RUN, whole / RUN
+def assert_as_if_undisturbed(place, reference):
+    """Check that the run in a place left the same files as the one in `reference`."""
+    folder, expected = place / RUN, reference / RUN
     for name in ("generator_latest.pth", "discriminator_latest.pth", "generator_2.pth"):
         assert same(checkpoints.load(folder / name), checkpoints.load(expected / name))
     assert metrics(folder) == metrics(expected)
@@ -44,7 +44,7 @@ def assert_as_if_undisturbed(place, whole):
 
 
 def assert_one_line_error(status, output, folder, words):
-    """Exit status 1, one line that says what is wrong and how to resume, and a state that can be read."""
+    """Check for status 1, one line with the fault and how to resume, and a state that can be read."""
     errors = [line for line in output.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in output and "Exception" not in output, output
     assert status == 1 and len(errors) == 1 and words in errors[0], f"{status}: {output}"
@@ -54,32 +54,32 @@ def assert_one_line_error(status, output, folder, words):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The place of an undisturbed run and its data, which no test changes."""
-    place = tmp_path_factory.mktemp("whole")
+def reference(tmp_path_factory):
+    """The folder of a run without faults and its data, which no test changes."""
+    place = tmp_path_factory.mktemp("reference")
     CartoonGAN.main(command(make_data(place / "data"), place))
     return place
 
 
 @pytest.fixture
-def train(server, whole, tmp_path):
+def train(server, reference, tmp_path):
     """train(place, *fault of when_writing): start or resume the run there -> (exit status, output)."""
 
     def run(place, *fault):
-        argv = command(whole / "data", place)
+        argv = command(reference / "data", place)
         return faults.finish(server, argv, tmp_path / "output.txt", fault or ((), None))
 
     return run
 
 
 @pytest.fixture
-def complete(train, whole):
+def complete(train, reference):
     """complete(place): resume the run in a place to its end, which must be as if undisturbed."""
 
     def run(place):
         status, output = train(place)
         assert status == 0 and "Traceback" not in output, output
-        assert_as_if_undisturbed(place, whole)
+        assert_as_if_undisturbed(place, reference)
 
     return run
 
@@ -93,21 +93,21 @@ def test_a_run_killed_while_writing_ends_as_if_undisturbed(train, complete, tmp_
     complete(tmp_path)
 
 
-def test_whatever_cannot_be_written_ends_the_run_in_one_line(train, complete, tmp_path):
+def test_a_file_that_cannot_be_written_ends_the_run_with_a_one_line_error(train, complete, tmp_path):
     folder = tmp_path / RUN
     for kind in KINDS:
         if kind not in PAGES:
-            end = train(tmp_path, [kind], faults.full_disk)
+            end = train(tmp_path, [kind], faults.raise_disk_full)
             assert_one_line_error(*end, folder, "o space left")
             assert not list(folder.rglob("*.part"))
     complete(tmp_path)
 
 
-def test_pages_that_cannot_be_written_do_not_end_a_run(train, whole, tmp_path):
-    status, output = train(tmp_path, PAGES, faults.full_disk, True)
+def test_pages_that_cannot_be_written_do_not_end_a_run(train, reference, tmp_path):
+    status, output = train(tmp_path, PAGES, faults.raise_disk_full, True)
     assert status == 0 and "Traceback" not in output and "error: " not in output, output
     assert output.count("the pages could not be written: No space left on device") == 1
-    assert_as_if_undisturbed(tmp_path, whole)
+    assert_as_if_undisturbed(tmp_path, reference)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ FOLDER = "results/Paprika_10_100_8_results"
 
 
 @pytest.fixture
-def typed(tmp_path, monkeypatch):
-    """Go to a folder with empty picture files; returns what every command line here has in common."""
+def base(tmp_path, monkeypatch):
+    """Go to a folder with empty picture files; returns the options that all command lines here share."""
     monkeypatch.chdir(tmp_path)
     for part in ("src_data/train", "src_data/test", "tgt_data/train"):
         Path("data", part).mkdir(parents=True)
@@ -31,11 +31,11 @@ def typed(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def earlier(typed):
-    """earlier(*options) leaves the folder with settings.json of such a run; returns the folder."""
+def earlier(base):
+    """earlier(*options) makes the folder of such a run with its settings.json; returns the folder."""
 
     def leave(*more):
-        config = find_run([*typed, *more])
+        config = find_run([*base, *more])
         config.folder.mkdir(parents=True)
         data = {"photographs": {"count": 8}}
         write_settings(config.folder, make_settings(config, torch.device("cpu"), "fp32", data, (1, 1, 0)))
@@ -59,41 +59,41 @@ def test_the_name_of_the_folder():
 # New runs
 
 
-def test_a_new_run(typed):
+def test_a_new_run(base):
     Path(FOLDER).mkdir(parents=True)
     for name in (".settings.json.part", "log.txt"):  # of runs that ended before or at their start
         Path(FOLDER, name).touch()
-    config = find_run([*typed, "--ngf", "16"])
+    config = find_run([*base, "--ngf", "16"])
     assert (config.args.ngf, config.given, config.earlier) == (16, ["name", "ngf"], None)
     assert config.folder == Path(FOLDER)
 
 
-def test_a_new_run_that_cannot_start_leaves_no_folder(typed):
+def test_a_new_run_that_cannot_start_leaves_no_folder(base):
     for argv, message in (
         (["--tag", "t" * 200], "run's name is too long"),
         (["--tgt_data", "nowhere"], "no folder nowhere/train"),
         (["--latest_generator_model", "g.pth"], "no file g.pth: --latest_gen"),
         (["--preview", "--resume"], "leave out --resume"),
     ):
-        assert message in refusal(*typed, *argv)
-    without_drawings = find_run([*typed, "--tgt_data", "nowhere", "--adv_lambda", "0"])
+        assert message in refusal(*base, *argv)
+    without_drawings = find_run([*base, "--tgt_data", "nowhere", "--adv_lambda", "0"])
     assert not without_drawings.folder.exists() and not Path("results").exists()
     Path("results").touch()
-    assert "results is not a folder" in refusal(*typed)
+    assert "results is not a folder" in refusal(*base)
 
 
-def test_no_run_is_overwritten_or_resumed_with_other_settings(earlier, typed):
+def test_no_run_is_overwritten_or_resumed_with_other_settings(earlier, base):
     folder = earlier("--ngf", "16")
-    same = refusal(*typed, "--ngf", "16", "--workers", "0")
+    same = refusal(*base, "--ngf", "16", "--workers", "0")
     assert same == f"{folder} already holds this run: add --resume, or name another run with --tag"
-    other = refusal(*typed, "--upsample", "resize")
+    other = refusal(*base, "--upsample", "resize")
     assert "other settings (ngf is 64, was 16; upsample is resize, was deconv): name this one with" in other
     resumed = refusal("--resume", folder, "--ndf", 8, "--con_lambda", 3, "--seed", 1)
     assert resumed.endswith("(ndf is 8, was 32; seed is 1, was 0): start a new run with --tag")
-    assert "ngf is 64, was 16" in refusal(*typed, "--con_lambda", "3", "--resume")
+    assert "ngf is 64, was 16" in refusal(*base, "--con_lambda", "3", "--resume")
 
 
-def test_a_folder_without_readable_settings_is_not_overwritten(earlier, typed):
+def test_a_folder_without_readable_settings_is_not_overwritten(earlier, base):
     folder = earlier()
     for content in (b"{", b"[]", b'{"options": 1}', b"\xff\xfe", b"[" * 100_000, None):
         if content is None:
@@ -101,16 +101,16 @@ def test_a_folder_without_readable_settings_is_not_overwritten(earlier, typed):
         else:
             (folder / "settings.json").write_bytes(content)
         assert read_settings(folder) is None
-        assert "(its settings cannot be read): name this one with --tag" in refusal(*typed)
-        assert "no settings.json and no state_latest.pth" in refusal(*typed, "--resume")
+        assert "(its settings cannot be read): name this one with --tag" in refusal(*base)
+        assert "no settings.json and no state_latest.pth" in refusal(*base, "--resume")
 
 
 # Resuming
 
 
-def test_resume_takes_the_settings_of_the_folder(earlier, typed):
+def test_resume_takes_the_settings_of_the_folder(earlier, base):
     folder = earlier("--ngf", "16", "--tag", "b")
-    by_settings = [*typed, "--ngf", "16", "--tag", "b", "--resume"]
+    by_settings = [*base, "--ngf", "16", "--tag", "b", "--resume"]
     free = ["--train_epoch", "1000", "--workers", "3", "--device", "cpu", "--sample_every", "5"]
     for argv in (by_settings, ["--resume", str(folder)]):
         config = find_run([*argv, *free])
@@ -122,7 +122,7 @@ def test_resume_takes_the_settings_of_the_folder(earlier, typed):
     assert find_run([*by_settings, "--train_epoch", "1000"]).folder == longer  # not the one of 100 epochs
 
 
-def test_what_may_change_if_the_folder_is_named(earlier, typed):
+def test_what_may_change_if_the_folder_is_named(earlier, base):
     folder = earlier("--ngf", "16")
     Path("data").rename("away")
     assert "no folder data/src_data/train" in refusal("--resume", folder)
@@ -130,7 +130,7 @@ def test_what_may_change_if_the_folder_is_named(earlier, typed):
     changed |= {"pre_lr": 1e-3, "lr_policy": "linear", "precision": "fp32", "save_minutes": 1.0}
     more = [word for key, value in changed.items() for word in (f"--{key}", str(value))]
     by_name = f"name --resume {folder} to change them, or start a new run"
-    assert by_name in refusal(*typed, "--ngf", "16", *more, "--resume")
+    assert by_name in refusal(*base, "--ngf", "16", *more, "--resume")
     changed |= {"lrG": 1e-5, "lrD": 3e-5, "batch_size": 4}  # which are part of the folder's name
     more += ["--lrG", "1e-5", "--lrD", "3e-5", "--batch_size", "4"]
     config = find_run(["--resume", str(folder), *more])
@@ -147,9 +147,9 @@ def test_a_weight_that_adds_or_drops_a_network_is_refused(earlier):
     assert find_run(longer).args.train_epoch == 5  # which adds the discriminator
 
 
-def test_resume_finds_a_run_by_its_name(earlier, typed):
+def test_resume_finds_a_run_by_its_name(earlier, base):
     assert "results/none does not exist" in refusal("--resume", "results/none")
-    assert f"{FOLDER} does not exist" in refusal(*typed, "--resume")
+    assert f"{FOLDER} does not exist" in refusal(*base, "--resume")
     folder = earlier()
     for name in ("Paprika", "Paprika_10", "results/Paprika", "Paprika_10_100_8_results"):
         assert find_run(["--resume", name]).folder == folder
@@ -157,12 +157,12 @@ def test_resume_finds_a_run_by_its_name(earlier, typed):
     assert f"can mean {second}, {folder}: name one of them" in refusal("--resume", "Paprika")
 
 
-def test_a_run_of_another_program_is_refused_with_the_command_that_resumes_it(earlier, typed):
+def test_a_run_of_another_program_is_refused_with_the_command_that_resumes_it(earlier, base):
     folder = earlier()
     assert f"CartoonGAN.py --resume {folder}" in refusal("--resume", folder, method=CYCLEGAN)
     write_settings(folder, read_settings(folder) | {"method": "survey.cut"})
     assert f"-m survey.cut --resume {folder}" in refusal("--resume", folder)
-    assert "its program is " in refusal(*typed)
+    assert "its program is " in refusal(*base)
 
 
 def test_a_slimmed_run_cannot_be_resumed(earlier):
@@ -186,7 +186,7 @@ def test_the_state_alone_is_enough_to_resume(earlier):
         assert "state_latest.pth of this program" in refusal("--resume", folder)
 
 
-def test_an_earlier_version_lacked_an_option_or_had_one_more(earlier, typed):
+def test_an_earlier_version_lacked_an_option_or_had_one_more(earlier, base):
     folder = earlier()
     record = read_settings(folder)
     del record["options"]["pixel_lambda"], record["options"]["guide"], record["method"]
@@ -194,21 +194,21 @@ def test_an_earlier_version_lacked_an_option_or_had_one_more(earlier, typed):
     write_settings(folder, record)
     config = find_run(["--resume", str(folder)])
     assert config.args.guide == 0 and "content_norm" not in config.args
-    assert "guide is 2, was 0" in refusal(*typed, "--guide", "2", "--resume")
+    assert "guide is 2, was 0" in refusal(*base, "--guide", "2", "--resume")
     record["options"]["content_norm"] = True
     write_settings(folder, record)
     assert "'content_norm' is not an option of this version" in refusal("--resume", folder)
 
 
-def test_a_restart_by_torchrun_resumes_only_its_own_run(earlier, typed, monkeypatch):
+def test_a_restart_by_torchrun_resumes_only_its_own_run(earlier, base, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this launch")
     folder = earlier()
-    assert "already holds this run" in refusal(*typed)
+    assert "already holds this run" in refusal(*base)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert find_run(typed).earlier == read_settings(folder)
+    assert find_run(base).earlier == read_settings(folder)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a later launch")
-    assert "already holds this run" in refusal(*typed)
+    assert "already holds this run" in refusal(*base)
 
 
 # The lock

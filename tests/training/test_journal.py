@@ -38,7 +38,7 @@ def start(folder, epoch=(1, 1), more="", after_samples=lambda _: None):
 
 
 def record(records, epochs, *measured):
-    """Record epochs, of `epochs`, from the run's on, with these measures."""
+    """Record the run's next epochs, one for each of `measured`, of a phase of `epochs`."""
     for measures in measured:
         records.run.measure = lambda measures=measures: measures
         records.record_epoch(epochs)
@@ -87,8 +87,8 @@ def test_the_plot_and_the_pages_take_a_small_share_of_the_time(tmp_path, monkeyp
     assert len(shown) == 6 and shown[-1] == clock.now - 1 and len(drawn) == 100
 
 
-def test_samples_are_removed_but_for_some_early_and_the_last(tmp_path, drawn):
-    """Of the epochs and of the samples, every third, the 1st, 2nd, 4th, … Other files are kept."""
+def test_samples_are_removed_except_some_early_ones_and_the_last(tmp_path, drawn):
+    """Kept are epochs 1, 2, 4, …, samples 1, 2, 4, …, and the last two. Other files are not touched."""
     folder, name = tmp_path / "a+b_results", "{}_epoch_a+b_test_1{}.png"
     (folder / "Transfer").mkdir(parents=True)
     others = {"5_epoch_aab_test_1.png", "5_epoch_a+b_test_1.txt", "mine.png"}

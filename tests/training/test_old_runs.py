@@ -1,8 +1,8 @@
-"""Runs of the program before its rebuild resume, and end as they would have ended.
+"""Runs of an old version of the program resume, and end as they would have ended with it.
 
 tests/old_runs holds two runs that the commit f15e569 made and that a signal stopped: `first` in phase one,
 `second` in phase two, with a pool, style, total variation, least squares, linear rates and independent edges.
-Beside them is what the same commit ended with undisturbed.
+Beside them are the results of the same commit without a stop.
 """
 
 import shutil
@@ -23,7 +23,7 @@ PLACES = {"first": (1, 2, 1), "second": (2, 1, 2)}  # where they stopped
 NOT_COMPARED = ("seconds", "images_per_second", "fakes_detected", "auc_result", "auc_smoothed")
 
 
-def rate_then(policy, phase, epoch, epochs):
+def old_rate_factor(policy, phase, epoch, epochs):
     """The learning rate's factor in those runs: `linear` began to fall an epoch earlier."""
     if policy == "linear":
         return 1 - max(0, epoch - epochs // 2) / (epochs - epochs // 2 + 1)
@@ -39,7 +39,7 @@ def losses(folder):
 def test_an_old_run_resumes_and_ends_as_it_would_have(name, tmp_path, monkeypatch):
     shutil.copytree(STORED, tmp_path / "old_runs")
     monkeypatch.chdir(tmp_path / "old_runs")  # the paths in the settings are relative
-    monkeypatch.setattr(CartoonGAN, "learning_rate_factor", rate_then)
+    monkeypatch.setattr(CartoonGAN, "learning_rate_factor", old_rate_factor)
     folder, end = Path(f"stopped/{name}_2_2_2_results"), Path("ends", name)
     content = state.load_state(folder / "state_latest.pth")
     assert content["place"] == PLACES[name] and len(content["pool"]) == (2 if name == "second" else 0)

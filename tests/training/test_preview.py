@@ -5,7 +5,7 @@ import signal
 import tempfile
 
 import pytest
-from helpers import at_step, leave_run, new_run, tiny_run
+from helpers import at_step, make_run, new_run, tiny_run
 
 import CartoonGAN
 from training import history, preview
@@ -14,10 +14,10 @@ from utils import Stopped
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_steps_are_measured_and_nothing_is_kept(data, tmp_path, monkeypatch, capsys, stopped):
-    """A run that exists already is no obstacle, and stays as it is."""
+    """An existing run does not prevent it, and is not changed."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    folder = leave_run(tmp_path / "results", "Tiny_2_30_2")
+    folder = make_run(tmp_path / "results", "Tiny_2_30_2")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     monkeypatch.setattr(preview, "STEPS", (1, 2))
     steps = at_step(monkeypatch, 5 * stopped, lambda _: os.kill(os.getpid(), signal.SIGINT))
@@ -43,7 +43,7 @@ def test_the_hours_are_those_of_steps_samples_and_measures(tmp_path, monkeypatch
     monkeypatch.setattr(preview.timeit, "timeit", lambda work, number: work())
     monkeypatch.setattr(preview.samples, "draw", lambda _: 10.0)
     run = new_run(tmp_path, "--sample_every 5 --eval_every 4 --pre_train_epoch 2 --train_epoch 200")
-    run.steps, run.measure = 60, lambda: 100.0
+    run.steps_per_epoch, run.measure = 60, lambda: 100.0
     lines = preview.summary(run)
     # 2 x 30 s + 10 s of samples; 200 x 60 s + 40 x 10 s of samples + 50 x 100 s of measures: 17,470 s
     assert lines[-1].startswith("total: 4 h 51 min;")

@@ -1,4 +1,4 @@
-"""Runs: what they leave and record; killed and resumed; changed between two commands."""
+"""Runs: their files and records; killed and resumed; changed between two commands."""
 
 import functools
 import math
@@ -45,7 +45,7 @@ def saved(folder):
 
 @pytest.fixture(autouse=True)
 def no_plots(monkeypatch):
-    """They take most of the time of a tiny run; `undisturbed` alone has one."""
+    """Plots take most of the time of a tiny run; only `undisturbed` has one."""
     monkeypatch.setattr(history, "plot_losses", lambda *_: None)
 
 
@@ -66,10 +66,10 @@ def finished(undisturbed, tmp_path):
     return Path(shutil.copytree(undisturbed[1], tmp_path / "whole" / NAME))
 
 
-# What a run leaves
+# The files of a run
 
 
-def test_what_a_run_leaves(undisturbed):
+def test_the_files_of_a_run(undisturbed):
     data, folder, _ = undisturbed
     (events,) = folder.glob("events.out.tfevents.*")
     assert {path.name for path in folder.iterdir()} == {
@@ -106,7 +106,7 @@ def test_what_a_run_records(undisturbed):
     )
     steps_taken = [next(iter(content[adam]["state"].values()))["step"] for adam in ("adam_g", "adam_d")]
     assert steps_taken == [15, 9]  # G's moments carry over into phase two
-    assert content["ema"]["n_averaged"] == 9 and content["place"] == (2, 4, 0)  # a mean over phase two alone
+    assert content["ema"]["n_averaged"] == 9 and content["place"] == (2, 4, 0)  # a mean over phase two only
     assert all(meanings(folder))
     assert read_settings(folder)["data"]["photographs"]["count"] == 6
     assert "warning: the" not in (folder / "log.txt").read_text()  # a healthy run
@@ -192,7 +192,7 @@ def test_a_killed_run_resumes_to_the_same_state(at, undisturbed, tmp_path, monke
 
 
 def test_a_kill_inside_a_long_epoch_loses_at_most_save_minutes(data, tmp_path, monkeypatch):
-    """By a clock on which a step takes a minute: killed in its 15th, saved every 5 minutes, it loses 4."""
+    """With a fake clock, a step takes a minute: killed in its 15th, saved every 5 minutes, it loses 4."""
     steps = at_step(monkeypatch, 15, die)
     clock = types.SimpleNamespace(monotonic=lambda: 60.0 * len(steps))
     monkeypatch.setattr(runs, "time", clock)
@@ -204,7 +204,7 @@ def test_a_kill_inside_a_long_epoch_loses_at_most_save_minutes(data, tmp_path, m
 
 
 def test_a_run_resumes_to_more_epochs_in_another_precision(finished, monkeypatch):
-    """On another kind of processor --precision auto is another; the options stay the same."""
+    """On another processor --precision auto selects another precision; the options stay the same."""
     record = read_settings(finished)
     record["options"]["precision"] = "auto"
     write_settings(finished, record)
@@ -215,7 +215,7 @@ def test_a_run_resumes_to_more_epochs_in_another_precision(finished, monkeypatch
     assert len(list((finished / "Transfer").glob("4_epoch_*"))) == 8
 
 
-def test_a_finished_run_is_left_as_it_is(finished):
+def test_a_finished_run_is_not_changed(finished):
     before = contents(finished)
     with pytest.raises(Stopped, match=r"already finished \(3 epochs\); train longer") as stopped:
         CartoonGAN.main(["--resume", str(finished)])

@@ -28,7 +28,7 @@ LONG = "Tiny_0_100000_2_results"
 
 @pytest.fixture(autouse=True)
 def no_plots(monkeypatch):
-    """They take most of the time of a tiny run."""
+    """Plots take most of the time of a tiny run."""
     monkeypatch.setattr(history, "plot_losses", lambda *_: None)
 
 
@@ -66,7 +66,7 @@ def test_a_signal_finishes_the_step_saves_and_stops(number, data, tmp_path, monk
     assert not multiprocessing.active_children()
 
 
-def test_nohup_keeps_a_run_going_without_its_terminal():
+def test_with_nohup_a_run_continues_without_its_terminal():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with Signals() as signals:
@@ -94,7 +94,7 @@ def test_a_run_whose_output_nobody_reads_saves_and_stops(data, tmp_path):
     assert run.returncode == 128 + signal.SIGPIPE, errors
     (line,) = errors.splitlines()
     assert line.startswith("stopped because nobody reads the output, everything is saved; resume with: ")
-    assert place(folder) in [(1, 1, 1), (1, 2, 0)]  # after which line the pipe was closed
+    assert place(folder) in [(1, 1, 1), (1, 2, 0)]  # depends on when the pipe was closed
     assert "stopped: SIGPIPE" in (folder / "log.txt").read_text()
 
 
@@ -104,7 +104,7 @@ def take_terminal():
 
 
 def test_a_closed_terminal_stops_a_run(data, tmp_path):
-    """Its bars and lines are written to the terminal, as after a dropped ssh."""
+    """Bars and lines are written to the closed terminal, as after a lost ssh connection."""
     master, terminal = os.openpty()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
     apart = {"start_new_session": True, "preexec_fn": take_terminal}
@@ -119,7 +119,7 @@ def test_a_closed_terminal_stops_a_run(data, tmp_path):
 
 
 def test_a_run_ends_if_the_system_kills_a_loading_process(data, tmp_path):
-    """As it does if memory runs out: the program must not wait for the worker forever."""
+    """As the system does if memory runs out. The program must not wait for the worker forever."""
     run = start(data, tmp_path, *FOREVER, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / LONG / "metrics.csv").exists():
         assert run.poll() is None, run.stderr.read()
@@ -163,7 +163,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(phase, term, function, number, d
     assert sorted(used) == pytest.approx([2e-5, 2e-4] if phase == 1 else [2e-6, 2e-5, 2e-4])
 
 
-def test_wrong_use_is_one_line_and_makes_nothing(run_cli, data, tmp_path):
+def test_wrong_use_is_a_one_line_error_and_writes_nothing(run_cli, data, tmp_path):
     for more, words in ((["--src_data", "none"], "no folder"), (["--batch_size", 7], "6 photographs")):
         done = run_cli("CartoonGAN.py", *tiny_run(data, tmp_path, *more))
         (line,) = done.stderr.splitlines()

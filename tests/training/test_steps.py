@@ -15,7 +15,7 @@ PLACE = (2, 3, 4)
 
 
 def test_a_pool_fills_and_then_gives_an_older_batch_half_of_the_time():
-    """The newest batch replaces the one that is given, and each place of the pool is chosen alike."""
+    """The newest batch replaces the one that is given, and each place of the pool is chosen equally often."""
     assert Pool(0, 0).exchange(7, PLACE) == 7
     pool = Pool(4, 0)
     assert [pool.exchange(n, (2, 1, n)) for n in range(4)] == pool.batches == [0, 1, 2, 3]
@@ -110,7 +110,7 @@ def test_a_step_descends_by_fresh_gradients_with_and_without_scaling():
     for enabled in (True, False):
         scaler, (weight, adam) = Scaler("cpu", enabled=enabled), one_weight()
         for _ in range(5):
-            scaler.descend(adam, weight.square().sum())
+            scaler.optimise(adam, weight.square().sum())
             assert weight.grad.item() / scaler.get_scale() <= 2
             scaler.update()
         assert scaler.skipped == 0
@@ -121,10 +121,10 @@ def test_a_step_descends_by_fresh_gradients_with_and_without_scaling():
 @pytest.mark.parametrize("lost", [math.inf, math.nan])
 def test_a_loss_that_is_not_finite_is_skipped_though_its_gradients_are_finite(lost):
     scaler, (weight, adam) = Scaler("cpu", init_scale=1.0), one_weight()
-    scaler.descend(adam, weight.square().sum())
+    scaler.optimise(adam, weight.square().sum())
     scaler.update()
     before = weight.item()
-    scaler.descend(adam, weight.square().sum() + lost)
+    scaler.optimise(adam, weight.square().sum() + lost)
     assert weight.item() == before < 1 and scaler.skipped == 1
 
 
@@ -137,7 +137,7 @@ def test_steps_that_overflow_are_skipped_and_counted():
     for step in range(7):  # noqa: B007, the hooks read it
         before = [weight.item() for weight, _ in networks]
         for weight, adam in networks:
-            scaler.descend(adam, weight.square().sum())
+            scaler.optimise(adam, weight.square().sum())
         scaler.update()
         stayed = sum(weight.item() == was for (weight, _), was in zip(networks, before, strict=True))
         assert stayed == scaler.skipped
