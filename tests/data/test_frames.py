@@ -1,4 +1,4 @@
-"""data/frames.py on a film made here: drawings, a black gap, a fade, a blur, credits, repeats, bars, pan."""
+"""data/frames.py on a synthetic film: drawings, a black gap, a fade, a blur, credits, repeats, bars, pan."""
 
 from fractions import Fraction
 

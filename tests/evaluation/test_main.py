@@ -34,7 +34,7 @@ def measured(data, capsys):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """A small generator's file, alone in its folder."""
+    """A small generator's file, the only one in its folder."""
     torch.manual_seed(0)
     path = tmp_path / "weights" / "small.pth"
     path.parent.mkdir()

@@ -57,7 +57,7 @@ def test_the_gradients_of_instance_norm_are_pytorchs(size, layout, grad_layout):
     F.instance_norm(expected[0], weight=expected[1], bias=expected[2]).backward(grad.double().contiguous())
     layer(x.requires_grad_()).backward(grad)
     for mine, theirs in zip((x, *layer.parameters()), expected, strict=True):
-        # A constant gradient gives the input and the weight none: rounding alone is left.
+        # A constant gradient gives the input and the weight none: only rounding remains.
         assert (mine.grad - theirs.grad).norm() < 1e-4 * max(theirs.grad.norm(), grad.norm())
 
 

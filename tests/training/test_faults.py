@@ -112,7 +112,7 @@ def test_pages_that_cannot_be_written_do_not_end_a_run(train, reference, tmp_pat
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder on a disk of its own."""
+    """A folder on a separate disk."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=False).returncode:
