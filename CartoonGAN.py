@@ -34,7 +34,7 @@ from support import architecture, gpu
 from training import processes
 from training.options import has_discriminator, needs_vgg
 from training.run import open_run
-from training.steps import Pool, Scaler, add_noise, auc, augment, running_mean
+from training.steps import Pool, Scaler, add_noise, auc, augment, moving_average
 
 # The losses
 
@@ -254,7 +254,7 @@ class Model:
     parallel_generator: torch.nn.Module  # the same two, with gradients averaged over processes
     parallel_discriminator: torch.nn.Module | None
     vgg: VGG19 | None  # frozen; None without --con_lambda and --style_lambda
-    ema: torch.nn.Module | None  # the running mean of G's weights, with --ema_decay
+    ema: torch.nn.Module | None  # the moving average of G's weights, with --ema_decay
     adam_g: torch.optim.Adam  # for both phases: its moments carry over
     adam_d: torch.optim.Adam | None
     scaler: Scaler
@@ -284,7 +284,7 @@ def build(args, device, precision):
         parallel_generator=processes.parallel(generator, device),
         parallel_discriminator=processes.parallel(discriminator, device) if discriminator else None,
         vgg=vgg,
-        ema=running_mean(generator, args.ema_decay),
+        ema=moving_average(generator, args.ema_decay),
         adam_g=adam(generator.parameters(), args.lrG),
         adam_d=adam(discriminator.parameters(), args.lrD) if discriminator else None,
         scaler=Scaler(device.type, enabled=precision == "fp16"),

@@ -19,7 +19,7 @@ from pictures import checkpoints, colour, decoding, inference
 def load_model(path, device="auto", precision="auto"):
     """Load a generator for `apply_model`; returns a torch.nn.Module.
 
-    `path` is a checkpoint of any layout that test.py reads, or a run's folder: its running mean
+    `path` is a checkpoint of any layout that test.py reads, or a run's folder: its moving average
     (generator_ema.pth) if there is one, else generator_latest.pth. `device` ("auto", "cpu", "cuda", "cuda:1",
     ...) and `precision` ("auto", "fp32", "tf32", "bf16", "fp16") are those of test.py. PyTorch's TF32
     switches are set for the whole process: on for "tf32", else off. Raises utils.WrongUse if there is no

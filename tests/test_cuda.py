@@ -197,7 +197,7 @@ def test_memory_does_not_grow_over_200_steps(precision):
     "more", [EVERYTHING, "--gan_mode lsgan --adv_lambda 0 --norm layer --predict change"]
 )
 def test_no_step_waits_for_its_device(device, more, tmp_path):
-    """The run reads the losses at intervals. The counter of the running mean is on the CPU."""
+    """The run reads the losses at intervals. The counter of the moving average is on the CPU."""
     model, args = built(device, "fp16", more)
     run, known = new_run(tmp_path), [model.ema.n_averaged] if model.ema else []
     run.model = model
@@ -280,7 +280,7 @@ def test_both_steps_compute_on_a_gpu(more, monkeypatch):
         mode, autocast = FakeTensorMode(), utils.autocast(torch.device("cuda"), "fp16")
     monkeypatch.setattr(nn.Module, "to", lambda network, *_, **__: network)  # built on the device
     monkeypatch.setattr(checkpoints, "load_vgg", lambda *_: VGG19(width=4))
-    monkeypatch.setattr(CartoonGAN, "running_mean", lambda *_: None)
+    monkeypatch.setattr(CartoonGAN, "moving_average", lambda *_: None)
     monkeypatch.setattr(CartoonGAN, "add_noise", lambda *_: pictures[2])  # needs a GPU
     descended, pinned = [], []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)

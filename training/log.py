@@ -54,4 +54,4 @@ def run_state(folder):
         return "", ""
     if free is None:
         return "unknown", "running or killed: unknown on a file system without locks"
-    return "killed", "the process died without logging an exit"
+    return "killed", "the process ended without logging why"

@@ -41,7 +41,7 @@ def training_parser():
     add("pre_lr", None, RATE, "learning rate of the generator in phase one", "lrG")
     policy = "step: a tenth after 1/2 and 3/4 of phase two; linear: to 0 in the second half of each phase"
     add("lr_policy", "step", ("step", "linear"), policy)
-    add("ema_decay", 0, BETA, "decay of the running mean of the generator's weights, for samples; 0: none")
+    add("ema_decay", 0, BETA, "decay of the moving average of the generator's weights, for samples; 0: none")
 
     add = config.add_running(parser)
     add("latest_generator_model", None, pathname, "start from these generator weights and skip phase one")

@@ -1,4 +1,4 @@
-"""Parts of a training step that methods share: what the discriminator sees, float16, the running mean.
+"""Parts of a training step that methods share: what the discriminator sees, float16, the moving average.
 
 All random draws are functions of the seed and of the place in the run, (phase, epoch, step).
 """
@@ -115,11 +115,11 @@ def _steps_of(adam):
     return next((state["step"].clone() for state in adam.state.values()), 0)
 
 
-class RunningMean(AveragedModel):
+class MovingAverage(AveragedModel):
     """PyTorch's AveragedModel with its counter on the CPU: a copy to a GPU would synchronise with it."""
 
     def update_parameters(self, model):
-        """Add the weights of `model` to the mean, which starts as a copy of the first ones."""
+        """Add the weights of `model` to the average, which starts as a copy of the first."""
         means, weights = ([x.detach() for x in part.parameters()] for part in (self.module, model))
         if self.n_averaged:
             self.multi_avg_fn(means, weights, None)
@@ -129,11 +129,11 @@ class RunningMean(AveragedModel):
         self.n_averaged += 1
 
 
-def running_mean(generator, decay):
-    """The exponential running mean of a generator's weights; None for a decay of 0."""
-    return RunningMean(generator, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+def moving_average(generator, decay):
+    """The exponential moving average of a generator's weights; None for a decay of 0."""
+    return MovingAverage(generator, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
 
 
 def shown_generator(model):
-    """The generator of samples and measures: the running mean once phase two has begun, if there is one."""
+    """The generator of samples and measures: the moving average once phase two has begun, if there is one."""
     return model.ema.module if model.ema and model.ema.n_averaged else model.generator

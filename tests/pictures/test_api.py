@@ -22,7 +22,7 @@ PHOTO = np.asarray(noise(45, 30))
 
 @pytest.fixture
 def run(tmp_path):
-    """A run's folder with two small generators: the running mean and the latest."""
+    """A run's folder with two small generators: the moving average and the latest."""
     folder = tmp_path / "results/Paprika_20_200_16_results"
     folder.mkdir(parents=True)
     for name in ("generator_ema.pth", "generator_latest.pth"):
@@ -30,7 +30,7 @@ def run(tmp_path):
     return folder
 
 
-def test_a_run_folder_gives_its_running_mean_or_else_the_latest(run):
+def test_a_run_folder_gives_its_moving_average_or_else_the_latest(run):
     made = lambda path: apply_model(load_model(path, "cpu", "fp32"), PHOTO)
     mean, latest = made(run / "generator_ema.pth"), made(str(run / "generator_latest.pth"))
     assert not np.array_equal(mean, latest) and np.array_equal(made(run), mean)

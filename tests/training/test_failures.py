@@ -78,7 +78,7 @@ def test_the_whole_traceback_is_in_the_log(tmp_path):
 def test_the_state_follows_from_the_log_and_the_lock(tmp_path, monkeypatch):
     assert run_state(tmp_path) == run_state(tmp_path / "removed") == ("", "")
     log_event(tmp_path, "started", "one \udcff é")
-    assert run_state(tmp_path) == ("killed", "the process died without logging an exit")
+    assert run_state(tmp_path) == ("killed", "the process ended without logging why")
     with lock_run(tmp_path):
         assert run_state(tmp_path) == ("running", "")
     with monkeypatch.context() as patch:

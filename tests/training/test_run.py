@@ -51,7 +51,7 @@ def no_plots(monkeypatch):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """(data, folder, the loss terms of its steps) of a run with a pool and a running mean; only to read."""
+    """(data, folder, the loss terms of its steps) of a run with a pool and a moving average; only to read."""
     utils.unlogged.clear()
     data = make_data(tmp_path_factory.mktemp("data"))
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""What the discriminator sees, how well it judges, steps in float16, and the running mean of weights."""
+"""What the discriminator sees, how well it judges, steps in float16, and the moving average of weights."""
 
 import math
 import types
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training import processes
-from training.steps import Pool, Scaler, add_noise, auc, augment, running_mean, shown_generator
+from training.steps import Pool, Scaler, add_noise, auc, augment, moving_average, shown_generator
 
 PLACE = (2, 3, 4)
 
@@ -157,10 +157,10 @@ def test_auc_is_the_share_of_pairs_in_order(size, levels):
     assert not auc(real, fake).requires_grad
 
 
-def test_the_running_mean_is_exponential_and_begins_with_the_first_weights():
+def test_the_moving_average_is_exponential_and_begins_with_the_first_weights():
     generator, rng = torch.nn.Linear(2, 2), torch.Generator().manual_seed(0)
-    assert running_mean(generator, 0) is None
-    model = types.SimpleNamespace(generator=generator, ema=running_mean(generator, 0.75))
+    assert moving_average(generator, 0) is None
+    model = types.SimpleNamespace(generator=generator, ema=moving_average(generator, 0.75))
     assert shown_generator(model) is generator
     expected = None
     for _ in range(4):
