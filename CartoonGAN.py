@@ -49,13 +49,13 @@ def discriminator_loss(on_drawing, on_result, on_smoothed, mode):
 
 
 def real_loss(logits, mode):
-    """-log D, or (D - 1)² with "lsgan": low if D classifies as real. On results, G's adversarial loss."""
+    """Mean -log D, or (D - 1)² with "lsgan": low if D classifies as real. On results G's adversarial loss."""
     logits = at_least_float32(logits)
     return F.softplus(-logits).mean() if mode == "bce" else (logits - 1).square().mean()
 
 
 def fake_loss(logits, mode):
-    """-log(1 - D), or D² with "lsgan": low if D classifies as fake."""
+    """Mean -log(1 - D), or D² with "lsgan": low if D classifies as fake."""
     logits = at_least_float32(logits)
     return F.softplus(logits).mean() if mode == "bce" else logits.square().mean()
 
@@ -68,8 +68,8 @@ def content_loss(of_result, of_photo):
 def style_loss(of_result, of_drawings):
     """Squared Frobenius norm of the differences of Gram matrices, summed over layers (Johnson et al., Eq. 4).
 
-    `of_result` has the feature maps (N,C,H,W) of each layer, `of_drawings` a Gram matrix (C,C): the mean over
-    a batch of drawings, because no drawing belongs to a photo.
+    `of_result` is the feature maps (N,C,H,W) of each layer, `of_drawings` the Gram matrix (C,C) of each: the
+    mean over a batch of drawings, because photos and drawings are unpaired.
     """
     pairs = zip(map(gram, of_result), of_drawings, strict=True)
     return sum((result - drawing).square().sum((1, 2)).mean() for result, drawing in pairs)
@@ -91,7 +91,7 @@ def colour_loss(result, photo):
 
 
 def pixel_loss(result, photo):
-    """Mean absolute difference of pixels: a tint changes all of them and costs much, a thin line little."""
+    """Mean absolute difference of pixels: high for a tint, which changes all pixels, low for thin lines."""
     return F.l1_loss(at_least_float32(result), at_least_float32(photo))
 
 
@@ -231,7 +231,7 @@ def generator_step(model, args, losses, result, photo, drawing):
 
 
 def optimise_generator(model, args, losses):
-    """Do an optimiser step of G on the weighted sum of the losses; returns the losses, detached."""
+    """Take an optimiser step of G on the weighted sum of the losses; returns the losses, detached."""
     model.scaler.optimise(model.adam_g, generator_loss(args, losses))
     model.scaler.update()  # G's is the last optimiser of each step
     return {name: loss.detach() for name, loss in losses.items()}

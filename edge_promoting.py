@@ -33,8 +33,8 @@ NOT_WRITABLE = errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXI
 def smooth_edges(drawing):
     """Blur a drawing near its edges only: uint8 H,W,3 in, the same out.
 
-    The pixels are the Canny edges dilated by a 5x5 square; they become the Gaussian mean of the 5x5 pixels
-    around them, the border reflected about the outermost pixel. All others stay as they are.
+    The blurred pixels are the Canny edges, dilated by a 5x5 square. Each becomes the Gaussian mean of the 5x5
+    pixels around it, with the border reflected about the outermost pixel. The others are unchanged.
     """
     edges = cv2.Canny(cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY), *CANNY)
     near = cv2.dilate(edges, np.ones((WIDTH, WIDTH), np.uint8))
@@ -46,7 +46,7 @@ def make_pairs(drawings, out, size, how="crop"):
     """Write the pair of every drawing below the folder `drawings` to out/<relative path>.png.
 
     Returns the pairs as images.Checked. `size` and `how` are those of images.fit_training. Pairs that are up
-    to date are left alone. Raises WrongUse when `out` cannot be written.
+    to date are kept. Raises WrongUse when `out` cannot be written.
     """
     names = listing.find_images(drawings)
     paths = [out / f"{name}.png" for name in names]
@@ -71,7 +71,7 @@ def make_pairs(drawings, out, size, how="crop"):
 
 
 def _make_pair(source, path, size, how):
-    """Returns (digest, None) or (None, the reason why the drawing has no pair)."""
+    """Write the pair of a drawing; returns (digest, None), or (None, the reason why it has no pair)."""
     try:
         data = source.read_bytes()
         digest = images.digest(data)
@@ -104,15 +104,15 @@ def _stamp(path):
 
 
 def main(argv=None):
-    parser = Parser("Write each drawing and its edge-smoothed copy side by side, one PNG a drawing.")
+    parser = Parser("Write each drawing and its edge-smoothed copy side by side, one PNG per drawing.")
     parser.add_argument("drawings", type=path, help="folder of drawings, searched with its subfolders")
     parser.add_argument("out", type=path, help="folder for the pairs")
     add = parser.group()
     add("size", 256, image_size, "shorter side in pixels")
-    add("resize", "crop", ("crop", "squash"), "as in training: keep the drawing's shape, or make it square")
+    add("resize", "crop", ("crop", "squash"), "as in training: keep the aspect ratio, or squash to a square")
     args = parser.parse_args(argv)
     if not args.drawings.is_dir():
-        raise WrongUse(f"no folder {args.drawings}")
+        raise WrongUse(f"no folder {args.drawings}: name a folder of drawings")
     pairs = make_pairs(args.drawings, args.out, args.size, args.resize)
     for drawing, reason in pairs.unreadable.items():
         report(f"cannot read {drawing}: {reason}")

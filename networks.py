@@ -16,7 +16,7 @@ from support.norm import InstanceNorm, LayerNorm, PaddedConv2d
 # The norm before the upsampling half, and the norm in it
 NORMS = {"instance": (InstanceNorm, InstanceNorm), "layer": (LayerNorm, LayerNorm)}
 NORMS["mixed"] = (InstanceNorm, LayerNorm)
-KEPT = 0.9  # share of the photo to which predict "change" adds; with all of it, tanh saturates at white
+KEPT = 0.9  # predict "change" adds to atanh(KEPT * photo), because atanh of white, 1, is infinite
 STRIDE = 4  # total downsampling factor
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 # Indices in VGG19.features: relu1_1, relu2_1, relu3_1 and relu4_1 (Gatys et al., CVPR 2016); conv4_4.
@@ -28,17 +28,17 @@ SMALLEST = 16  # pixels a side: room for reflection padding in all layers
 class Generator(nn.Module):
     """Photo (N,in_ngc,H,W) to cartoon (N,out_ngc,H,W), float32, both in [-1, 1]; H and W at least 16.
 
-    Two strided pairs of convolutions down, `nb` residual blocks, two pairs up. The arguments, their defaults
-    and values are in support/architecture.py; others raise TypeError or ValueError. Not in the paper:
+    Two pairs of convolutions downsample, `nb` residual blocks follow, two pairs upsample. The arguments and
+    their values are in support/architecture.py; others raise TypeError or ValueError. Not in the paper:
 
-    - `upsample` "resize": nearest neighbour and a convolution instead of a transposed one, which paints
-      checkerboards (Odena et al., Distill 2016).
+    - `upsample` "resize": nearest neighbour and a convolution instead of a transposed one, which causes
+      checkerboard artefacts (Odena et al., Distill 2016).
     - `norm` "layer": one mean and deviation for all channels (Ba et al., 2016); "mixed": layer norm in the
       upsampling half only.
     - `predict` "change": the last layer's output is added to the photo (docs/colour.md).
     - `flatten`, `outline`: passes and darkness of filters.Flatten, which is applied to the photo first. The
-      layers see no texture, and "change" adds to a flat, outlined picture.
-    - `guide`: radius in pixels of a guided filter, which makes the result follow the borders of that picture.
+      layers then see no texture, and "change" adds to a flat, outlined picture.
+    - `guide`: radius in pixels of a guided filter, which makes the result follow the edges of that picture.
     - `padding` (reflection in the paper), `eps` of the norms and `res_convs` per block, which differ in other
       programs; `conv_bias` "none", as in the authors' code, which sets all biases to 0.
     """
@@ -94,7 +94,7 @@ class Generator(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + f(x), where f is `convs` padded 3x3 convolutions with norms and, but for the last, ReLU."""
+    """x + f(x), where f is `convs` padded 3x3 convolutions, each with a norm and, except the last, a ReLU."""
 
     def __init__(self, channels, convs, padding, norm_relu):
         super().__init__()
@@ -140,7 +140,7 @@ class Discriminator(nn.Module):
 class VGG19(nn.Module):
     """Picture (N,1 or 3,H,W) in [-1, 1] to conv4_4's feature map (N,8 width,H/8,W/8), before its ReLU.
 
-    The first author says "before relu" of this layer (Yijunmaverick/CartoonGAN-Test-Pytorch-Torch, issue 5).
+    The first author confirms "before relu" (Yijunmaverick/CartoonGAN-Test-Pytorch-Torch, issue 5).
     Keys are torchvision's, `features.0` to `features.25`; weights are frozen. Grey is fed as three equal
     channels. `width`: channels of the first block. `deeper`: up to relu5_1, for survey/.
     """
@@ -193,7 +193,7 @@ def stylise(generator, photo):
 
 
 def missing(side):
-    """How many pixels the side of a photo lacks for the generator."""
+    """How many pixels must be added to a side of a photo for the generator."""
     return max(0, SMALLEST - side)
 
 

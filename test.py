@@ -37,9 +37,9 @@ def name_part(text):
 
 
 def parse(argv=None):
-    """(options, planned Pictures; none with --video) of a command line. Raises WrongUse."""
+    """Parse a command line; returns (options, planned Pictures, none with --video). Raises WrongUse."""
     parser = Parser("Apply a generator to pictures, or to a film.")
-    model = "a generator of any known layout, or a run's folder; a grey generator changes only the luminance"
+    model = "a checkpoint of any known layout, or a run's folder; a grey generator changes only the luminance"
     parser.add_argument("--pre_trained_model", type=one_line, required=True, metavar="CKPT", help=model)
 
     add = parser.add_argument_group("pictures").add_argument
@@ -47,10 +47,10 @@ def parse(argv=None):
     add("--image_dir", type=source, nargs="+", metavar="IN", help=sources)
     add("--output_image_dir", type=path, metavar="OUT", help="folder for the results")
     formats = ("jpg", "png", "webp", "bmp", "tif", "gif")
-    add("--format", choices=formats, help="format of the results (default: as the picture)")
+    add("--format", choices=formats, help="format of the results (default: that of the picture)")
     add("--suffix", type=name_part, default="", help="add this to the names: _paprika makes a_paprika.jpg")
     add("--skip_existing", action="store_true", help="skip pictures whose result exists")
-    add("--batch_size", type=number(int, 1), help="pictures of one size at a time (8 on a GPU, 1 on the CPU)")
+    add("--batch_size", type=number(int, 1), help="pictures of one size per batch (8 on a GPU, 1 on the CPU)")
 
     add = parser.add_argument_group("film").add_argument
     add("--video", type=path, metavar="IN.mp4", help="a film, instead of pictures")
@@ -62,9 +62,9 @@ def parse(argv=None):
     add("--side_by_side", action="store_true", help="put the photo left of the result")
 
     add = parser.add_argument_group("what is kept of the photo").add_argument
-    colours = "its chroma, or the mean and deviation of its chroma (%(default)s)"
+    colours = "keep its chroma, or the mean and deviation of its chroma (%(default)s)"
     add("--keep_colour", choices=("off", "chroma", "mean"), default="off", help=colours)
-    share = "share of the result; 0: the photo (%(default)s)"
+    share = "share of the result in the output; 0: the photo unchanged (%(default)s)"
     add("--strength", type=number(float, 0, 1), default=1, help=share)
 
     add_device(parser.group("running"))
@@ -101,13 +101,13 @@ BATCH_PIXELS = 8 * 512 * 512  # larger pictures make smaller batches
 
 
 def check_model(generator, args):
-    """Compare the options with the checkpoint's network. Raises WrongUse if they disagree."""
+    """Report options without effect. Raises WrongUse if an option disagrees with the checkpoint."""
     kind = generator.architecture.get("network")
     for name in GENERATOR_SHAPE:
         given = getattr(args, name)
         actual = generator.architecture.get(name, f"none: it is {kind}'s network")
         if given not in (None, actual):
-            raise WrongUse(f"--{name} is {given}, but {args.pre_trained_model} has {name} {actual}")
+            raise WrongUse(f"leave out --{name} {given}: {args.pre_trained_model} has {name} {actual}")
     if args.tile and not inference.works_in_tiles(generator):
         network = f"{args.pre_trained_model} holds {kind}'s network"
         raise WrongUse(f"{network}, which cannot work in tiles: use --size N instead of --tile")
@@ -154,7 +154,7 @@ def main(argv=None):
     failed = pipeline.run(wanted, apply, largest_batch, args.size, args.side_by_side, origin)
     written = len(wanted) - failed
     speed = f", {written / (time.monotonic() - began):.2f} pictures/s" if written else ""
-    skipped = f", {len(pictures) - len(wanted)} existed already" if args.skip_existing else ""
+    skipped = f", {len(pictures) - len(wanted)} already existed" if args.skip_existing else ""
     print(f"{written} pictures written to {args.output_image_dir}{speed}{skipped}")
     if failed:
         raise RunFailed(f"{failed} of {len(wanted)} pictures failed, see above")

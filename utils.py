@@ -158,7 +158,7 @@ def code_commit():
 
 
 def restarts():
-    """How often torchrun has restarted the processes after one failed (--max-restarts)."""
+    """How many times torchrun has restarted the processes after one failed (--max-restarts)."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
@@ -208,7 +208,7 @@ def _choose_device(name):
         torch.zeros(1, device=device).cpu()  # "meta" accepts a tensor, but returns none
     except (RuntimeError, AssertionError) as error:
         why = unused_gpu() or first_line(error)
-        raise WrongUse(f"--device {name} cannot be used: {why}: try --device cpu") from None
+        raise WrongUse(f"--device {name} cannot be used: {why}; try --device cpu") from None
     return device
 
 

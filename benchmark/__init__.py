@@ -1,1 +1,1 @@
-"""Speed and memory beside written-out baselines."""
+"""Speed and memory, compared with baselines in plain PyTorch."""

@@ -1,4 +1,4 @@
-"""Measure the speed and memory of a training step and of applying a generator, each beside a plain baseline.
+"""Measure speed and memory of a training step and of applying a generator, compared with plain baselines.
 
     python -m benchmark training --batch_size 4
     python -m benchmark inference --size 448
@@ -15,7 +15,7 @@ from utils import exit_status
 
 
 def main(argv=None):
-    parser = Parser("Measure speed and memory, beside a baseline measured in the same run.")
+    parser = Parser("Measure speed and memory, compared with a baseline measured in the same run.")
     add, whole = parser.add_argument, number(int, 1)
     add("what", choices=("training", "inference", "gpu"), help="what is measured")
     add("--size", type=image_size, default=448, help="inference: side of a picture (%(default)s)")

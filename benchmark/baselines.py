@@ -11,7 +11,7 @@ import utils
 
 
 class PlainInstanceNorm(nn.Module):
-    """Instance norm by hand, as in the public test scripts for the authors' models."""
+    """Instance norm written out, as in the public test scripts for the authors' models."""
 
     def __init__(self, norm):
         super().__init__()

@@ -58,7 +58,7 @@ def variants(device):
 
 
 def make_step(ngf, size, batch_size, device, variant):
-    """A function that does a training step on one batch of smooth noise."""
+    """A function that runs a training step on one batch of smooth noise."""
     text = f"--vgg_model random --ngf {ngf} --input_size {size} --batch_size {batch_size}"
     args, _ = options.parse(text.split())
     with contextlib.redirect_stderr(io.StringIO()):  # the warning that VGG19 has random weights
@@ -73,7 +73,7 @@ def make_step(ngf, size, batch_size, device, variant):
 
 
 def print_inference(args, device, width, height):
-    """Print the table of a generator on pictures, beside the generator of the public scripts."""
+    """Print the table of a generator on pictures, compared with the generator of the public scripts."""
     torch.manual_seed(0)
     generator = Generator(ngf=args.ngf)
     if args.checkpoint:
@@ -125,7 +125,7 @@ def measure(make, rounds, device):
 
     for name in [*works]:
         try:
-            for _ in range(3 if device.type == "cuda" else 1):  # cuDNN searches, the allocator grows
+            for _ in range(3 if device.type == "cuda" else 1):  # warm up: cuDNN searches, the allocator grows
                 call(name)
         except torch.OutOfMemoryError:
             print(f"\n{name}: out of memory")
@@ -170,6 +170,6 @@ def _growth(make, name):
 
 
 def smooth_noise(count, width, height):
-    """`count` images, uint8 height x width x 3."""
+    """`count` images of smooth noise, uint8 height x width x 3."""
     rng = np.random.default_rng(0)
     return [images.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), width, height) for _ in range(count)]

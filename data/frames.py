@@ -220,7 +220,7 @@ def main(argv=None):
         raise RunFailed(f"no frame of {args.film} is left: {dropped}; see {sheet.files[0]}")
     print(f"{counts['kept']} of {counts.total()} frames in {args.out_dir}; dropped {dropped}")
     more = f" to _{len(sheet.files)}" if len(sheet.files) > 1 else ""
-    print(f"all of them, with the reason: {sheet.files[0]}{more}")
+    print(f"all frames, with the reasons: {sheet.files[0]}{more}")
     if before != after:
         print("black bars cut off: {}x{} became {}x{}".format(*before, *after))
 

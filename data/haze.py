@@ -28,10 +28,10 @@ def add_haze(image, depth, beta, airlight):
 
 
 def make_depth(height, width, rng):
-    """A random smooth depth, H,W in [0, 1]: a ramp from the ground to the sky, and wide swells."""
+    """A random smooth depth, H,W in [0, 1]: a ramp from the ground to the sky plus low-frequency noise."""
     ramp = np.linspace(1, 0, height)[:, None] ** rng.uniform(0.7, 1.5)
-    swells = cv2.resize(rng.uniform(-1, 1, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(0.1 + 0.8 * ramp + 0.2 * swells, 0, 1)
+    noise = cv2.resize(rng.uniform(-1, 1, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(0.1 + 0.8 * ramp + 0.2 * noise, 0, 1)
 
 
 def find_depths(folder, names):
@@ -39,7 +39,7 @@ def find_depths(folder, names):
     files = {path.with_suffix(""): folder / path for path in listing.find_images(folder)}
     for name in names:
         if name.with_suffix("") not in files:
-            raise WrongUse(f"no depth for {name}: it must be {folder / name.with_suffix('.png')}")
+            raise WrongUse(f"no depth for {name}: save it as {folder / name.with_suffix('.png')}")
     return {name: files[name.with_suffix("")] for name in names}
 
 
@@ -54,7 +54,7 @@ def parse(argv=None):
     parser.add_argument("--beta", default=(0.6, 1.8), type=number(float, 0), help=text, **two)
     text = "light of the haze, drawn for each picture; 0 is black, 1 white (0.7 1.0)"
     parser.add_argument("--airlight", default=(0.7, 1.0), type=number(float, 0, 1), help=text, **two)
-    add("seed", 0, number(int, 0), "of the random haze")
+    add("seed", 0, number(int, 0), "seed of the random haze")
     text = (
         "depths: grey pictures of the same names, white is far; without it a smooth ramp from the ground to "
     )
@@ -76,7 +76,7 @@ def main(argv=None):
     if not names:
         raise WrongUse(f"no images in {args.clear_dir}: {listing.looked_for()}")
     if twice := len(names) - len({name.with_suffix("") for name in names}):
-        raise WrongUse(f"{twice} pictures in {args.clear_dir} differ from another only in their extension")
+        raise WrongUse(f"{twice} pictures in {args.clear_dir} differ only in extension: rename them")
     depths = find_depths(args.depth_dir, names) if args.depth_dir else {}
     tests = {name for name in names if name.parts[0] == "test"}
     hazy, clear = pairs.halves([name for name in names if name not in tests], args.disjoint)
@@ -84,7 +84,7 @@ def main(argv=None):
 
     def make(name):
         """Write a hazy copy; return its row of pairs.csv, or None if it cannot be read."""
-        # From seed and name alone: other files make no difference.
+        # The haze depends on the seed and the name only, not on other files.
         rng = np.random.default_rng([args.seed, int(images.digest(os.fsencode(name.as_posix())), 16)])
         beta, airlight = rng.uniform(*args.beta), rng.uniform(*args.airlight)
         source, target = args.clear_dir / name, args.out / "hazy" / name.with_suffix(".png")

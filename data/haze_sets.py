@@ -50,7 +50,7 @@ def find(folder):
     if not pairs:
         missing = "it needs folders hazy and clear or gt side by side, or pictures NN_hazy and NN_GT"
         if alone:
-            missing = f"none of {alone} hazy pictures has a clear one of its name or of its first number"
+            missing = f"none of {alone} hazy pictures has a clear one with its name or its first number"
         raise WrongUse(f"no pairs in {folder}: {missing} (data/README.md)")
     if alone:
         report_once(f"left out {alone} hazy pictures of {folder} that have no clear one")

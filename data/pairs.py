@@ -78,14 +78,14 @@ def _relative(path, folder):
 
 
 def _listed(folder):
-    """The Pairs of the hazy pictures in `folder`, by the pairs.csv in it or in a folder above."""
+    """The Pairs of the hazy pictures in `folder`, from the pairs.csv in it or in a folder above."""
     for home in (folder, *folder.resolve().parents):
         if (home / NAME).is_file():
             with open(home / NAME, newline="", encoding="utf-8", errors="surrogateescape") as file:
                 rows = list(csv.DictReader(file))
             if not rows or not {"hazy", "clear"} <= rows[0].keys():
                 raise WrongUse(f"{home / NAME} is not a table of pairs, with columns hazy,clear")
-            real = lambda path: Path(os.path.realpath(path))  # Path.resolve fails at a circle of links
+            real = lambda path: Path(os.path.realpath(path))  # Path.resolve fails for circular links
             names = [(Path(row["hazy"]), home / row["clear"]) for row in rows]
             found = [Pair(name, home / name, clear, clear) for name, clear in names]
             return [pair for pair in found if real(pair.hazy.parent).is_relative_to(real(folder))]
@@ -100,7 +100,7 @@ def lay_out(folder, out, tests=None, disjoint=False):
     pictures. Raises WrongUse if the data set has no pairs, too few, or is laid out already.
     """
     if (folder / NAME).is_file():
-        raise WrongUse(f"{folder} is laid out already: it has a {NAME}")
+        raise WrongUse(f"{folder} is already laid out, as it has a {NAME}: train on it")
     pairs = haze_sets.find(folder)
     own = {pair.scene for pair in pairs if haze_sets.part_of(pair.name)[0] == "test"}
     scenes = sorted({pair.scene for pair in pairs}, key=lambda path: (len(path.name), path))  # 2 before 10

@@ -144,7 +144,7 @@ def find_features(grey):
 
 
 def shared(before, points, descriptors, grey, own_points, own_descriptors):
-    """The share of a frame that one `before` shows too, moved, turned or enlarged; 0 if they differ.
+    """The share of a frame that an earlier one, `before`, also shows, moved, turned or enlarged; 0 if none.
 
     The camera's movement is estimated from the features that both have (RANSAC). A place counts as shown if
     both have the same grey there after the movement is undone, so a moving figure does not count.

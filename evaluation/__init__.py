@@ -1,1 +1,1 @@
-"""How good results are."""
+"""Measures of how good results are."""

@@ -38,7 +38,7 @@ def parse(argv):
     add = parser.group()
     add("photos", None, path, "folder of the results' photographs", "the first run's test photographs")
     add("drawings", None, path, "folder of the drawings", "the first run's")
-    text = "folder of other photographs, to fit style to"
+    text = "folder of other photographs, to fit the measure of style to"
     add("train_photos", None, path, text, "train or trainA beside --photos")
     add("pairs", None, path, "hazy and clear pictures (data/README.md), to measure PSNR and SSIM too")
     add("features", None, ("inception", "vgg19"), "features of KID and FID", "inception if available")
@@ -67,10 +67,10 @@ def find_inception(features, device):
         return FrechetInceptionDistance().inception.to(device)
     except ModuleNotFoundError:
         reason = "pip install torch-fidelity"
-    except (OSError, RuntimeError) as error:  # no network, a download that was cut
+    except (OSError, RuntimeError) as error:  # no network, an interrupted download
         reason = f"its weights: {first_line(getattr(error, 'reason', error))}"
     if features:
-        raise WrongUse(f"no Inception ({reason}): take --features vgg19")
+        raise WrongUse(f"no Inception ({reason}): use --features vgg19")
     report(f"no Inception ({reason}): using VGG19's features")
     return None
 

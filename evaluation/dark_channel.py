@@ -1,4 +1,4 @@
-"""Haze removal by the dark channel prior, which needs no network: a baseline to measure networks beside.
+"""Haze removal by the dark channel prior, which needs no network: a baseline to compare networks with.
 
 He, Sun, Tang: Single Image Haze Removal Using Dark Channel Prior (CVPR 2009). The transmission is refined by
 their Guided Image Filtering (ECCV 2010) in place of soft matting.

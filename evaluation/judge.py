@@ -1,4 +1,4 @@
-"""Compares results with their photographs and with the drawings that they should resemble."""
+"""Compare results with their photographs and with the drawings that they should resemble."""
 
 import collections
 import copy
@@ -92,7 +92,7 @@ class Judge:
         self.baseline |= self._place(self.photo_scores.values(), photos)
 
     def measure(self, make, photos=None):
-        """The row of results: `make(path, photo)` gives each, both RGB; a result may have any size."""
+        """The row of the results that make(path, photo) returns, both RGB; a result may have any size."""
         features, scores, row = self._measure_set(photos or self.photos, "results", make)
         row |= self._place(scores.values(), scores)
         row |= self._distance("drawings", features, self.of_drawings)
@@ -141,7 +141,7 @@ class Judge:
         return Views(_resize_like(photo, result), photo, clear, result, _resize_like(result, picture))
 
     def _place(self, scores, photos):
-        """{name: style, its error} of pictures with these scores beside `photos`; {} of few."""
+        """{name: style, its error} of pictures with these scores beside `photos`; {} if too few."""
         beside = [self.photo_scores[path] for path in photos if path in self.photo_scores]
         if len(beside) < style.FEWEST_JUDGED:
             return {}
@@ -227,9 +227,9 @@ def fid(features, others):
 
 
 def squares(image, size):
-    """Cut an image, whose sides are at least `size`, into squares: as few, evenly spaced, as cover it.
+    """Cut an image, whose sides are at least `size`, into the fewest evenly spaced squares that cover it.
 
-    A rest of at most an eighth of a square is cut off, in equal parts at both ends.
+    A remainder of at most an eighth of a square is cut off, in equal parts at both ends.
     """
     tops, lefts = (_starts(side, size) for side in image.shape[:2])
     return [image[top : top + size, left : left + size] for top in tops for left in lefts]

@@ -39,7 +39,7 @@ def flat(image):
 
 
 def lines(image):
-    """Where an image has thin dark lines: a black-hat with an ellipse of 9x9 pixels is over 50 of 255."""
+    """Where an image has thin dark lines: their black-hat by an ellipse of 9x9 pixels is over 50 of 255."""
     return cv2.morphologyEx(luminance(image), cv2.MORPH_BLACKHAT, _disc(PEN)) > DARK
 
 
@@ -78,7 +78,7 @@ NARROWEST = 12  # pixels a side: smaller spectra have no frequencies beside the 
 
 
 def checkerboard(image):
-    """Energy of the pattern that transposed convolutions paint, in grey levels squared.
+    """Energy of the pattern that transposed convolutions cause, in grey levels squared.
 
     Two of stride 2 repeat it every 2 and every 4 pixels (Odena et al., Distill 2016). This is the energy of
     rows and of columns within 1/64 cycle a pixel of the frequencies 1/4 and 1/2, less the level that it has
@@ -201,7 +201,7 @@ MEASURES = {  # in the order of the printed table, which shows as many as fit
     "at_contours": Measure(
         "at contours", "share of new lines at the photo's contours", at_contours, "full full_photo"
     ),
-    "by_chance": Measure("by chance", "at_contours of lines at random", near_contours, "full_photo"),
+    "by_chance": Measure("by chance", "at_contours of lines at random places", near_contours, "full_photo"),
     "checkerboard": Measure("checkerboard", "upsampling pattern; photographs have 0", checkerboard, "full"),
     "checkerboard_photo": Measure("checkerboard of the photos", OWN, checkerboard, "full_photo"),
     "stripes": Measure("stripes", "energy of fine stripes, grey levels squared", stripes, "full"),

@@ -1,4 +1,4 @@
-"""Opens what `python -m evaluation` measures, and finds the pictures to compare it with."""
+"""Open what `python -m evaluation` measures, and find the pictures to compare it with."""
 
 import argparse
 import contextlib
@@ -71,7 +71,7 @@ def _of_same_shape(result, photo, path):
     if abs(wider - 2) < 0.1:
         raise WrongUse(f"{path} is twice as wide as its photo: run test.py without --side_by_side")
     if abs(wider - 1) > 0.05:
-        raise WrongUse(f"{path} does not have the shape of its photo")
+        raise WrongUse(f"{path} does not have the aspect ratio of its photo: run test.py again")
     return result
 
 

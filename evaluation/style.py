@@ -3,7 +3,7 @@
 A linear discriminant is fitted to photographs and drawings. It sees the means and deviations of the channels
 of VGG19's relu1_1, relu2_1 and relu3_1 over squares of grey pictures (style statistics as in Huang and
 Belongie, ICCV 2017). All pictures get the same mean luminance first, so that tint and exposure count little.
-Photographs with black lines drawn along their Canny edges count as photographs: lines alone make no drawing.
+Photographs with black lines drawn along their Canny edges count as photographs: lines are not enough.
 """
 
 import itertools
@@ -21,8 +21,8 @@ from utils import report_once
 
 LAYERS = STYLE[:3]
 SQUARE = 64  # pixels a side, about
-BRIGHTNESS, DARKEST = 0.5, 0.05  # of 1: the mean luminance that is given, and the lowest that is raised to it
-MOST, FEWEST = 256, 40  # pictures of a kind that are fitted to
+BRIGHTNESS, DARKEST = 0.5, 0.05  # in [0, 1]: the mean luminance to scale to; the smallest to divide by
+MOST, FEWEST = 256, 40  # pictures of each kind that the discriminant is fitted to
 FEWEST_JUDGED = 5  # pictures: the bootstrap error of fewer is meaningless
 CANNY, WIDTHS = (60, 150), (1, 2, 3)  # thresholds, pixels: the lines that are drawn into photographs
 LINED = 0.2  # weight of the photographs with lines among the photographs
@@ -76,7 +76,7 @@ def learn(photos, drawings, extractor):
     drawings = _describe_all(drawings, "drawings", extractor)
     if min(len(photos), len(drawings)) < FEWEST:
         found = f"{len(photos)} photographs and {len(drawings)} drawings"
-        report_once(f"style is not measured: {found} to learn it from, at least {FEWEST} of each needed")
+        report_once(f"style is not measured: there are {found}, but at least {FEWEST} of each are needed")
         return None
     widths = dict(zip(list(photos)[::3], itertools.cycle(WIDTHS), strict=False))  # in both halves
     with_lines = lambda path, image: draw_lines(image, widths[path])
@@ -85,7 +85,7 @@ def learn(photos, drawings, extractor):
     if learned.auc < LOWEST_AUC:
         report_once(
             f"style is not measured: the discriminant ranks only {learned.auc:.0%} of drawings above "
-            f"photographs, at least {LOWEST_AUC:.0%} needed"
+            f"photographs, but at least {LOWEST_AUC:.0%} are needed"
         )
         return None
     return learned
@@ -114,7 +114,7 @@ def fit(photos, lined, drawings):
         low, high = (
             torch.stack([each.mean(0) @ direction for each in of(half, kind)]) for kind in (photos, drawings)
         )
-        scale = (high.mean() - low.mean()).abs() + TINY  # if they are the wrong way round, the AUC shows it
+        scale = (high.mean() - low.mean()).abs() + TINY  # if their order is reversed, the AUC shows it
         weights.append(direction / scale)
         offsets.append(low.mean() / scale)
         below.append(low / scale - offsets[half])
@@ -130,7 +130,7 @@ def split(paths):
         path: (path.parent, path.stem.replace("-", "_").rpartition("_")[0] or path.stem) for path in paths
     }
     order = {group: number for number, group in enumerate(dict.fromkeys(groups.values()))}
-    if len(order) < FEWEST // 2:  # frames of a film: ten runs of them
+    if len(order) < FEWEST // 2:  # frames of a film: ten consecutive parts
         return {path: 10 * number // len(paths) % 2 for number, path in enumerate(paths)}
     return {path: order[group] % 2 for path, group in groups.items()}
 

@@ -57,7 +57,7 @@ def _plan_run(tag, words):
     """(folder, command line; None if the run is finished) of one combination."""
     args, _ = CARTOONGAN.parse(words)
     if args.resume or args.preview:
-        raise WrongUse("a sweep takes neither --resume, as the same command continues it, nor --preview")
+        raise WrongUse("a sweep accepts no --preview, and no --resume: the same command continues it")
     words = [*words, "--tag", f"{args.tag}_{tag}" if args.tag else tag]
     args, _ = CARTOONGAN.parse(words)
     folder = run_folder(args)

@@ -1,1 +1,1 @@
-"""The pages to browse runs with."""
+"""Pages for browsing runs."""

@@ -1,4 +1,4 @@
-"""Write pages to browse runs with, print the table of runs, or free the disk space of finished runs.
+"""Write pages for browsing runs, print the table of runs, or free the disk space of finished runs.
 
 python -m pages results            writes results/index.html and results/RUN/index.html
 python -m pages results --list     prints the runs, the options in which they differ and their best measure
@@ -20,14 +20,14 @@ PARTS = ("state", "samples", "events")  # of a run, that can be removed
 
 
 def slim(folders, parts):
-    """Remove `parts`, a sequence of PARTS, from finished runs, after a confirmation.
+    """Remove `parts`, a sequence of PARTS, from finished runs, after asking for confirmation.
 
     Returns the number of bytes freed. Raises WrongUse if a run is not finished or there is nothing to remove.
     """
     names = ", ".join(parts)
     files = {folder: found for folder in folders if (found := _files(folder, parts))}
     if not files:
-        raise WrongUse(f"{', '.join(map(str, folders))}: nothing to remove of {names}")
+        raise WrongUse(f"nothing to remove ({names}) in {', '.join(map(str, folders))}")
     with contextlib.ExitStack() as locks:
         for folder in files:
             locks.enter_context(lock_run(folder))
@@ -66,7 +66,7 @@ def _is_confirmed(question):
 
 
 def main(argv=None):
-    parser = Parser("Write pages to browse runs with, as index.html in the folder and in each run.")
+    parser = Parser("Write pages for browsing runs, as index.html in the folder and in each run.")
     add = parser.add_argument
     add("results", nargs="?", type=path, default="results", help="a folder of runs, or one run (%(default)s)")
     add("--list", action="store_true", help="print the table of runs, and write nothing")

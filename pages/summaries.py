@@ -21,7 +21,7 @@ RUN_FILES = ("settings.json", "metrics.csv", "Transfer", "Reconstruction")
 SURVEY = "survey.json"  # in a folder that `python -m survey` has filled
 IDENTITY = {"name", "tag", "results_dir", "resume"}  # options that name a run and do not change its result
 RECENT = 5  # epochs whose median speed is shown
-# The types of fields of settings.json, which is ignored where it was edited into another.
+# The types of fields of settings.json; a field that was edited into another type is ignored.
 FIELDS = {"given": list, "commands": list, "changes": list, "versions": dict, "data": dict, "losses": dict}
 
 

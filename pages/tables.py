@@ -97,7 +97,7 @@ def listing(runs):
             left_out.append(key)
     lines = ["".join(cells).rstrip() for cells in zip(*front, *back, strict=True)]
     if left_out:
-        lines.append(f"They also differ in {', '.join(left_out)}: widen the terminal, or see the page.")
+        lines.append(f"The runs also differ in {', '.join(left_out)}: widen the terminal, or see the page.")
     return "\n".join(lines)
 
 

@@ -29,7 +29,7 @@ def write(results, names=None):
     """Write the overview of a folder of runs, and the pages of the named runs (of all without names).
 
     A run whose page cannot be written gives a warning. Raises OSError, WrongUse for an overview that is not
-    ours, RunFailed if another process holds the folder.
+    ours, RunFailed if another process has locked the folder.
     """
     with _only_writer(results):
         runs = [summaries.read(folder) for folder in summaries.find_runs(results)]
@@ -119,7 +119,7 @@ def _first_shown(folder, photos):
 
 
 def _to_script(data):
-    """Data as JSON that may stand in a script of a page."""
+    """Data as JSON that is safe inside a script of a page."""
     return jinja2.utils.htmlsafe_json_dumps(data, separators=(",", ":"))
 
 

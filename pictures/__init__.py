@@ -1,1 +1,1 @@
-"""Pictures and films in and out, checkpoints, and a generator applied to them."""
+"""Read and write pictures, films and checkpoints, and apply a generator to them."""

@@ -1,4 +1,4 @@
-"""Weights in files: saved, loaded and checked. Nothing in a file is run as code."""
+"""Save, load and check files of weights. Nothing in a file is run as code."""
 
 import io
 import mmap
@@ -23,7 +23,7 @@ ZIP, PICKLE = b"PK\3\4", b"\x80"  # beginnings of files of torch.save, since PyT
 BEGINNINGS = {
     rb"version https://git-lfs": "a Git LFS pointer: run `git lfs pull` in its repository",
     rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)": "a web page: download the file of weights itself",
-    rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ": "a packed file: unpack it, and name the file of weights in it",
+    rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ": "a compressed file: unpack it, and name the weights in it",
 }
 OTHER_LIBRARIES = {".t7": "Lua Torch", ".onnx": "ONNX", ".h5": "Keras", ".pb": "TensorFlow"}
 IS_CODE = "which could run code: refused; save model.state_dict() alone, with the program that made it"
@@ -44,7 +44,7 @@ CONTENTS = {  # keys that identify what a file holds
 
 
 def save(path, content):
-    """Write a dictionary of tensors and plain values whole, synced to the disk. Raises OSError."""
+    """Write a dictionary of tensors and plain values atomically, and sync it to the disk. Raises OSError."""
     serialised = io.BytesIO()  # PyTorch's own writer hides the system's error
     torch.save(content, serialised)
     with replacing(Path(path)) as part:
@@ -111,7 +111,7 @@ def _check_format(path):
             # torch.save stores its records uncompressed, one after the other.
             larger |= sum(record.file_size for record in records) > len(content)
     if larger:
-        raise WrongUse(f"{path} would grow in memory, as no file of torch.save does: refused")
+        raise WrongUse(f"{path} would take more memory than its size, unlike torch.save's files: refused")
     return "torch"
 
 
@@ -215,14 +215,14 @@ def _in_our_layout(content, path):
         return _guess_architecture(weights, path), weights
     programs = [f"{layout.program} ({mark}, …)" for mark, layout in foreign.LAYOUTS.items()]
     raise WrongUse(
-        f"{path} is not a generator of a known layout{_likeness(content) or _likeness(weights)}: use a run's "
-        f"generator_latest.pth; known are this program's, {', '.join(programs)} and AnimeGANv2's in PyTorch"
+        f"{path} is not a generator of a known layout{_likeness(content) or _likeness(weights)}: use "
+        f"generator_latest.pth of a run, or a file of {', '.join(programs)} or AnimeGANv2's in PyTorch"
     )
 
 
 def _guess_architecture(weights, path):
     """The architecture of this program's weights, with defaults for what shapes do not show."""
-    report(f"{path} holds weights alone: --norm, --predict and others that shapes do not show are defaults")
+    report(f"{path} holds only weights: --norm, --predict and others get their defaults")
     deconv = "up.0.weight" in weights
     try:
         ngf, in_ngc = weights["down.0.weight"].shape[:2]
@@ -276,9 +276,9 @@ def _imagenet_vgg19():
     weights = VGG19_Weights.IMAGENET1K_V1
     try:
         return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except Exception as error:  # no network, a full disk, a download that was cut, …
+    except Exception as error:  # no network, a full disk, an interrupted download, …
         file = f"{torch.hub.get_dir()}/checkpoints/{weights.url.rsplit('/', 1)[1]}"
         raise WrongUse(
-            f"torchvision could not get VGG19's weights ({first_line(error)}): put them at {file}, or use "
-            "--vgg_model FILE, or try the program with --vgg_model small"
+            f"torchvision cannot download VGG19's weights ({first_line(error)}): put them at {file}, "
+            "or use --vgg_model FILE, or try the program with --vgg_model small"
         ) from None

@@ -1,4 +1,4 @@
-"""Image files decoded: upright, in sRGB, with 8 bits a channel, the same for training and for applying.
+"""Decode image files: upright, in sRGB, 8 bits per channel, the same for training and for test.py.
 
 Pillow decodes: it knows EXIF orientation, palettes and CMYK, and says why a file cannot be read. tiffs.py
 reads the TIFFs that it misreads, profiles.py converts the colours.
@@ -23,7 +23,7 @@ with contextlib.suppress(ImportError):  # optional
 
     pillow_heif.register_heif_opener()
 
-ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}  # Pillow's formats that hold frames over time
+ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}  # Pillow's names of the formats that can hold animations
 
 MAX_ASPECT = 100  # longer side to shorter; fit_training would enlarge 1x20000 pixels to four gigabytes
 MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS  # 179 million pixels; Pillow refuses more (a decompression bomb)
@@ -36,7 +36,7 @@ REDUCED = f"give --size N (for a JPEG that is not progressive), or {SMALLER}"
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-# Image generators write whole workflows into PNGs, scanners profiles of megabytes; Pillow accepts 1 MiB.
+# Image generators write workflows of megabytes into PNGs, and scanners such profiles; Pillow accepts 1 MiB.
 PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**26, 2**28
 for _name in (".jfi", ".pjpeg", ".pjp"):
     Image.register_extension("JPEG", _name)
@@ -76,7 +76,7 @@ def decode_frames(data, longest=None):
 
     Returns (frames, info): uint8 arrays of RGB with, where there is transparency, a fourth channel for alpha;
     and the options with which Pillow writes them as they were (durations, loops, dates, resolution). Only the
-    first page of a TIFF is read, and no still of an animated PNG that is not one of its frames. With
+    first page of a TIFF is read; a still in an animated PNG that is not one of its frames is skipped. With
     `longest` a JPEG may be decoded reduced, with a longer side of at least so many pixels. Raises Unreadable,
     also where frames differ in size or have more than 2**29 pixels in all, and MemoryError.
     """
@@ -107,7 +107,7 @@ def decode_frames(data, longest=None):
 def _metadata(image):
     """Pillow's options that keep the dates and the resolution of a photograph."""
     kept = {}
-    with contextlib.suppress(Exception):  # damaged EXIF can fail in any way, and does the picture no harm
+    with contextlib.suppress(Exception):  # damaged EXIF can fail in any way, but does not affect the picture
         resolution = tuple(float(value) for value in image.info["dpi"])
         if all(0 < value < 2**16 for value in resolution):
             kept["dpi"] = resolution
@@ -197,7 +197,7 @@ def _reason(error, data, advice):
             return "not an image that can be read: HEIC needs `pip install pillow-heif`, AVIF Pillow 11.3"
         return "not an image" if data else "the file is empty"
     if "MAX_TEXT" in text:
-        return "more than 64 MiB of text beside the picture: save it without"
+        return "more than 64 MiB of text in its metadata: save it without"
     if isinstance(error, Image.DecompressionBombError):
         millions = int(re.search(r"\d+", text)[0]) / 1e6
         return f"{millions:.0f} million pixels, at most {MAX_PIXELS / 1e6:.0f} million can be read: {advice}"

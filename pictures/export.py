@@ -22,7 +22,7 @@ SIZE = 1, 101, 67  # batch, height and width that are compared: not those of the
 
 
 def export(generator, path):
-    """Write a generator to an ONNX file, its weights inside.
+    """Write a generator and its weights to an ONNX file.
 
     Input "photo" (N,in_ngc,H,W) and output "cartoon" (N,out_ngc,H,W), float32 in [-1, 1], RGB; any N, and
     any H and W of at least 16.
@@ -62,7 +62,7 @@ def difference(generator, path, black=False):
 
 def main(argv=None):
     parser = Parser("Write a generator as ONNX, and compare its results with PyTorch's.")
-    parser.add_argument("checkpoint", type=one_line, help="a generator, of any layout that test.py knows")
+    parser.add_argument("checkpoint", type=one_line, help="a generator in any layout that test.py reads")
     parser.add_argument("model", type=path, help="the ONNX file to write")
     args = parser.parse_args(argv)
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
@@ -73,7 +73,7 @@ def main(argv=None):
         export(generator, part)
         found = difference(generator, part)
         if not found <= CLOSE:
-            raise RunFailed(f"not written: the model differs by {found:g} from PyTorch, above {CLOSE:g}")
+            raise RunFailed(f"not written: the model differs by {found:g} from PyTorch, more than {CLOSE:g}")
         on_black = difference(generator, part, black=True)
     print(f"{args.model}: within {found:.1g} of PyTorch, measured with ONNX Runtime")
     if not on_black <= CLOSE:

@@ -48,7 +48,7 @@ def open_film(path):
 
 
 def video_stream(file):
-    """The first video stream of an open film that is not a cover picture. Raises WrongUse if none is."""
+    """The first video stream of an open film that is not a cover picture. Raises WrongUse without one."""
     for video in file.streams.video:
         if not is_attached(video):
             if not video.codec_context:
@@ -81,7 +81,7 @@ def play(video, others=()):
     """Yield (video, frame) for a video stream and (stream, packet) for the `others` of its film.
 
     Times count from the beginning of the film, and those of frames (`pts`) always increase: frames without a
-    time are counted at the stream's rate, and after a jump of the clock all streams continue from where they
+    time get one from the stream's rate, and after a jump of the clock all streams continue from where they
     were. Frames are progressive and have the size of the first. Packets that cannot be decoded are skipped,
     and one line at the end counts them.
     """

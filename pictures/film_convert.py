@@ -54,7 +54,7 @@ def convert(source, target, change, about=""):
                 packets = file.demux(video=0)
                 kept = sum(1 for packet in packets if packet.size and not packet.is_discard)
             if kept != count:
-                raise RunFailed(f"{target} would have {kept} of the {count} frames: try another container")
+                raise RunFailed(f"{target} would have only {kept} of {count} frames: try another container")
             return count
     except (KeyboardInterrupt, Stopped) as stop:
         raise Stopped(f"stopped: {target} is not written", getattr(stop, "status", 130)) from None

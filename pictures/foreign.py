@@ -62,7 +62,7 @@ class CycleGenerator(nn.Module):
 class AnimeGAN(nn.Module):
     """AnimeGANv2's generator, as in bryandlee/animegan2-pytorch; sides of at least 8. The result is float32.
 
-    After Chen, Liu, Chen, AnimeGAN, ISICA 2019, with layer norm. Layers have that program's names.
+    After Chen, Liu, Chen, AnimeGAN, ISICA 2019, with layer norm. Its layers have the same names.
     """
 
     def __init__(self, network="AnimeGANv2", in_ngc=3, out_ngc=3):
@@ -127,7 +127,7 @@ def build(architecture, path):
         with torch.device("meta"):
             return NETWORKS[architecture.get("network")](**architecture)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise WrongUse(f"{path} holds a generator that is unknown here: {first_line(error)}") from None
+        raise WrongUse(f"{path} holds a generator that is not supported: {first_line(error)}") from None
 
 
 class Layout(NamedTuple):

@@ -54,7 +54,7 @@ class Checked(NamedTuple):
 
     @classmethod
     def of(cls, paths, sources, results):
-        """From the (digest, reason) of each source; `paths` are kept where the source can be read."""
+        """Make it from the (digest, reason) of each source; `paths` are kept where the source can be read."""
         good = [(path, digest) for path, (digest, reason) in zip(paths, results, strict=True) if not reason]
         bad = {source: reason for source, (_, reason) in zip(sources, results, strict=True) if reason}
         return cls([path for path, _ in good], [digest for _, digest in good], bad)
@@ -80,7 +80,7 @@ def check(paths, description, narrowest=1):
 
 
 def for_each(work, items, description):
-    """[work(item) for item in items] on all cores, with a bar; decoding and OpenCV release Python's lock."""
+    """[work(item) for item in items] on all cores, with a bar; decoding and OpenCV release the GIL."""
     from tqdm.contrib.concurrent import thread_map  # takes 0.1 s, which --help need not wait for
 
     cv2.setNumThreads(1)
@@ -140,7 +140,7 @@ def with_luminance(image, wanted):
 
 
 def side_by_side(*row):
-    """Images of the same size in one, from left to right; grey becomes RGB if any is RGB."""
+    """Join images of the same size from left to right; grey becomes RGB if any is RGB."""
     channels = max(x.shape[2] for x in row)
     return np.concatenate([np.broadcast_to(x, (*x.shape[:2], channels)) for x in row], axis=1)
 
@@ -149,13 +149,13 @@ def side_by_side(*row):
 
 
 def write(path, image, **options):
-    """Write an image whole, in the format that the extension names; `options` go to Pillow."""
+    """Write an image atomically, in the format that the extension names; `options` go to Pillow."""
     with replacing(path, sync=False) as part:
         as_pillow(image).save(part, format=Image.registered_extensions()[path.suffix.lower()], **options)
 
 
 def as_pillow(image):
-    """An image of 1 to 4 channels (an even number: the last is alpha) as Pillow's."""
+    """A Pillow image from an array of 1 to 4 channels; with 2 or 4 channels, the last is alpha."""
     return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
 
 
@@ -173,7 +173,7 @@ def describe_origin(checkpoint, command):
 
 
 def origin_text(origin):
-    """The result of `describe_origin` in lines."""
+    """The result of `describe_origin` as lines of text."""
     return "\n".join(f"{title}: {text}" for title, text in origin.items())
 
 

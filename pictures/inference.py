@@ -39,7 +39,7 @@ def convert(generator, photos, tile=None):
     A generator with one input channel gets their luminance. If it has one output channel, that replaces the
     luminance of the photo, whose chroma stays.
     With `tile`, a multiple of 4, the layers at full and half size work in tiles of so many pixels a side, if
-    `works_in_tiles(generator)`. The result is the same but for rounding: tiles overlap as far as the layers
+    `works_in_tiles(generator)`. The result is the same up to rounding: tiles overlap as far as the layers
     see, and norms use the statistics of the whole image. (With statistics of a reduced copy, results of the
     authors' network were off by 15 to 30 of 255 on average.)
     A result that overflows in half precision is computed again in float32. Raises RunFailed if that is not
@@ -56,7 +56,7 @@ def convert(generator, photos, tile=None):
     if precision == torch.float32:
         raise RunFailed("the result has values that are not finite: try another checkpoint of the run")
     name = "fp16" if precision == torch.float16 else "bf16"
-    report_once(f"{name} overflows: such pictures are computed again in fp32 (--precision fp32: all)")
+    report_once(f"{name} overflows: such pictures are computed again in fp32 (with --precision fp32, all)")
     convolutions = [layer for layer in generator.modules() if isinstance(layer, networks.CONVOLUTIONS)]
     try:
         for layer in convolutions:
@@ -101,9 +101,9 @@ def _apply_in_tiles(generator, photo, tile):
 
 
 def reach(layers):
-    """How many input pixels layers see to each side of a pixel, and the scale of their output, as Fractions.
+    """The reach of the receptive field of layers to each side, and the scale of their output, as Fractions.
 
-    Statistics of norms do not count.
+    In pixels of the input. The statistics of norms do not count.
     """
     far = Fraction(0)
     step = Fraction(1)  # from a pixel of a layer to the next, in pixels of the input

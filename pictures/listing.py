@@ -71,11 +71,11 @@ def _readable(paths, extensions, where):
     if left_out:
         advice = "; `pip install pillow-heif` to read HEIC" if HEIF & left_out.keys() else ""
         if FILMS & left_out.keys():
-            advice += "; of films, data/frames.py takes pictures, and test.py --video changes one"
+            advice += "; data/frames.py extracts frames from films, and test.py --video converts one"
         if any(kind == NAMELESS or kind.startswith(tuple(extensions)) for kind in left_out):
             advice += "; rename those that are JPEG or PNG to .jpg or .png"
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
-        report_once(f"left out in {where}, kinds that are not read: {counts}{advice}")
+        report_once(f"left out pictures of unsupported kinds in {where}: {counts}{advice}")
     return [path for path in paths if path.suffix.lower() in extensions]
 
 
@@ -174,6 +174,6 @@ def _real(path):
 def _identity(path):
     try:
         stat = path.stat()
-    except OSError:  # a link to nowhere; reported when it is read
+    except OSError:  # a broken link; reported when it is read
         return path
     return stat.st_dev, stat.st_ino

@@ -74,7 +74,7 @@ def read(picture, longest):
 
 
 def convert_batches(pictures, apply, largest_batch):
-    """Yield the pictures with their results or failures; those of one size in a row go together."""
+    """Yield the pictures with their results or failures; consecutive ones of one size form a batch."""
     shape_of = lambda picture: None if picture.failure else picture.frames[0].shape
     for shape, alike in itertools.groupby(pictures, shape_of):
         batch_size = largest_batch(*shape[:2]) if shape else 1

@@ -121,7 +121,7 @@ def _by_number(info, primaries, curve):
     if primaries in PRIMARIES and curve in CURVES:
         return CURVES[curve], PRIMARIES[primaries]
     if not info.get("icc_profile"):
-        report_once("a picture declares colours that are not supported (usually HDR): it will look pale")
+        report_once("a picture declares unsupported colours (usually HDR) and will look pale: use sRGB")
     return None
 
 

@@ -32,7 +32,7 @@ GENERATOR = {
     "predict": Argument("image", ("image", "change"), "predict the result, or a change to the photo"),
     "flatten": Argument(0, number(int, 0, 10), "passes of a filter that flattens the photo first; 0: none"),
     "outline": Argument(0, number(float, 0, 1), "darkness of lines at the flattened photo's contours"),
-    "guide": Argument(0, number(int, 0, 15), "radius of a guided filter, with the photo as guide; 0: none"),
+    "guide": Argument(0, number(int, 0, 15), "radius of a guided filter of the result by the photo; 0: none"),
     "conv_bias": Argument("learned", ("learned", "none"), "biases of the convolutions of both networks"),
 }
 DEFAULTS = {key: argument.default for key, argument in GENERATOR.items()}

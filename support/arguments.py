@@ -112,7 +112,7 @@ def _closest(word, known):
 
 
 def _words(line):
-    """The words of a line of a file. Raises ValueError for a quotation that is not closed."""
+    """The words of a line of a file. Raises ValueError for an unclosed quotation."""
     lexer = shlex.shlex(line, posix=True)
     lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
     # The lexer has read a word and the one white space that ended it.
@@ -183,7 +183,7 @@ def add_device(add):
     add("device", "auto", one_line, "auto, cpu, cuda, cuda:1, …")
     precisions = ("auto", "fp32", "tf32", "bf16", "fp16")
     auto = "auto: bf16 where the processor has it, fp16 on an older GPU, else fp32"
-    add("precision", "auto", precisions, f"{auto}; tf32 is float32 with rounded products, from the A100 on")
+    add("precision", "auto", precisions, f"{auto}; tf32: float32 with rounded factors, on an A100 or later")
 
 
 def command_line(module, argv):

@@ -87,7 +87,7 @@ def _warn_if_unsupported(error, problem):
 def locked(folder, wait):
     """Lock `folder` against other processes. A killed process leaves no lock.
 
-    Yields True if it was free, False if another process has locked it, None if there are no locks here.
+    Yields True if it was free, False if another process has locked it, None if locks are not supported.
     """
     if not fcntl:
         yield None
@@ -101,7 +101,7 @@ def locked(folder, wait):
         except BlockingIOError:
             free = False
         except OSError as error:
-            problem = f"{folder} cannot be locked: take care that no other process writes there"
+            problem = f"{folder} cannot be locked: make sure that no other process writes there"
             _warn_if_unsupported(error, problem)
             free = None
         yield free
@@ -126,5 +126,5 @@ def _sync(path):
         finally:
             os.close(handle)
     except OSError as error:
-        problem = "files here cannot be synced: a power loss may damage what was written last"
+        problem = "files cannot be synced to the disk: a power loss may damage what was written last"
         _warn_if_unsupported(error, problem)

@@ -11,30 +11,30 @@ from torch import nn
 SECTORS, RADIUS, SHARPNESS = 8, 3, 4
 # Bilateral filter: standard deviations in pixels and in colour distance in [-1, 1], radius in pixels
 SPATIAL, RANGE, WINDOW = 2.0, 0.2, 2
-# Outlines: deviation of the narrower Gaussian and radius of both, in pixels; the response, in [-1, 1], at
-# which ink begins, and its slope from there
+# Outlines: deviation of the narrower Gaussian and radius of both, in pixels; the response, in [-1, 1],
+# above which pixels are darkened, and the slope from there
 LINE, LINE_RADIUS, THRESHOLD, SLOPE = 1.0, 5, 0.03, 30
 COHERENCE_RADIUS = 3  # pixels
-COHERENT = 0.35, 0.65  # the coherence below which there is no ink, and above which all of it
+COHERENT = 0.35, 0.65  # the coherence below which nothing is darkened, and above which all of it
 SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8  # the derivative from left to right
-SMOOTHNESS = 0.01  # variance of the guide, in [-1, 1], above which the guided filter keeps borders
+SMOOTHNESS = 0.01  # variance of the guide, in [-1, 1], above which the guided filter keeps edges
 
 
 class Flatten(nn.Module):
     """Flatten the areas of photos (N,C,H,W in [-1, 1]) and outline them. Returns float32, without gradients.
 
     Each of `passes` is a generalised Kuwahara filter (Papari et al., IEEE Trans. Image Processing 2007),
-    which simplifies shapes and keeps borders sharp, then a bilateral filter (Tomasi and Manduchi, ICCV 1998),
-    which smooths the rest within areas. Then the dark side of each border, where a difference of Gaussians
+    which simplifies shapes and keeps edges sharp, then a bilateral filter (Tomasi and Manduchi, ICCV 1998),
+    which smooths what remains within areas. Then the dark side of each edge, where a difference of Gaussians
     responds (Winnemöller et al., SIGGRAPH 2006), is darkened by `outline`, 0 (not) to 1 (black). `reach` is
-    the radius of the whole filter in pixels. With both at 0 the photo is returned.
+    the radius of the whole filter in pixels. With both at 0 the photo is unchanged.
     """
 
     def __init__(self, passes, outline=0):
         super().__init__()
         self.passes, self.outline = passes, outline
         self.reach = passes * (RADIUS + WINDOW) + (LINE_RADIUS if outline else 0)
-        # Not buffers, which DistributedDataParallel would send. "cpu": modules may be built on "meta".
+        # Not buffers, which DistributedDataParallel would broadcast. "cpu": modules may be built on "meta".
         kernels = {"sectors": _sectors(), "lines": _difference_of_gaussians(), "sobel": SOBEL}
         self.kernels = {name: torch.tensor(each, device="cpu").float() for name, each in kernels.items()}
 
@@ -63,7 +63,7 @@ class Flatten(nn.Module):
         sums = sums.unflatten(1, (channels + 1, SECTORS))
         means, squares = sums[:, :-1], sums[:, -1:]
         variance = (squares - means.square().sum(1, keepdim=True)).clamp(min=0)
-        # 1e-4 is a grey level and a half: sectors that vary less count alike.
+        # 1e-4 is a grey level and a half: sectors that vary less get about equal weights.
         weight = (1e-4 / (variance + 1e-4)) ** SHARPNESS
         return (means * weight).sum(2) / weight.sum(2)
 
@@ -79,9 +79,9 @@ class Flatten(nn.Module):
         return (x + 1) * (1 - self.outline * ink) - 1
 
     def _coherence(self, x):
-        """How far the borders around a pixel share one direction: 0 in rough texture, 1 along a line.
+        """How far the edges around a pixel share one direction: 0 in irregular texture, 1 along a line.
 
-        The coherence of the structure tensor, by which Kang et al. (NPAR 2007) let lines follow contours.
+        The coherence of the structure tensor, with which Kang et al. (NPAR 2007) make lines follow contours.
         """
         channels = x.shape[1]
         padded = F.pad(x, (COHERENCE_RADIUS + 1,) * 4, mode="reflect")
@@ -134,7 +134,7 @@ def _difference_of_gaussians():
 
 
 def guided_filter(guide, picture, radius):
-    """Make `picture` follow the borders of `guide` (both N,C,H,W): the guided filter (He et al., ECCV 2010).
+    """Make `picture` follow the edges of `guide` (both N,C,H,W): the guided filter (He et al., ECCV 2010).
 
     Within `radius` pixels each channel of the result is the linear function of the guide's channel that is
     nearest to the picture, so what the guide lacks, such as fringes or hatching along lines, is averaged out.

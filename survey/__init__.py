@@ -1,1 +1,1 @@
-"""Methods that led to CartoonGAN or are compared with it, a file each."""
+"""Methods that led to CartoonGAN or are compared with it, one file per method."""

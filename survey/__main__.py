@@ -39,14 +39,14 @@ METHODS = (
         "colour_histogram",
         "Gatys et al., colours matched",
         2016,
-        "the same, with a drawing of the photograph's colours",
+        "the same, with a drawing that has the photograph's colours",
         "gatys --keep_colour histogram",
     ),
     Method(
         "colour_luminance",
         "Gatys et al., luminance only",
         2016,
-        "the same, of luminance alone",
+        "the same, for luminance only",
         "gatys --keep_colour luminance",
     ),
     Method(
@@ -60,7 +60,7 @@ METHODS = (
         "mmd_gaussian",
         "Li et al., Gaussian kernel",
         2017,
-        "content features and how the places' features are distributed",
+        "content features and the distribution of features over places",
         "gatys --statistics mmd_gaussian",
     ),
     Method(
@@ -97,7 +97,7 @@ def parse(argv=None):
 
 
 def perform(method, args, vgg, device):
-    """Run one method. Returns its record, which says why if it failed; its picture is then None."""
+    """Run one method; returns its record. If it failed, this holds the reason, and its picture is None."""
     module, *options = (method.words or method.name).split()
     output = args.output / f"{method.name}.png"
     for earlier in (output, output.with_suffix(".json")):

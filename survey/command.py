@@ -1,4 +1,4 @@
-"""Shared by the methods that paint one picture: the command line, inputs and outputs.
+"""What the methods that paint one picture share: the command line, inputs and outputs.
 
 Such a method is a file with `parse(argv)`, which returns its options, and `paint(args, vgg, photo,
 drawings)`, which returns a picture and its losses. Pictures are float32 (1,3,H,W) in [-1, 1].
@@ -155,7 +155,7 @@ def read(file, size, device):
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST:
         raise WrongUse(
-            f"{file} is {width} x {height} pixels at --size {size}: a side needs at least {SMALLEST}"
+            f"{file} is {width} x {height} pixels at --size {size}: each side needs at least {SMALLEST}"
         )
     return utils.to_batch(image, device)
 

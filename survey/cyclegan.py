@@ -86,7 +86,7 @@ def learning_rates(args, _phase, epoch):
 
 
 def step(model, args, photo, drawing, place):
-    """Train the generators, then the discriminators on the results of before that (the authors' order).
+    """Train the generators, then the discriminators on the same results (the authors' order).
 
     `place`, (phase, epoch, step), determines the choices of the pools. Returns the losses, without their
     weights, and further measurements: {name: tensor}.
@@ -134,7 +134,7 @@ def generate(generator, args, picture, target):
 
 @dataclasses.dataclass
 class Model:
-    """The networks in training, and what a step needs besides."""
+    """What is trained, and what the steps need."""
 
     networks = ("generator", "generator_back", "discriminator", "discriminator_back")
     generators = ("generator", "generator_back")

@@ -17,7 +17,7 @@ def parser():
     add("out_ngc", 3, (1, 3), "channels of the drawings")
     add("ngf", 64, FILTERS, "filters of a generator's first layer")
     add("ndf", 64, FILTERS, "filters of a discriminator's first layer")
-    add("nb", None, number(int, 0, 1000), "residual blocks", f"9, and 6 below {LARGE} pixels")
+    add("nb", None, number(int, 0, 1000), "residual blocks", f"9, or 6 below {LARGE} pixels")
     upsample = "transposed convolution, or nearest neighbour and convolution"
     add("upsample", "deconv", ("deconv", "resize"), upsample)
 

@@ -26,7 +26,7 @@ def descend(start, objective, steps, optimiser="lbfgs", description=""):
             search.zero_grad()
             outside = (picture - picture.clamp(-1, 1)).square().mean()
             total = sum(objective(picture).values()) + OUTSIDE * outside
-            # Losses are means: the gradient of one pixel of a large picture would be too small for both.
+            # Losses are means: a pixel's gradient in a large picture would be too small for both optimisers.
             scaled = total * picture.numel()
             scaled.backward()
             loss = total.item()

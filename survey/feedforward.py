@@ -1,4 +1,4 @@
-"""Shared by the methods that train a network: photographs, losses, training."""
+"""What the methods that train a network share: photographs, losses, training."""
 
 import math
 

@@ -52,7 +52,7 @@ def parse(argv=None):
     kept = "keep the photograph's colours: match the drawing's histogram to them, or transfer luminance only"
     add("keep_colour", "none", ("none", "histogram", "luminance"), kept)
     add("pooling", "max", ("max", "average"), "pooling between the blocks of VGG19")
-    first = "optimise at this longer side first, for --steps too, and start from its enlarged result"
+    first = "first optimise at this longer side, also for --steps, and start from the enlarged result"
     add("first_size", None, number(int, command.SMALLEST, 4096), first, metavar="N")
     add("init", "photo", ("photo", "noise"), "start of the optimisation")
     add("optimiser", "adam", descent.OPTIMISERS, "Adam or L-BFGS")

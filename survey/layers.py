@@ -16,7 +16,7 @@ def available(vgg, names):
     """Those of the named layers that a VGG19 has; reports the missing ones."""
     missing = [name for name in names if INDICES[name] >= len(vgg.features)]
     if missing:
-        report(f"these VGG19 weights end at conv4_4: {', '.join(missing)} left out")
+        report(f"these VGG19 weights end at conv4_4: {', '.join(missing)} cannot be used")
     return [name for name in names if name not in missing]
 
 

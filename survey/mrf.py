@@ -1,7 +1,7 @@
 """Li, Wand: Combining Markov Random Fields and Convolutional Neural Networks for Image Synthesis, CVPR 2016.
 
-A picture x is optimised whose features F at relu4_2 are those of the photograph, and whose patches of
-features at relu3_1 and relu4_1 each resemble one of the drawing:
+A picture x is optimised so that its features F at relu4_2 are those of the photograph, and each of its
+patches of features at relu3_1 and relu4_1 resembles one of the drawing:
 
     E(x) = E_s + alpha_1 E_c + alpha_2 T                                   (1)
     E_s = sum over patches i of |P_i(F(x)) - P_NN(i)(F(drawing))|^2        (2)

@@ -4,7 +4,7 @@
     python -m survey.multimodal PHOTO OUT.png --network OUT.pth
 
 The first command trains a network on a folder of photographs for the style of one drawing and applies it to
-a photograph; the second applies it to another one. The network is three subnets in a row:
+a photograph; the second applies it to another one. The network is a sequence of three subnets:
 
     y_1 = style subnet of the photo x_1 at a quarter of its size
     y_2 = enhance subnet of y_1 enlarged to half of the size

@@ -18,21 +18,21 @@ AT_ONCE = 1 << 20  # values of a feature map in one operation
 
 
 def random_field(a, b, generator):
-    """A field from feature map A to B with uniformly random matches; `generator` is of the CPU."""
+    """A field from feature map A to B with uniformly random matches; `generator` is on the CPU."""
     (height, width), size_b = a.shape[2:], b.shape[2:]
     matches = [torch.randint(side, (height, width), generator=generator) for side in size_b]
     return torch.stack(matches).to(a.device) - _places(height, width, a.device)
 
 
 def enlarge(field, a, b, coarse_a):
-    """A field between coarser maps, of which `coarse_a` was A, as one from A to B: the nearest, scaled."""
+    """Enlarge a field from the coarser map `coarse_a` to one from A to B: nearest neighbours, scaled."""
     ratios = [new / old for new, old in zip(a.shape[2:], coarse_a.shape[2:], strict=True)]
     larger = F.interpolate(field[None].double(), a.shape[2:], mode="nearest")[0]
     return _inside((larger * larger.new_tensor(ratios)[:, None, None]).round().long(), b)
 
 
 def search(a, b, field, patch, radius, iterations, generator):
-    """Improve a field from A to B; returns it and the mean squared distances of patches, one an iteration.
+    """Improve a field from A to B; returns it and the mean squared distances of patches per iteration.
 
     The first distance is that of the start. `patch` is the side of a patch, odd; `radius` that of the largest
     square that is searched around a match. A match changes only to a nearer one: no distance rises.

@@ -12,7 +12,7 @@ by L-BFGS, with the layers relu1_1 and pool1 to pool4, and average pooling.
 The paper leaves open the weights w, the noise and the number of steps. Here E is relative to |A|^2
 (style.py), because the weights are not rescaled as the authors' are; all w are equal, the noise is Gaussian
 with the deviation NOISE, and the texture is as large as the drawing. Weights that end at conv4_4 have no
-pool4: then nothing larger than some 30 pixels is arranged.
+pool4: then structures larger than about 30 pixels are not reproduced.
 """
 
 import sys

@@ -22,7 +22,7 @@ without L_temporal.
 
 Chosen here: the network is networks.Generator with 16 channels in the first layer and 5 blocks, so that
 test.py applies it; the paper's is similar, with 16, 32 and 48 channels and kernels of 3. It predicts a
-change to the frame: without, faces were blurred after 800 steps, and sharp with it. Content and style are
+change to the frame: faces were sharp after 800 steps, and blurred without this. Content and style are
 relative as in feedforward.py, R_TV is the total variation of training, and means replace the sum over both
 and D. So the weights (2, 1, 0.01, 10) differ from the paper's 1, 10, 1e-3 and 1e4.
 """

@@ -13,8 +13,8 @@ from training import history
 from training.options import CARTOONGAN
 
 EDITS = [({"batch_size": value}, {}, "batch_size") for value in (-3, True, [8], "8")]
-EDITS += [({"a\nb": 1}, {}, r"'a\nb' is not an option"), ({}, {"given": None}, "its given are not")]
-EDITS += [({}, {"data": {"a": 6}}, "its data are not"), ({}, {"changes": ["lrG"]}, "its changes are not")]
+EDITS += [({"a\nb": 1}, {}, r"'a\nb' is not an option"), ({}, {"given": None}, "its field 'given' is not")]
+EDITS += [({}, {"data": {"a": 6}}, "field 'data' is"), ({}, {"changes": ["lrG"]}, "field 'changes' is")]
 
 
 @pytest.mark.parametrize(("options", "others", "message"), EDITS)

@@ -74,13 +74,13 @@ def test_skip_existing_finishes_an_interrupted_run(command, tmp_path, capsys):
     before = (tmp_path / "out/a.png").stat()
     put(tmp_path / "in/b.png")
     command("--skip_existing")
-    assert capsys.readouterr().out.splitlines()[1].endswith(", 1 existed already")
+    assert capsys.readouterr().out.splitlines()[1].endswith(", 1 already existed")
     assert (tmp_path / "out/a.png").stat() == before and (tmp_path / "out/b.png").exists()
 
 
 def test_an_option_that_does_not_fit_the_checkpoint_is_an_error(command, ckpt, tmp_path):
     put(tmp_path / "in/a.png")
-    with pytest.raises(WrongUse, match=r"--nb is 7, but .*net.pth has nb 1"):
+    with pytest.raises(WrongUse, match=r"leave out --nb 7: .*net.pth has nb 1"):
         command("--nb=7")
     checkpoints.save(ckpt, animegan_weights())
     with pytest.raises(WrongUse, match="AnimeGANv2's network, which cannot work in tiles: use --size N"):

@@ -1,1 +1,1 @@
-"""What a run of training needs beside the method: options, data, state, records."""
+"""What a training run needs besides the method: options, data, state, records."""

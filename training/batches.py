@@ -23,7 +23,7 @@ from training.config import load_size
 from training.processes import STOPPING
 from utils import RunFailed, report, report_once
 
-IN_A_ROW = 10  # images that cannot be read; after so many in a row the disk is lost, not single files
+IN_A_ROW = 10  # after so many unreadable images in a row, the disk has failed rather than single files
 SOCKET_FOLDER = 70  # bytes: a socket's path may have 107, of which multiprocessing uses 32
 SHARED = Path("/dev/shm")  # where the loading processes leave their batches  # noqa: S108
 AHEAD = 2  # batches that each of them may have there
@@ -37,7 +37,7 @@ PHOTOS, DRAWINGS, SMOOTHED, POOL, AUGMENT, POOL_BACK, NOISE = range(7)
 
 
 def training_batches(run):
-    """(TrainingImages, draws) of the phase that a run.Run is in, from its place on."""
+    """(TrainingImages, iterator of draws) of the current phase of a run.Run, starting at its place."""
     args, data = run.args, run.data
     pairs = data.pairs if run.phase == 2 else []
     streams = [DRAWINGS]
@@ -51,9 +51,9 @@ def draws(photos, drawings, batch, seed, phase, epoch, step, streams=(DRAWINGS, 
     """Yield the draws of each batch of a phase, endlessly, starting at (epoch, step).
 
     A draw is (index of the image, key of its random generator). An epoch is one shuffled pass over the
-    `photos`, in whole batches only: the few left over differ from epoch to epoch. The `drawings` come from an
-    endless reshuffle of their own, one for each of `streams`; the same stream gives the same draws, so that a
-    smoothed drawing is the drawing's own. Everything is a function of the arguments; there is no state.
+    `photos`, in whole batches only; the few left out differ between epochs. The `drawings` are reshuffled
+    endlessly and independently for each of `streams`; equal streams give equal draws, so that drawing and
+    smoothed drawing belong together. Everything is a function of the arguments; there is no state.
     """
     steps = photos // batch
     for position in itertools.count((epoch - 1) * steps + step):
@@ -112,7 +112,7 @@ class TrainingImages(Dataset):
                 self.lost |= {each: (reason, path) for each, reason in lost.items()}
                 return image
         raise RunFailed(
-            f"training images are lost, {len(lost)} in a row, the last is {path}: {lost[path]}; "
+            f"{len(lost)} training images in a row cannot be read, the last is {path}: {lost[path]}; "
             "check the disk, then resume with --resume"
         )
 
@@ -141,19 +141,19 @@ class TrainingImages(Dataset):
 
 
 def default_workers(device):
-    """The number of loading processes: with a GPU its share of the cores, up to 8; on the CPU 1."""
+    """The number of loading processes: with a GPU, its process's share of the cores, up to 8; else 1."""
     return min(8, max(1, utils.cores() // processes.count_here())) if device.type == "cuda" else 1
 
 
 def with_room(workers, size):
-    """`workers`, or as many as shared memory has room for if batches take `size` bytes each.
+    """The number of loading processes: `workers`, or fewer if batches of `size` bytes would not fit.
 
-    If that is fewer, it is reported: a run ends when shared memory is full. It waits forever for processes
-    whose sockets have too long a path, so there are none then.
+    Fewer are reported. A run fails when shared memory is full, and waits forever for processes whose sockets
+    have too long a path, so with a long TMPDIR there are none.
     """
     folder = tempfile.gettempdir()
     if workers and len(os.fsencode(folder)) > SOCKET_FOLDER:
-        report(f"TMPDIR is too long for processes that load images, using 0: {folder}")
+        report(f"TMPDIR is too long for processes that load images, so none are used: {folder}")
         return 0
     if not workers or not SHARED.is_dir():
         return workers
@@ -194,7 +194,7 @@ def load_batches(dataset, batches, workers, device):
         loaded = iter(loader)
         for batch, lost in loaded:
             for path, (reason, instead) in lost.items():
-                report_once(f"lost {path} ({reason}): {instead} replaces it", everywhere=True)
+                report_once(f"cannot read {path} ({reason}): {instead} replaces it", everywhere=True)
             yield [image.to(device, non_blocking=True, memory_format=torch.channels_last) for image in batch]
     except Exception as error:
         if reason := failures.loading_fault(error):

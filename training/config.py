@@ -44,7 +44,7 @@ class Method(NamedTuple):
     parser: Callable[[], Parser]
     check: Callable  # check(parser, options) compares options with each other; raises WrongUse
     fewest_drawings: Callable  # of the options: how many drawings the losses need, 0 for none
-    parts: dict  # {network that options may leave out: function of them, whether it is there}
+    parts: dict  # {network that options may leave out: function of the options, whether a run has it}
 
     def parse(self, argv=None, saved=None):
         """Parse and check the options of training. Raises WrongUse.
@@ -114,14 +114,14 @@ def file_name_part(text):
 
 
 def add_places(parser):
-    """Add the names of a run and of its folders; returns the function that adds to their group."""
+    """Add the options that name a run and its folders; returns the function that adds to their group."""
     add = parser.group("data and results")
     add("name", "project_name", file_name_part, "name of the experiment")
     add("tag", None, file_name_part, "appended to the run folder's name")
     add("src_data", "data/src_data", pathname, "folder of photographs: train/ and test/ (or trainA/, testA/)")
     add("tgt_data", "data/tgt_data", pathname, "folder of drawings: train/ (or trainB/)")
     add("results_dir", "results", pathname, "where run folders are made")
-    add("vgg_model", None, pathname, "VGG19 weights: a file, or for trials small or random", "torchvision's")
+    add("vgg_model", None, pathname, "VGG19 weights: a file; small or random for trials", "torchvision's")
     return add
 
 
@@ -148,19 +148,19 @@ def add_rates(parser):
 
 
 def add_running(parser):
-    """Add what does not depend on the method; returns the function that adds to its group."""
+    """Add the options that do not depend on the method; returns the function that adds to its group."""
     add, count = parser.group("running"), number(int, 1)
     add("seed", 0, number(int, 0, 2**64 - 1), "seed of everything random")
     add_device(add)
     add("workers", None, number(int, 0, 1000), "processes that load images", "1, or up to 8 with a GPU")
     add("sample_every", 1, count, "epochs between sample images")
     add("sample_format", "png", ("png", "jpg", "webp"), "file format of sample images")
-    add("sample_keep", None, count, "last epochs whose samples are kept, besides 1, 2, 4, 8, …", "all")
+    add("sample_keep", None, count, "how many last epochs keep their samples, besides 1, 2, 4, 8, …", "all")
     add("checkpoint_every", None, count, "epochs of phase two between kept generators", "only the latest")
     add("eval_every", 0, WHOLE, "epochs between measurements on the test photographs; 0: none")
     add("save_minutes", 5, REAL, "minutes between saved states; 0: every step")
-    add("preview", False, bool, "try some steps of each phase, report time and memory, and keep nothing")
-    text = "resume the run of these settings, or the run of this folder or name"
+    add("preview", False, bool, "run a few steps of each phase, report time and memory, and keep nothing")
+    text = "resume the run with these settings, or the run with this folder or name"
     add("resume", None, pathname, text, nargs="?", const=True, metavar="RUN")
     return add
 
@@ -196,10 +196,10 @@ def settings_fault(record, method):
     record = {"data": {}, "data before": [], "changes": [], **record}
     for key, kind in {"given": str, "commands": str, "data before": dict, "changes": dict}.items():
         if not isinstance(record.get(key), list) or not all(isinstance(each, kind) for each in record[key]):
-            return f"its {key} are not a list of {'texts' if kind is str else 'records'}"
+            return f"its field {key!r} is not a list of {'texts' if kind is str else 'records'}"
     data = record["data"]
     if not isinstance(data, dict) or not all(isinstance(each, dict) for each in data.values()):
-        return "its data are not a record"
+        return "its field 'data' is not a record"
     return method.fault(record["options"])
 
 
@@ -233,7 +233,7 @@ def make_settings(config, device, precision, data, place):
         "changes": _changes(config, precision, place) if config.earlier else [],
         "versions": {
             "python": platform.python_version(),
-            "torch": str(torch.__version__),  # a class of its own, which no state could hold
+            "torch": str(torch.__version__),  # not its class TorchVersion, which a state may not hold
             "torchvision": torchvision.__version__,
             "opencv": cv2.__version__,
             "numpy": numpy.__version__,
@@ -268,7 +268,7 @@ def _changes(config, precision, place):
     ]
     if changes:
         text = "; ".join("{option} is {to}, was {from}".format_map(change) for change in changes)
-        report("changed from phase {}, epoch {}, after step {} on: ".format(*place) + text)
+        report("options changed in phase {}, epoch {}, after step {}: ".format(*place) + text)
     return [*earlier.get("changes", []), *changes]
 
 

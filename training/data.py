@@ -43,8 +43,8 @@ def find_data(args, fewest):
         require_images(drawing_dir, fewest, "drawings")
     if args.eval_every and (count := len(find_images(drawing_dir))) < MEASURABLE:
         raise WrongUse(
-            f"--eval_every compares the results with the drawings, at least {MEASURABLE} needed, and "
-            f"{drawing_dir} holds {count}: put them there, or use --eval_every 0"
+            f"--eval_every compares the results with at least {MEASURABLE} drawings, but {drawing_dir} holds "
+            f"{count}: add drawings, or use --eval_every 0"
         )
     return photos, tests, ready
 
@@ -63,7 +63,7 @@ def prepare(args, fewest, make_pairs=None):
     photos = readable(images.check(photos, "photographs"), args.batch_size, "photographs", photo_dir)
     tests = readable(images.check(tests, "test photographs"), 1, "photographs", test_dir)
     if twice := len(set(photos.digests) & set(tests.digests)):
-        report(f"warning: {twice} photographs are in both {photo_dir} and {test_dir}")
+        report(f"warning: {twice} photographs are in both {photo_dir} and {test_dir}: remove them from one")
     paths, record = [], {"photographs": _record(photos), "test photographs": _record(tests)}
     if fewest:
         if ready:
@@ -80,9 +80,9 @@ def prepare(args, fewest, make_pairs=None):
 
 
 def choosing(tests):
-    """The test photographs that --eval_every measures to choose generator_best.pth: every second.
+    """The test photographs that --eval_every measures to choose generator_best.pth: every second one.
 
-    The others are left to measure the chosen generator by. All, if there are too few to share.
+    The others remain for measuring the chosen generator. If there are too few to share, all are returned.
     """
     return tests[::2] if len(tests) >= FEWEST_SHARED else tests
 
@@ -130,7 +130,7 @@ def readable(checked, least, wanted, folder):
 def _require(count, least, wanted, folder):
     if count < least:
         choice = " or choose a smaller --batch_size" if least > 1 else ""
-        raise WrongUse(f"{count} {wanted} in {folder}, at least {least} needed: add some{choice}")
+        raise WrongUse(f"{folder} holds {count} {wanted}, but at least {least} are needed: add some{choice}")
 
 
 def _record(checked):

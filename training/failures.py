@@ -80,7 +80,7 @@ def _reason(error, device, config):
     if "DataLoader worker" in str(error) and (reason := loading_fault(error)):  # in a signal handler
         return reason
     if processes.lost(error):
-        return f"another process of this run ended, or cannot be reached ({first_line(error)})"
+        return f"another process failed, or cannot be reached ({first_line(error)}): see its error"
     return None
 
 

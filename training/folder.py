@@ -1,4 +1,4 @@
-"""Run folders: their names, finding the one to resume, and the lock. None is ever overwritten."""
+"""Run folders: their names, finding the one to resume, and the lock. A run is never overwritten."""
 
 import argparse
 import contextlib
@@ -63,7 +63,7 @@ def run_folder(args):
 
 
 def differences(options, saved, method):
-    """{option: text} of those that may not differ from a saved run's and do, as "ngf is 64, was 32".
+    """{option: text} of those that must equal a saved run's but do not, as "ngf is 64, was 32".
 
     A run that was saved before an option existed had its default.
     """
@@ -73,7 +73,7 @@ def differences(options, saved, method):
 
 
 def _options_to_resume(argv, args, given, folder, saved, method):
-    """(options, given names), the saved ones as defaults. Raises WrongUse if one may not differ and does."""
+    """(options, given names), with saved options as defaults. Raises WrongUse if one must not differ."""
     fixed = {key: vars(args)[key] for key in given if not config.changeable_by_name(key)}
     # If --resume names no folder, all options say which run is meant.
     changed = differences(vars(args) if args.resume is True else fixed, saved, method)
@@ -93,7 +93,7 @@ def _options_to_resume(argv, args, given, folder, saved, method):
 def _networks_changed(args, saved, method):
     """{network: text} of those that a resumed run with these options would add or drop.
 
-    Only more epochs may begin phase two, and with it add its discriminator.
+    A discriminator may be added only by more epochs, which begin phase two.
     """
     before = argparse.Namespace(**method.defaults() | saved | {"train_epoch": args.train_epoch})
     return {
@@ -146,7 +146,7 @@ def _settings_to_resume(folder, method):
 
         earlier = load_state(path)["settings"]
     if not earlier:
-        raise WrongUse(f"{folder} holds no {config.FILE} and no {config.STATE}: nothing to resume")
+        raise WrongUse(f"{folder} holds no {config.FILE} and no {config.STATE}: start a new run")
     if fault := config.settings_fault(earlier, method):
         file = path if path.exists() else folder / config.FILE
         raise WrongUse(f"{file} cannot be resumed: {fault}; start a new run")
@@ -158,10 +158,10 @@ def _refuse_overwriting(folder, options, method):
         if path.exists() and not path.is_dir():
             raise WrongUse(f"{path} is not a folder: name another with --results_dir or --name")
     if not folder.exists() or all(path.name[0] == "." or path.name == LOG for path in folder.iterdir()):
-        return  # a run that ended before its start leaves at most a log and a hidden part of a file
+        return  # a run that failed to start leaves at most a log and a hidden temporary file
     earlier = config.read_settings(folder)
     if earlier and config.method_name(earlier) != method.name:
-        changed = [f"it is one of {command_line(config.method_name(earlier), [])}"]
+        changed = [f"its program is {command_line(config.method_name(earlier), [])}"]
     elif earlier and not config.settings_fault(earlier, method):
         changed = differences(options, earlier["options"], method).values()
     else:
@@ -170,7 +170,7 @@ def _refuse_overwriting(folder, options, method):
         raise WrongUse(
             f"{folder} holds a run with other settings ({'; '.join(changed)}): name this one with --tag"
         )
-    raise WrongUse(f"{folder} holds this run already: add --resume, or name another run with --tag")
+    raise WrongUse(f"{folder} already holds this run: add --resume, or name another run with --tag")
 
 
 @contextlib.contextmanager
@@ -186,7 +186,7 @@ def lock_run(folder):
     # After a restart by torchrun the previous first process may still be ending.
     with locked(folder, wait=restarts() > 0) as free:
         if free is False:
-            raise WrongUse(f"{folder} is in use by another run: stop that one, or wait for its end")
+            raise WrongUse(f"{folder} is in use by another run: stop it, or wait until it ends")
         sweep(folder)
         try:
             yield

@@ -1,4 +1,4 @@
-"""metrics.csv, a row an epoch: its columns, its rows, its best epoch, and the plot of its losses."""
+"""metrics.csv, one row per epoch: its columns, its rows, its best epoch, and the plot of its losses."""
 
 import contextlib
 import csv

@@ -47,8 +47,8 @@ class Journal(contextlib.AbstractContextManager):
     def record_epoch(self, epochs):
         """Record the epoch, of `epochs`, that the run has just finished.
 
-        Write its row and its events, keep the generator and draw samples if it is time. The plot and the
-        pages take longer with each epoch: they are written at the end of a phase and, within UPKEEP, before.
+        Write its row and its events and, if they are due, the generator and the samples. The plot and the
+        pages take longer with each epoch: before the end of a phase they are written only within UPKEEP.
         """
         run, file = self.run, self.folder / history.FILE
         means = run.means()
@@ -71,7 +71,7 @@ class Journal(contextlib.AbstractContextManager):
         if best and history.DRAWN in row:
             text += f"; {history.rank(row, best)}"
         if run.epoch < epochs:
-            text += f", about {duration((epochs - run.epoch) * run.seconds)} to go in this phase"
+            text += f", about {duration((epochs - run.epoch) * run.seconds)} left in this phase"
         print_line(f"phase {run.phase}, epoch {run.epoch}/{epochs}: {text}")
         self.warn_of_faults(means)
         if run.epoch % self.args.sample_every == 0 or run.epoch == epochs:
@@ -83,7 +83,7 @@ class Journal(contextlib.AbstractContextManager):
                 self.pages_from = time.monotonic() + (time.monotonic() - began) / UPKEEP
 
     def keep_generator(self, best):
-        """Keep the generator after an epoch of phase two if it is one to keep, or the best so far."""
+        """Save the generator of an epoch of phase two if --checkpoint_every says so, or if it is the best."""
         if self.run.phase != 2:
             return
         epoch, generator = self.run.epoch, shown_generator(self.run.model)
@@ -110,7 +110,7 @@ class Journal(contextlib.AbstractContextManager):
         if best and (best.epoch, best.column, best.value) == (epoch, column, value):
             return ""
         name = history.NAMES[column]
-        return f"{BEST} is from epoch {epoch} with {name} {value:.4g}, from before the run was cut off"
+        return f"{BEST} is from epoch {epoch} with {name} {value:.4g}, saved before the run was interrupted"
 
     def warn_of_faults(self, means):
         """Warn once of each of two faults that the losses do not show, by the `means` of an epoch."""
@@ -122,7 +122,7 @@ class Journal(contextlib.AbstractContextManager):
             )
         if means.get("change_from_photo", FROZEN) < FROZEN:
             self.warn(
-                "the results differ from their photographs by less than a grey level of 255: try a lower "
+                "the results differ from their photographs by less than one grey level of 255: try a lower "
                 f"--{self.run.model.content_weight}, a higher --lrG, or check whether photographs and "
                 "drawings are the same"
             )
@@ -177,7 +177,7 @@ class Journal(contextlib.AbstractContextManager):
 
 
 def _print_unless_disk(failed):
-    """Print the traceback of a thread, except for disk errors in TensorBoard's: the run meets them too."""
+    """Print the traceback of a thread, except for disk errors in TensorBoard's: the run raises them too."""
     if not issubclass(failed.exc_type, OSError):
         threading.__excepthook__(failed)
 

@@ -39,7 +39,7 @@ def read_log(folder):
 def run_state(folder):
     """The state of a run, "running", "killed", "unknown" or one of ENDS, and the reason.
 
-    Both are empty without a log and without a process in the folder.
+    Both are empty if there is no log and no process has locked the folder.
     """
     marks = [(event, text) for _, event, text in read_log(folder) if event in ("started", *ENDS)]
     if marks and marks[-1][0] in ENDS:

@@ -23,23 +23,23 @@ def training_parser():
     add = parser.group("method")
     config.add_pictures(add)
     add("batch_size", 8, number(int, 1), "images per step")
-    add("pre_train_epoch", 10, WHOLE, "epochs of phase one, content loss alone")
-    add("train_epoch", 100, WHOLE, "epochs of phase two, adversarial")
+    add("pre_train_epoch", 10, WHOLE, "epochs of phase one, with the content loss alone")
+    add("train_epoch", 100, WHOLE, "epochs of phase two, with the adversarial loss")
     add("con_lambda", 10, REAL, "weight of the content loss")
     add("adv_lambda", 1, REAL, "weight of the adversarial loss; 0: no discriminator")
     add("style_lambda", 0, REAL, "weight of the style loss, Gram matrices of VGG19 features, phase two")
     add("tv_lambda", 0, REAL, "weight of total variation, phase two")
-    add("colour_lambda", 0, REAL, "weight of the chroma difference to the photo in CIE Lab, phase two")
-    add("pixel_lambda", 0, REAL, "weight of the absolute difference to the photo, phase two")
+    add("colour_lambda", 0, REAL, "weight of the chroma difference from the photo in CIE Lab, phase two")
+    add("pixel_lambda", 0, REAL, "weight of the absolute difference from the photo, phase two")
     add("diffaugment", "none", ("none", "color"), "random changes to the tones of the discriminator's input")
     add("smoothed_noise", 0, REAL, "standard deviation of noise on the smoothed drawings, in [-1, 1]")
-    add("gan_mode", "bce", ("bce", "lsgan"), "adversarial loss: log loss, or least squares")
+    add("gan_mode", "bce", ("bce", "lsgan"), "adversarial loss: binary cross-entropy, or least squares")
     add("pool_size", 0, WHOLE, "older batches of results also shown to the discriminator; 0: none")
     add("independent_edges", False, bool, "draw smoothed drawings independently of the drawings of a batch")
 
     add = config.add_rates(parser)
     add("pre_lr", None, RATE, "learning rate of the generator in phase one", "lrG")
-    policy = "a tenth at 1/2 and 3/4 of phase two, or in both phases half constant, then linearly to 0"
+    policy = "step: a tenth after 1/2 and 3/4 of phase two; linear: to 0 in the second half of each phase"
     add("lr_policy", "step", ("step", "linear"), policy)
     add("ema_decay", 0, BETA, "decay of the running mean of the generator's weights, for samples; 0: none")
 
@@ -60,7 +60,7 @@ def needs_vgg(args):
 
 
 def fewest_drawings(args):
-    """How many drawings the losses need: a discriminator a batch, a style loss alone a single one."""
+    """How many drawings the losses need: a batch for a discriminator, one for a style loss alone."""
     if has_discriminator(args):
         return args.batch_size
     return int(bool(args.style_lambda and args.train_epoch))
@@ -70,7 +70,7 @@ def _check(parser, args):
     channels = f"--in_ngc {args.in_ngc} and --out_ngc {args.out_ngc}"
     if args.in_ndc != args.out_ngc:
         wrong = f"--in_ndc {args.in_ndc} but --out_ngc {args.out_ngc}"
-        parser.error(f"{wrong}: the discriminator sees the results")
+        parser.error(f"{wrong}: they must be equal, because the discriminator sees the results")
     if args.pixel_lambda and args.in_ngc != args.out_ngc:
         parser.error(f"--pixel_lambda with {channels}: they must be equal")
     if args.colour_lambda and args.in_ngc + args.out_ngc < 6:

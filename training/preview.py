@@ -44,11 +44,11 @@ def summary(run):
     if measuring:
         lines.append(f"measures: {measuring:.1f} s (--eval_every {args.eval_every})")
     lines.append(f"memory: {_memory(run.device)}")
-    return [*lines, f"in all: {duration(total)}; nothing was kept of this preview"]
+    return [*lines, f"total: {duration(total)}; this preview kept nothing"]
 
 
 def _memory(device):
-    """The most memory that this process has held, as text: the GPU's, or without one its own."""
+    """The peak memory of the GPU, or without a GPU of this process, as text."""
     if device.type != "cuda":
         return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.1f} GB"
     whole = torch.cuda.get_device_properties(device).total_memory

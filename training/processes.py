@@ -19,7 +19,7 @@ from utils import is_first, rank, report, restarts
 
 PATIENCE = datetime.timedelta(hours=6)  # the others wait while the first makes pairs, or draws samples
 STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1  # a run saves and stops
-KILLING = signal.SIGINT, signal.SIGTERM  # kill it if they come again
+KILLING = signal.SIGINT, signal.SIGTERM  # end it at once if they come again
 
 
 def count():
@@ -41,7 +41,7 @@ def init_distributed(device):
     store, rank, world_size = next(rendezvous("env://", timeout=PATIENCE))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
         # Without --standalone torchrun keeps one store, with the addresses of processes that are gone, and
-        # gloo waits for them. Several machines count restarts apart (pytorch/pytorch issue 108158).
+        # gloo waits for them. Several machines count restarts separately (pytorch/pytorch issue 108158).
         store = distributed.PrefixStore(str(restarts()), store)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=PATIENCE)
@@ -58,7 +58,7 @@ def lost(error):
 
 
 def parallel(network, device):
-    """The network; each backward pass averages its gradients over the processes."""
+    """The network, wrapped so that each backward pass averages its gradients over the processes."""
     if count() == 1:
         return network
     devices = [device] if device.type == "cuda" else None
@@ -90,7 +90,7 @@ def mean(values):
 
 
 def highest(*numbers):
-    """The highest of each whole number over the processes, so that all decide alike."""
+    """The highest of each whole number over the processes, so that all take the same decision."""
     if count() == 1:
         return numbers
     values = torch.tensor(numbers, dtype=torch.int64)  # on the CPU, so that a GPU keeps working
@@ -115,10 +115,10 @@ def from_first(make):
 
 
 class Signals:
-    """As a context, notes a signal that asks to stop in `received`, so that the step can be finished.
+    """A context that records a signal to stop in `received`, so that the step can be finished.
 
-    Ctrl-C and SIGTERM, of which a second one kills; SIGHUP of a closed terminal (unless nohup ignores it),
-    which the shell may send again; and SIGUSR1, which SLURM can send before its time limit.
+    The signals: Ctrl-C and SIGTERM, a second of which ends the process at once; SIGHUP of a closed terminal
+    (unless nohup ignores it), which the shell may repeat; SIGUSR1, which SLURM can send before a time limit.
     """
 
     received = None

@@ -31,7 +31,7 @@ def open_run(argv=None, method=CARTOONGAN):
     """Open the Run that a command line asks for; finish it when the block ends without an error.
 
     `method` is a config.Method. Raises WrongUse as find_run does, Stopped after a signal, and RunFailed for
-    failures around the program: memory, disks, other processes.
+    failures of memory, disks or other processes.
     """
     config = find_run(argv, method)
     size, count = config.args.batch_size, processes.count()
@@ -54,7 +54,7 @@ class Run:
     """A run of training: `start` it, train on the `batches` of each phase, then `finish`.
 
     `phase`, `epoch` (from 1) and `step` (from 0) are those of the next step; in a loop over `batches`, of the
-    step in progress. Every process has a Run; the first one alone prints and writes.
+    step in progress. Every process has a Run; only the first prints and writes.
     """
 
     def __init__(self, config, device, stack):
@@ -172,7 +172,7 @@ class Run:
             self.phase, self.epoch = 2, 1
 
     def log_step(self, terms):
-        """Note the losses and measurements of a step, {name: tensor}, and whether float16 skipped it."""
+        """Record the losses and measurements of a step, {name: tensor}, and whether float16 skipped it."""
         if self.model.scaler.is_enabled():
             terms["skipped_steps"], self.model.scaler.skipped = self.model.scaler.skipped, 0
         self.unchecked.append(terms)
@@ -228,7 +228,7 @@ class Run:
         due = time.monotonic() - self.saved >= 60 * self.args.save_minutes
         stop, due = processes.highest(stop, due)
         if stop and self.config.preview:
-            raise Stopped("stopped; nothing is kept of a preview", status=128 + stop)
+            raise Stopped("stopped; a preview keeps nothing", status=128 + stop)
         if (stop or due) and not self.config.preview:
             self._save()
             self.saved = time.monotonic()

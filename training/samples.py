@@ -17,7 +17,7 @@ QUALITY = {"png": {}, "jpg": {"quality": 95, "subsampling": 0}, "webp": {"qualit
 
 
 def choose(data, args, device):
-    """(name, photo) of a few training and test photographs, whole, of at most twice load_size."""
+    """(name, photo) of a few training and test photographs, uncropped, at most twice load_size long."""
     longest, chosen = 2 * load_size(args), []
     for name, paths in (("train", data.photos), ("test", data.tests)):
         places = np.unique(np.linspace(0, len(paths) - 1, COUNT).round().astype(int))
@@ -32,7 +32,7 @@ def choose(data, args, device):
 def draw(run):
     """Write each of a run's photos beside its result, into Reconstruction/ (the newest) or Transfer/.
 
-    A generator back adds a third picture, and `_cycle` to the file's name. Returns uint8 H,W,C arrays.
+    A generator to photographs adds a third picture, and `_cycle` to the name. Returns uint8 H,W,C arrays.
     """
     run_name, extension = run.folder.name.removesuffix("_results"), run.args.sample_format
     where = run.folder / ("Reconstruction" if run.phase == 1 else "Transfer")

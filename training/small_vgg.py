@@ -2,9 +2,9 @@
 
     python -m training.small_vgg PHOTOS DRAWINGS --teacher VGG19.pth
 
-From its conv4_4 feature map a small decoder must redraw the picture, and a 1x1 convolution must predict the
-feature map of a wider VGG19, the teacher; both are then discarded. It takes a sixteenth of the work of VGG19:
-for trying the program, for tests and for choosing settings, not for a paper's results.
+A small decoder must reconstruct the picture from its conv4_4 feature map, and a 1x1 convolution must predict
+the feature map of a wider VGG19, the teacher; both are then discarded. The network computes a sixteenth of
+VGG19: use it to try the program, for tests and to choose settings, not for a paper's results.
 """
 
 import sys
@@ -24,13 +24,13 @@ from support.arguments import Parser, number, path, pathname
 SIDE, BATCH = 96, 8  # side of the crops to learn from, pixels; crops a step
 SMALLEST, LARGEST = 96, 256  # side of a crop before it is resized to SIDE, pixels
 SHUFFLED = 0.3  # share of crops whose colour channels are swapped, so that features do not rely on colours
-REDRAW = 2  # weight of redrawing relative to predicting
+REDRAW = 2  # weight of the reconstruction relative to the prediction
 RATE, LAST_RATE = 1e-3, 3e-5  # Adam's, at the start and at the end
 REPORT_EVERY = 500  # steps, over which the printed losses are averaged
 
 
 def decoder(width):
-    """Layers that redraw a picture (N,3,H,W) from its feature map (N,8 width,H/8,W/8)."""
+    """Layers that reconstruct a picture (N,3,H,W) from its feature map (N,8 width,H/8,W/8)."""
     layers = [nn.ReLU(), nn.Conv2d(8 * width, 8 * width, 3, padding=1), nn.ReLU()]
     for before, after in ((8, 4), (4, 2), (2, 2)):
         convolution = nn.Conv2d(before * width, after * width, 3, padding=1)

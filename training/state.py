@@ -79,20 +79,20 @@ def restore(run, path):
             pool.batches = [processes.share(batch).to(run.device) for batch in whole]
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
-        raise WrongUse(f"{path} does not fit this run: {reason}: start a new run with --tag") from None
+        raise WrongUse(f"{path} does not fit this run: {reason}; start a new run with --tag") from None
 
 
 def start_from_weights(model, args):
-    """Load the weights that the --latest options name; return whether a generator was, which skips phase one.
+    """Load the weights that the --latest options name; returns whether they include a generator.
 
-    Raises WrongUse if they do not fit the model.
+    If they do, phase one is skipped. Raises WrongUse if they do not fit the model.
     """
     if path := args.latest_generator_model:
         loaded = checkpoints.load_generator(path, "a run can start from CartoonGAN's alone")
         for key, value in model.generator.architecture.items():
             # eps may differ: between 1e-9 and 1e-5 the authors' results differ by 1e-4 on average (measured).
             if key != "eps" and loaded.architecture[key] != value:
-                here = f"--{key} is {value}" if key in args else f"training knows {value} only"
+                here = f"--{key} is {value}" if key in args else f"training supports only {value}"
                 raise WrongUse(f"{path} has {key} {loaded.architecture[key]}, but {here}")
         model.generator.load_state_dict(loaded.state_dict())
     if (path := args.latest_discriminator_model) and model.discriminator:

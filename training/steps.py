@@ -44,7 +44,7 @@ def augment(args, place, *batches):
     DiffAugment's policy "color" (Zhao et al., NeurIPS 2020): brightness, saturation and contrast of each
     picture change at random, so D cannot judge by tones, and G gains nothing by a tint. Values may leave
     [-1, 1]. `place` is (phase, epoch, step, number of the call in the step). Each batch has its own draws,
-    which do not depend on the number of processes. Gradients pass.
+    which do not depend on the number of processes. Gradients pass through.
     """
     if args.diffaugment == "none":
         return batches
@@ -69,7 +69,7 @@ def add_noise(args, place, smoothed):
 
     D learns that grain is not a drawing, as in AnimeGANv3, and G to leave flat areas flat. Values may leave
     [-1, 1]. The noise depends on the seed, on `place` and on the picture's index in the batch of all
-    processes. It is drawn on the device, and a GPU draws other values than a CPU.
+    processes. It is drawn on the device; GPU and CPU draw different values.
     """
     if not args.smoothed_noise:
         return smoothed
@@ -99,7 +99,7 @@ class Scaler(torch.amp.GradScaler):
     skipped = 0
 
     def optimise(self, adam, loss):
-        """Do one step of the optimiser `adam` on the loss; skip it if a float16 number overflowed."""
+        """Take one step of the optimiser `adam` on the loss; skip it if a float16 number overflowed."""
         adam.zero_grad(set_to_none=True)
         if self.is_enabled():  # an infinite loss can have finite gradients: make them NaN
             loss = loss * torch.where(loss.isfinite(), 1, math.nan)
@@ -111,15 +111,15 @@ class Scaler(torch.amp.GradScaler):
 
 
 def _steps_of(adam):
-    """How many steps an Adam has done, without skipped ones: a tensor on its device."""
+    """How many steps an Adam has taken, without skipped ones: a tensor on its device."""
     return next((state["step"].clone() for state in adam.state.values()), 0)
 
 
 class RunningMean(AveragedModel):
-    """PyTorch's own, but its counter stays on the CPU: a copy to a GPU would synchronise with it."""
+    """PyTorch's AveragedModel with its counter on the CPU: a copy to a GPU would synchronise with it."""
 
     def update_parameters(self, model):
-        """Add the weights of `model` to the mean, which starts with the first ones."""
+        """Add the weights of `model` to the mean, which starts as a copy of the first ones."""
         means, weights = ([x.detach() for x in part.parameters()] for part in (self.module, model))
         if self.n_averaged:
             self.multi_avg_fn(means, weights, None)

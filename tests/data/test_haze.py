@@ -85,6 +85,6 @@ def test_depth_files_are_read(clear, tmp_path):
         assert np.array_equal(hazy[:, : edge - 6], picture[:, : edge - 6])
         assert (hazy[:, edge + 6 :] == 255).all()
     (tmp_path / "depth/test/2.png").unlink()
-    with pytest.raises(WrongUse, match=r"no depth for test/2.jpg: it must be .*/depth/test/2.png"):
+    with pytest.raises(WrongUse, match=r"no depth for test/2.jpg: save it as .*/depth/test/2.png"):
         run(clear, tmp_path / "other", "--depth_dir", tmp_path / "depth")
     assert not (tmp_path / "other").exists()

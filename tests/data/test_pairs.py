@@ -118,7 +118,7 @@ def test_a_data_set_is_laid_out_by_links(its, tmp_path, capsys):
         folder.rename(tmp_path / "moved" / folder.name)
     links = [tmp_path / "moved/out" / name for name in listing.find_images(tmp_path / "moved/out")]
     assert len(links) == 24 + 12 and all(path.is_symlink() and path.exists() for path in links)
-    with pytest.raises(WrongUse, match="laid out already"):
+    with pytest.raises(WrongUse, match="already laid out"):
         pairs.lay_out(tmp_path / "moved/out", tmp_path / "again", tests=1)
 
 

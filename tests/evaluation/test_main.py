@@ -162,7 +162,7 @@ FAULTS = {
     "0.png is twice as wide as its photo: run test.py without --side_by_side": lambda path, image: (
         images.write(path, images.side_by_side(image, image))
     ),
-    "0.png does not have the shape of its photo": lambda path, image: images.write(path, image[:, :-6]),
+    "0.png does not have the aspect ratio": lambda path, image: images.write(path, image[:, :-6]),
     "other.png has no photo in": lambda path, _: path.rename(path.with_name("other.png")),
     "results: name a run folder": lambda path, _: shutil.rmtree(path.parent),
     "holds neither a generator_latest.pth nor pictures": lambda path, _: path.rename(path.with_suffix("")),

@@ -87,7 +87,7 @@ def test_crops_that_may_overlap_are_in_the_same_half():
 def test_style_is_not_measured_with_few_or_equal_pictures(folders, judging, capsys):
     extractor = judging.extractor
     assert style.learn(folders["train"][:39], folders["drawings"], extractor) is None
-    assert "not measured: 39 photographs and 48 drawings to learn it from" in capsys.readouterr().err
+    assert "not measured: there are 39 photographs and 48 drawings, but" in capsys.readouterr().err
     assert style.learn(folders["train"], folders["train"], extractor) is None
     assert "drawn" not in judging.measure(lambda _, photo: photo, folders["test"][:4])
 

@@ -27,7 +27,7 @@ def test_the_tag_of_each_run_names_its_values():
         ([], "no option has several values"),
         (["--con_lambda", "1,2,-3"], "'-3' is not a number"),
         (["--lrG", "1e-4,1e-4"], "same folder"),
-        (["--lrG", "1e-4,1e-3", "--resume"], "neither --resume"),
+        (["--lrG", "1e-4,1e-3", "--resume"], "no --resume"),
     ],
 )
 def test_a_wrong_sweep_is_refused_before_its_first_run(data, tmp_path, monkeypatch, words, message):

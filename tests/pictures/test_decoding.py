@@ -1,4 +1,4 @@
-"""Image files decoded: upright, in sRGB, reduced where asked; unusable ones are refused with the reason."""
+"""Decoding image files: upright, in sRGB, reduced where asked; unusable ones are refused with the reason."""
 
 import io
 import resource

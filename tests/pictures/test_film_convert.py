@@ -71,7 +71,7 @@ def test_a_container_that_loses_frames_is_an_error(tmp_path, monkeypatch):
             yield stream, frame
 
     monkeypatch.setattr(film, "play", early)
-    with pytest.raises(RunFailed, match=r"out\.mp4 would have \d of the 6 frames"):
+    with pytest.raises(RunFailed, match=r"out\.mp4 would have only \d of 6 frames"):
         convert(tmp_path / "in.mp4", tmp_path / "out.mp4", keep)
     assert not (tmp_path / "out.mp4").exists()
 

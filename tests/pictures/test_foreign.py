@@ -88,7 +88,7 @@ def test_weights_of_this_program_without_their_architecture(net, capsys, form):
     assert loaded.architecture == generator.architecture
     photo = torch.rand(1, generator.architecture["in_ngc"], 16, 20)
     assert torch.equal(loaded(photo), generator(photo))
-    assert capsys.readouterr().err.startswith(f"{path} holds weights alone: ")
+    assert capsys.readouterr().err.startswith(f"{path} holds only weights: ")
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,8 @@ def test_a_file_system_without_locks_or_syncs_is_warned_of_once_and_a_failing_di
         append(tmp_path / "b", "a line\n")
     assert (tmp_path / "a").read_text() == "whole" and (tmp_path / "b").read_text() == "a line\n" * 2
     locks, syncs = capsys.readouterr().err.splitlines()
-    assert locks.startswith(f"warning: {tmp_path} cannot be locked: take care that no other process")
-    assert "cannot be synced: a power loss" in syncs and syncs.endswith(" (Invalid argument)")
+    assert locks.startswith(f"warning: {tmp_path} cannot be locked: make sure that no other process")
+    assert "cannot be synced to the disk: a power loss" in syncs and syncs.endswith(" (Invalid argument)")
     monkeypatch.setattr(files.os, "fsync", lambda _: fail(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         write_text(tmp_path / "a", "whole")

@@ -39,7 +39,7 @@ def test_wrong_use_is_a_one_line_error(pair, tmp_path):
         ("no.jpg", "out.jpg", "no file no.jpg"),
         (drawing, "out.gif", "out.gif must end in .png, .jpg, .webp"),
         (text, "out.jpg", f"cannot read {text}"),
-        (thin, "out.jpg", f"{thin} is 32 x 6 pixels at --size 32: a side needs at least 16"),
+        (thin, "out.jpg", f"{thin} is 32 x 6 pixels at --size 32: each side needs at least 16"),
         (drawing, link, f"{link} would overwrite {drawing}: name another file"),
     ):
         error = refusal(gatys.main, pair[0], style, tmp_path / out, *QUICK)

@@ -111,6 +111,6 @@ def test_a_resumed_run_adds_its_command_and_the_changed_options(capsys):
         "tv_lambda": {"option": "tv_lambda", "from": 0, "to": 2.0, **where},
         "precision": {"option": "precision", "from": "fp32", "to": "bf16", **where},
     }
-    assert " epoch 7, after step 30 on: tv_lambda is 2.0, was 0; lrG is" in capsys.readouterr().err
+    assert " epoch 7, after step 30: tv_lambda is 2.0, was 0; lrG is" in capsys.readouterr().err
     longer = settings(*RESUME, "--train_epoch", "400", earlier=record, precision="bf16")
     assert [change["option"] for change in longer["changes"]] == [*changes, "train_epoch"]

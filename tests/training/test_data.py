@@ -67,7 +67,7 @@ def test_numbered_pairs_replace_drawings_but_not_for_measures(data, tmp_path, ca
     assert [path.name for path in found(data).pairs] == ["1.png", "2.png", "9.png", "10.png"]
     assert f"4 ready-made pairs in {pair_dir}" in capsys.readouterr().err
     assert found(data, drawings=False).record.keys() == {"photographs", "test photographs"}
-    with pytest.raises(WrongUse, match=f"--eval_every .* at least 2 needed, and {drawings} holds 0"):
+    with pytest.raises(WrongUse, match=f"--eval_every .* at least 2 drawings, but {drawings} holds 0"):
         found(data, "--eval_every", "1", drawings=False)
     (tmp_path / "drawings").rename(drawings)
     (pair_dir / "256").mkdir()  # a folder of this program's
@@ -87,10 +87,10 @@ def test_a_batch_of_readable_images_is_needed(data, part, wanted):
     assert of_run.record[wanted]["fingerprint"] != whole.record[wanted]["fingerprint"]
 
     files(data / part)[2].write_bytes(b"")
-    with pytest.raises(WrongUse, match=f"3 readable {wanted} in {data / part}, at least 4 needed"):
+    with pytest.raises(WrongUse, match=f"{data / part} holds 3 readable {wanted}, but at least 4 are"):
         found(data)
     for file in files(data / part)[:3]:
         file.unlink()
-    with pytest.raises(WrongUse, match=f"3 {wanted} in {data / part}, at least 4 needed: .*--batch_size"):
+    with pytest.raises(WrongUse, match=f"{data / part} holds 3 {wanted}, but at least 4 are .*--batch_size"):
         found(data)
     assert found(data, "--batch_size", "3").record[wanted]["count"] == 3

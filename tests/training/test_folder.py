@@ -85,7 +85,7 @@ def test_a_new_run_that_cannot_start_leaves_no_folder(base):
 def test_no_run_is_overwritten_or_resumed_with_other_settings(earlier, base):
     folder = earlier("--ngf", "16")
     same = refusal(*base, "--ngf", "16", "--workers", "0")
-    assert same == f"{folder} holds this run already: add --resume, or name another run with --tag"
+    assert same == f"{folder} already holds this run: add --resume, or name another run with --tag"
     other = refusal(*base, "--upsample", "resize")
     assert "other settings (ngf is 64, was 16; upsample is resize, was deconv): name this one with" in other
     resumed = refusal("--resume", folder, "--ndf", 8, "--con_lambda", 3, "--seed", 1)
@@ -162,7 +162,7 @@ def test_a_run_of_another_program_is_refused_with_the_command_that_resumes_it(ea
     assert f"CartoonGAN.py --resume {folder}" in refusal("--resume", folder, method=CYCLEGAN)
     write_settings(folder, read_settings(folder) | {"method": "survey.cut"})
     assert f"-m survey.cut --resume {folder}" in refusal("--resume", folder)
-    assert "it is one of " in refusal(*base)
+    assert "its program is " in refusal(*base)
 
 
 def test_a_slimmed_run_cannot_be_resumed(earlier):
@@ -204,11 +204,11 @@ def test_a_restart_by_torchrun_resumes_only_its_own_run(earlier, base, monkeypat
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this launch")
     folder = earlier()
-    assert "holds this run already" in refusal(*base)
+    assert "already holds this run" in refusal(*base)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert find_run(base).earlier == read_settings(folder)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a later launch")
-    assert "holds this run already" in refusal(*base)
+    assert "already holds this run" in refusal(*base)
 
 
 # The lock

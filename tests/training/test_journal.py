@@ -59,7 +59,7 @@ def test_an_epoch_is_a_row_a_line_and_events(tmp_path, capsys, drawn):
     }
     assert five == {**four, "epoch": "5", "measured_content": "", "ssim": ""}
     line, last = capsys.readouterr().out.splitlines()
-    assert line.startswith("phase 2, epoch 4/5: content 0.5000, ") and ", about 6 s to go" in line
+    assert line.startswith("phase 2, epoch 4/5: content 0.5000, ") and ", about 6 s left" in line
     assert last.endswith("; 6.0 s, 2.0 images/s")
     events = EventAccumulator(str(records.folder))
     events.Reload()
@@ -137,7 +137,7 @@ def test_a_best_generator_from_before_a_kill_is_reported(tmp_path, capsys, drawn
     with start(folder, (2, 1), "--eval_every 1") as records:
         record(records, 9, *measured(0.5, 0.3, 0.2))
     history.cut(folder / "metrics.csv", 2, 2)
-    stale = "generator_best.pth is from epoch 3 with KID 0.2, from before the run was cut off"
+    stale = "generator_best.pth is from epoch 3 with KID 0.2, saved before the run was interrupted"
     with start(folder, (2, 2), "--eval_every 1") as records:
         assert capsys.readouterr().err == f"warning: {stale}\n"
         records.finish()
@@ -156,7 +156,7 @@ def test_two_faults_of_training_are_warned_of_once(tmp_path, capsys, drawn):
         record(records, 9, {}, {})
     first, second = capsys.readouterr().err.splitlines()
     assert "over 99%" in first and first.endswith("try a lower --lrD, or more --pre_train_epoch")
-    assert "less than a grey level of 255: try a lower --con_lambda, a higher --lrG" in second
+    assert "less than one grey level of 255: try a lower --con_lambda, a higher --lrG" in second
 
 
 def test_the_log_and_the_pages_show_how_a_run_ended(tmp_path, drawn):

@@ -24,7 +24,7 @@ def test_steps_are_measured_and_nothing_is_kept(data, tmp_path, monkeypatch, cap
     options = ["--train_epoch", 30, "--eval_every", 10, "--save_minutes", 0, "--preview"]
     command = tiny_run(data, tmp_path / "results", *options)
     if stopped:
-        with pytest.raises(Stopped, match="nothing is kept") as ended:
+        with pytest.raises(Stopped, match="keeps nothing") as ended:
             CartoonGAN.main(command)
         assert ended.value.status == 130
     else:
@@ -32,7 +32,7 @@ def test_steps_are_measured_and_nothing_is_kept(data, tmp_path, monkeypatch, cap
         assert len(steps) == 6  # of each phase one to warm up and two to measure; an epoch has three
         output = capsys.readouterr().out
         assert " an epoch (steps: 3, epochs: 2)\n" in output and " (steps: 3, epochs: 30)\n" in output
-        assert "(--eval_every 10)\n" in output and "GB\nin all: " in output
+        assert "(--eval_every 10)\n" in output and "GB\ntotal: " in output
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     assert [*folder.parent.iterdir()] == [folder] and not [*(tmp_path / "temporary").glob("preview-*")]
 
@@ -46,6 +46,6 @@ def test_the_hours_are_those_of_steps_samples_and_measures(tmp_path, monkeypatch
     run.steps_per_epoch, run.measure = 60, lambda: 100.0
     lines = preview.summary(run)
     # 2 x 30 s + 10 s of samples; 200 x 60 s + 40 x 10 s of samples + 50 x 100 s of measures: 17,470 s
-    assert lines[-1].startswith("in all: 4 h 51 min;")
+    assert lines[-1].startswith("total: 4 h 51 min;")
     assert "phase 2: 1 s a step, 1 min 0 s an epoch (steps: 60, epochs: 200)" in lines
     assert "samples: 10.0 s (--sample_every 5)" in lines and "measures: 100.0 s (--eval_every 4)" in lines
