@@ -200,7 +200,7 @@ def test_the_one_pass_step_has_the_gradients_of_the_plain_step(mode, dtype, tole
     )
 
 
-def test_phase_one_descends_the_weighted_content_loss_alone():
+def test_phase_one_minimises_only_the_weighted_content_loss():
     model, args = build("--con_lambda 3 --style_lambda 2 --tv_lambda 1 --pixel_lambda 1")
     photo = pictures(2)
     result = model.generator(photo)
@@ -289,7 +289,7 @@ def test_vgg19_computes_in_the_precision_of_the_run():
     assert model.vgg.mean.dtype == torch.float32 and model.generator.down[0].weight.dtype == torch.float32
 
 
-def test_the_seed_draws_the_weights_and_the_scales():
+def test_the_seed_determines_the_weights_and_the_scales():
     assert build()[0].generator.down[1].weight.eq(1).all()
     models = [build(f"--norm_init uniform --seed {seed}")[0] for seed in (0, 0, 1)]
     for part in ("generator", "discriminator"):

@@ -207,7 +207,7 @@ def test_feature_maps_are_torchvisions():
     assert not any(parameter.requires_grad for parameter in ours.parameters())
 
 
-def test_maps_run_once_and_end_at_the_last_layer_that_is_needed():
+def test_layers_run_once_up_to_the_last_one_that_is_needed():
     """On a narrow VGG19 with the same layers. Grey is fed as three equal channels."""
     vgg, ran = checkpoints.load_vgg(VGG), []
     assert vgg.state_dict().keys() == VGG19().state_dict().keys()

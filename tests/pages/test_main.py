@@ -65,7 +65,7 @@ def test_slimming_asks_and_removes_only_the_state(tmp_path, monkeypatch, capsys)
     assert names - contents(tmp_path).keys() == {"P_results/state_latest.pth"}
 
 
-def test_several_runs_are_slimmed_of_the_named_parts(tmp_path, monkeypatch):
+def test_the_named_parts_of_several_runs_are_removed(tmp_path, monkeypatch):
     runs = [make_run(tmp_path, name, epochs=7) for name in ("One", "Two")]
     for folder in runs:
         for name in ("state_latest.pth", "events.out.tfevents.1.host"):

@@ -36,7 +36,7 @@ def test_every_method_writes_its_picture_and_all_are_shown(squares, tmp_path, ca
     assert f"open {folder}/index.html" in capsys.readouterr().out
 
 
-def test_the_others_run_when_one_fails(squares, tmp_path, monkeypatch, capsys):
+def test_the_other_methods_run_when_one_fails(squares, tmp_path, monkeypatch, capsys):
     def fail(*_):
         raise ValueError("a fault\nin two lines")
 

@@ -61,7 +61,7 @@ def test_votes_of_one_shift_copy_and_others_are_averaged():
     shift = torch.tensor([1, 2])[:, None, None].expand(2, 4, 4)
     assert patchmatch.vote(shift, b, 3).equal(b[..., 1:, 2:])
     field = torch.zeros(2, 1, 3, dtype=torch.long)
-    field[1, 0, 2] = -1  # the match of the last place, and what is around it, is one to the left
+    field[1, 0, 2] = -1  # the last place and its surroundings match one place to the left
     row = torch.tensor([[[[0.0, 3.0, 9.0]]]])
     expected = [0, (3 + 3 + 0) / 3, (9 + 3 + 3) / 3]
     assert patchmatch.vote(field, row, 3).flatten().tolist() == pytest.approx(expected)

@@ -34,7 +34,7 @@ def test_an_epoch_is_one_shuffled_pass_over_the_photographs():
     assert {index for epoch in epochs for index in epoch} == {*range(10)}
 
 
-def test_drawings_are_an_endless_reshuffle_and_smoothed_ones_the_same_or_independent():
+def test_drawings_are_reshuffled_endlessly_and_smoothed_ones_are_the_same_or_independent():
     together, apart = (stream(70, 2, 1, 0, independent=way) for way in (False, True))
     assert all(drawing == smoothed for batch in together for _, drawing, smoothed in batch)
     assert indices(together, 1) == indices(apart, 1) != indices(apart, 2)
@@ -51,7 +51,7 @@ def test_a_stream_started_midway_equals_the_rest_of_the_whole_one():
             assert stream(3, 2, epoch, step, independent=True) == whole[place : place + 3]
 
 
-def test_every_draw_has_a_random_key_of_its_own():
+def test_every_draw_has_its_own_random_key():
     """By seed, phase, epoch, image and stream: no crop or flip is repeated."""
     places = [(seed, phase, epoch) for seed in (0, 1) for phase in (1, 2) for epoch in (1, 11)]
     # 30 batches of 3 are 10 epochs of 9 photographs

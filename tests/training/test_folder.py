@@ -122,7 +122,7 @@ def test_resume_takes_the_settings_of_the_folder(earlier, base):
     assert find_run([*by_settings, "--train_epoch", "1000"]).folder == longer  # not the one of 100 epochs
 
 
-def test_what_may_change_if_the_folder_is_named(earlier, base):
+def test_which_options_may_change_if_the_folder_is_named(earlier, base):
     folder = earlier("--ngf", "16")
     Path("data").rename("away")
     assert "no folder data/src_data/train" in refusal("--resume", folder)
@@ -186,7 +186,7 @@ def test_the_state_alone_is_enough_to_resume(earlier):
         assert "state_latest.pth of this program" in refusal("--resume", folder)
 
 
-def test_an_earlier_version_lacked_an_option_or_had_one_more(earlier, base):
+def test_settings_of_an_earlier_version_may_lack_an_option_or_have_another(earlier, base):
     folder = earlier()
     record = read_settings(folder)
     del record["options"]["pixel_lambda"], record["options"]["guide"], record["method"]

@@ -81,7 +81,7 @@ def test_the_noise_is_gaussian_and_has_its_deviation():
 
 
 @pytest.mark.parametrize("change", [tones, noisy])
-def test_draws_follow_from_seed_and_place_in_any_number_of_processes(change, monkeypatch):
+def test_draws_depend_on_seed_and_place_for_any_number_of_processes(change, monkeypatch):
     pictures = batch()
     whole = change(pictures)
     assert change(pictures).equal(whole)
@@ -92,7 +92,7 @@ def test_draws_follow_from_seed_and_place_in_any_number_of_processes(change, mon
         assert torch.allclose(change(part), whole[2 * rank : 2 * rank + 2], atol=1e-6)
 
 
-def test_the_batches_of_one_step_have_tones_of_their_own_and_gradients_pass():
+def test_each_batch_of_a_step_has_its_own_tones_and_gradients_pass():
     pictures = batch().requires_grad_()
     first, second = augment(options(), PLACE, pictures, pictures)
     assert first.equal(tones(pictures)) and not first.equal(second)
@@ -105,7 +105,7 @@ def one_weight():
     return weight, torch.optim.Adam([weight], 0.1)
 
 
-def test_a_step_descends_by_fresh_gradients_with_and_without_scaling():
+def test_a_step_uses_fresh_gradients_with_and_without_scaling():
     ends = []
     for enabled in (True, False):
         scaler, (weight, adam) = Scaler("cpu", enabled=enabled), one_weight()
