@@ -26,7 +26,7 @@ from utils import RunFailed, WrongUse, exit_status
 
 SURVEYED = 64  # evenly spaced frames from which the bars and the film's own sharpness are found
 CUT = 20  # of 255: a larger mean difference to the last frame chosen means a new shot (or a dissolve, a pan)
-SETTLED = 0.3  # seconds from a cut to the frame that is chosen: after flashes and the worst compression
+DELAY = 0.3  # seconds from a cut to the frame that is chosen: it skips flashes and the strongest compression
 DROPPED = ("black", "credits", "blurred", "near-duplicates")
 
 
@@ -126,12 +126,12 @@ def at_intervals(found, seconds):
 
 
 def at_cuts(found):
-    """The first (seconds, frame) of `found`, and the one SETTLED seconds after each cut."""
+    """The first (seconds, frame) of `found`, and the one DELAY seconds after each cut."""
     before, due = None, 0
     for time, frame in found:
         tiny = frame.reformat(width=32, height=18, format="rgb24").to_ndarray().astype(np.int16)
         if before is None or abs(tiny - before).mean() > CUT:
-            before, due = tiny, time + SETTLED
+            before, due = tiny, time + DELAY
         if time >= due:
             yield time, frame
             before, due = tiny, np.inf

@@ -71,7 +71,7 @@ def parse(argv=None):
 def main(argv=None):
     args = parse(argv)
     if not args.clear_dir.is_dir():
-        raise WrongUse(f"no folder {args.clear_dir}")
+        raise WrongUse(f"no folder {args.clear_dir}: name the folder of clear pictures")
     names = listing.find_images(args.clear_dir)
     if not names:
         raise WrongUse(f"no images in {args.clear_dir}: {listing.looked_for()}")

@@ -38,7 +38,7 @@ def find(folder):
     be one of the hazy folders. Raises WrongUse if there is no pair.
     """
     if not folder.is_dir():
-        raise WrongUse(f"no folder {folder}")
+        raise WrongUse(f"no folder {folder}: name the folder of a data set")
     if clear_dir := _clear_beside(folder):
         pairs, alone = _pair_folders(folder, clear_dir, folder.parent)
     else:

@@ -101,7 +101,7 @@ def find_pictures(folder):
     paths = [folder / name for name in listing.find_images(folder)]
     if not paths:
         empty = f"no images in {folder}: {listing.looked_for()}"
-        raise WrongUse(empty if folder.is_dir() else f"no folder {folder}")
+        raise WrongUse(empty if folder.is_dir() else f"no folder {folder}: name one of pictures")
     return paths
 
 

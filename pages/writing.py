@@ -138,7 +138,7 @@ def _only_writer(folder):
                 yield
                 return
         time.sleep(0.1)
-    raise RunFailed(f"{folder} is locked by another process: its pages are not written")
+    raise RunFailed(f"{folder} is locked by another process: its pages are not written; try again later")
 
 
 @functools.cache

@@ -46,7 +46,7 @@ def parse(argv=None):
 
 
 def paint(args, vgg, photo, drawings):
-    """The photo (1,3,H,W) in the look of the drawing, with patches of the drawing; and the losses.
+    """The photo (1,3,H,W) in the style of the drawing, with patches of the drawing; and the losses.
 
     The losses are the mean squared distances of matched patches at relu1_1, both ways, and those of (7),
     which is evaluated `--steps` times in each layer and direction.

@@ -14,9 +14,9 @@ from training.log import log_event
 from training.steps import shown_generator
 from utils import WrongUse, first_line, print_line, report
 
-WON = 0.99  # above this AUC the discriminator separates real pictures from results almost always
-FROZEN = 1  # grey levels of 255; below this the results hardly differ from their photographs
-UPKEEP = 0.05  # the share of a run's time that the plot and the pages may take
+HIGH_AUC = 0.99  # above this AUC the discriminator separates real pictures from results almost always
+SMALL_CHANGE = 1  # grey levels of 255; below this the results hardly differ from their photographs
+PAGES_SHARE = 0.05  # the share of a run's time that the plot and the pages may take
 BEST = "generator_best.pth"
 
 
@@ -48,7 +48,7 @@ class Journal(contextlib.AbstractContextManager):
         """Record the epoch, of `epochs`, that the run has just finished.
 
         Write its row and its events and, if they are due, the generator and the samples. The plot and the
-        pages take longer with each epoch: before the end of a phase they are written only within UPKEEP.
+        pages take longer with each epoch: before the end of a phase they are written only within PAGES_SHARE.
         """
         run, file = self.run, self.folder / history.FILE
         means = run.means()
@@ -80,7 +80,7 @@ class Journal(contextlib.AbstractContextManager):
             if run.epoch == epochs or began >= self.pages_from:
                 history.plot_losses(self.folder)
                 self.write_pages()
-                self.pages_from = time.monotonic() + (time.monotonic() - began) / UPKEEP
+                self.pages_from = time.monotonic() + (time.monotonic() - began) / PAGES_SHARE
 
     def keep_generator(self, best):
         """Save the generator of an epoch of phase two if --checkpoint_every says so, or if it is the best."""
@@ -114,13 +114,13 @@ class Journal(contextlib.AbstractContextManager):
 
     def warn_of_faults(self, means):
         """Warn once of each of two faults that the losses do not show, by the `means` of an epoch."""
-        if max((value for term, value in means.items() if term.startswith("auc_result")), default=0) > WON:
+        if max((value for key, value in means.items() if key.startswith("auc_result")), default=0) > HIGH_AUC:
             more = ", or more --pre_train_epoch" if "pre_train_epoch" in self.args else ""
             self.warn(
                 "the discriminator distinguished over 99% of the patches of results from real ones for an "
                 f"epoch: the generator may learn little from it; try a lower --lrD{more}"
             )
-        if means.get("change_from_photo", FROZEN) < FROZEN:
+        if means.get("change_from_photo", SMALL_CHANGE) < SMALL_CHANGE:
             self.warn(
                 "the results differ from their photographs by less than one grey level of 255: try a lower "
                 f"--{self.run.model.content_weight}, a higher --lrG, or check whether photographs and "

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from utils import is_first, rank, report, restarts
 
-PATIENCE = datetime.timedelta(hours=6)  # the others wait while the first makes pairs, or draws samples
+TIMEOUT = datetime.timedelta(hours=6)  # the others wait while the first makes pairs, or draws samples
 STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1  # a run saves and stops
 KILLING = signal.SIGINT, signal.SIGTERM  # end it at once if they come again
 
@@ -38,13 +38,13 @@ def init_distributed(device):
     if count() == 1:
         yield
         return
-    store, rank, world_size = next(rendezvous("env://", timeout=PATIENCE))
+    store, rank, world_size = next(rendezvous("env://", timeout=TIMEOUT))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
         # Without --standalone torchrun keeps one store, with the addresses of processes that are gone, and
         # gloo waits for them. Several machines count restarts separately (pytorch/pytorch issue 108158).
         store = distributed.PrefixStore(str(restarts()), store)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=PATIENCE)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
     # Keep the group until exit: if DistributedDataParallel frees it, it waits with the GIL for a thread that
     # needs the GIL, often forever in PyTorch 2.10 (pytorch/pytorch issue 56297).
     atexit.register(id, distributed.group.WORLD)

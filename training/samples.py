@@ -1,4 +1,4 @@
-"""Sample images: the same few photographs beside the generator's results, epoch after epoch."""
+"""Sample images: the same few photographs beside the generator's results, at each sampled epoch."""
 
 import re
 
