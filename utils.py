@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from importlib.util import find_spec
 
 
 class WrongUse(Exception):
@@ -84,7 +85,14 @@ def _unless_unread(stream):
 
 
 def refuse_early(check):
-    """End the program now if `check()` raises an error or answers the command, as --help does."""
+    """End the program now if `check()` raises an error or answers the command, as --help does.
+
+    Also if the packages are missing, as without the virtual environment.
+    """
+    if missing := [name for name in ("torch", "torchvision", "cv2", "tqdm") if not find_spec(name)]:
+        advice = "use .venv/bin/python, or pip install -r requirements.txt"
+        print(f"error: {sys.executable} lacks {', '.join(missing)}: {advice}", file=sys.stderr)
+        sys.exit(2)
     if status := exit_status(lambda: check() and 0):
         sys.exit(status)
 
@@ -147,14 +155,15 @@ def is_first():
 
 
 def code_commit():
-    """The git commit of this code, with "+changes" if files differ from it or are new; None without git."""
+    """The git commit of this code, "+changes" if files differ or Python files are new; None without git."""
     git = ["git", "-C", os.path.dirname(__file__), "status", "--porcelain=v2", "--branch"]
     try:
         output = subprocess.run(git, capture_output=True, text=True, check=True).stdout  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return None
     first, *others = output.splitlines()  # "# branch.oid COMMIT", other lines with a #, then the changes
-    return first.split()[-1] + ("+changes" if any(line[0] != "#" for line in others) else "")
+    changes = [line for line in others if line[0] not in "#?" or line.endswith(".py")]
+    return first.split()[-1] + ("+changes" if changes else "")
 
 
 def restarts():

@@ -192,7 +192,11 @@ def _evaluation(folder, problems):
             (name, {key: value for key, value in row.items() if is_number(value)})
             for name, row in content["rows"].items()
         ]
-        return rows, [*map(str, content.get("remarks", []))]
+        remarks = [*map(str, content.get("remarks", []))]
+        newer = folder / "generator_latest.pth"
+        if newer.exists() and newer.stat().st_mtime > path.stat().st_mtime:
+            remarks.append("measured before the run was trained further")
+        return rows, remarks
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         problems.append(f"{path.name} cannot be read: {error}")
         return [], []

@@ -252,7 +252,7 @@ def load_vgg(source, seed=0, deeper=False):
     He-initialised weights (He et al., ICCV 2015) from `seed`.
     """
     if source == "small":
-        report("a small network replaces VGG19: another --con_lambda may be needed")
+        report("content network: a small one; loss weights that suit VGG19 may not suit it")
         source = SMALL_VGG
     if source == "random":
         report("warning: VGG19 has random weights: use them to try the program, not for results")

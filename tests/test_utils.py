@@ -199,6 +199,8 @@ def test_the_commit_of_the_code(tmp_path, monkeypatch):
     git("init", "--quiet")
     git("-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "--message=a", "--allow-empty")
     assert utils.code_commit() == git("rev-parse", "HEAD")
+    (tmp_path / "a.onnx").touch()
+    assert utils.code_commit() == git("rev-parse", "HEAD")
     (tmp_path / "utils.py").touch()  # a new file, as of another method
     assert utils.code_commit() == git("rev-parse", "HEAD") + "+changes"
     monkeypatch.setenv("PATH", "")

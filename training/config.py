@@ -280,7 +280,8 @@ def print_settings(config, settings, place):
     defaults = config.method.defaults()
     given = [f"{key} {value}" for key, value in settings["options"].items() if value != defaults.get(key)]
     counts = [f"{kind['count']} {name}" for name, kind in settings["data"].items()]
-    print_line(f"run:     {config.folder}")
+    preview = "a preview, of which nothing is kept"
+    print_line(f"run:     {preview if config.preview else config.folder}")
     print_line(f"options: {', '.join(given) or 'the defaults'}")
     print_line(f"data:    {', '.join(counts)}")
     print_line(f"device:  {settings['device']}, {settings['precision']}")

@@ -85,6 +85,8 @@ def test_further_columns_and_the_results_of_an_evaluation_are_measures(tmp_path)
     run = summaries.read(folder)
     assert run["last"].items() >= {"content": 0.4, "kid_drawings": 0.012346, "kid": 0.25, "ssim": 0.7}.items()
     assert run["remarks"] == ["a is"]
+    os.utime(folder / "generator_latest.pth", (2**33, 2**33))
+    assert summaries.read(folder)["remarks"] == ["a is", "measured before the run was trained further"]
     assert (run["best"].column, run["best"].value, run["best"].epoch) == ("kid_drawings", 0.012346, 4)
     assert run["evaluation"] == [("photos", {"kid": 0.9}), ("out/P_results", own)]
 

@@ -31,6 +31,7 @@ def test_steps_are_measured_and_nothing_is_kept(data, tmp_path, monkeypatch, cap
         CartoonGAN.main(command)
         assert len(steps) == 6  # of each phase one to warm up and two to measure; an epoch has three
         output = capsys.readouterr().out
+        assert "run:     a preview, of which nothing is kept\n" in output
         assert " an epoch (steps: 3, epochs: 2)\n" in output and " (steps: 3, epochs: 30)\n" in output
         assert "(--eval_every 10)\n" in output and "GB\ntotal: " in output
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before

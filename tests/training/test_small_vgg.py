@@ -32,5 +32,5 @@ def test_training_learns_to_redraw_and_to_predict(tmp_path, monkeypatch, capsys)
 
 def test_the_network_in_the_tree(capsys):
     vgg = checkpoints.load_vgg("small")
-    assert capsys.readouterr().err.count("small network") == 1
+    assert capsys.readouterr().err.count("content network") == 1
     assert vgg.features[25].weight.shape == (128, 128, 3, 3)
