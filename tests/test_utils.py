@@ -205,3 +205,10 @@ def test_the_commit_of_the_code(tmp_path, monkeypatch):
     assert utils.code_commit() == git("rev-parse", "HEAD") + "+changes"
     monkeypatch.setenv("PATH", "")
     assert utils.code_commit() is None
+
+
+def test_missing_packages_are_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(utils, "find_spec", {"torch": 1, "cv2": 1, "tqdm": 1}.get)
+    with pytest.raises(SystemExit, match="2"):
+        utils.refuse_early(lambda: 1)
+    assert f"error: {sys.executable} lacks torchvision: use .venv/bin/python" in capsys.readouterr().err
