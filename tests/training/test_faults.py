@@ -131,3 +131,4 @@ def test_a_disk_that_is_full_or_read_only(small_disk, train, complete):
     assert_one_line_error(*train(small_disk), folder, "Read-only file system")
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     complete(small_disk)
+    assert run_state(folder)[0] == "finished"
