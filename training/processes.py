@@ -7,6 +7,7 @@ With a single process these functions change nothing. All processes must call `m
 import atexit
 import contextlib
 import datetime
+import gc
 import os
 import signal
 
@@ -45,9 +46,9 @@ def init_distributed(device):
         store = distributed.PrefixStore(str(restarts()), store)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
-    # Keep the group until exit: if DistributedDataParallel frees it, it waits with the GIL for a thread that
-    # needs the GIL, often forever in PyTorch 2.10 (pytorch/pytorch issue 56297).
-    atexit.register(id, distributed.group.WORLD)
+    # Free the group at exit, after what DistributedDataParallel holds of it. Freed by that or later, it joins
+    # gloo's threads while they wait for the GIL, and PyTorch 2.10 hangs or aborts (pytorch issue 56297).
+    atexit.register(lambda _: gc.collect(), distributed.group.WORLD)
     yield
     distributed.destroy_process_group()  # not after a failure: it would wait for processes that are gone
 
