@@ -17,6 +17,11 @@ try:
 except ImportError as error:
     av, AV_PROBLEM = None, str(error)
 
+if av:
+    # PyAV's own callback needs the GIL in FFmpeg's threads, which closing a film waits for with the GIL.
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.PANIC)
+
 # One converter for all frames: its table for HDR takes seconds to compute.
 CONVERTER = av and av.video.reformatter.VideoReformatter()
 
